@@ -1,0 +1,246 @@
+"""The loop over iterations: what is done, what is missing, and running it in order.
+
+    chain = open_chain(globals())      # in iterate.ipynb
+    chain.plan()                       # one row a stage
+    chain.run()                        # what is missing
+
+Covers planning, running and verifying whole runs. Does not cover one stage (`session`, `runner`).
+"""
+
+import json
+import os
+import uuid
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from isheep_lib import provenance, runner, session, stages, store
+from isheep_lib.errors import RecordError
+from isheep_lib.models import find_model
+from isheep_lib.params import STAGE_PARAMS, IterateParams, RunParams, check, load_run
+from isheep_lib.provenance import project_root
+from isheep_lib.records import load_seeds
+from isheep_lib.tables import Table
+
+DONE, STALE, MISSING, STARTED = "done", "stale", "to run", "to resume"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One stage of one iteration and its state: done, stale (made by other code or settings), to run, to resume."""
+
+    iteration: int
+    stage: str
+    state: str
+    note: str = ""
+    manifest: dict[str, Any] | None = None
+
+
+@dataclass
+class Chain:
+    """A run being brought to an iteration."""
+
+    params: IterateParams
+    run_params: RunParams
+    run_dir: Path
+    lock: store.RunLock
+    reused: int = 0
+    ran: list[str] = field(default_factory=list)
+
+    def stage_params(self, iteration: int, stage: str) -> dict[str, Any]:
+        """Return what the stage notebook gets; the run is named as the user named it."""
+        return {**self.run_params.stage(stage, iteration), "run": self.run_params.run}
+
+    def look(self, iteration: int, stage: str) -> Step:
+        """Find the state of one stage; its inputs must be in place.
+
+        Raises:
+            RecordError: an output was edited, truncated or deleted.
+        """
+        folder = store.stage_folder(self.run_dir, iteration, stage)
+        manifest = store.read_manifest(folder)
+        if manifest is None:
+            started = any(folder.glob(".work-*/*.jsonl")) or any(folder.glob(".work-*/checkpoints/*"))
+            return Step(iteration, stage, STARTED if started else MISSING)
+        values = check(STAGE_PARAMS[stage], self.stage_params(iteration, stage), stage).model_dump()
+        parts = session.fingerprint_parts(self.run_dir, stage, values)
+        store.require_intact(folder)
+        if session.fingerprint(parts) == manifest["fingerprint"]:
+            return Step(iteration, stage, DONE, manifest=manifest)
+        return Step(iteration, stage, STALE, session.stale_reason(manifest["parts"], parts), manifest)
+
+    def summary(self) -> Table:
+        """Show which run this is and every parameter that the params file sets."""
+        facts = {"run": store.short(self.run_dir), "iterations": self.params.iteration, "params": self.params.params}
+        facts |= {"override": self.params.override} if self.params.override else {}
+        facts |= provenance.git_state()
+        for section, values in self.run_params.model_dump(exclude={"run"}).items():
+            text = "  ".join(f"{n}={v}" for n, v in values.items()) if isinstance(values, dict) else values
+            facts[section] = text
+        return Table([{"fact": name, "value": str(value)} for name, value in facts.items()])
+
+    def verify(self) -> list["Verdict"]:
+        """Verify the whole run; see `verify`."""
+        return verify(self.run_dir)
+
+    def plan(self) -> list[Step]:
+        """List every stage up to the wanted iteration; nothing after a stage that must run can be known to be done."""
+        found: list[Step] = []
+        for iteration, stage in stages.steps(self.params.iteration):
+            # An evaluation feeds no other stage, so it makes nothing after it uncertain.
+            certain = all(step.stage == "evaluate" or self._reusable(step) for step in found)
+            folder = store.stage_folder(self.run_dir, iteration, stage)
+            if certain:
+                found.append(self.look(iteration, stage))
+            elif store.read_manifest(folder) is None:
+                found.append(Step(iteration, stage, MISSING))
+            else:
+                found.append(Step(iteration, stage, "to check", "after the stages before it"))
+        return found
+
+    def _reusable(self, step: Step) -> bool:
+        return step.state == DONE or (step.state == STALE and self.params.stale == "keep")
+
+    def run(self) -> None:
+        """Run what is missing, in order; a finished stage is reused.
+
+        Raises:
+            RecordError: a stage is stale and `stale` is "stop", or its files are not as recorded.
+            StageFailed: a notebook failed; what was finished is kept.
+        """
+        for iteration, stage in stages.steps(self.params.iteration):
+            step = self.look(iteration, stage)
+            if step.state == STALE and self.params.stale == "stop":
+                raise self._stale(step)
+            if self._reusable(step):
+                self.reused += 1
+                continue
+            if step.state == STALE:
+                self._set_aside(step)
+            runner.run_stage(stage, iteration, self.run_dir, self.stage_params(iteration, stage), project_root() / "notebooks")
+            self.ran.append(f"iter-{iteration}/{stage}")
+        self.lock.release()
+
+    def _stale(self, step: Step) -> RecordError:
+        return RecordError(
+            f"iter-{step.iteration}/{step.stage} was made otherwise: {step.note}",
+            where=store.short(store.stage_folder(self.run_dir, step.iteration, step.stage)),
+            allowed="stale: stop (now), keep (go on with what is there), redo (run it again, the old record is set aside)",
+            do="give -p stale keep or -p stale redo (isheep iterate --stale …), or another run (-p run NAME)",
+        )
+
+    def _set_aside(self, step: Step) -> None:
+        folder = store.stage_folder(self.run_dir, step.iteration, step.stage)
+        aside = folder.parent / f".superseded-{step.stage}-{uuid.uuid4().hex[:8]}"
+        os.replace(folder, aside)
+
+
+def prepare(values: dict[str, Any]) -> tuple[IterateParams, RunParams, Path]:
+    """Check everything that needs no lock and no model: all parameters, the params file, the seeds.
+
+    Returns:
+        The parameters of `iterate.ipynb`, those of the run, and the run's folder.
+    """
+    params = check(IterateParams, values, "iterate.ipynb")
+    run_params = load_run(session.find_file(params.params, "params"), params.override, params.run)
+    load_seeds(session.find_file(run_params.synthesize.seeds, "synthesize.seeds"))
+    return params, run_params, store.run_folder(run_params.run)
+
+
+def open_chain(names: dict[str, Any]) -> Chain:
+    """Open a run from the globals of `iterate.ipynb`: check all parameters, find the model, claim and lock the run.
+
+    Raises:
+        IsheepError: whatever would stop the run later, before anything is computed.
+    """
+    params, run_params, run_dir = prepare(session.cell_values(names))
+    lock = store.RunLock(run_dir)
+    try:
+        store.claim_params(run_dir, run_params.model_dump(exclude={"run"}))
+        find_model(run_params.model.base_model)
+    except BaseException:
+        lock.release()
+        raise
+    return Chain(params, run_params, run_dir, lock)
+
+
+def status(run_dir: Path) -> list[dict[str, Any]]:
+    """List the stages of a run that are done, begun, failed or running now, without touching any of them.
+
+    Raises:
+        RecordError: there is no run.
+    """
+    if not store.params_path(run_dir).is_file():
+        known = ", ".join(sorted(p.parent.name for p in run_dir.parent.glob("*/params.yaml"))) or "none"
+        raise RecordError("There is no such run", where=store.short(run_dir), allowed=known, do="give a name under results")
+    rows = []
+    for folder in sorted(
+        run_dir.glob("iter-*/*/"), key=lambda f: (int(f.parent.name.split("-")[1]), stages.ORDER.index(f.name))
+    ):
+        manifest, now = store.read_manifest(folder), folder / ".progress.json"
+        state = "done" if manifest else "failed" if any(folder.glob("*.failed.ipynb")) else "begun"
+        rows.append(
+            {
+                "iteration": int(folder.parent.name.split("-")[1]),
+                "stage": folder.name,
+                "state": "running" if now.is_file() and not manifest else state,
+                "kept": f"{manifest['counts']['kept']} of {manifest['counts']['in']}" if manifest else "",
+                "seconds": f"{manifest.get('notebook_seconds', manifest['seconds']):.0f}" if manifest else "",
+                "now": json.loads(now.read_text())["line"] if now.is_file() and not manifest else "",
+            }
+        )
+    return rows
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One line of a verification: what was looked at, and whether it holds."""
+
+    item: str
+    holds: bool
+    detail: str
+
+
+def verify(run_dir: Path) -> list[Verdict]:
+    """Hash everything a run recorded, follow every input to its output, and check every executed notebook.
+
+    Raises:
+        RecordError: there is no run.
+    """
+    manifests = store.all_manifests(run_dir)
+    if not manifests:
+        raise RecordError("No finished stage here", where=str(run_dir), do="give a run's name under results, or its folder")
+    made = {
+        f"{folder.parent.name}/{folder.name}/{name}": kept["sha256"]
+        for folder, manifest in manifests
+        for name, kept in manifest["outputs"].items()
+    }
+    found = []
+    for folder, manifest in manifests:
+        item = f"{folder.parent.name}/{folder.name}"
+        differing = store.differences(folder, manifest)
+        found += [
+            Verdict(f"{item}/{d.path.relative_to(folder)}", d.kind == "not at hand", f"{d.kind}: {d.detail}") for d in differing
+        ]
+        found += [Verdict(item, False, text) for text in _broken_links(manifest, made)]
+        notebook = folder / f"{manifest['stage']}.ipynb"
+        if notebook.name in manifest["outputs"] and notebook.is_file():
+            found += [Verdict(f"{item}/{notebook.name}", False, text) for text in runner.verify_notebook(notebook)]
+        elif notebook.name not in manifest["outputs"]:
+            found.append(Verdict(item, True, "run by hand: its notebook is not part of the record"))
+        whole = len(manifest["outputs"]) - len(differing)
+        found.append(Verdict(item, True, f"{whole} of {len(manifest['outputs'])} files hash as recorded"))
+    return found
+
+
+def _broken_links(manifest: dict[str, Any], made: dict[str, str]) -> list[str]:
+    problems = []
+    if session.fingerprint(manifest["parts"]) != manifest["fingerprint"]:
+        problems.append("the fingerprint does not follow from its parts: the manifest was edited")
+    for name, digest in manifest["parts"]["inputs"].items():
+        if name != "seeds" and made.get(name) != digest:
+            problems.append(f"its input {name} is {'not what that stage recorded' if name in made else 'not recorded here'}")
+    counts = manifest["counts"]
+    if counts["in"] != counts["kept"] + sum(counts["dropped"].values()):
+        problems.append(f"counts do not add up: {counts}")
+    return problems

@@ -1,0 +1,41 @@
+"""Errors a user can act on: what is wrong, where, what is allowed, what to do.
+
+Covers bad input and bad state. A bug of our own raises whatever Python raises, with its traceback.
+"""
+
+
+class IsheepError(Exception):
+    """A problem the user can mend; its text is the whole message, so front ends show no traceback."""
+
+    def __init__(self, what: str, *, where: str = "", allowed: str = "", do: str = ""):
+        self.what, self.where, self.allowed, self.do = what, where, allowed, do
+        labelled = (("where", where), ("allowed", allowed), ("do", do))
+        super().__init__("\n".join([what, *(f"  {label}: {text}" for label, text in labelled if text)]))
+
+    def _render_traceback_(self) -> list[str]:
+        """Show the message alone in a notebook (IPython asks the exception for its rendering)."""
+        return [f"{type(self).__name__}: {self}"]
+
+
+class ParameterError(IsheepError):
+    """Parameters that are unknown, missing, mistyped, out of range, or not those of the run."""
+
+
+class DataError(IsheepError):
+    """Rows that cannot be read: seeds, records of an earlier stage, benchmark data."""
+
+
+class ModelError(IsheepError):
+    """A model that is absent, or does not fit the run."""
+
+
+class RecordError(IsheepError):
+    """A record on disk that is damaged, stale, locked or cannot be written."""
+
+
+class YieldError(IsheepError):
+    """A stage that produced too little to go on with."""
+
+
+class StageFailed(IsheepError):
+    """A stage notebook that ended without its manifest."""

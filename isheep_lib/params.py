@@ -1,0 +1,334 @@
+"""Every parameter of a run: its name, type, range, default and meaning, in one place.
+
+A params file is one complete run; its sections are the section classes below. A stage notebook's parameters
+are the flat union of `Place`, `Model` and the stage's section, in that order.
+
+Covers reading and checking, all problems at once. Does not cover where a run's parameters are kept (`store`).
+"""
+
+import difflib
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from isheep_lib.errors import ParameterError
+
+FrameName = Literal["plain", "alpaca", "chatml", "llama3", "tokenizer"]
+Scorer = Literal["mutual_information", "expected", "text"]
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+Positive = Annotated[int, Field(ge=1)]
+T = TypeVar("T", bound="Section")
+
+
+def _some(names: list[str]) -> list[str]:
+    if not names or len(set(names)) != len(names):
+        raise ValueError("at least one, none twice")
+    return names
+
+
+def execution(default: Any, description: str, **limits: Any) -> Any:
+    """Declare a parameter that may differ between sessions of one run: it changes speed, not results."""
+    return Field(default, description=description, json_schema_extra={"execution": True}, **limits)
+
+
+class Section(BaseModel):
+    """Strict, closed and immutable parameters."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Place(Section):
+    """Which record a stage belongs to."""
+
+    run: str = Field("smollm2-135m", description="name under results, or a path", min_length=1)
+    iteration: int = Field(1, description="1 is the first, which starts from the base model", ge=1)
+    seed: int = Field(2408, description="all randomness of the run derives from it", ge=0, lt=2**31)
+
+
+class EvaluatedPlace(Place):
+    """Evaluation also covers the base model."""
+
+    iteration: int = Field(1, description="0 is the base model, k the model trained in iteration k", ge=0)
+
+
+class Model(Section):
+    """The one model that plays every role."""
+
+    base_model: str = Field(
+        "embedded:smollm2-135m-instruct", description="embedded name, hub id with @revision, or folder", min_length=1
+    )
+    base_frame: FrameName = Field("chatml", description="chat frame of the base model, plain if it has none")
+    aligned_frame: FrameName = Field("chatml", description="chat frame of the trained models")
+    system_prompt: str = Field("You are a helpful assistant.", description="system line of the chat frames")
+    dtype: Literal["float32", "bfloat16"] = Field("float32", description="number format, float32 on a CPU")
+    batch_size: Positive = execution(32, "sequences generated together")
+    batch_tokens: Positive = execution(4096, "tokens scored together")
+
+
+class Synthesize(Section):
+    """Instructions in context, then responses (paper, Algorithm 1, first two steps)."""
+
+    seeds: str = Field("seeds/tasks.jsonl", description="seed tasks, JSON lines with an instruction", min_length=1)
+    instructions: Positive = Field(80, description="new instructions wanted, the data size I of the paper")
+    min_instructions: Positive = Field(24, description="fewer than this stops the run")
+    demonstrations: Positive = Field(5, description="seed tasks shown in a prompt")
+    tasks_per_prompt: Positive = Field(12, description="tasks that a prompt asks for, the shown ones included")
+    prompts_per_round: Positive = Field(16, description="prompts generated before new tasks are compared")
+    max_rounds: Positive = Field(6, description="rounds after which the stage takes what it has")
+    instruction_temperature: float = Field(0.8, description="sampling temperature, 0 is greedy", ge=0.0, le=5.0)
+    instruction_top_p: float = Field(0.95, description="nucleus sampling mass", gt=0.0, le=1.0)
+    instruction_tokens: Positive = Field(160, description="new tokens a prompt may yield")
+    max_rouge: Share = Field(0.7, description="ROUGE-L F against seeds and accepted tasks, more is a duplicate")
+    response_temperature: float = Field(0.7, description="sampling temperature, 0 is greedy", ge=0.0, le=5.0)
+    response_top_p: float = Field(0.95, description="nucleus sampling mass", gt=0.0, le=1.0)
+    response_tokens: Positive = Field(192, description="new tokens a response may have")
+
+
+class Assess(Section):
+    """Self-assessment of every pair, and how far it can be trusted."""
+
+    scorers: Annotated[list[Scorer], AfterValidator(_some)] = Field(
+        ["mutual_information"], description="scorers run on all pairs"
+    )
+    checked_scorers: Annotated[list[Scorer], AfterValidator(_some)] = Field(
+        ["mutual_information", "expected", "text"], description="scorers whose reliability is checked"
+    )
+    checked_pairs: int = Field(24, description="pairs in the self-assessment check, drawn by seed", ge=4)
+    text_temperature: float = Field(0.0, description="sampling temperature of written scores, 0 is greedy", ge=0.0, le=5.0)
+    text_tokens: Positive = Field(16, description="new tokens a written score may have")
+    bootstrap: int = Field(1000, description="bootstrap resamples of an AUROC interval", ge=100)
+
+
+class Filter(Section):
+    """Heuristic rules, then the threshold."""
+
+    rules: bool = Field(True, description="apply the heuristic rules")
+    max_copy_share: Share = Field(0.5, description="share of the response copied from the task, more is an echo")
+    scorer: Scorer = Field("mutual_information", description="whose scores decide")
+    threshold: float = Field(0.25, description="kept when every score of the scorer is above it")
+    min_kept: Positive = Field(16, description="fewer than this stops the run")
+
+
+class Train(Section):
+    """LoRA fine-tuning of the base model (paper, Appendix E)."""
+
+    lora_rank: Positive = Field(8, description="rank of the adapter")
+    lora_alpha: Positive = Field(16, description="scale of the adapter")
+    lora_dropout: float = Field(0.05, description="dropout inside the adapter", ge=0.0, lt=1.0)
+    learning_rate: float = Field(0.0002, description="peak of the cosine schedule", gt=0.0, lt=1.0)
+    warmup_steps: int = Field(2, description="steps of linear warm-up", ge=0)
+    epochs: Positive = Field(2, description="passes over the training rows")
+    train_batch: Positive = Field(8, description="rows an optimizer step")
+    micro_batch: Positive = Field(4, description="rows a forward pass, divides train_batch")
+    cutoff: int = Field(512, description="tokens of prompt and response, longer rows are cut", ge=8)
+    max_rows: Positive = Field(3000, description="rows drawn from the kept ones at most")
+    held_out: float = Field(0.1, description="share of the rows kept out for the held-out loss", gt=0.0, lt=1.0)
+    save_steps: Positive = Field(4, description="steps between checkpoints and held-out losses")
+
+
+class Evaluate(Section):
+    """IFEval, and what a collapse would show in."""
+
+    ifeval_prompts: int = Field(64, description="fixed seeded subset of the 541 prompts, 0 is all", ge=0, le=541)
+    subset_seed: int = Field(0, description="which subset, the same for every iteration", ge=0)
+    answer_tokens: Positive = Field(256, description="new tokens an answer may have")
+
+
+class SynthesizeParams(Place, Model, Synthesize):
+    """Parameters of `synthesize.ipynb`."""
+
+
+class AssessParams(Place, Model, Assess):
+    """Parameters of `assess.ipynb`."""
+
+
+class FilterParams(Place, Filter):
+    """Parameters of `filter.ipynb`; no model is loaded."""
+
+
+class TrainParams(Place, Model, Train):
+    """Parameters of `train.ipynb`."""
+
+
+class EvaluateParams(EvaluatedPlace, Model, Evaluate):
+    """Parameters of `evaluate.ipynb`."""
+
+
+class IterateParams(Section):
+    """Parameters of `iterate.ipynb`."""
+
+    iteration: int = Field(1, description="bring the run to this iteration", ge=1)
+    params: str = Field("params/smollm2-135m.yaml", description="params file, one complete run", min_length=1)
+    run: str = Field("", description="name under results or a path, empty takes the params file's")
+    override: str = Field("", description="changes to the params file, like train.epochs:1 evaluate.ifeval_prompts:0")
+    stale: Literal["stop", "redo", "keep"] = Field("stop", description="what to do with stages made by other code")
+
+
+STAGE_PARAMS: dict[str, type[Section]] = {
+    "synthesize": SynthesizeParams,
+    "assess": AssessParams,
+    "filter": FilterParams,
+    "train": TrainParams,
+    "evaluate": EvaluateParams,
+}
+SECTIONS: dict[str, type[Section]] = {
+    "model": Model,
+    "synthesize": Synthesize,
+    "assess": Assess,
+    "filter": Filter,
+    "train": Train,
+    "evaluate": Evaluate,
+}
+
+
+class RunParams(Section):
+    """A params file: every parameter of a run."""
+
+    run: str = Field(description="name under results", min_length=1)
+    seed: int = Field(description="all randomness of the run derives from it", ge=0, lt=2**31)
+    model: Model
+    synthesize: Synthesize
+    assess: Assess
+    filter: Filter
+    train: Train
+    evaluate: Evaluate
+
+    def stage(self, stage: str, iteration: int) -> dict[str, Any]:
+        """Return the flat parameters of one stage notebook."""
+        fields = STAGE_PARAMS[stage].model_fields
+        flat = {**self.model.model_dump(), **getattr(self, stage).model_dump()}
+        flat |= {"run": self.run, "iteration": iteration, "seed": self.seed}
+        return {name: flat[name] for name in fields}
+
+
+def is_execution(section: type[Section], name: str) -> bool:
+    """Tell whether a parameter changes speed only."""
+    return bool((section.model_fields[name].json_schema_extra or {}).get("execution"))
+
+
+def check(kind: type[T], values: dict[str, Any], where: str, lines: dict[str, int] | None = None) -> T:
+    """Validate values, reporting every problem at once with the nearest allowed name.
+
+    Args:
+        kind: the parameter class.
+        values: what was given.
+        where: the file or notebook, for the message.
+        lines: line number by dotted name, when a file was read.
+    """
+    try:
+        checked = kind.model_validate(values)
+    except ValidationError as error:
+        problems = [_explain(kind, item, lines or {}) for item in error.errors()]
+        raise _refusal(problems, where) from None
+    problems = _conflicts(checked.model_dump())
+    if problems:
+        raise _refusal(problems, where)
+    return checked
+
+
+def _refusal(problems: list[str], where: str) -> ParameterError:
+    return ParameterError(
+        f"{len(problems)} problem(s) with the parameters:\n  " + "\n  ".join(problems),
+        where=where,
+        do="mend these and run the command again; docs/parameters.md lists every parameter",
+    )
+
+
+def _conflicts(values: dict[str, Any]) -> list[str]:
+    """Check what no single field can: values that contradict one another."""
+    problems = []
+    synthesize, train, assess = (values.get(name, values) for name in ("synthesize", "train", "assess"))
+    if "tasks_per_prompt" in synthesize and synthesize["tasks_per_prompt"] <= synthesize["demonstrations"]:
+        problems.append("tasks_per_prompt: must be more than demonstrations, or no new task is asked for")
+    if "min_instructions" in synthesize and synthesize["min_instructions"] > synthesize["instructions"]:
+        problems.append("min_instructions: must be at most instructions")
+    if "micro_batch" in train and train["train_batch"] % train["micro_batch"]:
+        problems.append("micro_batch: must divide train_batch")
+    if "filter" in values and values["filter"]["scorer"] not in assess["scorers"]:
+        problems.append(
+            f"filter.scorer: {values['filter']['scorer']!r} is not run on all pairs; assess.scorers are {assess['scorers']}"
+        )
+    return problems
+
+
+def _explain(kind: type[Section], item: Any, lines: dict[str, int]) -> str:
+    path = ".".join(str(part) for part in item["loc"])
+    line = f" (line {lines[path]})" if path in lines else ""
+    given = item["input"]
+    if item["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(path, _dotted(kind), n=1, cutoff=0.5)
+        near = near or [name for name in _dotted(kind) if name.split(".")[-1] == path.split(".")[-1]]
+        return f"{path}{line}: no such parameter" + (f"; did you mean {near[0]}?" if near else "")
+    if item["type"] == "missing":
+        return f"{path}{line}: missing"
+    if item["type"] == "float_type" and isinstance(given, str) and _is_number(given):
+        return f"{path}{line}: YAML reads {given} as text; write it with a dot and a signed exponent, like 1.0e-4"
+    message = item["msg"].removeprefix("Input ").removeprefix("Value error, ")
+    return f"{path}{line}: {given!r} {message}"
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _dotted(kind: type[Section]) -> list[str]:
+    names = []
+    for name, field in kind.model_fields.items():
+        nested = field.annotation
+        is_section = isinstance(nested, type) and issubclass(nested, Section)
+        names += [f"{name}.{inner}" for inner in nested.model_fields] if is_section else [name]
+    return names
+
+
+def load_run(path: Path, override: str = "", run: str = "") -> RunParams:
+    """Read a params file, with changes given as `section.name:value` separated by spaces.
+
+    Raises:
+        ParameterError: the file is absent, no YAML mapping, or a value is unknown, missing, mistyped or out of range.
+    """
+    values, lines = read_yaml(path)
+    problems = []
+    for change in override.split():
+        name, colon, text = change.partition(":")
+        section, _, field = name.rpartition(".")
+        if not colon or (section and not isinstance(values.get(section, {}), dict)):
+            problems.append(f"{change}: write section.name:value")
+            continue
+        (values.setdefault(section, {}) if section else values)[field] = yaml.safe_load(text)
+    if problems:
+        raise _refusal(problems, "override")
+    if run:
+        values["run"] = run
+    return check(RunParams, values, f"{path}{' with override' if override else ''}", lines)
+
+
+def read_yaml(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
+    """Read a YAML mapping and the line on which each dotted name stands."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        node = yaml.compose(text)
+        values = yaml.safe_load(text)
+    except FileNotFoundError as error:
+        known = ", ".join(sorted(str(p) for p in path.parent.glob("*.yaml"))) or "none in this folder"
+        raise ParameterError("The params file does not exist", where=str(path), allowed=known) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ParameterError(f"The params file is not YAML: {error}", where=str(path)) from error
+    if not isinstance(values, dict):
+        raise ParameterError("The params file is not a mapping of names to values", where=str(path))
+    return values, _line_numbers(node)
+
+
+def _line_numbers(node: yaml.MappingNode, prefix: str = "") -> dict[str, int]:
+    lines = {}
+    for key, value in node.value:
+        name = f"{prefix}{key.value}"
+        lines[name] = key.start_mark.line + 1
+        if isinstance(value, yaml.MappingNode):
+            lines |= _line_numbers(value, f"{name}.")
+    return lines

@@ -1,0 +1,152 @@
+"""Progress with an estimate: one updating line in Jupyter, in the terminal, and for whoever drives the stage.
+
+    with Progress("responses", total=80) as progress:
+        progress.advance(8)
+
+A notebook gets one output that is replaced, never a flood. A kernel started by the runner writes its state to a
+small file, which the runner's own process shows; so the line reaches the terminal through two levels of kernels.
+"""
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+PROGRESS_FILE = "ISHEEP_PROGRESS"
+QUIET_SECONDS = 30.0  # between lines where the terminal is a log
+
+
+class Progress:
+    """Counts items and shows the count, the rate and the time left."""
+
+    def __init__(self, label: str, total: int, unit: str = "it", done: int = 0):
+        """Start at `done` of `total`; what was done before does not count for the estimate."""
+        self.label, self.total, self.unit, self.initial, self.count = label, total, unit, done, done
+        self._start, self._shown = time.monotonic(), 0.0
+        target = os.environ.get(PROGRESS_FILE)
+        self._sinks = [_FileSink(Path(target))] if target else [_terminal()]
+        self._sinks.append(_DisplaySink())
+
+    def advance(self, count: int = 1) -> None:
+        """Count finished items; shows at most once a second."""
+        self.count += count
+        if time.monotonic() - self._shown >= 1.0:
+            self._show()
+
+    def line(self) -> str:
+        """Return the present state as one line of text."""
+        elapsed = time.monotonic() - self._start
+        return tqdm.format_meter(
+            self.count, self.total, elapsed, prefix=self.label, unit=self.unit, ncols=100, initial=self.initial, ascii=" #"
+        )
+
+    def _show(self, last: bool = False) -> None:
+        self._shown = time.monotonic()
+        for sink in self._sinks:
+            sink.show(self.line(), last)
+
+    def __enter__(self) -> "Progress":
+        """Show the bar."""
+        self._show()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Leave the last state standing."""
+        self._show(last=True)
+
+
+class _DisplaySink:
+    """One output in a notebook, replaced in place; nothing outside IPython."""
+
+    def __init__(self) -> None:
+        self._handle: Any = None
+        self._active = "IPython" in sys.modules and sys.modules["IPython"].get_ipython() is not None
+
+    def show(self, line: str, last: bool) -> None:
+        if not self._active:
+            return
+        from IPython.display import display
+
+        bundle = {"text/plain": line}
+        if self._handle is None:
+            self._handle = display(bundle, raw=True, display_id=True)
+        else:
+            self._handle.update(bundle, raw=True)
+
+
+class _FileSink:
+    """The state for another process, replaced atomically; losing one is harmless, so no fsync."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def show(self, line: str, last: bool) -> None:
+        partial = self._path.with_suffix(".partial")
+        partial.write_text(json.dumps({"line": line, "last": last}))
+        os.replace(partial, self._path)
+
+
+class TerminalSink:
+    """The process's own stderr as it was before Jupyter captured it: a line on a terminal, few lines in a log."""
+
+    def __init__(self, descriptor: int) -> None:
+        """Write to a file descriptor."""
+        self._descriptor, self._is_tty, self._written, self._text = descriptor, os.isatty(descriptor), 0.0, ""
+
+    def show(self, line: str, last: bool) -> None:
+        """Replace the terminal's line, or add one to a log every half minute."""
+        if self._is_tty:
+            self._write(f"\r\x1b[2K{line}" + ("\n" if last else ""))
+        elif (last and line != self._text) or time.monotonic() - self._written >= QUIET_SECONDS:
+            self._written, self._text = time.monotonic(), line
+            self._write(line + "\n")
+
+    def _write(self, text: str) -> None:
+        try:
+            os.write(self._descriptor, text.encode())
+        except OSError:  # nobody is there to read; the work goes on
+            return
+
+
+class _NoSink:
+    def show(self, line: str, last: bool) -> None:
+        return
+
+
+def _terminal() -> TerminalSink | _NoSink:
+    """Return the terminal of this process; a kernel keeps a copy of the stderr it was started with."""
+    copied = getattr(sys.stderr, "_original_stdstream_copy", None)
+    if isinstance(copied, int):
+        return TerminalSink(copied)
+    try:
+        return TerminalSink(sys.stderr.fileno())
+    except (OSError, ValueError, AttributeError):
+        return _NoSink()
+
+
+class Relay:
+    """Shows in this process what a kernel writes to its progress file."""
+
+    def __init__(self, path: Path, title: str):
+        """Watch a file; `title` goes before each line."""
+        self._path, self._title, self._seen = path, title, ""
+        self._terminal, self._display = _terminal(), _DisplaySink()
+
+    def poll(self) -> None:
+        """Show the newest state, if it changed."""
+        try:
+            state = json.loads(self._path.read_text())
+        except (FileNotFoundError, json.JSONDecodeError):
+            return
+        if state["line"] != self._seen:
+            self._seen = state["line"]
+            self._terminal.show(f"{self._title} {state['line']}", state["last"])
+            self._display.show(f"{self._title} {state['line']}", state["last"])
+
+    def say(self, line: str) -> None:
+        """Add a line of its own to the terminal."""
+        self._terminal.show(line, True)

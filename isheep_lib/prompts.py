@@ -1,0 +1,92 @@
+"""Prompts and chat frames: text files in, framed text out.
+
+`render("quality.txt", task="…", response="…")` fills a prompt; `Frame.prompt("…")` puts words into a chat frame.
+
+Covers rendering and hashing. Does not cover tokens (engines).
+"""
+
+import string
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from isheep_lib.errors import ModelError
+from isheep_lib.records import Task, digest_file
+
+FOLDER = Path(__file__).parent / "prompts"
+
+
+def render(name: str, **values: str) -> str:
+    """Fill a prompt file; the variables given and the variables in the file must be the same.
+
+    Raises:
+        ValueError: variables are missing or unused, which is a mistake of ours.
+    """
+    text = (FOLDER / name).read_text(encoding="utf-8").removesuffix("\n")
+    wanted = {field for _, field, _, _ in string.Formatter().parse(text) if field}
+    if wanted != set(values):
+        raise ValueError(f"{name} wants {sorted(wanted)}, got {sorted(values)}")
+    return text.format(**values)
+
+
+def digest(name: str) -> str:
+    """Hash a prompt file."""
+    return digest_file(FOLDER / name)
+
+
+def user_words(task: Task) -> str:
+    """Join instruction and input as the user would say them."""
+    return f"{task.instruction}\n\n{task.input}" if task.input else task.instruction
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What stands around the user's words, and what ends an answer."""
+
+    name: str
+    before: str
+    after: str
+    end: str
+
+    def prompt(self, words: str) -> str:
+        """Frame words so that the model's answer comes next."""
+        return f"{self.before}{words}{self.after}"
+
+
+@cache
+def _frames() -> dict[str, dict[str, str]]:
+    return yaml.safe_load((FOLDER / "frames.yaml").read_text(encoding="utf-8"))
+
+
+def get_frame(name: str, system: str, tokenizer: Any) -> Frame:
+    """Return a frame by name; an empty `end` becomes the tokenizer's end-of-text token.
+
+    Raises:
+        ModelError: the frame is "tokenizer" and the tokenizer has no chat template.
+    """
+    if name == "tokenizer":
+        return _frame_of(tokenizer, system)
+    parts = _frames()[name]
+    return Frame(name, parts["before"].format(system=system), parts["after"], parts["end"] or tokenizer.eos_token)
+
+
+def _frame_of(tokenizer: Any, system: str) -> Frame:
+    """Read a frame off the chat template by rendering it around two markers."""
+    if not tokenizer.chat_template:
+        raise ModelError(
+            "The model's tokenizer has no chat template",
+            where="base_frame or aligned_frame",
+            allowed=", ".join(_frames()),
+            do="choose one of these frames in the params file",
+        )
+    asked, answered = "ASKED-7f3a", "ANSWERED-7f3a"
+    messages = [{"role": "system", "content": system}, {"role": "user", "content": asked}]
+    text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    before, after = text.split(asked)
+    whole = tokenizer.apply_chat_template(
+        [*messages, {"role": "assistant", "content": answered}], tokenize=False, add_generation_prompt=False
+    )
+    return Frame("tokenizer", before, after, whole.split(answered)[1].strip() or tokenizer.eos_token)

@@ -1,0 +1,113 @@
+"""Where a result comes from: code, versions, machine, and the seeds derived for each record.
+
+Covers facts about the present process and checkout. Does not cover models (`models`) or files (`store`).
+"""
+
+import ast
+import hashlib
+import importlib.metadata
+import os
+import platform
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+from isheep_lib.errors import RecordError
+from isheep_lib.records import digest_text
+
+PACKAGES = ("torch", "transformers", "peft", "accelerate", "datasets", "tokenizers", "numpy", "lm_eval", "papermill")
+# These move bytes and show them; a change in them cannot change what a stage computes.
+PLUMBING = {"errors", "records", "journal", "params", "provenance", "store", "stages", "progress", "report", "runner"}
+
+
+def seed_for(seed: int, iteration: int, stage: str, record: str) -> int:
+    """Derive a record's seed, so that neither order nor batch nor a resume can change it."""
+    digest = hashlib.sha256(f"{seed}/{iteration}/{stage}/{record}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") % 2**31
+
+
+@cache
+def project_root() -> Path:
+    """Return the clone's root: `ISHEEP_ROOT`, or the folder above the package that holds `notebooks`."""
+    root = Path(os.environ.get("ISHEEP_ROOT") or Path(__file__).parents[1]).resolve()
+    if not (root / "notebooks" / "iterate.ipynb").is_file():
+        raise RecordError(
+            "The notebooks are not here",
+            where=str(root),
+            do="work from a clone of the repository (pip install -e .), or point ISHEEP_ROOT at one",
+        )
+    return root
+
+
+def git_state() -> dict[str, object]:
+    """Return the commit of the checkout and whether files differ from it; empty outside git."""
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(project_root()), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()  # noqa: S603
+
+    try:
+        commit, changed = git("rev-parse", "HEAD"), git("status", "--porcelain", "--untracked-files=no")
+    except (OSError, subprocess.CalledProcessError):
+        return {}
+    return {"commit": commit + ("-dirty" if changed else "")}
+
+
+def versions() -> dict[str, str]:
+    """Return the version of every package that can change a result; absent ones are left out."""
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def environment() -> dict[str, object]:
+    """Describe the machine and the interpreter, without names of hosts or people."""
+    facts: dict[str, object] = {
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "cores": os.cpu_count(),
+        "packages": versions(),
+    }
+    if torch := sys.modules.get("torch"):  # asked only where a stage has loaded it
+        cuda = torch.cuda.is_available()
+        facts |= {"device": torch.cuda.get_device_name(0) if cuda else "cpu", "threads": torch.get_num_threads()}
+    return facts
+
+
+@cache
+def code_digests(stage: str) -> dict[str, str]:
+    """Hash the modules that a stage's result depends on; comments and docstrings do not count."""
+    package = Path(__file__).parent
+    waiting, found = [stage], {}
+    while waiting:
+        name = waiting.pop()
+        if name in found or name in PLUMBING:
+            continue
+        path = package / (name.replace(".", "/") + ".py")
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        found[name] = digest_text(ast.dump(_without_docstrings(tree)))[:16]
+        waiting += _imported(tree)
+    return dict(sorted(found.items()))
+
+
+def _imported(tree: ast.Module) -> list[str]:
+    names = []
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.ImportFrom) or not (node.module or "").startswith("isheep_lib"):
+            continue
+        inner = node.module.removeprefix("isheep_lib").removeprefix(".")
+        names += [inner] if inner and inner != "engines" else [f"{inner}.{a.name}".strip(".") for a in node.names]
+    package = Path(__file__).parent
+    return [name for name in names if (package / (name.replace(".", "/") + ".py")).is_file()]
+
+
+def _without_docstrings(tree: ast.Module) -> ast.Module:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
+            node.body = node.body[1:]
+    return tree

@@ -1,0 +1,163 @@
+"""Tables from records, as notebooks and the command line show them; everything a model wrote is escaped.
+
+Covers tables and text cards. Does not cover figures (`figures`) or computing any of it.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from isheep_lib import store
+from isheep_lib.evaluate import ACCURACIES
+from isheep_lib.stages import ORDER
+from isheep_lib.tables import Table, clip, samples, verbatim
+
+__all__ = ["Table", "clip", "samples", "verbatim"]
+
+SIGNS = {
+    "mean_words": "mean answer length (words)",
+    "distinct_2": "distinct-2 (distinct over all bigrams)",
+    "refusal_rate": "refusals (share of answers)",
+    "cut_off_rate": "cut by the token limit (share)",
+}
+TITLES = {
+    "prompt_strict": "prompt-level strict",
+    "inst_strict": "instruction-level strict",
+    "prompt_loose": "prompt-level loose",
+    "inst_loose": "instruction-level loose",
+}
+
+
+def funnel_table(counts: dict[str, Any]) -> Table:
+    """Show what went in, what left for which reason, what stayed; the column adds up."""
+    total = counts["in"] or 1
+    rows = [("in", counts["in"]), *((f"- {reason}", n) for reason, n in counts["dropped"].items()), ("kept", counts["kept"])]
+    return Table([{"step": name, "rows": n, "share": f"{n / total:.0%}"} for name, n in rows])
+
+
+def samples_by_reason(rows: Sequence[dict[str, Any]], columns: Sequence[str], number: int, seed: int) -> Table:
+    """Show some dropped rows of every reason."""
+    reasons = dict.fromkeys(row["reason"] for row in rows)
+    found = [samples([r for r in rows if r["reason"] == reason], ["reason", *columns], number, seed) for reason in reasons]
+    return Table([row for table in found for row in table.rows], f"at most {number} of each reason")
+
+
+def reliability_table(found: Sequence[Any]) -> Table:
+    """Show the self-assessment check, the best column first."""
+    ranked = sorted(found, key=lambda r: -(r.auroc if r.auroc == r.auroc else -1))
+    return Table(
+        [
+            {
+                "score": r.column,
+                "AUROC": f"{r.auroc:.2f}" if r.auroc == r.auroc else "not readable",
+                "95 % interval": f"{r.low:.2f} to {r.high:.2f}" if r.auroc == r.auroc else "",
+                "true / shuffled scores": f"{r.true_pairs} / {r.shuffled_pairs}",
+                "unread": r.unread,
+                "verdict": _verdict(r),
+            }
+            for r in ranked
+        ],
+        "How well each score tells true pairs from the same responses shuffled (0.5 is chance)",
+    )
+
+
+def _verdict(r: Any) -> str:
+    if r.auroc != r.auroc:
+        return "no reading"
+    if r.low > 0.5:
+        return "better than chance"
+    return "worse than chance" if r.high < 0.5 else "not told from chance"
+
+
+def accuracy_table(metrics: dict[str, Any], earlier: dict[str, Any] | None = None) -> Table:
+    """Show the four IFEval accuracies with standard errors, beside those of the model before."""
+    rows = []
+    for name in ACCURACIES:
+        row = {
+            "accuracy": TITLES[name],
+            "percent": with_error(metrics["ifeval"][name]),
+            "items": metrics["ifeval"][name]["items"],
+        }
+        rows.append({**row, **({"model before": with_error(earlier["ifeval"][name])} if earlier else {})})
+    return Table(rows, f"IFEval on {metrics['subset']} (± is one standard error)")
+
+
+def with_error(value: dict[str, float]) -> str:
+    """Write a value with its standard error."""
+    return f"{value['value']:.1f} ± {value['standard_error']:.1f}"
+
+
+def signs_table(metrics: dict[str, Any], earlier: dict[str, Any] | None = None) -> Table:
+    """Show length, diversity, refusals and cut answers."""
+    return Table(
+        [
+            {"sign": title, "value": metrics["signs"][name], **({"model before": earlier["signs"][name]} if earlier else {})}
+            for name, title in SIGNS.items()
+        ]
+    )
+
+
+def plan_table(steps: Sequence[Any]) -> Table:
+    """Show iterations against stages, each cell its state."""
+    grid: dict[int, dict[str, str]] = {}
+    for step in steps:
+        grid.setdefault(step.iteration, {})[step.stage] = step.state
+    rows = [{"iteration": str(k), **{stage: row.get(stage, "") for stage in ORDER}} for k, row in sorted(grid.items())]
+    notes = [f"iter-{s.iteration}/{s.stage} is stale: it {s.note}" for s in steps if s.state == "stale"]
+    return Table(rows, "; ".join(notes))
+
+
+def ledger(run_dir: Path) -> Table:
+    """Show every finished stage: time, rows in and kept, tokens generated, the executed notebook."""
+    rows = []
+    for folder, manifest in store.all_manifests(run_dir):
+        notebook = f"{folder.parent.name}/{folder.name}/{folder.name}.ipynb"
+        rows.append(
+            {
+                "iteration": str(manifest["iteration"]),
+                "stage": manifest["stage"],
+                "seconds": f"{manifest.get('notebook_seconds', manifest['seconds']):.0f}",
+                "in": manifest["counts"]["in"],
+                "kept": manifest["counts"]["kept"],
+                "tokens": sum(manifest["tokens"].values()),
+                "notebook": notebook if (run_dir / notebook).is_file() else "run by hand",
+            }
+        )
+    order = {stage: i for i, stage in enumerate(ORDER)}
+    return Table(sorted(rows, key=lambda row: (int(row["iteration"]), order[row["stage"]])))
+
+
+def metrics_of(run_dir: Path) -> dict[int, dict[str, Any]]:
+    """Read the metrics of every evaluated iteration."""
+    found = {}
+    for folder, manifest in store.all_manifests(run_dir):
+        if manifest["stage"] == "evaluate":
+            found[manifest["iteration"]] = store.read_manifest(folder, "metrics.json")
+    return dict(sorted((k, v) for k, v in found.items() if v))
+
+
+def results_table(run_dir: Path) -> Table:
+    """Show every metric over iterations."""
+    found = metrics_of(run_dir)
+    subset = "; ".join(sorted({metrics["subset"] for metrics in found.values()}))
+    rows = []
+    for k, metrics in found.items():
+        accuracies = {TITLES[name]: with_error(metrics["ifeval"][name]) for name in ACCURACIES}
+        signs = {title.split(" (")[0]: metrics["signs"][name] for name, title in SIGNS.items()}
+        rows.append({"model": f"M_{k}" + (" (base)" if k == 0 else ""), **accuracies, **signs})
+    return Table(rows, f"IFEval in percent on {subset} (± is one standard error)" if rows else "no evaluation yet")
+
+
+def trust_table(run_dir: Path) -> Table:
+    """Show the self-assessment check of every iteration, one column an iteration."""
+    rows: dict[str, dict[str, Any]] = {}
+    for folder, manifest in store.all_manifests(run_dir):
+        if manifest["stage"] == "assess":
+            for column, found in manifest["check"].items():
+                interval = (
+                    f"{found['auroc']:.2f} ({found['low']:.2f} to {found['high']:.2f})"
+                    if found["auroc"] is not None
+                    else "not readable"
+                )
+                rows.setdefault(column, {"score": column})[f"iteration {folder.parent.name.removeprefix('iter-')}"] = interval
+    return Table(list(rows.values()), "AUROC with 95 % bootstrap interval; 0.5 is chance")

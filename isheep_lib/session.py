@@ -1,0 +1,346 @@
+"""One stage at work: checked parameters, verified inputs, the fingerprint, and the commit.
+
+    stage = open_stage("filter", globals())     # in a notebook: every complaint comes now
+    rows = stage.read("synthesize", "examples.jsonl")
+    stage.commit({"kept.jsonl": kept}, counts=funnel)
+
+Covers what all stage notebooks share. Does not cover any stage's own work.
+"""
+
+import json
+import os
+import shutil
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from isheep_lib import provenance, stages, store
+from isheep_lib.engines import Engine, open_engine
+from isheep_lib.errors import DataError, RecordError
+from isheep_lib.journal import Journal
+from isheep_lib.models import ModelRef, find_model
+from isheep_lib.params import SECTIONS, STAGE_PARAMS, Section, check, is_execution
+from isheep_lib.prompts import Frame, get_frame
+from isheep_lib.prompts import digest as prompt_digest
+from isheep_lib.records import (
+    Task,
+    canonical_json,
+    digest_file,
+    digest_text,
+    load_seeds,
+    read_jsonl,
+    write_atomic,
+    write_jsonl,
+)
+from isheep_lib.tables import Table
+
+SCHEMA = 1
+# Set by the runner for the kernels it starts: it holds the run's lock and publishes the manifest itself.
+UNDER_RUNNER = "ISHEEP_RUNNER"
+NOTEBOOK_NAMES = {"In", "Out", "exit", "quit", "open", "get_ipython"}
+
+
+def cell_values(names: dict[str, Any]) -> dict[str, Any]:
+    """Pick the plain values among a notebook's globals: these are its parameters, misspelt ones included."""
+    return {
+        name: value
+        for name, value in names.items()
+        if not name.startswith("_")
+        and name not in NOTEBOOK_NAMES
+        and not isinstance(value, ModuleType)
+        and isinstance(value, bool | int | float | str | list | dict | None)
+    }
+
+
+def fingerprint_parts(run_dir: Path, stage: str, params: dict[str, Any]) -> dict[str, Any]:
+    """Collect everything that decides a stage's result, each part by name so that a difference can be named.
+
+    Raises:
+        RecordError: an input of an earlier stage is not done or not as recorded.
+        ModelError, DataError: the model or the seeds are absent.
+    """
+    kind, iteration = STAGE_PARAMS[stage], params["iteration"]
+    deciding = {n: v for n, v in params.items() if n not in ("run", "seeds") and not is_execution(kind, n)}
+    parts: dict[str, Any] = {"stage": stage, "parameters": deciding}
+    parts["inputs"] = {
+        f"iter-{k}/{name}/{file}": _output(run_dir, k, name, file)["sha256"]
+        for k, name, file in stages.inputs_of(stage, iteration)
+    }
+    if "seeds" in params:
+        parts["inputs"]["seeds"] = digest_file(find_file(params["seeds"], "seeds"))
+    if stages.STAGES[stage].model:
+        base, trained = find_model(params["base_model"]), stages.trained_in(stage, iteration)
+        parts["model"] = {"base": base.digest}
+        if trained:
+            parts["model"]["adapter"] = _output(run_dir, trained, "train", "adapter/adapter_model.safetensors")["sha256"]
+        packages = provenance.versions()
+        parts["engine"] = {name: packages[name] for name in ("torch", "transformers", "peft")}
+    parts["prompts"] = {name: prompt_digest(name) for name in stages.STAGES[stage].prompts}
+    parts["code"] = provenance.code_digests(stage)
+    return parts
+
+
+def _output(run_dir: Path, iteration: int, stage: str, file: str) -> dict[str, Any]:
+    folder = store.stage_folder(run_dir, iteration, stage)
+    return store.require_intact(folder, [file])["outputs"][file]
+
+
+def fingerprint(parts: dict[str, Any]) -> str:
+    """Hash the parts into the one value that must match for a stage to be reused."""
+    return digest_text(canonical_json(parts))
+
+
+def find_file(name: str, parameter: str) -> Path:
+    """Find a user's file from the current folder or from the clone's root."""
+    path = Path(name).expanduser()
+    for candidate in (path, provenance.project_root() / path):
+        if candidate.is_file():
+            return candidate.resolve()
+    raise RecordError(
+        f"{name} does not exist", where=parameter, do=f"give a path from here or from {provenance.project_root()}"
+    )
+
+
+@dataclass
+class StageSession:
+    """An open stage; `commit` ends it."""
+
+    name: str
+    params: Any
+    run_dir: Path
+    parts: dict[str, Any]
+    lock: store.RunLock | None
+    repeats: bool = False
+    tokens: dict[str, int] = field(default_factory=dict)
+    started: float = field(default_factory=time.monotonic)
+
+    @property
+    def folder(self) -> Path:
+        """Where the stage's record lies."""
+        return store.stage_folder(self.run_dir, self.params.iteration, self.name)
+
+    @property
+    def out(self) -> Path:
+        """Where outputs are written: the record's folder, or aside when a finished stage is repeated."""
+        return self.work / "out" if self.repeats else self.folder
+
+    @property
+    def work(self) -> Path:
+        """Where unfinished work lies, apart for each fingerprint."""
+        return self.folder / f".work-{fingerprint(self.parts)[:12]}"
+
+    @cached_property
+    def model(self) -> ModelRef:
+        """The model this stage uses, adapter included."""
+        base, trained = find_model(self.params.base_model), stages.trained_in(self.name, self.params.iteration)
+        adapter = store.stage_folder(self.run_dir, trained, "train") / "adapter" if trained else None
+        return ModelRef(base.name, base.path, base.digest, adapter)
+
+    @property
+    def frame_name(self) -> str:
+        """The chat frame of the model that this stage asks."""
+        trained = stages.trained_in(self.name, self.params.iteration)
+        return self.params.aligned_frame if trained else self.params.base_frame
+
+    def summary(self) -> Table:
+        """Show what this stage is about to do: place, model, and every parameter."""
+        facts = {"stage": self.name, "run": self.params.run, "iteration": self.params.iteration, **provenance.git_state()}
+        if self.parts.get("model"):
+            trained = stages.trained_in(self.name, self.params.iteration)
+            facts["model"] = self.params.base_model + (f" with the adapter of iteration {trained}" if trained else "")
+            facts["model digest"] = " + ".join(digest[:12] for digest in self.parts["model"].values())
+        facts["fingerprint"] = fingerprint(self.parts)[:12]
+        rest = {n: v for n, v in self.params.model_dump().items() if n not in ("run", "iteration", "base_model")}
+        return Table([{"fact": name, "value": str(value)} for name, value in {**facts, **rest}.items()])
+
+    def seeds(self) -> list[Task]:
+        """Read the seed tasks, which must suffice for one prompt."""
+        path = find_file(self.params.seeds, "seeds")
+        tasks = load_seeds(path)
+        if len(tasks) < self.params.demonstrations:
+            raise DataError(
+                f"{len(tasks)} seed task(s) cannot fill a prompt of {self.params.demonstrations} demonstrations",
+                where=store.short(path),
+                do="add seeds, or lower synthesize.demonstrations",
+            )
+        return tasks
+
+    def earlier_instructions(self) -> list[str]:
+        """Return the instructions accepted in earlier iterations of the run."""
+        before = range(1, self.params.iteration)
+        return [row["instruction"] for k in before for row in self.read("synthesize", "examples.jsonl", k)]
+
+    def earlier_metrics(self) -> dict[str, Any] | None:
+        """Return the metrics of the model before, None if it was not evaluated or this is the base model."""
+        if self.params.iteration == 0:
+            return None
+        return store.read_manifest(store.stage_folder(self.run_dir, self.params.iteration - 1, "evaluate"), "metrics.json")
+
+    def open_engine(self) -> tuple[Engine, Frame]:
+        """Load the model of this stage and its chat frame."""
+        engine = open_engine(self.model, self.params.dtype, self.params.batch_size, self.params.batch_tokens)
+        return engine, get_frame(self.frame_name, self.params.system_prompt, engine.tokenizer)
+
+    def open_tokenizer(self) -> tuple[Any, Frame]:
+        """Load the tokenizer alone, with the frame of trained models."""
+        from transformers import AutoTokenizer
+
+        tokenizer = AutoTokenizer.from_pretrained(self.model.path, trust_remote_code=False)
+        return tokenizer, get_frame(self.params.aligned_frame, self.params.system_prompt, tokenizer)
+
+    def journal(self, name: str) -> Journal:
+        """Open the journal of one step of the stage."""
+        return Journal(self.work / f"{name}.jsonl", fingerprint(self.parts))
+
+    def seed(self, record: str) -> int:
+        """Derive a record's seed."""
+        return provenance.seed_for(self.params.seed, self.params.iteration, self.name, record)
+
+    def read(self, stage: str, file: str, iteration: int | None = None) -> list[dict]:
+        """Read the rows of an earlier stage, whose bytes were verified when this stage was opened."""
+        iteration = self.params.iteration if iteration is None else iteration
+        return read_jsonl(store.stage_folder(self.run_dir, iteration, stage) / file)
+
+    def commit(
+        self,
+        rows: dict[str, list[dict]],
+        counts: dict[str, Any],
+        documents: dict[str, dict] | None = None,
+        files: tuple[str, ...] = (),
+        **more: Any,
+    ) -> str:
+        """Write the outputs, then the manifest; a repeated stage is compared with its record instead.
+
+        Args:
+            rows: row files to write.
+            counts: `in`, `kept` and `dropped` by reason, which must add up.
+            documents: JSON documents to write.
+            files: outputs that already lie in `out`.
+            more: further facts for the manifest.
+
+        Returns:
+            One line that says what became of it.
+
+        Raises:
+            RecordError: the counts do not add up, the disk is full, or a repetition gave other bytes.
+        """
+        if counts["in"] != counts["kept"] + sum(counts["dropped"].values()):
+            raise RecordError(f"{counts} do not add up: in = kept + dropped", where=str(self.folder))
+        for name, content in rows.items():
+            write_jsonl(self.out / name, content)
+        for name, document in (documents or {}).items():
+            write_atomic(self.out / name, json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+        manifest = self._manifest(counts, [*rows, *(documents or {}), *files], more)
+        under_runner = os.environ.get(UNDER_RUNNER) == str(self.folder)
+        try:
+            if self.repeats:
+                return self._compare(manifest)
+            path = store.write_manifest(self.folder, manifest, store.PENDING if under_runner else store.MANIFEST)
+        finally:
+            if self.lock:
+                self.lock.release()
+        if not under_runner:
+            finish(self.folder)
+        return f"{self.name} of iteration {self.params.iteration} is recorded in {store.short(path.parent)}"
+
+    def _compare(self, manifest: dict[str, Any]) -> str:
+        recorded = store.read_manifest(self.folder) or {"outputs": {}, "parts": {}}
+        made, kept = manifest["outputs"], recorded["outputs"]
+        other = [name for name in made if kept.get(name, {}).get("sha256") != made[name]["sha256"]]
+        shutil.rmtree(self.work)
+        if other:
+            raise RecordError(
+                f"Repeated, but these outputs differ from the record: {', '.join(other)}",
+                where=str(self.folder),
+                allowed="the same bytes on the same machine; "
+                + (stale_reason(recorded["parts"], self.parts) or "all recorded inputs, code and settings are the same"),
+                do="the record was left as it is; compare machine and package versions in its manifest",
+            )
+        return f"Repeated: all {len(made)} outputs are the same bytes as the record in {store.short(self.folder)}"
+
+    def _manifest(self, counts: dict[str, Any], outputs: list[str], more: dict[str, Any]) -> dict[str, Any]:
+        return {
+            "schema": SCHEMA,
+            "stage": self.name,
+            "iteration": self.params.iteration,
+            "fingerprint": fingerprint(self.parts),
+            "parts": self.parts,
+            "parameters": self.params.model_dump(exclude={"run"}),
+            "outputs": {name: store.describe_file(self.out / name) for name in sorted(outputs)},
+            "counts": counts,
+            "tokens": self.tokens,
+            "seconds": round(time.monotonic() - self.started, 1),
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+            "environment": provenance.environment(),
+            "git": provenance.git_state(),
+            **more,
+        }
+
+
+def finish(folder: Path) -> None:
+    """Remove the unfinished work of a stage that is done."""
+    for work in folder.glob(".work-*"):
+        shutil.rmtree(work)
+
+
+def open_stage(stage: str, names: dict[str, Any]) -> StageSession:
+    """Open a stage from a notebook's globals: check parameters, claim the run, verify inputs, find the model.
+
+    A parameter left at its default is taken from the run, when the run exists: `params.yaml` says what a run is.
+
+    Raises:
+        IsheepError: anything that would stop the stage later, before any model is loaded.
+    """
+    kind, where = STAGE_PARAMS[stage], f"{stage}.ipynb"
+    values = check(kind, cell_values(names), where).model_dump()
+    run_dir = store.run_folder(values["run"])
+    values = _from_run(kind, values, store.run_params(run_dir), stage)
+    params = check(kind, values, where)
+    folder = store.stage_folder(run_dir, params.iteration, stage)
+    under_runner = os.environ.get(UNDER_RUNNER) == str(folder)
+    lock = None if under_runner else store.RunLock(run_dir)
+    try:
+        store.claim_params(run_dir, as_sections(kind, values, stage))
+        parts = fingerprint_parts(run_dir, stage, values)
+    except BaseException:
+        if lock:
+            lock.release()
+        raise
+    repeats = not under_runner and store.read_manifest(folder) is not None
+    return StageSession(stage, params, run_dir, parts, lock, repeats)
+
+
+def _from_run(kind: type[Section], values: dict[str, Any], known: dict[str, Any], stage: str) -> dict[str, Any]:
+    flat = {"seed": known.get("seed", values["seed"]), **known.get("model", {}), **known.get(stage, {})}
+    untouched = {n for n, v in values.items() if v == kind.model_fields[n].default and n not in ("run", "iteration")}
+    return {name: flat.get(name, value) if name in untouched else value for name, value in values.items()}
+
+
+def as_sections(kind: type[Section], values: dict[str, Any], stage: str) -> dict[str, Any]:
+    """Sort flat stage parameters into the sections of a params file."""
+    sections: dict[str, Any] = {"seed": values["seed"]}
+    for name in ("model", stage):
+        fields = [n for n in SECTIONS[name].model_fields if n in kind.model_fields]
+        if fields:
+            sections[name] = {field: values[field] for field in fields}
+    return sections
+
+
+def stale_reason(recorded: dict[str, Any], now: dict[str, Any]) -> str:
+    """Name the parts of a fingerprint that differ, "" when none does."""
+    names = sorted({*recorded, *now})
+    reasons = []
+    for name in names:
+        old, new = recorded.get(name), now.get(name)
+        if old == new:
+            continue
+        if isinstance(old, dict) and isinstance(new, dict):
+            inner = sorted(k for k in {*old, *new} if old.get(k) != new.get(k))
+            reasons.append(f"{name} ({', '.join(inner)})")
+        else:
+            reasons.append(name)
+    return f"differs in {'; '.join(reasons)}" if reasons else ""

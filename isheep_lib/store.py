@@ -1,0 +1,201 @@
+"""The record on disk: where files lie, what a manifest says, whether the bytes still agree.
+
+    results/<run>/iter-<k>/<stage>/manifest.json    written last; it alone means "done"
+
+Covers paths, manifests, the run's parameters, its lock, and verification. Does not cover rows (`records`).
+"""
+
+import fcntl
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+import yaml
+
+from isheep_lib.errors import ParameterError, RecordError
+from isheep_lib.params import SECTIONS, is_execution
+from isheep_lib.provenance import project_root
+from isheep_lib.records import digest_file, write_atomic
+
+MANIFEST, PENDING = "manifest.json", "manifest.pending.json"
+# Weights are not committed with a reference record; their digests are.
+WEIGHTS = (".safetensors",)
+
+
+def run_folder(run: str) -> Path:
+    """Find a run by name under `results/`, or by a path that begins with /, . or ~; it need not exist yet."""
+    if run.startswith(("/", ".", "~")):
+        return Path(run).expanduser().resolve()
+    return project_root() / "results" / run.removeprefix("results/")
+
+
+def short(path: Path) -> str:
+    """Write a path from the clone's root where it lies inside, so that records name no machine."""
+    root = project_root()
+    return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
+
+
+def stage_folder(run_dir: Path, iteration: int, stage: str) -> Path:
+    """Return the folder of one stage of one iteration."""
+    return run_dir / f"iter-{iteration}" / stage
+
+
+def read_manifest(folder: Path, name: str = MANIFEST) -> dict[str, Any] | None:
+    """Read a stage's manifest, None if the stage is not done."""
+    path = folder / name
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except json.JSONDecodeError as error:
+        raise RecordError(
+            f"The manifest is not JSON ({error.msg})",
+            where=str(path),
+            do=f"it was changed by hand: restore it, or delete {folder} to run the stage again",
+        ) from error
+
+
+def write_manifest(folder: Path, manifest: dict[str, Any], name: str = MANIFEST) -> Path:
+    """Write a manifest atomically, readable by people."""
+    write_atomic(folder / name, json.dumps(manifest, indent=1, ensure_ascii=False, sort_keys=True) + "\n")
+    return folder / name
+
+
+def describe_file(path: Path) -> dict[str, Any]:
+    """Return what a manifest keeps of an output."""
+    return {"sha256": digest_file(path), "bytes": path.stat().st_size}
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One file that is not as its manifest says: `kind` is changed, missing or "not at hand"."""
+
+    path: Path
+    kind: str
+    detail: str = ""
+
+
+def differences(folder: Path, manifest: dict[str, Any], files: list[str] | None = None) -> list[Difference]:
+    """Hash a stage's outputs again (the named ones, default all) and list what differs; absent weights are "not at hand"."""
+    found = []
+    for name, kept in sorted(manifest["outputs"].items()):
+        if files is not None and name not in files:
+            continue
+        path = folder / name
+        if not path.is_file():
+            kind = "not at hand" if path.suffix in WEIGHTS else "missing"
+            found.append(Difference(path, kind, f"{kept['bytes']} bytes, sha256 {kept['sha256'][:12]}…"))
+        elif path.stat().st_size != kept["bytes"] or digest_file(path) != kept["sha256"]:
+            size = path.stat().st_size
+            found.append(Difference(path, "changed", f"{size} bytes, the manifest says {kept['bytes']}"))
+    return found
+
+
+def require_intact(folder: Path, files: list[str] | None = None) -> dict[str, Any]:
+    """Return the manifest of a finished stage whose named files (default all) hash as it says.
+
+    Raises:
+        RecordError: the stage is not done, or a file was edited, truncated or deleted.
+    """
+    manifest = read_manifest(folder)
+    stage = f"{folder.parent.name}/{folder.name}"
+    if manifest is None:
+        raise RecordError(f"{stage} is not done", where=str(folder), do=f"run {folder.name}.ipynb for it first")
+    bad = differences(folder, manifest, files)
+    if bad:
+        listed = "\n  ".join(f"{d.path.name}: {d.kind} ({d.detail})" for d in bad)
+        raise RecordError(
+            f"{len(bad)} file(s) of {stage} are not as they were recorded:\n  {listed}",
+            where=str(folder),
+            do="restore them, or delete this folder to run the stage again; isheep verify shows the whole run",
+        )
+    return manifest
+
+
+def all_manifests(run_dir: Path) -> list[tuple[Path, dict[str, Any]]]:
+    """List the finished stages of a run, in the order of iterations and names."""
+    folders = sorted(run_dir.glob("iter-*/*/"), key=lambda f: (int(f.parent.name.split("-")[1]), f.name))
+    found = ((folder, read_manifest(folder)) for folder in folders if not folder.name.startswith("."))
+    return [(folder, manifest) for folder, manifest in found if manifest is not None]
+
+
+def params_path(run_dir: Path) -> Path:
+    """Return the file that says what a run is."""
+    return run_dir / "params.yaml"
+
+
+def run_params(run_dir: Path) -> dict[str, Any]:
+    """Read what a run is, {} before its first stage."""
+    path = params_path(run_dir)
+    return yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+
+def claim_params(run_dir: Path, values: dict[str, Any]) -> None:
+    """Make values the run's own, or refuse those that differ from what the run already is.
+
+    Args:
+        run_dir: the run's folder.
+        values: `seed` and sections, as in a params file; sections not named stay as they are.
+
+    Raises:
+        ParameterError: a value that changes results differs; all of them are listed.
+    """
+    known = run_params(run_dir)
+    flat_known, flat_new = _flatten(known), _flatten(values)
+    changed = [
+        f"{name}: the run has {flat_known[name]!r}, now {value!r}"
+        for name, value in flat_new.items()
+        if name in flat_known and flat_known[name] != value and not _execution(name)
+    ]
+    if changed:
+        raise ParameterError(
+            "These parameters differ from those of the run:\n  " + "\n  ".join(changed),
+            where=str(params_path(run_dir)),
+            do="give the run's own values, or another name for a new run (-p run NAME)",
+        )
+    merged = {**known, **values}
+    if merged != known:
+        write_atomic(
+            params_path(run_dir), "# What this run is; written by the run.\n" + yaml.safe_dump(merged, sort_keys=False)
+        )
+
+
+def _flatten(values: dict[str, Any]) -> dict[str, Any]:
+    flat = {}
+    for name, value in values.items():
+        flat |= {f"{name}.{inner}": v for inner, v in value.items()} if isinstance(value, dict) else {name: value}
+    return flat
+
+
+def _execution(name: str) -> bool:
+    section, _, field = name.rpartition(".")
+    return bool(section) and field in SECTIONS[section].model_fields and is_execution(SECTIONS[section], field)
+
+
+class RunLock:
+    """Holds a run for one process; a second start on the same results is refused at once."""
+
+    def __init__(self, run_dir: Path):
+        """Take the lock; raises RecordError when another live process holds it."""
+        run_dir.mkdir(parents=True, exist_ok=True)
+        self._file: TextIO = open(run_dir / ".lock", "a+", encoding="utf-8")  # noqa: SIM115 - held until release()
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            self._file.seek(0)
+            holder = self._file.read().strip() or "unknown"
+            self._file.close()
+            raise RecordError(
+                f"The run is being written by another process ({holder})",
+                where=str(run_dir),
+                do="wait for it to end, or choose another name (-p run NAME)",
+            ) from error
+        self._file.truncate(0)
+        self._file.write(f"process {os.getpid()}")
+        self._file.flush()
+
+    def release(self) -> None:
+        """Let the run go."""
+        self._file.close()

@@ -1,0 +1,69 @@
+"""Tables that show in a notebook and in a terminal; everything in them is escaped.
+
+Covers showing rows. Does not cover where rows come from.
+"""
+
+import html
+import random
+from collections.abc import Sequence
+from typing import Any
+
+STYLE = "style='text-align:left;vertical-align:top;white-space:pre-wrap;overflow-wrap:anywhere'"
+
+
+class Table:
+    """Rows that show as an escaped HTML table in a notebook and as aligned text in a terminal."""
+
+    def __init__(self, rows: Sequence[dict[str, Any]], caption: str = ""):
+        """Hold rows; columns are the keys in order of appearance."""
+        self.rows, self.caption = list(rows), caption
+        self.columns = list(dict.fromkeys(key for row in self.rows for key in row))
+
+    def _cells(self) -> list[list[str]]:
+        return [[_text(row.get(column, "")) for column in self.columns] for row in self.rows]
+
+    def _repr_html_(self) -> str:
+        head = "".join(f"<th {STYLE}>{html.escape(column)}</th>" for column in self.columns)
+        body = "".join("<tr>" + "".join(f"<td {STYLE}>{_link(cell)}</td>" for cell in row) + "</tr>" for row in self._cells())
+        caption = f"<caption style='text-align:left'>{html.escape(self.caption)}</caption>" if self.caption else ""
+        return f"<table class='tex2jax_ignore'>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+    def __repr__(self) -> str:
+        """Return aligned text."""
+        lines = [self.columns, *self._cells()]
+        widths = [max(len(line[i]) for line in lines) for i in range(len(self.columns))]
+        text = "\n".join(
+            "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
+        )
+        return f"{self.caption}\n{text}" if self.caption else text
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}" if abs(value) < 1 else f"{value:.2f}"
+    return str(value)
+
+
+def _link(cell: str) -> str:
+    """Escape a cell; a relative path to a notebook of the record becomes a link."""
+    safe = html.escape(cell)
+    is_record = cell.endswith(".ipynb") and cell.startswith("iter-") and " " not in cell
+    return f"<a href='{safe}'>{safe}</a>" if is_record else safe
+
+
+def verbatim(text: str) -> "Table":
+    """Show one text as it is, escaped."""
+    return Table([{"text": text}])
+
+
+def samples(rows: Sequence[dict[str, Any]], columns: Sequence[str], number: int, seed: int, caption: str = "") -> Table:
+    """Show some rows, drawn by seed, with long texts shortened."""
+    chosen = random.Random(seed).sample(range(len(rows)), min(number, len(rows)))  # noqa: S311
+    return Table([{c: clip(rows[i].get(c, "")) for c in columns} for i in sorted(chosen)], caption)
+
+
+def clip(value: Any, limit: int = 260) -> Any:
+    """Shorten a long text and say by how much."""
+    if not isinstance(value, str) or len(value) <= limit:
+        return value
+    return f"{value[:limit]} … (+{len(value) - limit} characters)"

@@ -1,0 +1,100 @@
+"""Words of model text: tokens for ROUGE, near-duplicates, copies, diversity, refusals.
+
+Covers pure functions of text. Does not cover which of them decide anything (`synthesize`, `filter`, `evaluate`).
+"""
+
+import re
+from collections.abc import Iterable
+
+from rapidfuzz import process
+from rapidfuzz.distance import Indel
+
+SURROGATES = range(0xD800, 0xE000)
+
+
+def words(text: str) -> list[str]:
+    """Split text into lower-case words, as ROUGE without stemming does."""
+    return re.findall(r"\w+", text.lower())
+
+
+class NearDuplicates:
+    """Finds whether a text's ROUGE-L F-measure with any earlier text is above a limit.
+
+    ROUGE-L F is 2 LCS / (m + n), which is rapidfuzz's normalised Indel similarity when every word is one character.
+    """
+
+    def __init__(self, limit: float):
+        """Call a text a duplicate when its measure is strictly above `limit`."""
+        self.limit = limit
+        self._letters: dict[str, str] = {}
+        self._pool: list[str] = []
+        self._texts: list[str] = []
+
+    def _spell(self, text: str) -> str:
+        return "".join(self._letters.setdefault(word, self._letter(len(self._letters))) for word in words(text))
+
+    @staticmethod
+    def _letter(index: int) -> str:
+        code = index + 1
+        return chr(code if code < SURROGATES.start else code + len(SURROGATES))
+
+    def find(self, text: str) -> tuple[str, float] | None:
+        """Return the nearest earlier text and its measure if that is above the limit."""
+        best = process.extractOne(
+            self._spell(text), self._pool, scorer=Indel.normalized_similarity, processor=None, score_cutoff=self.limit
+        )
+        if best is None or best[1] <= self.limit:
+            return None
+        return self._texts[best[2]], best[1]
+
+    def add(self, text: str) -> None:
+        """Remember a text."""
+        self._pool.append(self._spell(text))
+        self._texts.append(text)
+
+
+def rouge_l(first: str, second: str) -> float:
+    """Return the ROUGE-L F-measure of two texts, 0 to 1."""
+    pair = NearDuplicates(-1.0)
+    pair.add(first)
+    found = pair.find(second)
+    return found[1] if found else 0.0
+
+
+def copy_share(response: str, task: str, size: int = 4) -> float:
+    """Return the share of the response's words that lie in runs of `size` words copied from the task.
+
+    A response shorter than `size` words is compared as a whole.
+    """
+    said, given = words(response), words(task)
+    if not said:
+        return 0.0
+    size = min(size, len(said))
+    known = {tuple(given[i : i + size]) for i in range(len(given) - size + 1)}
+    copied: set[int] = set()
+    for i in range(len(said) - size + 1):
+        if tuple(said[i : i + size]) in known:
+            copied.update(range(i, i + size))
+    return len(copied) / len(said)
+
+
+def distinct_n(texts: Iterable[str], n: int = 2) -> float:
+    """Return distinct n-grams over all n-grams of the texts taken together, 0 to 1 (Li et al. 2016)."""
+    grams = [gram for text in texts for gram in _grams(words(text), n)]
+    return len(set(grams)) / len(grams) if grams else 0.0
+
+
+def _grams(tokens: list[str], n: int) -> list[tuple[str, ...]]:
+    return [tuple(tokens[i : i + n]) for i in range(len(tokens) - n + 1)]
+
+
+REFUSAL = re.compile(
+    r"^\W*(?:i['’]?m (?:sorry|afraid|unable|not able)|i am (?:sorry|afraid|unable|not able)|sorry\b|i (?:can['’]?t|cannot)\b"
+    r"|i (?:do not|don['’]t) have (?:access|the ability)|as an ai\b|unfortunately,? i\b)",
+    re.IGNORECASE,
+)
+
+
+def is_refusal(text: str) -> bool:
+    """Tell whether an answer opens by declining."""
+    return bool(REFUSAL.match(text))
