@@ -276,9 +276,14 @@ def summary(found: list[Reliability]) -> dict[str, dict[str, Any]]:
     """Return the check as a document; an AUROC without readable scores is null."""
     rows = {}
     for r in found:
-        values = {name: None if isinstance(v, float) and math.isnan(v) else v for name, v in asdict(r).items()}
-        rows[values.pop("column")] = {k: round(v, 4) if isinstance(v, float) else v for k, v in values.items()}
+        values = asdict(r)
+        column = values.pop("column")
+        rows[column] = {k: _rounded(v) if isinstance(v, float) else v for k, v in values.items()}
     return rows
+
+
+def _rounded(value: float) -> float | None:
+    return None if math.isnan(value) else round(value, 4)
 
 
 def ranked_table(pairs: list[dict[str, Any]], scores: list[Scores], scorer: str, number: int) -> Table:

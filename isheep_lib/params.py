@@ -53,16 +53,21 @@ class EvaluatedPlace(Place):
     iteration: int = Field(1, description="0 is the base model, k the model trained in iteration k", ge=0)
 
 
-class Model(Section):
-    """The one model that plays every role."""
+class TrainedModel(Section):
+    """The one model that plays every role, as far as training needs to know it."""
 
     base_model: str = Field(
         "embedded:smollm2-135m-instruct", description="embedded name, hub id with @revision, or folder", min_length=1
     )
-    base_frame: FrameName = Field("chatml", description="chat frame of the base model, plain if it has none")
     aligned_frame: FrameName = Field("chatml", description="chat frame of the trained models")
     system_prompt: str = Field("You are a helpful assistant.", description="system line of the chat frames")
     dtype: Literal["float32", "bfloat16"] = Field("float32", description="number format, float32 on a CPU")
+
+
+class Model(TrainedModel):
+    """The model, and how it is asked."""
+
+    base_frame: FrameName = Field("chatml", description="chat frame of the base model, plain if it has none")
     batch_size: Positive = execution(32, "sequences generated together")
     batch_tokens: Positive = execution(4096, "tokens scored together")
 
@@ -148,7 +153,7 @@ class FilterParams(Place, Filter):
     """Parameters of `filter.ipynb`; no model is loaded."""
 
 
-class TrainParams(Place, Model, Train):
+class TrainParams(Place, TrainedModel, Train):
     """Parameters of `train.ipynb`."""
 
 

@@ -11,6 +11,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ class Progress:
     def __init__(self, label: str, total: int, unit: str = "it", done: int = 0):
         """Start at `done` of `total`; what was done before does not count for the estimate."""
         self.label, self.total, self.unit, self.initial, self.count = label, total, unit, done, done
-        self._start, self._shown = time.monotonic(), 0.0
+        self._start, self._shown, self._share = time.monotonic(), 0.0, 0.0
         target = os.environ.get(PROGRESS_FILE)
         self._sinks = [_FileSink(Path(target))] if target else [_terminal()]
         self._sinks.append(_DisplaySink())
@@ -34,14 +35,32 @@ class Progress:
     def advance(self, count: int = 1) -> None:
         """Count finished items; shows at most once a second."""
         self.count += count
+        self._share = 0.0
         if time.monotonic() - self._shown >= 1.0:
             self._show()
+
+    def within(self, items: int) -> Callable[[float], None]:
+        """Return what shows the share of the next `items` that is done, before they count."""
+
+        def tick(share: float) -> None:
+            self._share = share * items
+            if time.monotonic() - self._shown >= 1.0:
+                self._show()
+
+        return tick
 
     def line(self) -> str:
         """Return the present state as one line of text."""
         elapsed = time.monotonic() - self._start
         return tqdm.format_meter(
-            self.count, self.total, elapsed, prefix=self.label, unit=self.unit, ncols=100, initial=self.initial, ascii=" #"
+            round(self.count + self._share, 1),
+            self.total,
+            elapsed,
+            prefix=self.label,
+            unit=self.unit,
+            ncols=100,
+            initial=self.initial,
+            ascii=" #",
         )
 
     def _show(self, last: bool = False) -> None:

@@ -155,7 +155,7 @@ def claim_params(run_dir: Path, values: dict[str, Any]) -> None:
             where=str(params_path(run_dir)),
             do="give the run's own values, or another name for a new run (-p run NAME)",
         )
-    merged = {**known, **values}
+    merged = {**known, **{n: {**known.get(n, {}), **v} if isinstance(v, dict) else v for n, v in values.items()}}
     if merged != known:
         write_atomic(
             params_path(run_dir), "# What this run is; written by the run.\n" + yaml.safe_dump(merged, sort_keys=False)

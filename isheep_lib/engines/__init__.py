@@ -3,6 +3,7 @@
 Covers the protocol and opening an engine. Does not cover prompts (`prompts`) or which model (`models`).
 """
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
@@ -52,8 +53,8 @@ class Engine(Protocol):
     def batches(self, requests: list[Request]) -> list[list[Request]]:
         """Divide requests into the batches that are generated together."""
 
-    def generate(self, batch: list[Request]) -> list[Completion]:
-        """Continue every prompt of one batch."""
+    def generate(self, batch: list[Request], tick: Callable[[float], None] = ...) -> list[Completion]:
+        """Continue every prompt of one batch, telling `tick` the share that is done."""
 
     def logprobs(self, pairs: list[tuple[str, str]]) -> list[tuple[float, int]]:
         """Return log p(continuation | context) in nats and the continuation's tokens, for (context, continuation)."""
@@ -80,7 +81,8 @@ def generate_all(engine: Engine, requests: list[Request], journal: Journal, labe
         for batch in engine.batches(requests):
             missing = {request.id for request in batch if request.id not in journal.rows}
             if missing:
-                fresh = [asdict(c) for c in engine.generate(batch) if c.id in missing]
+                completions = engine.generate(batch, progress.within(len(missing)))
+                fresh = [asdict(c) for c in completions if c.id in missing]
                 journal.append(fresh)
                 progress.advance(len(fresh))
     return {request.id: Completion(**journal.rows[request.id]) for request in requests}

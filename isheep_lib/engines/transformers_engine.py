@@ -4,26 +4,19 @@ Covers batched generation with a seed for each row, and log-probabilities in bou
 Same request, same seed, same text whatever shares the batch: exact for float32 up to ties of the last bits.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
-from transformers import (
-    AutoConfig,
-    AutoModelForCausalLM,
-    AutoTokenizer,
-    GenerationConfig,
-    LogitsProcessor,
-    LogitsProcessorList,
-    StoppingCriteria,
-    StoppingCriteriaList,
-)
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from isheep_lib.engines import Completion, Request
+from isheep_lib.engines.decoding import ATTENTION, decode, pick
 from isheep_lib.errors import DataError, ModelError
 from isheep_lib.models import ModelRef
 
-TOP = 1024  # candidates sorted first; a nucleus that needs more is found by sorting the whole vocabulary
+TAIL = 16  # last tokens searched for a stop text
 LOGIT_POSITIONS = 1024  # positions whose vocabulary logits are held at once
 
 
@@ -49,6 +42,8 @@ def load_model(model: ModelRef, dtype: str) -> tuple[Any, Any]:
     loaded = AutoModelForCausalLM.from_pretrained(
         model.path, dtype=torch.float32 if model.adapter else wanted, use_safetensors=True, trust_remote_code=False
     )
+    if loaded.config._attn_implementation == "sdpa":
+        loaded.set_attn_implementation(ATTENTION)
     if model.adapter is not None:
         from peft import PeftModel
 
@@ -112,45 +107,33 @@ class TransformersEngine:
             found += [group[i : i + self.batch_size] for i in range(0, len(group), self.batch_size)]
         return found
 
-    @torch.inference_mode()
-    def generate(self, batch: list[Request]) -> list[Completion]:
+    def generate(self, batch: list[Request], tick: Callable[[float], None] = lambda share: None) -> list[Completion]:
         """Continue the prompts of one batch, all with the same sampling settings."""
         first = batch[0]
-        tokens, mask = self._pad_left([encode(self.tokenizer, r.prompt) for r in batch])
-        width = tokens.shape[1]
         special = {stop: self._special_token(stop) for stop in first.stop}
-        texts = tuple(stop for stop, token in special.items() if token is None)
-        ends = [*self.ends, *(token for token in special.values() if token is not None)]
-        processors = LogitsProcessorList([SeededSampler(batch, width)] if first.temperature > 0 else [])
-        config = GenerationConfig(
-            max_new_tokens=first.max_new_tokens,
-            do_sample=False,
-            eos_token_id=ends,
-            pad_token_id=self.tokenizer.pad_token_id,
-        )
-        output = self.model.generate(
-            tokens,
-            attention_mask=mask,
-            generation_config=config,
-            logits_processor=processors,
-            stopping_criteria=StoppingCriteriaList([StopTexts(self.tokenizer, texts, width)] if texts else []),
-        )
-        return [self._completion(r, row, ends) for r, row in zip(batch, output[:, width:].tolist(), strict=True)]
+        texts = [stop for stop, token in special.items() if token is None]
+        ends = {*self.ends, *(token for token in special.values() if token is not None)}
+        draws = torch.tensor(np.stack([np.random.default_rng(r.seed).random(r.max_new_tokens) for r in batch]))
+
+        def choose(scores: torch.Tensor, rows: list[int], step: int) -> torch.Tensor:
+            return pick(scores, draws[rows, step], first.temperature, first.top_p)
+
+        def ended(row: int, new: list[int]) -> bool:
+            return new[-1] in ends or (bool(texts) and any(stop in self.tokenizer.decode(new[-TAIL:]) for stop in texts))
+
+        tokens, mask = self._pad_left([encode(self.tokenizer, r.prompt) for r in batch])
+        new = decode(self.model, tokens, mask, choose, ended, first.max_new_tokens, tick)
+        return [self._completion(r, row, ends) for r, row in zip(batch, new, strict=True)]
 
     def _special_token(self, text: str) -> int | None:
         token = self.tokenizer.convert_tokens_to_ids(text)
         return token if text in self.tokenizer.all_special_tokens or text in self.tokenizer.get_added_vocab() else None
 
-    def _completion(self, request: Request, row: list[int], ends: list[int]) -> Completion:
-        end = next((i for i, token in enumerate(row) if token in ends), None)
-        kept = row if end is None else row[:end]
-        # A row that met a stop text is padded afterwards, and the pad may be an end token: look for the text first.
-        text = self.tokenizer.decode(kept, skip_special_tokens=True)
+    def _completion(self, request: Request, new: list[int], ends: set[int]) -> Completion:
+        finish = "end" if new[-1] in ends else "length"
+        text = self.tokenizer.decode(new[:-1] if finish == "end" else new, skip_special_tokens=True)
         cut = min((text.find(stop) for stop in request.stop if stop in text), default=-1)
-        if cut >= 0:
-            kept_tokens = len(encode_rest(self.tokenizer, text[:cut]))
-            return Completion(request.id, text[:cut], "stop", kept_tokens)
-        return Completion(request.id, text, "length" if end is None else "end", len(kept) + (end is not None))
+        return Completion(request.id, text if cut < 0 else text[:cut], finish if cut < 0 else "stop", len(new))
 
     def _pad_left(self, rows: list[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
         width = max(len(row) for row in rows)
@@ -234,47 +217,3 @@ class TransformersEngine:
             longer = [j for j, other in enumerate(paths) if other[: len(path)] == path and len(other) == len(path) + 1]
             own[:, i] -= whole[:, longer].sum(dim=1)
         return [[round(v, 6) for v in row] for row in own.clamp(min=1e-30).log().tolist()]
-
-
-class SeededSampler(LogitsProcessor):
-    """Draws each row's token by its own seed and leaves that token alone, so that greedy decoding takes it.
-
-    One uniform number a row and step, inverted through the nucleus's cumulative distribution: exact temperature and
-    top-p sampling that no other row can disturb.
-    """
-
-    def __init__(self, batch: list[Request], width: int):
-        """Prepare the numbers of all steps."""
-        self.width, self.temperature, self.top_p = width, batch[0].temperature, batch[0].top_p
-        draws = [np.random.default_rng(r.seed).random(r.max_new_tokens) for r in batch]
-        self.draws = torch.tensor(np.stack(draws))
-
-    def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
-        """Replace scores, shape rows x vocabulary, by 0 at the drawn token and minus infinity elsewhere."""
-        logs = torch.log_softmax(scores.float() / self.temperature, dim=-1)
-        values, tokens = logs.topk(min(TOP, logs.shape[-1]), dim=-1)
-        if bool((values.exp().sum(-1) < self.top_p).any()) and values.shape[-1] < logs.shape[-1]:
-            values, tokens = logs.sort(dim=-1, descending=True)
-        shares = values.double().exp()
-        mass = shares.cumsum(-1)
-        inside = mass - shares < self.top_p  # the token that crosses top_p belongs to the nucleus
-        total = (shares * inside).sum(-1, keepdim=True)
-        target = self.draws[:, input_ids.shape[1] - self.width, None].to(mass.device) * total
-        position = (mass <= target).sum(-1, keepdim=True).clamp(max=inside.sum(-1, keepdim=True) - 1)
-        return torch.full_like(scores, -torch.inf).scatter(-1, tokens.gather(-1, position), 0.0)
-
-
-class StopTexts(StoppingCriteria):
-    """Ends a row once its new text contains a stop text; looks at the last tokens only."""
-
-    TAIL = 12
-
-    def __init__(self, tokenizer: Any, stops: tuple[str, ...], width: int):
-        """Watch the tokens after `width`."""
-        self.tokenizer, self.stops, self.width = tokenizer, stops, width
-
-    def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor, **kwargs: Any) -> torch.BoolTensor:
-        """Return which rows are done."""
-        recent = input_ids[:, max(self.width, input_ids.shape[1] - self.TAIL) :]
-        texts = self.tokenizer.batch_decode(recent, skip_special_tokens=True)
-        return torch.tensor([any(stop in text for stop in self.stops) for text in texts], device=input_ids.device)

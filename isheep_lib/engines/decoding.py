@@ -1,0 +1,130 @@
+"""Decoding: one batch of prompts to tokens, rows leaving the batch as they end.
+
+Covers the loop, seeded sampling, and attention without copies for grouped heads. Does not cover text (the engine).
+Why not `model.generate`: it draws all rows from one generator, so a row would depend on its batch; and it computes
+ended rows until the last one ends.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from transformers import AttentionInterface, DynamicCache
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
+
+ATTENTION = "isheep_grouped_sdpa"
+TOP = 1024  # candidates sorted first; a nucleus that needs more is found by sorting the whole vocabulary
+COMPACT = 0.125  # share of ended rows at which the batch is made smaller: the cache is copied then
+
+
+def grouped_attention(
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    dropout: float = 0.0,
+    scaling: float | None = None,
+    **options: Any,
+) -> tuple[torch.Tensor, None]:
+    """Attend with one query position a row by treating the heads that share a key as positions.
+
+    transformers copies keys and values for every query head when there is a mask; here nothing is copied.
+    Shapes: query rows x heads x 1 x size, key and value rows x groups x length x size.
+    """
+    share = getattr(module, "num_key_value_groups", 1)
+    masked_alike = attention_mask is None or attention_mask.shape[1] == 1
+    if query.shape[2] != 1 or share == 1 or not masked_alike or options.get("position_bias") is not None:
+        return sdpa_attention_forward(module, query, key, value, attention_mask, dropout, scaling, **options)
+    rows, heads, _, size = query.shape
+    output = torch.nn.functional.scaled_dot_product_attention(
+        query.reshape(rows, heads // share, share, size), key, value, attn_mask=attention_mask, scale=scaling
+    )
+    return output.reshape(rows, 1, heads, size), None
+
+
+AttentionInterface.register(ATTENTION, grouped_attention)
+AttentionMaskInterface.register(ATTENTION, sdpa_mask)
+
+
+def pick(scores: torch.Tensor, uniform: torch.Tensor, temperature: float, top_p: float) -> torch.Tensor:
+    """Choose one token a row: the best one, or by inverting the nucleus's cumulative distribution at `uniform`.
+
+    Exact temperature and top-p sampling with one number a row, so that no other row can disturb it.
+
+    Args:
+        scores: logits, rows x vocabulary.
+        uniform: numbers in [0, 1), one a row.
+        temperature: 0 is greedy.
+        top_p: nucleus mass; the token that crosses it belongs to the nucleus.
+    """
+    if temperature == 0:
+        return scores.argmax(-1)
+    logs = torch.log_softmax(scores.float() / temperature, dim=-1)
+    values, tokens = logs.topk(min(TOP, logs.shape[-1]), dim=-1)
+    if values.shape[-1] < logs.shape[-1] and bool((values.exp().sum(-1) < top_p).any()):
+        values, tokens = logs.sort(dim=-1, descending=True)
+    shares = values.double().exp()
+    mass = shares.cumsum(-1)
+    inside = mass - shares < top_p
+    total = (shares * inside).sum(-1)
+    position = (mass <= (uniform.to(mass) * total)[:, None]).sum(-1)
+    return tokens.gather(-1, position.clamp(max=inside.sum(-1) - 1)[:, None])[:, 0]
+
+
+@torch.inference_mode()
+def decode(
+    model: Any,
+    tokens: torch.Tensor,
+    mask: torch.Tensor,
+    choose: Callable[[torch.Tensor, list[int], int], torch.Tensor],
+    ended: Callable[[int, list[int]], bool],
+    max_new_tokens: int,
+    tick: Callable[[float], None],
+) -> list[list[int]]:
+    """Continue left-padded prompts.
+
+    Args:
+        model: a causal language model.
+        tokens: rows x width.
+        mask: the same shape, 0 at padding.
+        choose: scores, row numbers, step to the next tokens.
+        ended: row number and its new tokens to whether it is complete.
+        max_new_tokens: limit.
+        tick: told the share of the work that is done.
+
+    Returns:
+        New tokens of each row, the ending token included.
+    """
+    cache = DynamicCache(config=model.config)
+    new: list[list[int]] = [[] for _ in range(len(tokens))]
+    rows = list(range(len(tokens)))  # the row that each line of the batch stands for
+    live = [True] * len(rows)
+    for step in range(max_new_tokens):
+        positions = (mask.cumsum(-1) - 1).clamp(min=0)[:, -tokens.shape[1] :]
+        output = model(
+            input_ids=tokens,
+            attention_mask=mask,
+            position_ids=positions,
+            past_key_values=cache,
+            use_cache=True,
+            logits_to_keep=1,
+        )
+        chosen = choose(output.logits[:, -1], rows, step)
+        for line, token in enumerate(chosen.tolist()):
+            if live[line]:
+                new[rows[line]].append(token)
+                live[line] = not ended(rows[line], new[rows[line]])
+        left = [line for line in range(len(rows)) if live[line]]
+        tick(1 - len(left) / len(new) * (1 - (step + 1) / max_new_tokens))
+        if not left:
+            break
+        tokens = chosen[:, None]
+        if len(left) <= len(rows) * (1 - COMPACT):
+            index = torch.tensor(left, device=tokens.device)
+            cache.batch_select_indices(index)
+            tokens, mask = tokens[index], mask[index]
+            rows, live = [rows[line] for line in left], [True] * len(left)
+        mask = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1)
+    return new
