@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from isheep_lib.counts import funnel
+from isheep_lib.counts import funnel, require
 from isheep_lib.engines import Engine, Request, generate_all
 from isheep_lib.journal import Journal
 from isheep_lib.progress import Progress
@@ -28,10 +28,13 @@ from isheep_lib.text import copy_share
 
 AXES = ("quality", "following")
 LABELS = [str(number) for number in range(1, 11)]
-# A number, perhaps in words around it, then the two bars; or a number that opens the reply or follows "score".
-WITH_BARS = re.compile(r"(\d+(?:\.\d+)?)\s*(?:/\s*10)?[\s>\])*\"']*\|\|")
+# A number and perhaps its scale, then the two bars; or a number that opens the reply or follows "score".
+NUMBER = r"(?<![\d.,/])(-?\d+(?:\.\d+)?)(?![\d])(?:\s*/\s*(\d+))?"
+WITH_BARS = re.compile(NUMBER + r"[\s>\])*\"']*\|\|")
 OPENING = re.compile(
-    r"^[\s<\[(*\"'#]*(?:(?:the\s+)?(?:score|rating|quality)\s*(?:is|of|:|=)*[\s*<]*)?(\d+(?:\.\d+)?)(?!\d)", re.IGNORECASE
+    r"^[\s<\[(*\"'#]*(?:(?:the\s+)?(?:score|rating|quality)\s*(?:is|of|:|=)*[\s*<]*)?"
+    r"(?!1\.\s)" + NUMBER + r"(?!\s*[,-]\s*\d)",  # neither the "1. " of a list nor "7-8" is a score
+    re.IGNORECASE,
 )
 CHUNK = 16  # pairs scored between two journal entries
 
@@ -57,14 +60,16 @@ def parse_score(reply: str) -> tuple[float | None, str]:
     Returns:
         The score and "", or None and the reason: "no_number", "out_of_range" or "ambiguous".
     """
-    with_bars = {float(text) for text in WITH_BARS.findall(reply)}
-    if len(with_bars) > 1:
+    found = set(WITH_BARS.findall(reply))
+    if len(found) > 1:
         return None, "ambiguous"
     opening = OPENING.match(reply)
-    value = next(iter(with_bars), float(opening.group(1)) if opening else None)
-    if value is None:
+    if not found and not opening:
         return None, "no_number"
-    return (value, "") if 1 <= value <= 10 else (None, "out_of_range")
+    value, scale = found.pop() if found else opening.groups()
+    if scale not in (None, "", "10") or not 1 <= float(value) <= 10:
+        return None, "out_of_range"
+    return float(value), ""
 
 
 def expectation(logs: list[float]) -> tuple[float, float]:
@@ -122,7 +127,7 @@ def score_pairs(
         for scorer in passes:
             for start in range(0, len(pairs), CHUNK):
                 chunk = pairs[start : start + CHUNK]
-                key = f"{scorer}/{start}"
+                key = f"{scorer}/{chunk[0]['id']}"
                 if key not in journal.rows:
                     journal.append([{"id": key, "scores": _score_chunk(engine, frame, chunk, scorer)}])
                 for pair, scores in zip(chunk, journal.rows[key]["scores"], strict=True):
@@ -247,18 +252,42 @@ def run_check(
     engine: Engine,
     frame: Frame,
     pairs: list[dict[str, Any]],
+    scores: list[Scores],
     params: Any,
     seed_of: Callable[[str], int],
     journal: Journal,
 ) -> Check:
-    """Score a sample of pairs and the same responses shuffled, with every scorer to be checked."""
+    """Score a sample of pairs and the same responses shuffled, with every scorer to be checked.
+
+    Args:
+        engine: the model that judges.
+        frame: its chat frame.
+        pairs: all pairs.
+        scores: their scores; what a scorer said of all pairs is not computed again.
+        params: `AssessParams`.
+        seed_of: record id to seed.
+        journal: of the check.
+
+    Raises:
+        YieldError: fewer than two pairs have a response.
+    """
     sample = checked_sample(pairs, params.checked_pairs, seed_of("check/sample"))
-    both = sample + shuffled(sample, seed_of("check/shuffle"))
-    scored = score_pairs(engine, frame, both, params.checked_scorers, params, seed_of, journal, "check")
-    true, false = scored[: len(sample)], scored[len(sample) :]
+    require(len(sample), 2, "pairs with a response to check", [], "look at the responses in synthesize.ipynb")
+    false_pairs = shuffled(sample, seed_of("check/shuffle"))
+    known = [name for name in params.checked_scorers if name in params.scorers]
+    fresh = [name for name in params.checked_scorers if name not in params.scorers]
+    both = score_pairs(engine, frame, sample + false_pairs, fresh, params, seed_of, journal, "check")
+    again = score_pairs(engine, frame, false_pairs, known, params, seed_of, journal, "check, shuffled")
+    by_id = {row.id: row for row in scores}
+    true = [_joined(row, by_id[row.id]) for row in both[: len(sample)]]
+    false = [_joined(row, other) for row, other in zip(both[len(sample) :], again, strict=True)]
     names = [column for scorer in params.checked_scorers for column in columns(scorer)]
     seed = seed_of("check/bootstrap")
     return Check(true, false, [reliability(true, false, name, params.bootstrap, seed) for name in names])
+
+
+def _joined(one: Scores, other: Scores) -> Scores:
+    return Scores(one.id, one.scores | other.scores, one.unread | other.unread, one.raw | other.raw)
 
 
 def as_rows(scores: list[Scores]) -> list[dict[str, Any]]:

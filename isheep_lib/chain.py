@@ -173,20 +173,18 @@ def status(run_dir: Path) -> list[dict[str, Any]]:
     if not store.params_path(run_dir).is_file():
         known = ", ".join(sorted(p.parent.name for p in run_dir.parent.glob("*/params.yaml"))) or "none"
         raise RecordError("There is no such run", where=store.short(run_dir), allowed=known, do="give a name under results")
-    rows = []
-    for folder in sorted(
-        run_dir.glob("iter-*/*/"), key=lambda f: (int(f.parent.name.split("-")[1]), stages.ORDER.index(f.name))
-    ):
+    rows, live = [], store.is_held(run_dir)
+    for folder in store.stage_folders(run_dir):
         manifest, now = store.read_manifest(folder), folder / ".progress.json"
         state = "done" if manifest else "failed" if any(folder.glob("*.failed.ipynb")) else "begun"
         rows.append(
             {
                 "iteration": int(folder.parent.name.split("-")[1]),
                 "stage": folder.name,
-                "state": "running" if now.is_file() and not manifest else state,
+                "state": "running" if live and now.is_file() and not manifest else state,
                 "kept": f"{manifest['counts']['kept']} of {manifest['counts']['in']}" if manifest else "",
                 "seconds": f"{manifest.get('notebook_seconds', manifest['seconds']):.0f}" if manifest else "",
-                "now": json.loads(now.read_text())["line"] if now.is_file() and not manifest else "",
+                "now": json.loads(now.read_text())["line"] if live and now.is_file() and not manifest else "",
             }
         )
     return rows

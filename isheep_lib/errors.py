@@ -7,7 +7,7 @@ Covers bad input and bad state. A bug of our own raises whatever Python raises, 
 class IsheepError(Exception):
     """A problem the user can mend; its text is the whole message, so front ends show no traceback."""
 
-    def __init__(self, what: str, *, where: str = "", allowed: str = "", do: str = ""):
+    def __init__(self, what: str, *, where: str = "", allowed: str = "", do: str = "") -> None:
         self.what, self.where, self.allowed, self.do = what, where, allowed, do
         labelled = (("where", where), ("allowed", allowed), ("do", do))
         super().__init__("\n".join([what, *(f"  {label}: {text}" for label, text in labelled if text)]))

@@ -147,7 +147,7 @@ def _save_punkt(folder: Path) -> None:
     save_punkt_params(params, dir=str(folder))
 
 
-def accuracies(samples: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
+def accuracies(samples: list[dict[str, Any]]) -> dict[str, dict[str, float | int | None]]:
     """Compute the four IFEval accuracies in percent, each with its standard error and number of items.
 
     Instructions of one prompt are not independent, so the instruction-level error is clustered by prompt.
@@ -160,15 +160,17 @@ def accuracies(samples: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
     return {name: found[name] for name in ACCURACIES}
 
 
-def _clustered(rows: list[list[bool]]) -> dict[str, float]:
+def _clustered(rows: list[list[bool]]) -> dict[str, float | int | None]:
     """Return mean and cluster-robust standard error of 0/1 values grouped in rows, in percent."""
     sizes, hits = np.array([len(row) for row in rows]), np.array([sum(row) for row in rows])
     mean = hits.sum() / sizes.sum()
     clusters = len(rows)
     residual = hits - mean * sizes
-    factor = clusters / (clusters - 1) if clusters > 1 else math.nan
-    error = math.sqrt(factor * float((residual**2).sum())) / sizes.sum()
-    return {"value": round(100 * float(mean), 4), "standard_error": round(100 * error, 4), "items": int(sizes.sum())}
+    found = {"value": round(100 * float(mean), 4), "standard_error": None, "items": int(sizes.sum())}
+    if clusters > 1:  # one prompt has no spread
+        error = math.sqrt(clusters / (clusters - 1) * float((residual**2).sum())) / sizes.sum()
+        found["standard_error"] = round(100 * error, 4)
+    return found
 
 
 def answer_signs(samples: list[dict[str, Any]]) -> dict[str, float]:

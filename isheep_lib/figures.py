@@ -109,7 +109,7 @@ def accuracies(metrics: dict[str, Any], earlier: dict[str, Any] | None) -> Figur
             x,
             [v["value"] for v in values],
             0.34,
-            yerr=[v["standard_error"] for v in values],
+            yerr=[v["standard_error"] or 0.0 for v in values],
             color=color,
             label=label,
             capsize=3,
@@ -127,7 +127,9 @@ def metrics_over_iterations(found: dict[int, dict[str, Any]]) -> Figure:
     x = list(found)
     for axis, (name, title) in zip(axes[:4], TITLES.items(), strict=True):
         values = [found[k]["ifeval"][name] for k in x]
-        axis.errorbar(x, [v["value"] for v in values], [v["standard_error"] for v in values], fmt="o-", color=BLUE, capsize=3)
+        axis.errorbar(
+            x, [v["value"] for v in values], [v["standard_error"] or 0.0 for v in values], fmt="o-", color=BLUE, capsize=3
+        )
         axis.set_ylabel(f"IFEval {title} (%)", fontsize=8)
     for axis, (name, title) in zip(axes[4:], SIGNS.items(), strict=True):
         axis.plot(x, [found[k]["signs"][name] for k in x], "o-", color=DARK)

@@ -22,7 +22,7 @@ from isheep_lib.records import canonical_json, write_failure
 class Journal:
     """Rows by id that survive a kill; open it, read `rows`, `append` each finished batch."""
 
-    def __init__(self, path: Path, fingerprint: str, *, patience: float = 10.0):
+    def __init__(self, path: Path, fingerprint: str, *, patience: float = 10.0) -> None:
         """Open or create the journal and take its lock.
 
         Args:
@@ -35,7 +35,8 @@ class Journal:
         """
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = open(path, "a+b")  # noqa: SIM115 - held open with its lock until close()
+        # Unbuffered: what could not be written must not come back at close().
+        self._file = open(path, "a+b", buffering=0)  # noqa: SIM115 - held open with its lock until close()
         self._lock(patience)
         self.rows: dict[str, dict] = {}
         self._load(fingerprint)
@@ -60,7 +61,7 @@ class Journal:
         self._file.seek(0)
         data = self._file.read()
         end, rows = 0, []
-        for number, line in enumerate(data.split(b"\n")[:-1], start=1):
+        for line in data.split(b"\n")[:-1]:
             row = _checked(line)
             if row is None:
                 break
@@ -91,8 +92,9 @@ class Journal:
     def _write(self, rows: list[dict]) -> None:
         start = self._file.seek(0, os.SEEK_END)
         try:
-            self._file.write(b"".join(_line(row) for row in rows))
-            self._file.flush()
+            data = memoryview(b"".join(_line(row) for row in rows))
+            while data:
+                data = data[self._file.write(data) :]
             os.fsync(self._file.fileno())
         except OSError as error:
             os.ftruncate(self._file.fileno(), start)
@@ -124,6 +126,6 @@ def _checked(line: bytes) -> dict | None:
     try:
         row = json.loads(line)
         found = row.pop("_c", None)
-    except (ValueError, AttributeError, TypeError):
+        return row if found == _checksum(canonical_json(row)) else None
+    except (ValueError, AttributeError, TypeError):  # not JSON, not an object, or values that we never write
         return None
-    return row if found == _checksum(canonical_json(row)) else None

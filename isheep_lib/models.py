@@ -75,7 +75,10 @@ def find_model(name: str) -> ModelRef:
 def digest_model(path: Path) -> str:
     """Hash a model folder; file digests are remembered by size and time, as weights are large."""
     memory = cache_folder() / "digests.json"
-    known = json.loads(memory.read_text()) if memory.is_file() else {}
+    try:
+        known = json.loads(memory.read_text())
+    except (FileNotFoundError, json.JSONDecodeError):  # only a memory: what is lost is hashed again
+        known = {}
     parts, changed = {}, False
     for file in sorted(p for p in path.iterdir() if p.suffix in COUNTED):
         stat = file.stat()

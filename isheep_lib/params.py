@@ -36,7 +36,7 @@ def execution(default: Any, description: str, **limits: Any) -> Any:
 class Section(BaseModel):
     """Strict, closed and immutable parameters."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
 class Place(Section):
@@ -76,15 +76,15 @@ class Synthesize(Section):
     """Instructions in context, then responses (paper, Algorithm 1, first two steps)."""
 
     seeds: str = Field("seeds/tasks.jsonl", description="seed tasks, JSON lines with an instruction", min_length=1)
-    instructions: Positive = Field(80, description="new instructions wanted, the data size I of the paper")
+    instructions: Positive = Field(72, description="new instructions wanted, the data size I of the paper")
     min_instructions: Positive = Field(24, description="fewer than this stops the run")
     demonstrations: Positive = Field(5, description="seed tasks shown in a prompt")
-    tasks_per_prompt: Positive = Field(12, description="tasks that a prompt asks for, the shown ones included")
+    tasks_per_prompt: Positive = Field(10, description="tasks that a prompt asks for, the shown ones included")
     prompts_per_round: Positive = Field(16, description="prompts generated before new tasks are compared")
     max_rounds: Positive = Field(6, description="rounds after which the stage takes what it has")
-    instruction_temperature: float = Field(0.8, description="sampling temperature, 0 is greedy", ge=0.0, le=5.0)
-    instruction_top_p: float = Field(0.95, description="nucleus sampling mass", gt=0.0, le=1.0)
-    instruction_tokens: Positive = Field(160, description="new tokens a prompt may yield")
+    instruction_temperature: float = Field(0.7, description="sampling temperature, 0 is greedy", ge=0.0, le=5.0)
+    instruction_top_p: float = Field(0.9, description="nucleus sampling mass", gt=0.0, le=1.0)
+    instruction_tokens: Positive = Field(128, description="new tokens a prompt may yield")
     max_rouge: Share = Field(0.7, description="ROUGE-L F against seeds and accepted tasks, more is a duplicate")
     response_temperature: float = Field(0.7, description="sampling temperature, 0 is greedy", ge=0.0, le=5.0)
     response_top_p: float = Field(0.95, description="nucleus sampling mass", gt=0.0, le=1.0)
@@ -100,7 +100,7 @@ class Assess(Section):
     checked_scorers: Annotated[list[Scorer], AfterValidator(_some)] = Field(
         ["mutual_information", "expected", "text"], description="scorers whose reliability is checked"
     )
-    checked_pairs: int = Field(24, description="pairs in the self-assessment check, drawn by seed", ge=4)
+    checked_pairs: int = Field(16, description="pairs in the self-assessment check, drawn by seed", ge=4)
     text_temperature: float = Field(0.0, description="sampling temperature of written scores, 0 is greedy", ge=0.0, le=5.0)
     text_tokens: Positive = Field(16, description="new tokens a written score may have")
     bootstrap: int = Field(1000, description="bootstrap resamples of an AUROC interval", ge=100)
@@ -260,7 +260,8 @@ def _conflicts(values: dict[str, Any]) -> list[str]:
 
 def _explain(kind: type[Section], item: Any, lines: dict[str, int]) -> str:
     path = ".".join(str(part) for part in item["loc"])
-    line = f" (line {lines[path]})" if path in lines else ""
+    name = path.rpartition(".")[0] if isinstance(item["loc"][-1], int) else path  # an element stands on its list's line
+    line = f" (line {lines[name]})" if name in lines else ""
     given = item["input"]
     if item["type"] == "extra_forbidden":
         near = difflib.get_close_matches(path, _dotted(kind), n=1, cutoff=0.5)
@@ -269,7 +270,9 @@ def _explain(kind: type[Section], item: Any, lines: dict[str, int]) -> str:
     if item["type"] == "missing":
         return f"{path}{line}: missing"
     if item["type"] == "float_type" and isinstance(given, str) and _is_number(given):
-        return f"{path}{line}: YAML reads {given} as text; write it with a dot and a signed exponent, like 1.0e-4"
+        return (
+            f"{path}{line}: YAML reads {given} as text; write it without quotes, with a dot and a signed exponent, like 1.0e-4"
+        )
     message = item["msg"].removeprefix("Input ").removeprefix("Value error, ")
     return f"{path}{line}: {given!r} {message}"
 
@@ -305,7 +308,11 @@ def load_run(path: Path, override: str = "", run: str = "") -> RunParams:
         if not colon or (section and not isinstance(values.get(section, {}), dict)):
             problems.append(f"{change}: write section.name:value")
             continue
-        (values.setdefault(section, {}) if section else values)[field] = yaml.safe_load(text)
+        try:
+            (values.setdefault(section, {}) if section else values)[field] = yaml.safe_load(text)
+        except (yaml.YAMLError, ValueError) as error:
+            problems.append(f"{change}: {text!r} is not a YAML value ({str(error).splitlines()[0]})")
+        lines.pop(name, None)
     if problems:
         raise _refusal(problems, "override")
     if run:
@@ -322,18 +329,26 @@ def read_yaml(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
     except FileNotFoundError as error:
         known = ", ".join(sorted(str(p) for p in path.parent.glob("*.yaml"))) or "none in this folder"
         raise ParameterError("The params file does not exist", where=str(path), allowed=known) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ParameterError(f"The params file is not YAML: {error}", where=str(path)) from error
+    except (yaml.YAMLError, ValueError, OSError) as error:
+        raise ParameterError(f"The params file cannot be read, or is not YAML: {error}", where=str(path)) from error
     if not isinstance(values, dict):
         raise ParameterError("The params file is not a mapping of names to values", where=str(path))
-    return values, _line_numbers(node)
+    lines, twice = _line_numbers(node)
+    if twice:
+        raise ParameterError("Given twice in the params file: " + ", ".join(twice), where=str(path), do="keep one of each")
+    return values, lines
 
 
-def _line_numbers(node: yaml.MappingNode, prefix: str = "") -> dict[str, int]:
-    lines = {}
+def _line_numbers(node: yaml.MappingNode, prefix: str = "") -> tuple[dict[str, int], list[str]]:
+    lines: dict[str, int] = {}
+    twice = []
     for key, value in node.value:
         name = f"{prefix}{key.value}"
+        if name in lines:
+            twice.append(f"{name} (lines {lines[name]} and {key.start_mark.line + 1})")
         lines[name] = key.start_mark.line + 1
         if isinstance(value, yaml.MappingNode):
-            lines |= _line_numbers(value, f"{name}.")
-    return lines
+            inner, again = _line_numbers(value, f"{name}.")
+            lines |= inner
+            twice += again
+    return lines, twice

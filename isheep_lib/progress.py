@@ -24,7 +24,7 @@ QUIET_SECONDS = 30.0  # between lines where the terminal is a log
 class Progress:
     """Counts items and shows the count, the rate and the time left."""
 
-    def __init__(self, label: str, total: int, unit: str = "it", done: int = 0):
+    def __init__(self, label: str, total: int, unit: str = "it", done: int = 0) -> None:
         """Start at `done` of `total`; what was done before does not count for the estimate."""
         self.label, self.total, self.unit, self.initial, self.count = label, total, unit, done, done
         self._start, self._shown, self._share = time.monotonic(), 0.0, 0.0
@@ -53,7 +53,7 @@ class Progress:
         """Return the present state as one line of text."""
         elapsed = time.monotonic() - self._start
         return tqdm.format_meter(
-            round(self.count + self._share, 1),
+            round(self.count + self._share, 1) if self._share else self.count,
             self.total,
             elapsed,
             prefix=self.label,
@@ -150,9 +150,9 @@ def _terminal() -> TerminalSink | _NoSink:
 class Relay:
     """Shows in this process what a kernel writes to its progress file."""
 
-    def __init__(self, path: Path, title: str):
+    def __init__(self, path: Path, title: str) -> None:
         """Watch a file; `title` goes before each line."""
-        self._path, self._title, self._seen = path, title, ""
+        self._path, self._title, self._seen = path, title, {}
         self._terminal, self._display = _terminal(), _DisplaySink()
 
     def poll(self) -> None:
@@ -161,8 +161,8 @@ class Relay:
             state = json.loads(self._path.read_text())
         except (FileNotFoundError, json.JSONDecodeError):
             return
-        if state["line"] != self._seen:
-            self._seen = state["line"]
+        if state != self._seen:
+            self._seen = state
             self._terminal.show(f"{self._title} {state['line']}", state["last"])
             self._display.show(f"{self._title} {state['line']}", state["last"])
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from jinja2 import TemplateError
 
 from isheep_lib.errors import ModelError
 from isheep_lib.records import Task, digest_file
@@ -84,9 +85,12 @@ def _frame_of(tokenizer: Any, system: str) -> Frame:
         )
     asked, answered = "ASKED-7f3a", "ANSWERED-7f3a"
     messages = [{"role": "system", "content": system}, {"role": "user", "content": asked}]
-    text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    try:
+        text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    except TemplateError:  # some templates know no system role
+        messages = messages[1:]
+        text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
     before, after = text.split(asked)
-    whole = tokenizer.apply_chat_template(
-        [*messages, {"role": "assistant", "content": answered}], tokenize=False, add_generation_prompt=False
-    )
+    messages.append({"role": "assistant", "content": answered})
+    whole = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=False)
     return Frame("tokenizer", before, after, whole.split(answered)[1].strip() or tokenizer.eos_token)

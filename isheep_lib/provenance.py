@@ -8,6 +8,7 @@ import hashlib
 import importlib.metadata
 import os
 import platform
+import resource
 import subprocess
 import sys
 from functools import cache
@@ -18,7 +19,7 @@ from isheep_lib.records import digest_text
 
 PACKAGES = ("torch", "transformers", "peft", "accelerate", "datasets", "tokenizers", "numpy", "lm_eval", "papermill")
 # These move bytes and show them; a change in them cannot change what a stage computes.
-PLUMBING = {"errors", "records", "journal", "params", "provenance", "store", "stages", "progress", "report", "runner"}
+PLUMBING = {"errors", "records", "journal", "params", "provenance", "store", "stages", "progress", "tables"}
 
 
 def seed_for(seed: int, iteration: int, stage: str, record: str) -> int:
@@ -38,6 +39,12 @@ def project_root() -> Path:
             do="work from a clone of the repository (pip install -e .), or point ISHEEP_ROOT at one",
         )
     return root
+
+
+def peak_memory_mb() -> int:
+    """Return the largest resident memory of this process so far, in MiB."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak // (1024 * 1024) if sys.platform == "darwin" else peak // 1024
 
 
 def git_state() -> dict[str, object]:
@@ -71,6 +78,7 @@ def environment() -> dict[str, object]:
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
         "cores": os.cpu_count(),
+        "peak_memory_mb": peak_memory_mb(),
         "packages": versions(),
     }
     if torch := sys.modules.get("torch"):  # asked only where a stage has loaded it
@@ -82,28 +90,30 @@ def environment() -> dict[str, object]:
 @cache
 def code_digests(stage: str) -> dict[str, str]:
     """Hash the modules that a stage's result depends on; comments and docstrings do not count."""
-    package = Path(__file__).parent
     waiting, found = [stage], {}
     while waiting:
         name = waiting.pop()
         if name in found or name in PLUMBING:
             continue
-        path = package / (name.replace(".", "/") + ".py")
-        tree = ast.parse(path.read_text(encoding="utf-8"))
+        tree = ast.parse(_module_file(name).read_text(encoding="utf-8"))
         found[name] = digest_text(ast.dump(_without_docstrings(tree)))[:16]
         waiting += _imported(tree)
     return dict(sorted(found.items()))
 
 
+def _module_file(name: str) -> Path:
+    path = Path(__file__).parent / name.replace(".", "/")
+    return path / "__init__.py" if path.is_dir() and name != "prompts" else path.with_suffix(".py")
+
+
 def _imported(tree: ast.Module) -> list[str]:
+    """Name the package's modules that a module imports, also inside functions."""
     names = []
     for node in ast.walk(tree):
-        if not isinstance(node, ast.ImportFrom) or not (node.module or "").startswith("isheep_lib"):
-            continue
-        inner = node.module.removeprefix("isheep_lib").removeprefix(".")
-        names += [inner] if inner and inner != "engines" else [f"{inner}.{a.name}".strip(".") for a in node.names]
-    package = Path(__file__).parent
-    return [name for name in names if (package / (name.replace(".", "/") + ".py")).is_file()]
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "isheep_lib":
+            outer = node.module.removeprefix("isheep_lib").removeprefix(".")
+            names += [outer, *(f"{outer}.{alias.name}".strip(".") for alias in node.names)]
+    return [name for name in names if name and _module_file(name).is_file()]
 
 
 def _without_docstrings(tree: ast.Module) -> ast.Module:

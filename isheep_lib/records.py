@@ -89,6 +89,11 @@ def write_jsonl(path: Path, rows: Iterable[dict]) -> None:
 
 def read_jsonl(path: Path) -> list[dict]:
     """Read JSON objects line by line; every bad line is named at once."""
+    return [row for _, row in read_numbered(path)]
+
+
+def read_numbered(path: Path) -> list[tuple[int, dict]]:
+    """Read JSON objects with their line numbers."""
     rows, problems = [], []
     for number, line in enumerate(_read_lines(path), start=1):
         if not line.strip():
@@ -99,7 +104,7 @@ def read_jsonl(path: Path) -> list[dict]:
             problems.append(f"{path}:{number}: not JSON ({error.msg} at column {error.colno}): {line.strip()[:60]!r}")
             continue
         if isinstance(row, dict):
-            rows.append(row)
+            rows.append((number, row))
         else:
             problems.append(f"{path}:{number}: expected an object, got {type(row).__name__}")
     if problems:
@@ -127,6 +132,11 @@ def _bad_rows(path: Path, problems: list[str], allowed: str) -> DataError:
     )
 
 
+def _is_unicode(text: str) -> bool:
+    """Tell text from lone surrogates, which JSON can spell and UTF-8 cannot write."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in text)
+
+
 def load_seeds(path: Path) -> list[Task]:
     """Read seed tasks: `instruction` is required; `id`, `kind`, `input` and `output` are optional text.
 
@@ -135,12 +145,12 @@ def load_seeds(path: Path) -> list[Task]:
             is not text, or repeats an id or an instruction with the same input. All such rows are listed.
     """
     tasks, problems, seen = [], [], {}
-    for number, row in enumerate(read_jsonl(path), start=1):
-        where = f"{path}, row {number}"
+    for number, row in read_numbered(path):
+        where = f"{path}:{number}"
         fields = {name: row.get(name, "") for name in ("id", "instruction", "input", "output", "kind")}
-        wrong = [name for name, value in fields.items() if not isinstance(value, str)]
+        wrong = [name for name, value in fields.items() if not isinstance(value, str) or not _is_unicode(value)]
         if wrong:
-            problems.append(f"{where}: {', '.join(wrong)} must be text")
+            problems.append(f"{where}: {', '.join(wrong)} must be text (valid Unicode)")
             continue
         task = Task(**{name: value.strip() for name, value in fields.items()})
         task = task if task.id else Task(**{**task.__dict__, "id": f"seed-{number:03d}"})
@@ -149,7 +159,7 @@ def load_seeds(path: Path) -> list[Task]:
             continue
         for key in (("id", task.id), ("instruction", f"{task.instruction}\n{task.input}".lower())):
             if key in seen:
-                problems.append(f"{where}: same {key[0]} as row {seen[key]}: {key[1][:60]!r}")
+                problems.append(f"{where}: same {key[0]} as line {seen[key]}: {key[1][:60]!r}")
             seen.setdefault(key, number)
         tasks.append(task)
     if problems:

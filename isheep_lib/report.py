@@ -84,7 +84,8 @@ def accuracy_table(metrics: dict[str, Any], earlier: dict[str, Any] | None = Non
 
 def with_error(value: dict[str, float]) -> str:
     """Write a value with its standard error."""
-    return f"{value['value']:.1f} ± {value['standard_error']:.1f}"
+    error = value["standard_error"]
+    return f"{value['value']:.1f} ± " + ("not defined" if error is None else f"{error:.1f}")
 
 
 def signs_table(metrics: dict[str, Any], earlier: dict[str, Any] | None = None) -> Table:
@@ -137,15 +138,17 @@ def metrics_of(run_dir: Path) -> dict[int, dict[str, Any]]:
 
 
 def results_table(run_dir: Path) -> Table:
-    """Show every metric over iterations."""
+    """Show every metric, one column a model; M_0 is the base model."""
     found = metrics_of(run_dir)
-    subset = "; ".join(sorted({metrics["subset"] for metrics in found.values()}))
-    rows = []
-    for k, metrics in found.items():
-        accuracies = {TITLES[name]: with_error(metrics["ifeval"][name]) for name in ACCURACIES}
-        signs = {title.split(" (")[0]: metrics["signs"][name] for name, title in SIGNS.items()}
-        rows.append({"model": f"M_{k}" + (" (base)" if k == 0 else ""), **accuracies, **signs})
-    return Table(rows, f"IFEval in percent on {subset} (± is one standard error)" if rows else "no evaluation yet")
+    if not found:
+        return Table([], "no evaluation yet")
+    names = {k: f"M_{k}" + (" (base)" if k == 0 else "") for k in found}
+    rows = [
+        {"metric": f"IFEval {title} (%)", **{names[k]: with_error(m["ifeval"][name]) for k, m in found.items()}}
+        for name, title in TITLES.items()
+    ]
+    rows += [{"metric": title, **{names[k]: m["signs"][name] for k, m in found.items()}} for name, title in SIGNS.items()]
+    return Table(rows, f"on {'; '.join(sorted({m['subset'] for m in found.values()}))}; ± is one standard error")
 
 
 def trust_table(run_dir: Path) -> Table:

@@ -233,7 +233,7 @@ class StageSession:
         for name, content in rows.items():
             write_jsonl(self.out / name, content)
         for name, document in (documents or {}).items():
-            write_atomic(self.out / name, json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+            write_atomic(self.out / name, json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
         manifest = self._manifest(counts, [*rows, *(documents or {}), *files], more)
         under_runner = os.environ.get(UNDER_RUNNER) == str(self.folder)
         try:

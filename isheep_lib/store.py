@@ -18,6 +18,7 @@ from isheep_lib.errors import ParameterError, RecordError
 from isheep_lib.params import SECTIONS, is_execution
 from isheep_lib.provenance import project_root
 from isheep_lib.records import digest_file, write_atomic
+from isheep_lib.stages import ORDER
 
 MANIFEST, PENDING = "manifest.json", "manifest.pending.json"
 # Weights are not committed with a reference record; their digests are.
@@ -114,10 +115,15 @@ def require_intact(folder: Path, files: list[str] | None = None) -> dict[str, An
     return manifest
 
 
+def stage_folders(run_dir: Path) -> list[Path]:
+    """List the stage folders of a run, begun or done, in the order of the work; other folders are not looked at."""
+    found = [folder for folder in run_dir.glob("iter-*/*/") if folder.name in ORDER and folder.parent.name[5:].isdecimal()]
+    return sorted(found, key=lambda folder: (int(folder.parent.name[5:]), ORDER.index(folder.name)))
+
+
 def all_manifests(run_dir: Path) -> list[tuple[Path, dict[str, Any]]]:
-    """List the finished stages of a run, in the order of iterations and names."""
-    folders = sorted(run_dir.glob("iter-*/*/"), key=lambda f: (int(f.parent.name.split("-")[1]), f.name))
-    found = ((folder, read_manifest(folder)) for folder in folders if not folder.name.startswith("."))
+    """List the finished stages of a run, in the order of the work."""
+    found = ((folder, read_manifest(folder)) for folder in stage_folders(run_dir))
     return [(folder, manifest) for folder, manifest in found if manifest is not None]
 
 
@@ -177,7 +183,7 @@ def _execution(name: str) -> bool:
 class RunLock:
     """Holds a run for one process; a second start on the same results is refused at once."""
 
-    def __init__(self, run_dir: Path):
+    def __init__(self, run_dir: Path) -> None:
         """Take the lock; raises RecordError when another live process holds it."""
         run_dir.mkdir(parents=True, exist_ok=True)
         self._file: TextIO = open(run_dir / ".lock", "a+", encoding="utf-8")  # noqa: SIM115 - held until release()

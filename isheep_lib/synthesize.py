@@ -22,7 +22,8 @@ from isheep_lib.text import NearDuplicates, words
 
 NO_INPUT = re.compile(r"^\W*(?:<?\s*no\s*input\s*>?|<?none>?|n/?a)?\W*$", re.IGNORECASE)
 ITEM = re.compile(
-    r"^[ \t]*(\d+)[ \t]*\.[ \t]*(Instruction[ \t]*:|(?!Input[ \t]*:|Output[ \t]*:))[ \t]*", re.IGNORECASE | re.MULTILINE
+    r"^[ \t]*(\d{1,9})[ \t]*\.(?:[ \t]*(Instruction)[ \t]*:|(?![ \t]*(?:Input|Output)[ \t]*:))[ \t]*",
+    re.IGNORECASE | re.MULTILINE,
 )
 LABEL = re.compile(r"^[ \t]*(?:\d+[ \t]*\.)?[ \t]*(Input|Output)[ \t]*:", re.IGNORECASE | re.MULTILINE)
 STRAY = re.compile(r"\b(?:Instruction|Input|Output)[ \t]*:", re.IGNORECASE)

@@ -14,7 +14,7 @@ STYLE = "style='text-align:left;vertical-align:top;white-space:pre-wrap;overflow
 class Table:
     """Rows that show as an escaped HTML table in a notebook and as aligned text in a terminal."""
 
-    def __init__(self, rows: Sequence[dict[str, Any]], caption: str = ""):
+    def __init__(self, rows: Sequence[dict[str, Any]], caption: str = "") -> None:
         """Hold rows; columns are the keys in order of appearance."""
         self.rows, self.caption = list(rows), caption
         self.columns = list(dict.fromkeys(key for row in self.rows for key in row))
@@ -30,7 +30,7 @@ class Table:
 
     def __repr__(self) -> str:
         """Return aligned text."""
-        lines = [self.columns, *self._cells()]
+        lines = [self.columns, *([_one_line(cell) for cell in row] for row in self._cells())]
         widths = [max(len(line[i]) for line in lines) for i in range(len(self.columns))]
         text = "\n".join(
             "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
@@ -42,6 +42,11 @@ def _text(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.4g}" if abs(value) < 1 else f"{value:.2f}"
     return str(value)
+
+
+def _one_line(text: str) -> str:
+    """Keep line breaks and control characters of model text out of a terminal."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)
 
 
 def _link(cell: str) -> str:

@@ -23,7 +23,7 @@ class NearDuplicates:
     ROUGE-L F is 2 LCS / (m + n), which is rapidfuzz's normalised Indel similarity when every word is one character.
     """
 
-    def __init__(self, limit: float):
+    def __init__(self, limit: float) -> None:
         """Call a text a duplicate when its measure is strictly above `limit`."""
         self.limit = limit
         self._letters: dict[str, str] = {}
@@ -51,14 +51,6 @@ class NearDuplicates:
         """Remember a text."""
         self._pool.append(self._spell(text))
         self._texts.append(text)
-
-
-def rouge_l(first: str, second: str) -> float:
-    """Return the ROUGE-L F-measure of two texts, 0 to 1."""
-    pair = NearDuplicates(-1.0)
-    pair.add(first)
-    found = pair.find(second)
-    return found[1] if found else 0.0
 
 
 def copy_share(response: str, task: str, size: int = 4) -> float:

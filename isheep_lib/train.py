@@ -148,7 +148,7 @@ class Trained:
 
 
 class _Shown(TrainerCallback):
-    def __init__(self, progress: Progress):
+    def __init__(self, progress: Progress) -> None:
         self.progress = progress
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:

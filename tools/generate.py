@@ -77,7 +77,7 @@ def parameters_text() -> str:
 def rules_text() -> str:
     """Return docs/rules.md."""
     rows = [f"| `{name}` | {meaning} |" for name, (meaning, _) in RULES.items()]
-    head = "# Rules on pairs\n\nGenerated from `isheep_lib/filter.py` by `make docs`; the first rule that strikes names the reason.\n\n"
+    head = "# Rules on pairs\n\nGenerated from `isheep_lib/filter.py` (`make docs`); the first to strike names the reason.\n\n"
     last = "| `echo` | more of the response than `max_copy_share` is copied from the task |\n"
     return head + "| reason | meaning |\n|---|---|\n" + "\n".join(rows) + "\n" + last
 

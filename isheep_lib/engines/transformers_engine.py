@@ -62,7 +62,7 @@ def load_model(model: ModelRef, dtype: str) -> tuple[Any, Any]:
 class TransformersEngine:
     """One model in memory; see the protocol `isheep_lib.engines.Engine`."""
 
-    def __init__(self, model: ModelRef, dtype: str, batch_size: int, batch_tokens: int):
+    def __init__(self, model: ModelRef, dtype: str, batch_size: int, batch_tokens: int) -> None:
         """Load the model.
 
         Args:

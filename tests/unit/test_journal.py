@@ -35,7 +35,7 @@ def test_rows_come_back_by_id_in_the_order_of_appending(tmp_path):
     assert list(rows) == [row["id"] for row in ROWS]
 
 
-def test_batches_of_several_sessions_add_up(tmp_path):
+def test_batches_appended_after_reopening_add_up(tmp_path):
     path = filled(tmp_path, ROWS[:1])
     for row in ROWS[1:]:
         with Journal(path, "f1") as journal:
@@ -64,7 +64,7 @@ def test_other_settings_are_refused_with_the_file_and_what_to_do(tmp_path):
 
 
 @few
-@given(st.data())
+@given(data=st.data())
 def test_a_journal_cut_at_any_byte_yields_a_prefix_and_goes_on(data, tmp_path_factory):
     path = filled(tmp_path_factory.mktemp("cut"))
     whole = path.read_bytes()
@@ -79,24 +79,19 @@ def test_a_journal_cut_at_any_byte_yields_a_prefix_and_goes_on(data, tmp_path_fa
 
 
 @few
-@given(st.integers(0, 3), st.integers(0, 10_000), st.integers(1, 255))
-def test_a_changed_byte_before_whole_lines_is_refused(line, offset, change):
-    import tempfile
-    from pathlib import Path
-
-    with tempfile.TemporaryDirectory() as folder:
-        path = filled(Path(folder))
-        lines = path.read_bytes().splitlines(keepends=True)
-        position = sum(map(len, lines[:line])) + offset % (len(lines[line]) - 1)  # the line break itself stays
-        damaged = bytearray(path.read_bytes())
-        damaged[position] ^= change
-        path.write_bytes(damaged)
-        with pytest.raises(RecordError) as caught:
-            reopened(path)
-        assert f"Line {line + 1} is damaged" in str(caught.value)
-        assert str(path) in str(caught.value)
-        assert "delete it to run the stage again" in str(caught.value)
-        assert path.read_bytes() == damaged
+@given(line=st.integers(0, 3), offset=st.integers(0, 10_000), change=st.integers(1, 255))
+def test_a_changed_byte_before_whole_lines_is_refused(line, offset, change, tmp_path_factory):
+    path = filled(tmp_path_factory.mktemp("damage"))
+    lines = path.read_bytes().splitlines(keepends=True)
+    damaged = bytearray(path.read_bytes())
+    damaged[sum(map(len, lines[:line])) + offset % len(lines[line])] ^= change
+    path.write_bytes(damaged)
+    with pytest.raises(RecordError) as caught:
+        reopened(path)
+    assert f"Line {line + 1} is damaged" in str(caught.value)
+    assert str(path) in str(caught.value)
+    assert "delete it to run the stage again" in str(caught.value)
+    assert path.read_bytes() == damaged
 
 
 def test_a_lost_line_break_between_whole_lines_is_refused(tmp_path):
@@ -168,7 +163,7 @@ def test_a_disk_that_fills_while_writing_is_reported_and_leaves_no_half_line(tmp
     before = path.read_bytes()
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     try:
-        with pytest.raises(RecordError, match="The disk is full"), Journal(path, "f1") as journal:  # noqa: PT012
+        with pytest.raises(RecordError, match="The disk is full"), Journal(path, "f1") as journal:
             resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 20, hard))
             try:
                 journal.append(ROWS[1:])

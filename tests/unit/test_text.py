@@ -4,10 +4,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from isheep_lib.text import NearDuplicates, copy_share, distinct_n, is_refusal, rouge_l, words
+from isheep_lib.text import NearDuplicates, copy_share, distinct_n, is_refusal, words
 
 few = settings(max_examples=50, deadline=None)
-sentences = st.lists(st.sampled_from("the a cat dog sat ran on mat".split()), max_size=9).map(" ".join)
+sentences = st.lists(st.sampled_from(["the", "a", "cat", "dog", "sat", "ran", "on", "mat"]), max_size=9).map(" ".join)
 phrases = sentences.filter(bool)
 
 
@@ -23,6 +23,13 @@ def lcs(a, b):
 def f_measure(first, second):
     a, b = words(first), words(second)
     return 2 * lcs(a[:9], b[:9]) / (len(a) + len(b)) if a or b else 0.0
+
+
+def measured(first, second):
+    near = NearDuplicates(0.0)
+    near.add(first)
+    found = near.find(second)
+    return found[1] if found else 0.0
 
 
 @pytest.mark.parametrize(
@@ -44,7 +51,7 @@ def test_words_are_lower_case_runs_of_letters_and_digits(text, expected):
 @example("the cat sat on the mat", "the cat ran on a mat")
 @example("a", "")
 def test_rouge_l_is_the_f_measure_of_the_longest_common_subsequence(first, second):
-    assert rouge_l(first, second) == pytest.approx(f_measure(first, second))
+    assert measured(first, second) == pytest.approx(f_measure(first, second))
 
 
 @pytest.mark.parametrize(
@@ -58,8 +65,8 @@ def test_rouge_l_is_the_f_measure_of_the_longest_common_subsequence(first, secon
     ],
 )
 def test_rouge_l_of_known_pairs(first, second, expected):
-    assert rouge_l(first, second) == pytest.approx(expected)
-    assert rouge_l(second, first) == pytest.approx(expected)
+    assert measured(first, second) == pytest.approx(expected)
+    assert measured(second, first) == pytest.approx(expected)
 
 
 @few
@@ -81,11 +88,12 @@ def test_near_duplicates_agrees_with_comparing_every_pair(pool, text, limit):
 
 @pytest.mark.parametrize("tenths", range(1, 10))
 def test_a_measure_exactly_at_the_limit_is_no_duplicate(tenths):
+    ten = list("abcdefghij")
     near = NearDuplicates(tenths / 10)
-    near.add("a b c d e f g h i j")
-    assert near.find(" ".join("a b c d e f g h i j".split()[:tenths] + ["x"] * (10 - tenths))) is None
-    found = near.find(" ".join("a b c d e f g h i j".split()[: tenths + 1] + ["x"] * (9 - tenths)))
-    assert found == ("a b c d e f g h i j", pytest.approx((tenths + 1) / 10))
+    near.add(" ".join(ten))
+    assert near.find(" ".join(ten[:tenths] + ["x"] * (10 - tenths))) is None
+    found = near.find(" ".join(ten[: tenths + 1] + ["x"] * (9 - tenths)))
+    assert found == (" ".join(ten), pytest.approx((tenths + 1) / 10))
 
 
 def test_more_words_than_the_characters_below_the_surrogates_stay_apart():
@@ -155,7 +163,7 @@ def test_distinct_n_of_known_texts(texts, n, expected):
     "text",
     [
         "I'm sorry, but I can't help with that.",
-        "I’m sorry, I can’t do that.",
+        "I\u2019m sorry, I can\u2019t do that.",
         "  I am unable to open links.",
         "Sorry, no.",
         '"I cannot answer this."',

@@ -1,0 +1,81 @@
+"""The house rules that a machine can check: imports point one way, nothing heavy loads early, modules stay small."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import isheep_lib
+
+PACKAGE = Path(isheep_lib.__file__).parent
+# A module may import only from rows above its own.
+LAYERS = [
+    ["errors"],
+    ["records", "stages"],
+    ["journal", "params", "provenance", "progress", "tables", "text", "counts"],
+    ["store", "prompts", "models"],
+    ["engines"],
+    ["engines.decoding"],
+    ["engines.transformers_engine"],
+    ["session"],
+    ["synthesize", "assess", "filter", "train", "evaluate"],
+    ["report"],
+    ["figures"],
+    ["runner"],
+    ["chain"],
+    ["cli"],
+]
+RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
+MODULES = {
+    str(p.relative_to(PACKAGE).with_suffix("")).replace("/", ".").removesuffix(".__init__"): p for p in PACKAGE.rglob("*.py")
+}
+MODULES.pop("__init__")
+
+
+def imported(path: Path, top_level_only: bool = False) -> set[str]:
+    tree = ast.parse(path.read_text())
+    nodes = tree.body if top_level_only else list(ast.walk(tree))
+    names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    for node in nodes:
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module)
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def test_every_module_has_a_layer():
+    assert set(MODULES) == set(RANK)
+
+
+@pytest.mark.parametrize("name", sorted(MODULES))
+def test_imports_point_one_way(name):
+    for other in imported(MODULES[name]):
+        inner = other.removeprefix("isheep_lib.")
+        # Opening an engine is the one door upwards: it is imported when it is called.
+        if other.startswith("isheep_lib.") and inner in RANK and (name, inner) != ("engines", "engines.transformers_engine"):
+            assert RANK[inner] < RANK[name], f"{name} imports {inner}"
+
+
+def test_importing_the_package_and_the_command_loads_nothing_heavy():
+    heavy = ("torch", "transformers", "peft", "lm_eval", "papermill", "matplotlib")
+    code = f"import sys, isheep_lib.cli, isheep_lib.session; print([m for m in {heavy} if m in sys.modules])"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("name", sorted(MODULES))
+def test_modules_and_functions_stay_readable(name):
+    source = MODULES[name].read_text()
+    assert source.count("\n") <= 360, "look for a missing room"
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.FunctionDef):
+            assert node.end_lineno - node.lineno < 60, f"{node.name} is too long"
+
+
+@pytest.mark.parametrize("name", sorted(MODULES))
+def test_no_global_randomness_no_remote_code_no_pickled_weights(name):
+    source = MODULES[name].read_text()
+    for forbidden in ("random.random(", "np.random.seed", "trust_remote_code=True", "torch.load(", "pickle"):
+        assert forbidden not in source, forbidden

@@ -1,0 +1,170 @@
+"""Tables from records."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from isheep_lib import report, store
+from isheep_lib.assess import Reliability
+from isheep_lib.evaluate import ACCURACIES
+from isheep_lib.report import SIGNS, TITLES
+from isheep_lib.stages import ORDER
+
+HOSTILE = "<script>go()</script> & more"
+
+
+def made_metrics(value, subset="64 of 541 prompts"):
+    errors = {name: {"value": value + n, "standard_error": 1.25, "items": 64} for n, name in enumerate(ACCURACIES)}
+    signs = {"mean_words": 10.0 + value, "distinct_2": 0.5, "refusal_rate": 0.0, "cut_off_rate": 0.25}
+    return {"subset": subset, "ifeval": errors, "signs": signs}
+
+
+@pytest.fixture
+def run_dir(tmp_path):
+    """Return a run with two evaluated models and one whole iteration."""
+
+    def finish(iteration, stage, **more):
+        folder = store.stage_folder(tmp_path, iteration, stage)
+        facts = {"stage": stage, "iteration": iteration, "seconds": 12.4, "tokens": {"a": 100, "b": 20}}
+        store.write_manifest(folder, {**facts, "counts": {"in": 9, "kept": 6, "dropped": {"echo": 3}}, **more})
+        return folder
+
+    for iteration in (0, 1):
+        store.write_manifest(finish(iteration, "evaluate"), made_metrics(20.0 + iteration), "metrics.json")
+    finish(1, "train", notebook_seconds=99.6)
+    finish(1, "filter", tokens={})
+    check = {"auroc": 0.8123, "low": 0.6, "high": 0.9}
+    unread = {"auroc": None, "low": None, "high": None}
+    finish(1, "assess", check={"mutual_information": check, "text_quality": unread})
+    finish(2, "assess", check={"mutual_information": {**check, "auroc": 0.5}})
+    (finish(1, "synthesize") / "synthesize.ipynb").write_text("{}")
+    return tmp_path
+
+
+def test_a_funnel_shows_every_step_with_its_share():
+    table = report.funnel_table({"in": 8, "kept": 5, "dropped": {"echo": 2, "cut_off": 1}})
+    assert table.rows == [
+        {"step": "in", "rows": 8, "share": "100%"},
+        {"step": "- echo", "rows": 2, "share": "25%"},
+        {"step": "- cut_off", "rows": 1, "share": "12%"},
+        {"step": "kept", "rows": 5, "share": "62%"},
+    ]
+
+
+def test_a_funnel_of_nothing_can_be_shown():
+    assert [row["rows"] for row in report.funnel_table({"in": 0, "kept": 0, "dropped": {}}).rows] == [0, 0]
+
+
+def test_samples_show_some_rows_of_every_reason_escaped():
+    rows = [{"id": n, "reason": "echo" if n % 3 else "url", "instruction": HOSTILE} for n in range(30)]
+    table = report.samples_by_reason(rows, ["instruction"], 2, seed=1)
+    assert [row["reason"] for row in table.rows] == ["url", "url", "echo", "echo"]
+    assert "<script>" not in table._repr_html_()
+    assert report.samples_by_reason([], ["instruction"], 2, 1).rows == []
+
+
+def test_reliabilities_are_ranked_with_a_verdict():
+    nan = float("nan")
+    found = [
+        Reliability("unread", nan, nan, nan, 0, 0, 48),
+        Reliability("worse", 0.2, 0.1, 0.4, 24, 24, 0),
+        Reliability("chance", 0.55, 0.4, 0.7, 24, 24, 0),
+        Reliability("better", 0.9, 0.8, 0.95, 24, 20, 4),
+    ]
+    table = report.reliability_table(found)
+    assert [(row["score"], row["verdict"]) for row in table.rows] == [
+        ("better", "better than chance"),
+        ("chance", "not told from chance"),
+        ("worse", "worse than chance"),
+        ("unread", "no reading"),
+    ]
+    assert table.rows[0]["95 % interval"] == "0.80 to 0.95"
+    assert table.rows[0]["true / shuffled scores"] == "24 / 20"
+    assert table.rows[3]["AUROC"] == "not readable"
+
+
+def test_accuracies_stand_beside_those_of_the_model_before():
+    table = report.accuracy_table(made_metrics(20.0), made_metrics(30.0))
+    assert table.rows[0] == {
+        "accuracy": "prompt-level strict",
+        "percent": "20.0 ± 1.2",
+        "items": 64,
+        "model before": "30.0 ± 1.2",
+    }
+    assert len(table.rows) == 4
+    assert "64 of 541 prompts" in table.caption
+    assert "model before" not in report.accuracy_table(made_metrics(20.0)).columns
+
+
+def test_signs_stand_beside_those_of_the_model_before():
+    table = report.signs_table(made_metrics(1.0), made_metrics(2.0))
+    assert [(row["value"], row["model before"]) for row in table.rows] == [(11.0, 12.0), (0.5, 0.5), (0.0, 0.0), (0.25, 0.25)]
+    assert "model before" not in report.signs_table(made_metrics(1.0)).columns
+
+
+def test_every_accuracy_and_sign_has_a_title():
+    assert list(TITLES) == list(ACCURACIES)
+    assert set(SIGNS) == set(made_metrics(1.0)["signs"])
+
+
+def test_a_plan_is_a_grid_of_iterations_and_stages_with_reasons():
+    steps = [
+        SimpleNamespace(iteration=1, stage="assess", state="stale", note="differs in code (assess)"),
+        SimpleNamespace(iteration=0, stage="evaluate", state="done", note=""),
+        SimpleNamespace(iteration=1, stage="synthesize", state="done", note=""),
+    ]
+    table = report.plan_table(steps)
+    assert table.columns == ["iteration", *ORDER]
+    assert [(row["iteration"], row["synthesize"], row["assess"], row["evaluate"]) for row in table.rows] == [
+        ("0", "", "", "done"),
+        ("1", "done", "stale", ""),
+    ]
+    assert table.caption == "iter-1/assess is stale: it differs in code (assess)"
+
+
+def test_the_ledger_lists_finished_stages_in_the_order_of_work(run_dir):
+    table = report.ledger(run_dir)
+    assert [(row["iteration"], row["stage"]) for row in table.rows] == [
+        ("0", "evaluate"),
+        *(("1", stage) for stage in ORDER),
+        ("2", "assess"),
+    ]
+    by_stage = {row["stage"]: row for row in table.rows if row["iteration"] == "1"}
+    assert (by_stage["assess"]["seconds"], by_stage["train"]["seconds"]) == ("12", "100")
+    assert (by_stage["assess"]["tokens"], by_stage["filter"]["tokens"]) == (120, 0)
+    assert (by_stage["assess"]["in"], by_stage["assess"]["kept"]) == (9, 6)
+    assert by_stage["synthesize"]["notebook"] == "iter-1/synthesize/synthesize.ipynb"
+    assert by_stage["train"]["notebook"] == "run by hand"
+    assert "<a href='iter-1/synthesize/synthesize.ipynb'>" in table._repr_html_()
+
+
+def test_results_show_every_metric_of_every_evaluated_model(run_dir):
+    assert list(report.metrics_of(run_dir)) == [0, 1]
+    table = report.results_table(run_dir)
+    assert table.columns == ["metric", "M_0 (base)", "M_1"]
+    rows = {row["metric"]: (row["M_0 (base)"], row["M_1"]) for row in table.rows}
+    assert rows["IFEval prompt-level strict (%)"] == ("20.0 \u00b1 1.2", "21.0 \u00b1 1.2")
+    assert rows["IFEval instruction-level loose (%)"] == ("23.0 \u00b1 1.2", "24.0 \u00b1 1.2")
+    assert rows[SIGNS["mean_words"]] == (30.0, 31.0)
+    assert len(rows) == len(TITLES) + len(SIGNS)
+    assert "64 of 541 prompts" in table.caption
+
+
+def test_different_subsets_are_both_named(run_dir):
+    store.write_manifest(store.stage_folder(run_dir, 1, "evaluate"), made_metrics(1.0, "all 541 prompts"), "metrics.json")
+    assert "64 of 541 prompts; all 541 prompts" in report.results_table(run_dir).caption
+
+
+def test_trust_has_a_column_an_iteration(run_dir):
+    table = report.trust_table(run_dir)
+    assert table.rows == [
+        {"score": "mutual_information", "iteration 1": "0.81 (0.60 to 0.90)", "iteration 2": "0.50 (0.60 to 0.90)"},
+        {"score": "text_quality", "iteration 1": "not readable"},
+    ]
+
+
+def test_an_empty_run_can_be_shown(tmp_path):
+    assert report.results_table(tmp_path).caption == "no evaluation yet"
+    assert report.ledger(tmp_path).rows == []
+    assert report.trust_table(tmp_path).rows == []
+    assert "no evaluation yet" in repr(report.results_table(tmp_path))
