@@ -153,7 +153,7 @@ def open_chain(names: dict[str, Any]) -> Chain:
     Raises:
         IsheepError: whatever would stop the run later, before anything is computed.
     """
-    params, run_params, run_dir = prepare(session.cell_values(names))
+    params, run_params, run_dir = prepare(session.cell_values(names, IterateParams))
     lock = store.RunLock(run_dir)
     try:
         store.claim_params(run_dir, run_params.model_dump(exclude={"run"}))

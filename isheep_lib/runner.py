@@ -159,7 +159,8 @@ def _failure(error: Exception, notebook: Path) -> StageFailed:
         reason = "The kernel died (killed, or out of memory)"
     else:
         reason = f"{type(error).__name__}: {error}"
-    return StageFailed(reason, where=store.short(notebook), do="what was finished is kept: mend the cause and run again")
+    do = "" if "\n  do: " in reason else "what was finished is kept: mend the cause and run again"
+    return StageFailed(reason, where=store.short(notebook), do=do)
 
 
 @contextlib.contextmanager

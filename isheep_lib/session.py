@@ -7,6 +7,7 @@
 Covers what all stage notebooks share. Does not cover any stage's own work.
 """
 
+import ast
 import json
 import os
 import shutil
@@ -15,7 +16,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from isheep_lib import provenance, stages, store
@@ -41,19 +41,30 @@ from isheep_lib.tables import Table
 SCHEMA = 1
 # Set by the runner for the kernels it starts: it holds the run's lock and publishes the manifest itself.
 UNDER_RUNNER = "ISHEEP_RUNNER"
-NOTEBOOK_NAMES = {"In", "Out", "exit", "quit", "open", "get_ipython"}
 
 
-def cell_values(names: dict[str, Any]) -> dict[str, Any]:
-    """Pick the plain values among a notebook's globals: these are its parameters, misspelt ones included."""
-    return {
-        name: value
-        for name, value in names.items()
-        if not name.startswith("_")
-        and name not in NOTEBOOK_NAMES
-        and not isinstance(value, ModuleType)
-        and isinstance(value, bool | int | float | str | list | dict | None)
-    }
+def cell_values(names: dict[str, Any], kind: type[Section]) -> dict[str, Any]:
+    """Pick a notebook's parameters among its globals: what its parameter cells assigned, misspelt names included.
+
+    Args:
+        names: the notebook's globals; `In` is IPython's history of cells.
+        kind: the parameter class.
+    """
+    assigned = {name for source in names.get("In", []) for name in _parameter_names(source, kind)}
+    return {name: names[name] for name in sorted(assigned) if name in names}
+
+
+def _parameter_names(source: str, kind: type[Section]) -> list[str]:
+    """Name what a cell assigns, if it is a parameters cell: literals only, and papermill's comment or a known name."""
+    try:
+        body = ast.parse(source).body
+        targets = [(node.target if isinstance(node, ast.AnnAssign) else node.targets[0]) for node in body]
+        for node in body:
+            ast.literal_eval(node.value)
+    except (SyntaxError, ValueError, AttributeError):  # a magic, a computed value, or another statement
+        return []
+    found = [target.id for target in targets if isinstance(target, ast.Name)]
+    return found if source.startswith("# Parameters") or set(found) & set(kind.model_fields) else []
 
 
 def fingerprint_parts(run_dir: Path, stage: str, params: dict[str, Any]) -> dict[str, Any]:
@@ -296,7 +307,7 @@ def open_stage(stage: str, names: dict[str, Any]) -> StageSession:
         IsheepError: anything that would stop the stage later, before any model is loaded.
     """
     kind, where = STAGE_PARAMS[stage], f"{stage}.ipynb"
-    values = check(kind, cell_values(names), where).model_dump()
+    values = check(kind, cell_values(names, kind), where).model_dump()
     run_dir = store.run_folder(values["run"])
     values = _from_run(kind, values, store.run_params(run_dir), stage)
     params = check(kind, values, where)

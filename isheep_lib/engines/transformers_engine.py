@@ -144,7 +144,9 @@ class TransformersEngine:
 
     def logprobs(self, pairs: list[tuple[str, str]]) -> list[tuple[float, int]]:
         """Score continuations; see the protocol."""
-        encoded = [(encode(self.tokenizer, a), encode_rest(self.tokenizer, b)) for a, b in pairs]
+        # Without any context the first token would have nothing to be predicted from.
+        nothing = [self.tokenizer.bos_token_id if self.tokenizer.bos_token_id is not None else self.ends[0]]
+        encoded = [(encode(self.tokenizer, a) or nothing, encode_rest(self.tokenizer, b)) for a, b in pairs]
         order = sorted(range(len(pairs)), key=lambda i: (len(encoded[i][0]) + len(encoded[i][1]), i))
         results: list[tuple[float, int]] = [(0.0, 0)] * len(pairs)
         for group in self._score_groups(encoded, order):
