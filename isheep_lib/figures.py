@@ -3,6 +3,7 @@
 Covers drawing. Does not cover tables (`report`). Figures are made without pyplot, so nothing is shown twice or leaks.
 """
 
+import io
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,8 +15,17 @@ from isheep_lib.report import SIGNS, TITLES
 BLUE, RED, GREY, DARK = "#1b6ca8", "#d1495b", "#c9ccd1", "#30343b"
 
 
+class Drawing(Figure):
+    """A figure that a notebook shows as PNG without pyplot, the same bytes for the same data."""
+
+    def _repr_png_(self) -> bytes:
+        buffer = io.BytesIO()
+        self.savefig(buffer, format="png", metadata={"Software": None})
+        return buffer.getvalue()
+
+
 def _figure(columns: int, width: float = 9.0, height: float = 3.0, rows: int = 1) -> tuple[Figure, list[Any]]:
-    figure = Figure(figsize=(width, height), dpi=90, layout="constrained")
+    figure = Drawing(figsize=(width, height), dpi=90, layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False).ravel().tolist()
     for axis in axes:
         axis.spines[["top", "right"]].set_visible(False)

@@ -1,7 +1,7 @@
 """Every parameter of a run: its name, type, range, default and meaning, in one place.
 
 A params file is one complete run; its sections are the section classes below. A stage notebook's parameters
-are the flat union of `Place`, `Model` and the stage's section, in that order.
+are the flat union of `Place`, `Model` and the stage's section.
 
 Covers reading and checking, all problems at once. Does not cover where a run's parameters are kept (`store`).
 """
@@ -141,23 +141,23 @@ class Evaluate(Section):
     answer_tokens: Positive = Field(256, description="new tokens an answer may have")
 
 
-class SynthesizeParams(Place, Model, Synthesize):
+class SynthesizeParams(Synthesize, Model, Place):
     """Parameters of `synthesize.ipynb`."""
 
 
-class AssessParams(Place, Model, Assess):
+class AssessParams(Assess, Model, Place):
     """Parameters of `assess.ipynb`."""
 
 
-class FilterParams(Place, Filter):
+class FilterParams(Filter, Place):
     """Parameters of `filter.ipynb`; no model is loaded."""
 
 
-class TrainParams(Place, TrainedModel, Train):
+class TrainParams(Train, TrainedModel, Place):
     """Parameters of `train.ipynb`."""
 
 
-class EvaluateParams(EvaluatedPlace, Model, Evaluate):
+class EvaluateParams(Evaluate, Model, EvaluatedPlace):
     """Parameters of `evaluate.ipynb`."""
 
 

@@ -131,20 +131,10 @@ class TerminalSink:
             return
 
 
-class _NoSink:
-    def show(self, line: str, last: bool) -> None:
-        return
-
-
-def _terminal() -> TerminalSink | _NoSink:
+def _terminal() -> TerminalSink:
     """Return the terminal of this process; a kernel keeps a copy of the stderr it was started with."""
     copied = getattr(sys.stderr, "_original_stdstream_copy", None)
-    if isinstance(copied, int):
-        return TerminalSink(copied)
-    try:
-        return TerminalSink(sys.stderr.fileno())
-    except (OSError, ValueError, AttributeError):
-        return _NoSink()
+    return TerminalSink(copied if isinstance(copied, int) else 2)
 
 
 class Relay:

@@ -205,3 +205,15 @@ class RunLock:
     def release(self) -> None:
         """Let the run go."""
         self._file.close()
+
+
+def is_held(run_dir: Path) -> bool:
+    """Tell whether a live process holds a run, without changing anything."""
+    try:
+        with open(run_dir / ".lock", encoding="utf-8") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False

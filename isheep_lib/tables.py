@@ -8,7 +8,8 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
-STYLE = "style='text-align:left;vertical-align:top;white-space:pre-wrap;overflow-wrap:anywhere'"
+STYLE = "text-align:left;vertical-align:top;white-space:pre-wrap;min-width:3em;overflow-wrap:"
+LONG_WORD = 32  # letters; a longer one is broken anywhere, so that no cell widens the page
 
 
 class Table:
@@ -23,10 +24,12 @@ class Table:
         return [[_text(row.get(column, "")) for column in self.columns] for row in self.rows]
 
     def _repr_html_(self) -> str:
-        head = "".join(f"<th {STYLE}>{html.escape(column)}</th>" for column in self.columns)
-        body = "".join("<tr>" + "".join(f"<td {STYLE}>{_link(cell)}</td>" for cell in row) + "</tr>" for row in self._cells())
-        caption = f"<caption style='text-align:left'>{html.escape(self.caption)}</caption>" if self.caption else ""
-        return f"<table class='tex2jax_ignore'>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        head = "".join(f"<th {_style(column)}>{html.escape(column)}</th>" for column in self.columns)
+        body = "".join(
+            "<tr>" + "".join(f"<td {_style(cell)}>{_link(cell)}</td>" for cell in row) + "</tr>" for row in self._cells()
+        )
+        caption = f"<p>{html.escape(self.caption)}</p>" if self.caption else ""
+        return f"<div class='tex2jax_ignore'>{caption}<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
 
     def __repr__(self) -> str:
         """Return aligned text."""
@@ -36,6 +39,11 @@ class Table:
             "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
         )
         return f"{self.caption}\n{text}" if self.caption else text
+
+
+def _style(cell: str) -> str:
+    longest = max((len(word) for word in cell.split()), default=0)
+    return f"style='{STYLE}{'anywhere' if longest > LONG_WORD else 'break-word'}'"
 
 
 def _text(value: Any) -> str:
