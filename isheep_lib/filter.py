@@ -36,6 +36,12 @@ RULES: dict[str, tuple[str, Rule]] = {
     "placeholder": ("a placeholder such as <name>", lambda row: PLACEHOLDER.search(_all(row))),
     "input_repeats": ("the input is contained in the instruction", lambda row: _repeats(row)),
 }
+# Every reason with its meaning, in the order of application, for the notebook and the docs.
+MEANINGS = {name: meaning for name, (meaning, _) in RULES.items()} | {
+    "echo": "more of the response than max_copy_share is copied from the task",
+    "unread_score": "a score that decides could not be read",
+    "below_threshold": "a score that decides is not above the threshold",
+}
 
 
 def _all(row: dict[str, Any]) -> str:

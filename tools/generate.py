@@ -9,7 +9,7 @@ from pathlib import Path
 
 import nbformat
 
-from isheep_lib.filter import RULES
+from isheep_lib.filter import MEANINGS
 from isheep_lib.params import SECTIONS, STAGE_PARAMS, IterateParams, Place, Section, is_execution
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -76,10 +76,9 @@ def parameters_text() -> str:
 
 def rules_text() -> str:
     """Return docs/rules.md."""
-    rows = [f"| `{name}` | {meaning} |" for name, (meaning, _) in RULES.items()]
-    head = "# Rules on pairs\n\nGenerated from `isheep_lib/filter.py` (`make docs`); the first to strike names the reason.\n\n"
-    last = "| `echo` | more of the response than `max_copy_share` is copied from the task |\n"
-    return head + "| reason | meaning |\n|---|---|\n" + "\n".join(rows) + "\n" + last
+    rows = [f"| `{name}` | {meaning} |" for name, meaning in MEANINGS.items()]
+    head = "# Reasons to drop a pair\n\nGenerated from `isheep_lib/filter.py` (`make docs`), in the order of application.\n\n"
+    return head + "| reason | meaning |\n|---|---|\n" + "\n".join(rows) + "\n"
 
 
 def first_sentence(path: Path) -> str:
