@@ -10,7 +10,6 @@ Covers scoring, parsing, the check. Does not cover the decision (`filter`).
 
 import math
 import random
-import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -22,20 +21,12 @@ from isheep_lib.engines import Engine, Request, generate_all
 from isheep_lib.journal import Journal
 from isheep_lib.progress import Progress
 from isheep_lib.prompts import Frame, render, user_words
+from isheep_lib.reading import LABELS, expectation, parse_score
 from isheep_lib.records import Task
 from isheep_lib.tables import Table, clip
 from isheep_lib.text import copy_share
 
 AXES = ("quality", "following")
-LABELS = [str(number) for number in range(1, 11)]
-# A number and perhaps its scale, then the two bars; or a number that opens the reply or follows "score".
-NUMBER = r"(?<![\d.,/])(-?\d+(?:\.\d+)?)(?![\d])(?:\s*/\s*(\d+))?"
-WITH_BARS = re.compile(NUMBER + r"[\s>\])*\"']*\|\|")
-OPENING = re.compile(
-    r"^[\s<\[(*\"'#]*(?:(?:the\s+)?(?:score|rating|quality)\s*(?:is|of|:|=)*[\s*<]*)?"
-    r"(?!1\.\s)" + NUMBER + r"(?!\s*[,-]\s*\d)",  # neither the "1. " of a list nor "7-8" is a score
-    re.IGNORECASE,
-)
 CHUNK = 16  # pairs scored between two journal entries
 
 
@@ -52,31 +43,6 @@ class Scores:
 def columns(scorer: str) -> list[str]:
     """Name the score columns of a scorer: one an axis for prompted scorers."""
     return [scorer] if scorer == "mutual_information" else [f"{scorer}_{axis}" for axis in AXES]
-
-
-def parse_score(reply: str) -> tuple[float | None, str]:
-    """Read a written score of 1 to 10.
-
-    Returns:
-        The score and "", or None and the reason: "no_number", "out_of_range" or "ambiguous".
-    """
-    found = set(WITH_BARS.findall(reply))
-    if len(found) > 1:
-        return None, "ambiguous"
-    opening = OPENING.match(reply)
-    if not found and not opening:
-        return None, "no_number"
-    value, scale = found.pop() if found else opening.groups()
-    if scale not in (None, "", "10") or not 1 <= float(value) <= 10:
-        return None, "out_of_range"
-    return float(value), ""
-
-
-def expectation(logs: list[float]) -> tuple[float, float]:
-    """Return the expected score over 1 to 10 given log p of each number, and the probability on these numbers."""
-    shares = [math.exp(value) for value in logs]
-    mass = sum(shares)
-    return sum(number * share for number, share in enumerate(shares, start=1)) / mass, mass
 
 
 def judge_prompt(frame: Frame, axis: str, pair: dict[str, Any]) -> str:

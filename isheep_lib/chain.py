@@ -14,10 +14,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from isheep_lib import provenance, runner, session, stages, store
+from isheep_lib import provenance, runner, stages, store
+from isheep_lib.cell import cell_values
 from isheep_lib.errors import RecordError
+from isheep_lib.fingerprint import fingerprint, fingerprint_parts, stale_reason
 from isheep_lib.models import find_model
-from isheep_lib.params import STAGE_PARAMS, IterateParams, RunParams, check, load_run
+from isheep_lib.params import STAGE_PARAMS, IterateParams, RunParams, check
+from isheep_lib.params_file import load_run
 from isheep_lib.provenance import project_root
 from isheep_lib.records import load_seeds
 from isheep_lib.tables import Table
@@ -63,11 +66,11 @@ class Chain:
             started = any(folder.glob(".work-*/*.jsonl")) or any(folder.glob(".work-*/checkpoints/*"))
             return Step(iteration, stage, STARTED if started else MISSING)
         values = check(STAGE_PARAMS[stage], self.stage_params(iteration, stage), stage).model_dump()
-        parts = session.fingerprint_parts(self.run_dir, stage, values)
+        parts = fingerprint_parts(self.run_dir, stage, values)
         store.require_intact(folder)
-        if session.fingerprint(parts) == manifest["fingerprint"]:
+        if fingerprint(parts) == manifest["fingerprint"]:
             return Step(iteration, stage, DONE, manifest=manifest)
-        return Step(iteration, stage, STALE, session.stale_reason(manifest["parts"], parts), manifest)
+        return Step(iteration, stage, STALE, stale_reason(manifest["parts"], parts), manifest)
 
     def summary(self) -> Table:
         """Show which run this is and every parameter that the params file sets."""
@@ -142,8 +145,8 @@ def prepare(values: dict[str, Any]) -> tuple[IterateParams, RunParams, Path]:
         The parameters of `iterate.ipynb`, those of the run, and the run's folder.
     """
     params = check(IterateParams, values, "iterate.ipynb")
-    run_params = load_run(session.find_file(params.params, "params"), params.override, params.run)
-    load_seeds(session.find_file(run_params.synthesize.seeds, "synthesize.seeds"))
+    run_params = load_run(store.find_file(params.params, "params"), params.override, params.run)
+    load_seeds(store.find_file(run_params.synthesize.seeds, "synthesize.seeds"))
     return params, run_params, store.run_folder(run_params.run)
 
 
@@ -153,10 +156,11 @@ def open_chain(names: dict[str, Any]) -> Chain:
     Raises:
         IsheepError: whatever would stop the run later, before anything is computed.
     """
-    params, run_params, run_dir = prepare(session.cell_values(names, IterateParams))
+    params, run_params, run_dir = prepare(cell_values(names, IterateParams))
     lock = store.RunLock(run_dir)
     try:
-        store.claim_params(run_dir, run_params.model_dump(exclude={"run"}))
+        # An evaluation may be made anew with other settings; its stages then show as stale.
+        store.claim_params(run_dir, run_params.model_dump(exclude={"run"}), free=("evaluate",))
         find_model(run_params.model.base_model)
     except BaseException:
         lock.release()
@@ -233,7 +237,7 @@ def verify(run_dir: Path) -> list[Verdict]:
 
 def _broken_links(manifest: dict[str, Any], made: dict[str, str]) -> list[str]:
     problems = []
-    if session.fingerprint(manifest["parts"]) != manifest["fingerprint"]:
+    if fingerprint(manifest["parts"]) != manifest["fingerprint"]:
         problems.append("the fingerprint does not follow from its parts: the manifest was edited")
     for name, digest in manifest["parts"]["inputs"].items():
         if name != "seeds" and made.get(name) != digest:

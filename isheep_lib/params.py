@@ -7,10 +7,8 @@ Covers reading and checking, all problems at once. Does not cover where a run's 
 """
 
 import difflib
-from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from isheep_lib.errors import ParameterError
@@ -68,7 +66,7 @@ class Model(TrainedModel):
     """The model, and how it is asked."""
 
     base_frame: FrameName = Field("chatml", description="chat frame of the base model, plain if it has none")
-    batch_size: Positive = execution(32, "sequences generated together")
+    batch_size: Positive = execution(96, "sequences generated together")
     batch_tokens: Positive = execution(4096, "tokens scored together")
 
 
@@ -80,8 +78,8 @@ class Synthesize(Section):
     min_instructions: Positive = Field(24, description="fewer than this stops the run")
     demonstrations: Positive = Field(5, description="seed tasks shown in a prompt")
     tasks_per_prompt: Positive = Field(10, description="tasks that a prompt asks for, the shown ones included")
-    prompts_per_round: Positive = Field(16, description="prompts generated before new tasks are compared")
-    max_rounds: Positive = Field(6, description="rounds after which the stage takes what it has")
+    prompts_per_round: Positive = Field(32, description="prompts generated before new tasks are compared")
+    max_rounds: Positive = Field(4, description="rounds after which the stage takes what it has")
     instruction_temperature: float = Field(0.7, description="sampling temperature, 0 is greedy", ge=0.0, le=5.0)
     instruction_top_p: float = Field(0.9, description="nucleus sampling mass", gt=0.0, le=1.0)
     instruction_tokens: Positive = Field(128, description="new tokens a prompt may yield")
@@ -226,14 +224,15 @@ def check(kind: type[T], values: dict[str, Any], where: str, lines: dict[str, in
         checked = kind.model_validate(values)
     except ValidationError as error:
         problems = [_explain(kind, item, lines or {}) for item in error.errors()]
-        raise _refusal(problems, where) from None
+        raise refusal(problems, where) from None
     problems = _conflicts(checked.model_dump())
     if problems:
-        raise _refusal(problems, where)
+        raise refusal(problems, where)
     return checked
 
 
-def _refusal(problems: list[str], where: str) -> ParameterError:
+def refusal(problems: list[str], where: str) -> ParameterError:
+    """Put all problems with parameters into one error."""
     return ParameterError(
         f"{len(problems)} problem(s) with the parameters:\n  " + "\n  ".join(problems),
         where=where,
@@ -292,63 +291,3 @@ def _dotted(kind: type[Section]) -> list[str]:
         is_section = isinstance(nested, type) and issubclass(nested, Section)
         names += [f"{name}.{inner}" for inner in nested.model_fields] if is_section else [name]
     return names
-
-
-def load_run(path: Path, override: str = "", run: str = "") -> RunParams:
-    """Read a params file, with changes given as `section.name:value` separated by spaces.
-
-    Raises:
-        ParameterError: the file is absent, no YAML mapping, or a value is unknown, missing, mistyped or out of range.
-    """
-    values, lines = read_yaml(path)
-    problems = []
-    for change in override.split():
-        name, colon, text = change.partition(":")
-        section, _, field = name.rpartition(".")
-        if not colon or (section and not isinstance(values.get(section, {}), dict)):
-            problems.append(f"{change}: write section.name:value")
-            continue
-        try:
-            (values.setdefault(section, {}) if section else values)[field] = yaml.safe_load(text)
-        except (yaml.YAMLError, ValueError) as error:
-            problems.append(f"{change}: {text!r} is not a YAML value ({str(error).splitlines()[0]})")
-        lines.pop(name, None)
-    if problems:
-        raise _refusal(problems, "override")
-    if run:
-        values["run"] = run
-    return check(RunParams, values, f"{path}{' with override' if override else ''}", lines)
-
-
-def read_yaml(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
-    """Read a YAML mapping and the line on which each dotted name stands."""
-    try:
-        text = path.read_text(encoding="utf-8")
-        node = yaml.compose(text)
-        values = yaml.safe_load(text)
-    except FileNotFoundError as error:
-        known = ", ".join(sorted(str(p) for p in path.parent.glob("*.yaml"))) or "none in this folder"
-        raise ParameterError("The params file does not exist", where=str(path), allowed=known) from error
-    except (yaml.YAMLError, ValueError, OSError) as error:
-        raise ParameterError(f"The params file cannot be read, or is not YAML: {error}", where=str(path)) from error
-    if not isinstance(values, dict):
-        raise ParameterError("The params file is not a mapping of names to values", where=str(path))
-    lines, twice = _line_numbers(node)
-    if twice:
-        raise ParameterError("Given twice in the params file: " + ", ".join(twice), where=str(path), do="keep one of each")
-    return values, lines
-
-
-def _line_numbers(node: yaml.MappingNode, prefix: str = "") -> tuple[dict[str, int], list[str]]:
-    lines: dict[str, int] = {}
-    twice = []
-    for key, value in node.value:
-        name = f"{prefix}{key.value}"
-        if name in lines:
-            twice.append(f"{name} (lines {lines[name]} and {key.start_mark.line + 1})")
-        lines[name] = key.start_mark.line + 1
-        if isinstance(value, yaml.MappingNode):
-            inner, again = _line_numbers(value, f"{name}.")
-            lines |= inner
-            twice += again
-    return lines, twice

@@ -19,7 +19,10 @@ from isheep_lib.records import digest_text
 
 PACKAGES = ("torch", "transformers", "peft", "accelerate", "datasets", "tokenizers", "numpy", "lm_eval", "papermill")
 # These move bytes and show them; a change in them cannot change what a stage computes.
-PLUMBING = {"errors", "records", "journal", "params", "provenance", "store", "stages", "progress", "tables"}
+PLUMBING = {
+    *("errors", "records", "journal", "params", "params_file", "provenance", "store", "stages"),
+    *("fingerprint", "cell", "session", "progress", "tables"),
+}
 
 
 def seed_for(seed: int, iteration: int, stage: str, record: str) -> int:

@@ -7,7 +7,6 @@
 Covers what all stage notebooks share. Does not cover any stage's own work.
 """
 
-import ast
 import json
 import os
 import shutil
@@ -19,18 +18,16 @@ from pathlib import Path
 from typing import Any
 
 from isheep_lib import provenance, stages, store
+from isheep_lib.cell import cell_values
 from isheep_lib.engines import Engine, open_engine
 from isheep_lib.errors import DataError, RecordError
+from isheep_lib.fingerprint import fingerprint, fingerprint_parts, stale_reason
 from isheep_lib.journal import Journal
 from isheep_lib.models import ModelRef, find_model
-from isheep_lib.params import SECTIONS, STAGE_PARAMS, Section, check, is_execution
+from isheep_lib.params import SECTIONS, STAGE_PARAMS, Section, check
 from isheep_lib.prompts import Frame, get_frame
-from isheep_lib.prompts import digest as prompt_digest
 from isheep_lib.records import (
     Task,
-    canonical_json,
-    digest_file,
-    digest_text,
     load_seeds,
     read_jsonl,
     write_atomic,
@@ -41,79 +38,6 @@ from isheep_lib.tables import Table
 SCHEMA = 1
 # Set by the runner for the kernels it starts: it holds the run's lock and publishes the manifest itself.
 UNDER_RUNNER = "ISHEEP_RUNNER"
-
-
-def cell_values(names: dict[str, Any], kind: type[Section]) -> dict[str, Any]:
-    """Pick a notebook's parameters among its globals: what its parameter cells assigned, misspelt names included.
-
-    Args:
-        names: the notebook's globals; `In` is IPython's history of cells.
-        kind: the parameter class.
-    """
-    assigned = {name for source in names.get("In", []) for name in _parameter_names(source, kind)}
-    return {name: names[name] for name in sorted(assigned) if name in names}
-
-
-def _parameter_names(source: str, kind: type[Section]) -> list[str]:
-    """Name what a cell assigns, if it is a parameters cell: literals only, and papermill's comment or a known name."""
-    try:
-        body = ast.parse(source).body
-        targets = [(node.target if isinstance(node, ast.AnnAssign) else node.targets[0]) for node in body]
-        for node in body:
-            ast.literal_eval(node.value)
-    except (SyntaxError, ValueError, AttributeError):  # a magic, a computed value, or another statement
-        return []
-    found = [target.id for target in targets if isinstance(target, ast.Name)]
-    return found if source.startswith("# Parameters") or set(found) & set(kind.model_fields) else []
-
-
-def fingerprint_parts(run_dir: Path, stage: str, params: dict[str, Any]) -> dict[str, Any]:
-    """Collect everything that decides a stage's result, each part by name so that a difference can be named.
-
-    Raises:
-        RecordError: an input of an earlier stage is not done or not as recorded.
-        ModelError, DataError: the model or the seeds are absent.
-    """
-    kind, iteration = STAGE_PARAMS[stage], params["iteration"]
-    deciding = {n: v for n, v in params.items() if n not in ("run", "seeds") and not is_execution(kind, n)}
-    parts: dict[str, Any] = {"stage": stage, "parameters": deciding}
-    parts["inputs"] = {
-        f"iter-{k}/{name}/{file}": _output(run_dir, k, name, file)["sha256"]
-        for k, name, file in stages.inputs_of(stage, iteration)
-    }
-    if "seeds" in params:
-        parts["inputs"]["seeds"] = digest_file(find_file(params["seeds"], "seeds"))
-    if stages.STAGES[stage].model:
-        base, trained = find_model(params["base_model"]), stages.trained_in(stage, iteration)
-        parts["model"] = {"base": base.digest}
-        if trained:
-            parts["model"]["adapter"] = _output(run_dir, trained, "train", "adapter/adapter_model.safetensors")["sha256"]
-        packages = provenance.versions()
-        parts["engine"] = {name: packages[name] for name in ("torch", "transformers", "peft")}
-    parts["prompts"] = {name: prompt_digest(name) for name in stages.STAGES[stage].prompts}
-    parts["code"] = provenance.code_digests(stage)
-    return parts
-
-
-def _output(run_dir: Path, iteration: int, stage: str, file: str) -> dict[str, Any]:
-    folder = store.stage_folder(run_dir, iteration, stage)
-    return store.require_intact(folder, [file])["outputs"][file]
-
-
-def fingerprint(parts: dict[str, Any]) -> str:
-    """Hash the parts into the one value that must match for a stage to be reused."""
-    return digest_text(canonical_json(parts))
-
-
-def find_file(name: str, parameter: str) -> Path:
-    """Find a user's file from the current folder or from the clone's root."""
-    path = Path(name).expanduser()
-    for candidate in (path, provenance.project_root() / path):
-        if candidate.is_file():
-            return candidate.resolve()
-    raise RecordError(
-        f"{name} does not exist", where=parameter, do=f"give a path from here or from {provenance.project_root()}"
-    )
 
 
 @dataclass
@@ -170,7 +94,7 @@ class StageSession:
 
     def seeds(self) -> list[Task]:
         """Read the seed tasks, which must suffice for one prompt."""
-        path = find_file(self.params.seeds, "seeds")
+        path = store.find_file(self.params.seeds, "seeds")
         tasks = load_seeds(path)
         if len(tasks) < self.params.demonstrations:
             raise DataError(
@@ -339,19 +263,3 @@ def as_sections(kind: type[Section], values: dict[str, Any], stage: str) -> dict
         if fields:
             sections[name] = {field: values[field] for field in fields}
     return sections
-
-
-def stale_reason(recorded: dict[str, Any], now: dict[str, Any]) -> str:
-    """Name the parts of a fingerprint that differ, "" when none does."""
-    names = sorted({*recorded, *now})
-    reasons = []
-    for name in names:
-        old, new = recorded.get(name), now.get(name)
-        if old == new:
-            continue
-        if isinstance(old, dict) and isinstance(new, dict):
-            inner = sorted(k for k in {*old, *new} if old.get(k) != new.get(k))
-            reasons.append(f"{name} ({', '.join(inner)})")
-        else:
-            reasons.append(name)
-    return f"differs in {'; '.join(reasons)}" if reasons else ""

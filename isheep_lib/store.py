@@ -32,6 +32,15 @@ def run_folder(run: str) -> Path:
     return project_root() / "results" / run.removeprefix("results/")
 
 
+def find_file(name: str, parameter: str) -> Path:
+    """Find a user's file from the current folder or from the clone's root."""
+    path = Path(name).expanduser()
+    for candidate in (path, project_root() / path):
+        if candidate.is_file():
+            return candidate.resolve()
+    raise RecordError(f"{name} does not exist", where=parameter, do=f"give a path from here or from {project_root()}")
+
+
 def short(path: Path) -> str:
     """Write a path from the clone's root where it lies inside, so that records name no machine."""
     root = project_root()
@@ -138,12 +147,13 @@ def run_params(run_dir: Path) -> dict[str, Any]:
     return yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
 
-def claim_params(run_dir: Path, values: dict[str, Any]) -> None:
+def claim_params(run_dir: Path, values: dict[str, Any], free: tuple[str, ...] = ()) -> None:
     """Make values the run's own, or refuse those that differ from what the run already is.
 
     Args:
         run_dir: the run's folder.
         values: `seed` and sections, as in a params file; sections not named stay as they are.
+        free: sections that may change: no other stage depends on them.
 
     Raises:
         ParameterError: a value that changes results differs; all of them are listed.
@@ -153,7 +163,7 @@ def claim_params(run_dir: Path, values: dict[str, Any]) -> None:
     changed = [
         f"{name}: the run has {flat_known[name]!r}, now {value!r}"
         for name, value in flat_new.items()
-        if name in flat_known and flat_known[name] != value and not _execution(name)
+        if name in flat_known and flat_known[name] != value and not _execution(name) and name.split(".")[0] not in free
     ]
     if changed:
         raise ParameterError(

@@ -14,9 +14,9 @@ PACKAGE = Path(isheep_lib.__file__).parent
 LAYERS = [
     ["errors"],
     ["records", "stages"],
-    ["journal", "params", "provenance", "progress", "tables", "text", "counts"],
-    ["store", "prompts", "models"],
-    ["engines"],
+    ["journal", "params", "provenance", "progress", "tables", "text", "counts", "reading"],
+    ["params_file", "cell", "store", "prompts", "models"],
+    ["fingerprint", "engines"],
     ["engines.decoding"],
     ["engines.transformers_engine"],
     ["session"],
@@ -68,7 +68,7 @@ def test_importing_the_package_and_the_command_loads_nothing_heavy():
 @pytest.mark.parametrize("name", sorted(MODULES))
 def test_modules_and_functions_stay_readable(name):
     source = MODULES[name].read_text()
-    assert source.count("\n") <= 360, "look for a missing room"
+    assert source.count("\n") <= 320, "look for a missing room"
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.FunctionDef):
             assert node.end_lineno - node.lineno < 60, f"{node.name} is too long"

@@ -17,8 +17,8 @@ from isheep_lib.params import (
     TrainParams,
     check,
     is_execution,
-    load_run,
 )
+from isheep_lib.params_file import load_run
 
 ROOT = pathlib.Path(__file__).parents[2]
 DEFAULT = ROOT / "params" / "smollm2-135m.yaml"

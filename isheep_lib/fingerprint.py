@@ -1,0 +1,67 @@
+"""The fingerprint of a stage: everything that decides its result, part by part, and one hash over it.
+
+Covers computing and comparing. Does not cover what is done with a difference (`chain`, `session`).
+"""
+
+from pathlib import Path
+from typing import Any
+
+from isheep_lib import provenance, stages, store
+from isheep_lib.models import find_model
+from isheep_lib.params import STAGE_PARAMS, is_execution
+from isheep_lib.prompts import digest as prompt_digest
+from isheep_lib.records import canonical_json, digest_file, digest_text
+
+
+def fingerprint_parts(run_dir: Path, stage: str, params: dict[str, Any]) -> dict[str, Any]:
+    """Collect everything that decides a stage's result, each part by name so that a difference can be named.
+
+    Raises:
+        RecordError: an input of an earlier stage is not done or not as recorded.
+        ModelError, DataError: the model or the seeds are absent.
+    """
+    kind, iteration = STAGE_PARAMS[stage], params["iteration"]
+    deciding = {n: v for n, v in params.items() if n not in ("run", "seeds") and not is_execution(kind, n)}
+    parts: dict[str, Any] = {"stage": stage, "parameters": deciding}
+    parts["inputs"] = {
+        f"iter-{k}/{name}/{file}": _output(run_dir, k, name, file)["sha256"]
+        for k, name, file in stages.inputs_of(stage, iteration)
+    }
+    if "seeds" in params:
+        parts["inputs"]["seeds"] = digest_file(store.find_file(params["seeds"], "seeds"))
+    if stages.STAGES[stage].model:
+        base, trained = find_model(params["base_model"]), stages.trained_in(stage, iteration)
+        parts["model"] = {"base": base.digest}
+        if trained:
+            parts["model"]["adapter"] = _output(run_dir, trained, "train", "adapter/adapter_model.safetensors")["sha256"]
+        packages = provenance.versions()
+        parts["engine"] = {name: packages[name] for name in ("torch", "transformers", "peft")}
+    parts["prompts"] = {name: prompt_digest(name) for name in stages.STAGES[stage].prompts}
+    parts["code"] = provenance.code_digests(stage)
+    return parts
+
+
+def _output(run_dir: Path, iteration: int, stage: str, file: str) -> dict[str, Any]:
+    folder = store.stage_folder(run_dir, iteration, stage)
+    return store.require_intact(folder, [file])["outputs"][file]
+
+
+def fingerprint(parts: dict[str, Any]) -> str:
+    """Hash the parts into the one value that must match for a stage to be reused."""
+    return digest_text(canonical_json(parts))
+
+
+def stale_reason(recorded: dict[str, Any], now: dict[str, Any]) -> str:
+    """Name the parts of a fingerprint that differ, "" when none does."""
+    names = sorted({*recorded, *now})
+    reasons = []
+    for name in names:
+        old, new = recorded.get(name), now.get(name)
+        if old == new:
+            continue
+        if isinstance(old, dict) and isinstance(new, dict):
+            inner = sorted(k for k in {*old, *new} if old.get(k) != new.get(k))
+            reasons.append(f"{name} ({', '.join(inner)})")
+        else:
+            reasons.append(name)
+    return f"differs in {'; '.join(reasons)}" if reasons else ""

@@ -1,0 +1,57 @@
+"""The committed reference record: intact, complete, and its filter notebooks give the same outputs again (nbval)."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from isheep_lib import chain, runner, store
+
+REFERENCE = Path(__file__).resolve().parents[2] / "results" / "reference" / "smollm2-135m"
+SANITIZE = Path(__file__).resolve().parents[1] / "golden" / "sanitize.cfg"
+
+
+def test_the_reference_is_as_it_was_recorded_but_for_its_weights():
+    verdicts = chain.verify(REFERENCE)
+    assert [v for v in verdicts if not v.holds] == []
+    absent = [v.item for v in verdicts if v.detail.startswith("not at hand")]
+    assert all(item.endswith("adapter_model.safetensors") for item in absent)
+
+
+def test_the_reference_holds_three_iterations_and_no_weights():
+    found = [(m["iteration"], m["stage"]) for _, m in store.all_manifests(REFERENCE)]
+    assert found == [
+        (0, "evaluate"),
+        *((k, s) for k in (1, 2, 3) for s in ("synthesize", "assess", "filter", "train", "evaluate")),
+    ]
+    tracked = subprocess.run(["git", "ls-files", REFERENCE], cwd=REFERENCE, capture_output=True, text=True, check=True).stdout
+    assert "manifest.json" in tracked
+    assert ".safetensors" not in tracked
+
+
+def test_the_reference_was_made_from_a_clean_commit():
+    commits = {m["git"]["commit"] for _, m in store.all_manifests(REFERENCE)}
+    assert len(commits) == 1
+    assert not commits.pop().endswith("-dirty")
+
+
+@pytest.mark.parametrize("path", sorted(REFERENCE.rglob("*.ipynb")), ids=lambda p: str(p.relative_to(REFERENCE)))
+def test_every_reference_notebook_ran_whole_and_in_order_and_names_no_machine(path):
+    assert runner.verify_notebook(path) == []
+    text = path.read_text()
+    assert "/home/" not in text
+    assert "/root/" not in text
+    assert str(Path(__file__).resolve().parents[2]) not in text
+    assert json.loads(text)["metadata"]["papermill"]["environment_variables"] == {}
+
+
+def test_the_filter_notebooks_of_the_reference_give_the_same_outputs_again():
+    notebooks = sorted(str(path) for path in REFERENCE.glob("iter-*/filter/filter.ipynb"))
+    assert len(notebooks) == 3
+    nbval = ["--nbval", "--nbval-current-env", "--nbval-cell-timeout", "120", "--nbval-sanitize-with", str(SANITIZE)]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-o", "addopts=", *nbval, *notebooks]
+    result = subprocess.run(command, cwd=REFERENCE, capture_output=True, text=True, timeout=300)
+    assert result.returncode == 0, result.stdout[-4000:]
+    assert "passed" in result.stdout
