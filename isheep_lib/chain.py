@@ -25,6 +25,7 @@ from isheep_lib.provenance import project_root
 from isheep_lib.records import load_seeds
 from isheep_lib.tables import Table
 
+FREE = ("evaluate",)  # an evaluation may be made anew with other settings; its stages then show as stale
 DONE, STALE, MISSING, STARTED = "done", "stale", "to run", "to resume"
 
 
@@ -139,7 +140,7 @@ class Chain:
 
 
 def prepare(values: dict[str, Any]) -> tuple[IterateParams, RunParams, Path]:
-    """Check everything that needs no lock and no model: all parameters, the params file, the seeds.
+    """Check everything that needs no model: all parameters, the params file, the seeds, whether the run is free and the same.
 
     Returns:
         The parameters of `iterate.ipynb`, those of the run, and the run's folder.
@@ -147,7 +148,11 @@ def prepare(values: dict[str, Any]) -> tuple[IterateParams, RunParams, Path]:
     params = check(IterateParams, values, "iterate.ipynb")
     run_params = load_run(store.find_file(params.params, "params"), params.override, params.run)
     load_seeds(store.find_file(run_params.synthesize.seeds, "synthesize.seeds"))
-    return params, run_params, store.run_folder(run_params.run)
+    run_dir = store.run_folder(run_params.run)
+    if run_dir.is_dir():
+        store.RunLock(run_dir).release()
+        store.check_params(run_dir, run_params.model_dump(exclude={"run"}), FREE)
+    return params, run_params, run_dir
 
 
 def open_chain(names: dict[str, Any]) -> Chain:
@@ -159,8 +164,7 @@ def open_chain(names: dict[str, Any]) -> Chain:
     params, run_params, run_dir = prepare(cell_values(names, IterateParams))
     lock = store.RunLock(run_dir)
     try:
-        # An evaluation may be made anew with other settings; its stages then show as stale.
-        store.claim_params(run_dir, run_params.model_dump(exclude={"run"}), free=("evaluate",))
+        store.claim_params(run_dir, run_params.model_dump(exclude={"run"}), FREE)
         find_model(run_params.model.base_model)
     except BaseException:
         lock.release()

@@ -74,7 +74,7 @@ class Synthesize(Section):
     """Instructions in context, then responses (paper, Algorithm 1, first two steps)."""
 
     seeds: str = Field("seeds/tasks.jsonl", description="seed tasks, JSON lines with an instruction", min_length=1)
-    instructions: Positive = Field(72, description="new instructions wanted, the data size I of the paper")
+    instructions: Positive = Field(56, description="new instructions wanted, the data size I of the paper")
     min_instructions: Positive = Field(24, description="fewer than this stops the run")
     demonstrations: Positive = Field(5, description="seed tasks shown in a prompt")
     tasks_per_prompt: Positive = Field(10, description="tasks that a prompt asks for, the shown ones included")
@@ -98,7 +98,7 @@ class Assess(Section):
     checked_scorers: Annotated[list[Scorer], AfterValidator(_some)] = Field(
         ["mutual_information", "expected", "text"], description="scorers whose reliability is checked"
     )
-    checked_pairs: int = Field(16, description="pairs in the self-assessment check, drawn by seed", ge=4)
+    checked_pairs: int = Field(12, description="pairs in the self-assessment check, drawn by seed", ge=4)
     text_temperature: float = Field(0.0, description="sampling temperature of written scores, 0 is greedy", ge=0.0, le=5.0)
     text_tokens: Positive = Field(16, description="new tokens a written score may have")
     bootstrap: int = Field(1000, description="bootstrap resamples of an AUROC interval", ge=100)
@@ -124,7 +124,7 @@ class Train(Section):
     warmup_steps: int = Field(2, description="steps of linear warm-up", ge=0)
     epochs: Positive = Field(2, description="passes over the training rows")
     train_batch: Positive = Field(8, description="rows an optimizer step")
-    micro_batch: Positive = Field(4, description="rows a forward pass, divides train_batch")
+    micro_batch: Positive = Field(2, description="rows a forward pass, divides train_batch")
     cutoff: int = Field(512, description="tokens of prompt and response, longer rows are cut", ge=8)
     max_rows: Positive = Field(3000, description="rows drawn from the kept ones at most")
     held_out: float = Field(0.1, description="share of the rows kept out for the held-out loss", gt=0.0, lt=1.0)

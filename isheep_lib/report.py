@@ -20,6 +20,7 @@ SIGNS = {
     "refusal_rate": "refusals (share of answers)",
     "cut_off_rate": "cut by the token limit (share)",
 }
+FEW = 4  # scores on either side below which an AUROC is no evidence
 TITLES = {
     "prompt_strict": "prompt-level strict",
     "inst_strict": "instruction-level strict",
@@ -62,8 +63,8 @@ def reliability_table(found: Sequence[Any]) -> Table:
 
 
 def _verdict(r: Any) -> str:
-    if r.auroc != r.auroc:
-        return "no reading"
+    if min(r.true_pairs, r.shuffled_pairs) < FEW:
+        return "too few readable scores"
     if r.low > 0.5:
         return "better than chance"
     return "worse than chance" if r.high < 0.5 else "not told from chance"
@@ -154,13 +155,13 @@ def results_table(run_dir: Path) -> Table:
 def trust_table(run_dir: Path) -> Table:
     """Show the self-assessment check of every iteration, one column an iteration."""
     rows: dict[str, dict[str, Any]] = {}
-    for folder, manifest in store.all_manifests(run_dir):
-        if manifest["stage"] == "assess":
-            for column, found in manifest["check"].items():
-                interval = (
-                    f"{found['auroc']:.2f} ({found['low']:.2f} to {found['high']:.2f})"
-                    if found["auroc"] is not None
-                    else "not readable"
-                )
-                rows.setdefault(column, {"score": column})[f"iteration {folder.parent.name.removeprefix('iter-')}"] = interval
+    for _, manifest in store.all_manifests(run_dir):
+        for column, found in manifest.get("check", {}).items():
+            rows.setdefault(column, {"score": column})[f"iteration {manifest['iteration']}"] = _trust(found)
     return Table(list(rows.values()), "AUROC with 95 % bootstrap interval; 0.5 is chance")
+
+
+def _trust(found: dict[str, Any]) -> str:
+    if min(found["true_pairs"], found["shuffled_pairs"]) < FEW:
+        return "too few readable scores"
+    return f"{found['auroc']:.2f} ({found['low']:.2f} to {found['high']:.2f})"

@@ -16,6 +16,7 @@ import yaml
 
 from isheep_lib.errors import ParameterError, RecordError
 from isheep_lib.params import SECTIONS, is_execution
+from isheep_lib.params_file import read_yaml
 from isheep_lib.provenance import project_root
 from isheep_lib.records import digest_file, write_atomic
 from isheep_lib.stages import ORDER
@@ -144,38 +145,44 @@ def params_path(run_dir: Path) -> Path:
 def run_params(run_dir: Path) -> dict[str, Any]:
     """Read what a run is, {} before its first stage."""
     path = params_path(run_dir)
-    return yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    if not path.is_file():
+        return {}
+    return read_yaml(path)[0]
 
 
-def claim_params(run_dir: Path, values: dict[str, Any], free: tuple[str, ...] = ()) -> None:
-    """Make values the run's own, or refuse those that differ from what the run already is.
+def check_params(run_dir: Path, values: dict[str, Any], free: tuple[str, ...] = ()) -> None:
+    """Refuse values that differ from what a run already is.
 
     Args:
         run_dir: the run's folder.
-        values: `seed` and sections, as in a params file; sections not named stay as they are.
+        values: `seed` and sections, as in a params file.
         free: sections that may change: no other stage depends on them.
 
     Raises:
         ParameterError: a value that changes results differs; all of them are listed.
     """
-    known = run_params(run_dir)
-    flat_known, flat_new = _flatten(known), _flatten(values)
+    known = _flatten(run_params(run_dir))
     changed = [
-        f"{name}: the run has {flat_known[name]!r}, now {value!r}"
-        for name, value in flat_new.items()
-        if name in flat_known and flat_known[name] != value and not _execution(name) and name.split(".")[0] not in free
+        f"{name}: the run has {known[name]!r}, now {value!r}"
+        for name, value in _flatten(values).items()
+        if name in known and known[name] != value and not _execution(name) and name.split(".")[0] not in free
     ]
     if changed:
         raise ParameterError(
             "These parameters differ from those of the run:\n  " + "\n  ".join(changed),
-            where=str(params_path(run_dir)),
+            where=short(params_path(run_dir)),
             do="give the run's own values, or another name for a new run (-p run NAME)",
         )
+
+
+def claim_params(run_dir: Path, values: dict[str, Any], free: tuple[str, ...] = ()) -> None:
+    """Check values (`check_params`) and make them the run's own; sections not named stay as they are."""
+    check_params(run_dir, values, free)
+    known = run_params(run_dir)
     merged = {**known, **{n: {**known.get(n, {}), **v} if isinstance(v, dict) else v for n, v in values.items()}}
     if merged != known:
-        write_atomic(
-            params_path(run_dir), "# What this run is; written by the run.\n" + yaml.safe_dump(merged, sort_keys=False)
-        )
+        text = yaml.safe_dump(merged, sort_keys=False, allow_unicode=True)
+        write_atomic(params_path(run_dir), "# What this run is; written by the run.\n" + text)
 
 
 def _flatten(values: dict[str, Any]) -> dict[str, Any]:

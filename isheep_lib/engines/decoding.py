@@ -15,6 +15,7 @@ from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 
 ATTENTION = "isheep_grouped_sdpa"
 TOP = 1024  # candidates sorted first; a nucleus that needs more is found by sorting the whole vocabulary
+PREFILL = 0.3  # cost of reading a prompt token, in new tokens; only the estimate of progress depends on it
 COMPACT = 0.125  # share of ended rows at which the batch is made smaller: the cache is copied then
 
 
@@ -101,6 +102,7 @@ def decode(
     new: list[list[int]] = [[] for _ in range(len(tokens))]
     rows = list(range(len(tokens)))  # the row that each line of the batch stands for
     live = [True] * len(rows)
+    prefill = PREFILL * tokens.shape[1]
     for step in range(max_new_tokens):
         positions = (mask.cumsum(-1) - 1).clamp(min=0)[:, -tokens.shape[1] :]
         output = model(
@@ -117,7 +119,8 @@ def decode(
                 new[rows[line]].append(token)
                 live[line] = not ended(rows[line], new[rows[line]])
         left = [line for line in range(len(rows)) if live[line]]
-        tick(1 - len(left) / len(new) * (1 - (step + 1) / max_new_tokens))
+        done = 1 - len(left) / len(new) * (1 - (step + 1) / max_new_tokens)
+        tick((prefill + done * max_new_tokens) / (prefill + max_new_tokens))
         if not left:
             break
         tokens = chosen[:, None]

@@ -183,7 +183,7 @@ def test_values_that_contradict_one_another_are_refused(override, said):
     ("kind", "values", "said"),
     [
         (SynthesizeParams, {"demonstrations": 12}, "tasks_per_prompt: must be more than demonstrations"),
-        (TrainParams, {"train_batch": 6}, "micro_batch: must divide train_batch"),
+        (TrainParams, {"train_batch": 7}, "micro_batch: must divide train_batch"),
     ],
 )
 def test_a_stage_refuses_its_own_contradictions(kind, values, said):

@@ -33,8 +33,8 @@ def run_dir(tmp_path):
         store.write_manifest(finish(iteration, "evaluate"), made_metrics(20.0 + iteration), "metrics.json")
     finish(1, "train", notebook_seconds=99.6)
     finish(1, "filter", tokens={})
-    check = {"auroc": 0.8123, "low": 0.6, "high": 0.9}
-    unread = {"auroc": None, "low": None, "high": None}
+    check = {"auroc": 0.8123, "low": 0.6, "high": 0.9, "true_pairs": 9, "shuffled_pairs": 8}
+    unread = {"auroc": None, "low": None, "high": None, "true_pairs": 1, "shuffled_pairs": 9}
     finish(1, "assess", check={"mutual_information": check, "text_quality": unread})
     finish(2, "assess", check={"mutual_information": {**check, "auroc": 0.5}})
     (finish(1, "synthesize") / "synthesize.ipynb").write_text("{}")
@@ -67,20 +67,22 @@ def test_reliabilities_are_ranked_with_a_verdict():
     nan = float("nan")
     found = [
         Reliability("unread", nan, nan, nan, 0, 0, 48),
+        Reliability("lucky", 1.0, 1.0, 1.0, 1, 1, 46),
         Reliability("worse", 0.2, 0.1, 0.4, 24, 24, 0),
         Reliability("chance", 0.55, 0.4, 0.7, 24, 24, 0),
         Reliability("better", 0.9, 0.8, 0.95, 24, 20, 4),
     ]
     table = report.reliability_table(found)
     assert [(row["score"], row["verdict"]) for row in table.rows] == [
+        ("lucky", "too few readable scores"),
         ("better", "better than chance"),
         ("chance", "not told from chance"),
         ("worse", "worse than chance"),
-        ("unread", "no reading"),
+        ("unread", "too few readable scores"),
     ]
-    assert table.rows[0]["95 % interval"] == "0.80 to 0.95"
-    assert table.rows[0]["true / shuffled scores"] == "24 / 20"
-    assert table.rows[3]["AUROC"] == "not readable"
+    assert table.rows[1]["95 % interval"] == "0.80 to 0.95"
+    assert table.rows[1]["true / shuffled scores"] == "24 / 20"
+    assert table.rows[4]["AUROC"] == "not readable"
 
 
 def test_accuracies_stand_beside_those_of_the_model_before():
@@ -159,7 +161,7 @@ def test_trust_has_a_column_an_iteration(run_dir):
     table = report.trust_table(run_dir)
     assert table.rows == [
         {"score": "mutual_information", "iteration 1": "0.81 (0.60 to 0.90)", "iteration 2": "0.50 (0.60 to 0.90)"},
-        {"score": "text_quality", "iteration 1": "not readable"},
+        {"score": "text_quality", "iteration 1": "too few readable scores"},
     ]
 
 

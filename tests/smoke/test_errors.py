@@ -1,0 +1,51 @@
+"""What bad input gets at the command line: a clear message, before any kernel starts."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from isheep_lib.cli import main
+
+
+def isheep(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [str(Path(sys.executable).parent / "isheep"), *arguments]
+    return subprocess.run(command, cwd=root, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=120)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["0"], "iteration: 0 should be greater than or equal to 1"),
+        (["1", "--stale", "maybe"], "stale: 'maybe' should be 'stop', 'redo' or 'keep'"),
+        (["1", "--params", "params/nothing.yaml"], "params/nothing.yaml does not exist"),
+        (["1", "--override", "train.epoch:3 filter.threshold:high"], "did you mean train.epochs?"),
+        (["1", "--override", "train.epoch:3 filter.threshold:high"], "filter.threshold: 'high' should be a valid number"),
+        (["1", "--override", "train.learning_rate:1e-4"], "YAML reads 1e-4 as text"),
+        (["1", "--override", "synthesize.seeds:seeds/none.jsonl"], "seeds/none.jsonl does not exist"),
+        (["1", "--override", "filter.scorer:text"], "is not run on all pairs"),
+    ],
+)
+def test_iterate_refuses_bad_input_and_writes_nothing(root, tmp_path, monkeypatch, arguments, said):
+    monkeypatch.chdir(root)
+    result = CliRunner().invoke(main, ["iterate", *arguments, "--run", str(tmp_path / "run")])
+    assert result.exit_code == 1
+    assert said in result.output
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_absent_model_is_named_with_what_to_do(root, tmp_path):
+    result = isheep(root, "iterate", "1", "--run", str(tmp_path / "run"), "--override", "model.base_model:/no/such/model")
+    assert result.returncode == 1
+    assert "No model at '/no/such/model'" in result.stderr
+    assert "do: " in result.stderr
+    assert not list((tmp_path / "run").glob("iter-*"))
+
+
+@pytest.mark.parametrize("command", ["status", "verify"])
+def test_a_run_that_does_not_exist_is_named(command):
+    result = CliRunner().invoke(main, [command, "no-such-run"])
+    assert result.exit_code == 1
+    assert "no-such-run" in result.output

@@ -1,0 +1,82 @@
+"""The runner with real kernels: whatever ends a notebook, the saved copy and the verdict tell the truth."""
+
+import json
+import time
+
+import nbformat
+import psutil
+import pytest
+
+from isheep_lib import runner, store
+from isheep_lib.errors import ParameterError, StageFailed
+
+PARAMETERS = "depth: int = 1  # how deep"
+
+
+def write_notebook(folder, *cells, name="filter"):
+    book = nbformat.v4.new_notebook(metadata={"kernelspec": {"name": "python3", "display_name": "", "language": "python"}})
+    book.cells = [nbformat.v4.new_code_cell(source) for source in (PARAMETERS, *cells)]
+    book.cells[0].metadata["tags"] = ["parameters"]
+    folder.mkdir(exist_ok=True)
+    nbformat.write(book, folder / f"{name}.ipynb")
+    return folder / f"{name}.ipynb"
+
+
+def statuses(path):
+    cells = json.loads(path.read_text())["cells"]
+    return [
+        c["metadata"]["papermill"]["status"] for c in cells if "papermill-error-cell-tag" not in c["metadata"].get("tags", [])
+    ]
+
+
+def test_a_good_notebook_is_published_with_its_parameters_and_without_machine_paths(tmp_path):
+    source = write_notebook(tmp_path / "{odd} folder", "print(depth)")
+    output = tmp_path / "{odd} folder" / "out.ipynb"
+    runner.execute(source, output, {"depth": 7})
+    assert runner.verify_notebook(output) == []
+    assert json.loads(output.read_text())["cells"][2]["outputs"][0]["text"] == ["7\n"]
+    assert not list(output.parent.glob(".*"))
+
+
+@pytest.mark.parametrize(
+    ("cell", "reason"),
+    [
+        ("raise ValueError('the reason')", "ValueError: the reason"),
+        ("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)", "The kernel died"),
+    ],
+)
+def test_a_failed_cell_and_the_cells_after_it_are_marked_as_such(tmp_path, cell, reason):
+    output = tmp_path / "out.ipynb"
+    with pytest.raises(StageFailed, match=reason):
+        runner.execute(write_notebook(tmp_path, "1 + 1", cell, "print('never')"), output, {})
+    assert not output.exists()
+    assert statuses(tmp_path / "out.failed.ipynb") == ["completed", "completed", "failed", "pending"]
+
+
+def test_a_notebook_that_exits_early_is_not_done(tmp_path):
+    notebooks = write_notebook(tmp_path / "notebooks", "import sys\nsys.exit(0)").parent
+    with pytest.raises(StageFailed, match="ended without committing"):
+        runner.run_stage("filter", 1, tmp_path / "run", {}, notebooks)
+    assert store.read_manifest(tmp_path / "run/iter-1/filter") is None
+
+
+def test_processes_that_a_kernel_left_behind_end_with_it(tmp_path):
+    start = "import subprocess, pathlib, time, os, signal\np = subprocess.Popen(['sleep', '300'], start_new_session=True)\n"
+    note = f"pathlib.Path({str(tmp_path / 'pid')!r}).write_text(str(p.pid))\ntime.sleep(2.5)\n"
+    with pytest.raises(StageFailed):
+        runner.execute(
+            write_notebook(tmp_path, start + note + "os.kill(os.getpid(), signal.SIGKILL)"), tmp_path / "o.ipynb", {}
+        )
+    orphan = int((tmp_path / "pid").read_text())
+    deadline = time.monotonic() + 5
+    while psutil.pid_exists(orphan) and psutil.Process(orphan).status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < deadline, "the orphan lives on"
+        time.sleep(0.1)
+
+
+@pytest.mark.parametrize("name", ["dept", "a=__import__('os').system('touch pwned');z"])
+def test_a_parameter_that_the_notebook_does_not_have_never_starts_a_kernel(tmp_path, name):
+    with pytest.raises(ParameterError, match="No such parameter"):
+        runner.execute(write_notebook(tmp_path, "print(depth)"), tmp_path / "o.ipynb", {name: 1})
+    assert not list(tmp_path.glob("*o.*"))
+    assert not (tmp_path / "pwned").exists()
