@@ -65,6 +65,13 @@ def test_notebooks_import_only_the_library(path):
 
 
 @pytest.mark.parametrize("path", BOOKS, ids=lambda p: p.stem)
+def test_no_cell_assigns_to_a_parameter_so_that_cells_can_be_run_again(path):
+    for cell in code_cells(path)[1:]:
+        stored = {n.id for n in ast.walk(ast.parse(cell.source)) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+        assert not stored & set(KINDS[path.stem].model_fields), cell.id
+
+
+@pytest.mark.parametrize("path", BOOKS, ids=lambda p: p.stem)
 def test_prose_comes_before_code(path):
     kinds = [cell.cell_type for cell in nbformat.read(path, as_version=4).cells]
     assert kinds[0] == "markdown"

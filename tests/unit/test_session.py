@@ -36,17 +36,22 @@ def run(tmp_path):
 @pytest.mark.parametrize(
     ("cells", "expected"),
     [
-        (["threshold: float = 1.5  # kept above", "x = 3"], {"threshold": 1.5}),
-        (["# Parameters\nthresold = 1.5"], {"thresold": 1.5}),
-        (["%load_ext autoreload", "threshold = 2.0\nseed = 4"], {"threshold": 2.0, "seed": 4}),
-        (["threshold = compute()", "import os", "threshold += 1"], {}),
-        (["seed = 1", "rows = [1, 2]"], {"seed": 1}),
-        (["a, b = 1, 2", "d['threshold'] = 3", "", "# only words"], {}),
+        (["threshold: float = 1.5  # kept above", "x = 3"], []),
+        (["# Parameters\nthresold = 1.5"], ["thresold"]),
+        (["%load_ext autoreload", "threshold = 2.0\nsed = 4"], ["sed"]),
+        (["threshold = compute()", "import os", "threshold += 1", "a, b = 1, 2", "d['threshold'] = 3", "", "# words"], []),
+        (["x = 1", "rows = [1, 2]"], []),
     ],
 )
-def test_parameters_are_what_parameter_cells_assigned(cells, expected):
-    names = {"In": cells, "x": 3, "rows": [1, 2], "thresold": 1.5, "threshold": 1.5, "seed": 1} | expected
-    assert cell.cell_values(names, FilterParams) == expected
+def test_unknown_names_are_parameters_only_where_a_parameters_cell_assigned_them(cells, expected):
+    names = {"In": cells, "x": 3, "rows": [1, 2], "thresold": 1.5, "threshold": 1.5, "sed": 4}
+    found = cell.cell_values(names, FilterParams)
+    assert found["threshold"] == 1.5
+    assert [name for name in found if name != "threshold"] == expected
+
+
+def test_a_front_end_without_history_still_passes_its_parameters():
+    assert cell.cell_values({"threshold": 1.5, "run": "x", "kept": 3}, FilterParams) == {"run": "x", "threshold": 1.5}
 
 
 def test_a_misspelt_parameter_of_a_stage_is_refused_with_the_nearest_name(run):
