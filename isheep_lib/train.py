@@ -18,6 +18,7 @@ from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
     DataCollatorForSeq2Seq,
+    PrinterCallback,
     Trainer,
     TrainerCallback,
     TrainingArguments,
@@ -189,6 +190,7 @@ def fine_tune(
         eval_dataset=[row.trainer_row() for row in data.held_out],
         data_collator=DataCollatorForSeq2Seq(tokenizer, label_pad_token_id=MASKED, padding=True),
     )
+    trainer.remove_callback(PrinterCallback)  # the log is a figure and a file, not lines in the notebook
     total = -(-len(data.train) // params.train_batch) * params.epochs
     checkpoint = last_checkpoint(work)
     with Progress("training", total, unit="step") as progress:
