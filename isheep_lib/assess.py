@@ -18,7 +18,7 @@ import numpy as np
 
 from isheep_lib.counts import funnel, require
 from isheep_lib.engines import Engine, Request, generate_all
-from isheep_lib.journal import Journal
+from isheep_lib.journal import WAITS, Journal
 from isheep_lib.progress import Progress
 from isheep_lib.prompts import Frame, render, user_words
 from isheep_lib.reading import LABELS, expectation, parse_score
@@ -73,7 +73,7 @@ def score_pairs(
     journal: Journal,
     label: str = "scores",
 ) -> list[Scores]:
-    """Run scorers on pairs; finished parts are in the journal.
+    """Run scorers on pairs; finished parts are in the journal, and what waits for another worker is unread.
 
     Args:
         engine: the model that judges.
@@ -85,21 +85,34 @@ def score_pairs(
         journal: of this set of pairs.
         label: for the progress line.
     """
-    results = {pair["id"]: Scores(pair["id"]) for pair in pairs}
     if "text" in scorers:
-        _read_text(engine, frame, pairs, params, seed_of, journal, label, results)
-    passes = [name for name in scorers if name != "text"]
-    with Progress(label, len(pairs) * len(passes), unit="pair") as progress:
-        for scorer in passes:
-            for start in range(0, len(pairs), CHUNK):
-                chunk = pairs[start : start + CHUNK]
-                key = f"{scorer}/{chunk[0]['id']}"
-                if key not in journal.rows:
-                    journal.append([{"id": key, "scores": _score_chunk(engine, frame, chunk, scorer)}])
-                for pair, scores in zip(chunk, journal.rows[key]["scores"], strict=True):
-                    results[pair["id"]].scores.update(scores)
-                progress.advance(len(chunk))
-    return [results[pair["id"]] for pair in pairs]
+        asked = [(f"{pair['id']}/{axis}", judge_prompt(frame, axis, pair)) for pair in pairs for axis in AXES]
+        requests = [written_request(id_, prompt, frame, params, seed_of(id_)) for id_, prompt in asked]
+        generate_all(engine, requests, journal, f"{label}, written")
+    chunks = [pairs[start : start + CHUNK] for start in range(0, len(pairs), CHUNK)]
+    passes = [(scorer, chunk) for scorer in scorers if scorer != "text" for chunk in chunks]
+    mine = journal.mine(passes)
+    with Progress(label, sum(len(chunk) for _, chunk in mine), unit="pair") as progress:
+        for scorer, chunk in mine:
+            if _key(scorer, chunk) not in journal.rows:
+                journal.append([{"id": _key(scorer, chunk), "scores": _score_chunk(engine, frame, chunk, scorer)}])
+            progress.advance(len(chunk))
+    journal.refresh()  # once, after everything: the last of several workers must see all scorers of the others
+    results = {pair["id"]: Scores(pair["id"]) for pair in pairs}
+    for scorer, chunk in passes:
+        found = journal.rows.get(_key(scorer, chunk))
+        for i, pair in enumerate(chunk):
+            if found:
+                results[pair["id"]].scores |= found["scores"][i]
+            else:
+                results[pair["id"]].unread |= dict.fromkeys(columns(scorer), WAITS)
+    if "text" in scorers:
+        _read_text(journal, results)
+    return list(results.values())
+
+
+def _key(scorer: str, chunk: list[dict[str, Any]]) -> str:
+    return f"{scorer}/{chunk[0]['id']}"
 
 
 def _score_chunk(engine: Engine, frame: Frame, chunk: list[dict[str, Any]], scorer: str) -> list[dict[str, float]]:
@@ -116,31 +129,24 @@ def written_request(id_: str, prompt: str, frame: Frame, params: Any, seed: int)
     return Request(id_, prompt, params.text_tokens, params.text_temperature, seed=seed, stop=(frame.end,))
 
 
-def _read_text(
-    engine: Engine,
-    frame: Frame,
-    pairs: list[dict[str, Any]],
-    params: Any,
-    seed_of: Callable[[str], int],
-    journal: Journal,
-    label: str,
-    results: dict[str, Scores],
-) -> None:
-    requests = []
-    for pair in pairs:
+def _read_text(journal: Journal, results: dict[str, Scores]) -> None:
+    for id_, row in results.items():
         for axis in AXES:
-            id_ = f"{pair['id']}/{axis}"
-            requests.append(written_request(id_, judge_prompt(frame, axis, pair), frame, params, seed_of(id_)))
-    replies = generate_all(engine, requests, journal, f"{label}, written")
-    for pair in pairs:
-        for axis in AXES:
-            reply, column = replies[f"{pair['id']}/{axis}"].text, f"text_{axis}"
-            value, reason = parse_score(reply)
-            results[pair["id"]].raw[column] = reply
+            reply, column = journal.rows.get(f"{id_}/{axis}"), f"text_{axis}"
+            if reply is None:
+                row.unread[column] = WAITS
+                continue
+            value, reason = parse_score(reply["text"])
+            row.raw[column] = reply["text"]
             if value is None:
-                results[pair["id"]].unread[column] = reason
+                row.unread[column] = reason
             else:
-                results[pair["id"]].scores[column] = value
+                row.scores[column] = value
+
+
+def waiting(scores: list[Scores]) -> int:
+    """Count the pairs of which another worker has not finished a score yet."""
+    return sum(WAITS in row.unread.values() for row in scores)
 
 
 def shuffled(pairs: list[dict[str, Any]], seed: int) -> list[dict[str, Any]]:
@@ -223,7 +229,7 @@ def run_check(
     seed_of: Callable[[str], int],
     journal: Journal,
 ) -> Check:
-    """Score a sample of pairs and the same responses shuffled, with every scorer to be checked.
+    """Score a sample of pairs and the same responses shuffled; a worker that waits for others makes an empty check.
 
     Args:
         engine: the model that judges.
@@ -237,6 +243,8 @@ def run_check(
     Raises:
         YieldError: fewer than two pairs have a response.
     """
+    if waiting(scores):
+        return Check([], [], [])
     sample = checked_sample(pairs, params.checked_pairs, seed_of("check/sample"))
     require(len(sample), 2, "pairs with a response to check", [], "look at the responses in synthesize.ipynb")
     false_pairs = shuffled(sample, seed_of("check/shuffle"))
@@ -262,9 +270,10 @@ def as_rows(scores: list[Scores]) -> list[dict[str, Any]]:
 
 
 def counts(scores: list[Scores], wanted: list[str]) -> dict[str, Any]:
-    """Count pairs with every wanted score, and those without by the reason of the first that is unread."""
-    unread = [next((row.unread[c] for c in wanted if c in row.unread), None) for row in scores]
-    return funnel(len(scores), [{"reason": reason} for reason in unread if reason])
+    """Count pairs with every wanted score, and those without by the first reason, or as waiting for another worker."""
+    unread = [[row.unread[c] for c in wanted if c in row.unread] for row in scores]
+    reasons = [WAITS if WAITS in found else (found or [None])[0] for found in unread]
+    return funnel(len(scores), [{"reason": reason} for reason in reasons if reason])
 
 
 def summary(found: list[Reliability]) -> dict[str, dict[str, Any]]:
@@ -301,5 +310,6 @@ def unread_table(scores: list[Scores], number: int = 5) -> Table:
         {"id": row.id, "score": column, "reason": reason, "raw text": clip(row.raw[column])}
         for row in scores
         for column, reason in row.unread.items()
+        if reason != WAITS
     ]
     return Table(rows[:number] or [{"written scores": "all could be read"}], f"{len(rows)} written score(s) could not be read")

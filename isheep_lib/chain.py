@@ -16,10 +16,12 @@ from typing import Any
 
 from isheep_lib import provenance, runner, stages, store
 from isheep_lib.cell import cell_values
+from isheep_lib.engines.precision import settle
 from isheep_lib.errors import RecordError
 from isheep_lib.fingerprint import fingerprint, fingerprint_parts, stale_reason
 from isheep_lib.models import find_model
-from isheep_lib.params import STAGE_PARAMS, IterateParams, RunParams, check
+from isheep_lib.params import STAGE_PARAMS, IterateParams, RunParams
+from isheep_lib.params_check import check
 from isheep_lib.params_file import load_run
 from isheep_lib.provenance import project_root
 from isheep_lib.records import load_seeds
@@ -48,6 +50,7 @@ class Chain:
     run_params: RunParams
     run_dir: Path
     lock: store.RunLock
+    precision: str
     reused: int = 0
     ran: list[str] = field(default_factory=list)
 
@@ -78,6 +81,7 @@ class Chain:
         facts = {"run": store.short(self.run_dir), "iterations": self.params.iteration, "params": self.params.params}
         facts |= {"override": self.params.override} if self.params.override else {}
         facts |= provenance.git_state()
+        facts["inference"] = f"{self.run_params.model.engine}, {self.precision}"
         for section, values in self.run_params.model_dump(exclude={"run"}).items():
             text = "  ".join(f"{n}={v}" for n, v in values.items()) if isinstance(values, dict) else values
             facts[section] = text
@@ -149,6 +153,9 @@ def prepare(values: dict[str, Any]) -> tuple[IterateParams, RunParams, Path]:
     run_params = load_run(store.find_file(params.params, "params"), params.override, params.run)
     load_seeds(store.find_file(run_params.synthesize.seeds, "synthesize.seeds"))
     run_dir = store.run_folder(run_params.run)
+    recorded = store.run_params(run_dir).get("model", {}).get("inference_dtype")
+    if recorded and run_params.model.inference_dtype == "auto":
+        run_params = _with_dtype(run_params, recorded)
     if run_dir.is_dir():
         store.RunLock(run_dir).release()
         store.check_params(run_dir, run_params.model_dump(exclude={"run"}), FREE)
@@ -164,12 +171,18 @@ def open_chain(names: dict[str, Any]) -> Chain:
     params, run_params, run_dir = prepare(cell_values(names, IterateParams))
     lock = store.RunLock(run_dir)
     try:
+        model = find_model(run_params.model.base_model)
+        dtype, why = settle(run_params.model.inference_dtype, model.path)
+        run_params = _with_dtype(run_params, dtype)
         store.claim_params(run_dir, run_params.model_dump(exclude={"run"}), FREE)
-        find_model(run_params.model.base_model)
     except BaseException:
         lock.release()
         raise
-    return Chain(params, run_params, run_dir, lock)
+    return Chain(params, run_params, run_dir, lock, f"{dtype} ({why})")
+
+
+def _with_dtype(run_params: RunParams, dtype: str) -> RunParams:
+    return run_params.model_copy(update={"model": run_params.model.model_copy(update={"inference_dtype": dtype})})
 
 
 def status(run_dir: Path) -> list[dict[str, Any]]:

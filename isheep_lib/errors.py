@@ -29,6 +29,10 @@ class ModelError(IsheepError):
     """A model that is absent, or does not fit the run."""
 
 
+class EngineError(IsheepError):
+    """An engine that is not installed, not reachable, too small, or computes something else than the weights say."""
+
+
 class RecordError(IsheepError):
     """A record on disk that is damaged, stale, locked or cannot be written."""
 

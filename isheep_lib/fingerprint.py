@@ -12,6 +12,13 @@ from isheep_lib.params import STAGE_PARAMS, is_execution
 from isheep_lib.prompts import digest as prompt_digest
 from isheep_lib.records import canonical_json, digest_file, digest_text
 
+# Packages whose version decides a result; a server's own are not known here and stand in the manifest.
+DECIDING = {
+    "transformers": ("torch", "transformers", "peft"),
+    "vllm": ("torch", "transformers", "peft", "vllm"),
+    "server": ("transformers",),
+}
+
 
 def fingerprint_parts(run_dir: Path, stage: str, params: dict[str, Any]) -> dict[str, Any]:
     """Collect everything that decides a stage's result, each part by name so that a difference can be named.
@@ -34,10 +41,10 @@ def fingerprint_parts(run_dir: Path, stage: str, params: dict[str, Any]) -> dict
         parts["model"] = {"base": base.digest}
         if trained:
             parts["model"]["adapter"] = _output(run_dir, trained, "train", "adapter/adapter_model.safetensors")["sha256"]
-        packages = provenance.versions()
-        parts["engine"] = {name: packages[name] for name in ("torch", "transformers", "peft")}
+        packages, engine = provenance.versions(), params.get("engine", "transformers")
+        parts["engine"] = {name: packages[name] for name in DECIDING[engine] if name in packages}
     parts["prompts"] = {name: prompt_digest(name) for name in stages.STAGES[stage].prompts}
-    parts["code"] = provenance.code_digests(stage)
+    parts["code"] = provenance.code_digests(stage, params.get("engine", ""))
     return parts
 
 

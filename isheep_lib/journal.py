@@ -4,7 +4,8 @@ A line is one JSON object with a checksum; the first line names the fingerprint 
     {"fingerprint":"3f…","_c":"9a…"}
     {"id":"i1-r0-p003-t2","text":"…","_c":"0b…"}
 
-Covers one writer a file: torn tails are cut, damage in the middle is refused. Finished files are `store`'s.
+Covers one writer a file: torn tails are cut, damage in the middle is refused. Several writers of one step are
+`shards`'; finished files are `store`'s.
 """
 
 import fcntl
@@ -14,26 +15,36 @@ import os
 import time
 from pathlib import Path
 from types import TracebackType
+from typing import TypeVar
 
 from isheep_lib.errors import RecordError
 from isheep_lib.records import canonical_json, write_failure
+
+WAITS = "waits_for_other_shard"  # why a worker that fills one shard lacks a row
+T = TypeVar("T")
+
+
+class Held(RecordError):
+    """A journal that another live process writes."""
 
 
 class Journal:
     """Rows by id that survive a kill; open it, read `rows`, `append` each finished batch."""
 
-    def __init__(self, path: Path, fingerprint: str, *, patience: float = 10.0) -> None:
+    def __init__(self, path: Path, fingerprint: str, *, part: str = "this stage", patience: float = 10.0) -> None:
         """Open or create the journal and take its lock.
 
         Args:
             path: the file.
             fingerprint: what the rows belong to; another fingerprint in the file is refused.
+            part: what its writer fills, for the message that refuses a second writer.
             patience: seconds to wait for a writer that is just being ended.
 
         Raises:
-            RecordError: another process writes it, it belongs to another fingerprint, or its middle is damaged.
+            Held: another process writes it.
+            RecordError: it belongs to another fingerprint, or its middle is damaged.
         """
-        self.path = path
+        self.path, self.part = path, part
         path.parent.mkdir(parents=True, exist_ok=True)
         # Unbuffered: what could not be written must not come back at close().
         self._file = open(path, "a+b", buffering=0)  # noqa: SIM115 - held open with its lock until close()
@@ -50,8 +61,8 @@ class Journal:
             except BlockingIOError as error:
                 if time.monotonic() >= deadline:
                     self._file.close()
-                    raise RecordError(
-                        "Another process is writing this stage",
+                    raise Held(
+                        f"Another process is writing {self.part}",
                         where=str(self.path),
                         do="wait for it to end, or end it, and run the command again",
                     ) from error
@@ -62,13 +73,13 @@ class Journal:
         data = self._file.read()
         end, rows = 0, []
         for line in data.split(b"\n")[:-1]:
-            row = _checked(line)
+            row = checked(line)
             if row is None:
                 break
             rows.append(row)
             end += len(line) + 1
         rest = data[end:].split(b"\n")
-        if any(_checked(line) is not None for line in rest[1:]):
+        if any(checked(line) is not None for line in rest[1:]):
             self._file.close()
             raise RecordError(
                 f"Line {len(rows) + 1} is damaged while later lines are whole",
@@ -83,6 +94,13 @@ class Journal:
             self._file.close()
             raise RecordError("The journal belongs to other settings", where=str(self.path), do="delete this file")
         self.rows = {row["id"]: row for row in rows[1:]}
+
+    def mine(self, parts: list[T]) -> list[T]:
+        """Choose the parts of the work that this journal's writer does: all of them, where there is one writer."""
+        return parts
+
+    def refresh(self) -> None:
+        """Take in what other writers have finished since; there are none."""
 
     def append(self, rows: list[dict]) -> None:
         """Make a finished batch durable before it counts as done; each row needs a text `id`."""
@@ -113,6 +131,20 @@ class Journal:
         self.close()
 
 
+def read_rows(path: Path, fingerprint: str) -> dict[str, dict]:
+    """Read the rows of a journal that another process may be writing, taking no lock and changing nothing.
+
+    A line that is not whole is no row here: its writer mends it, or it is computed again.
+    """
+    try:
+        rows = [row for line in path.read_bytes().split(b"\n")[:-1] if (row := checked(line)) is not None]
+    except FileNotFoundError:
+        return {}
+    if not rows or rows[0] != {"fingerprint": fingerprint}:
+        return {}
+    return {row["id"]: row for row in rows[1:]}
+
+
 def _checksum(text: str) -> str:
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
@@ -121,8 +153,8 @@ def _line(row: dict) -> bytes:
     return canonical_json({**row, "_c": _checksum(canonical_json(row))}).encode() + b"\n"
 
 
-def _checked(line: bytes) -> dict | None:
-    """Return the row of a whole line, None for a torn or changed one."""
+def checked(line: bytes) -> dict | None:
+    """Return the row of a whole line without its line break, None for a torn or changed one."""
     try:
         row = json.loads(line)
         found = row.pop("_c", None)

@@ -23,19 +23,19 @@ COUNTED = (".safetensors", ".json", ".jinja", ".model", ".txt")
 
 @dataclass(frozen=True)
 class ModelRef:
-    """A base model on disk and the adapter on top of it.
+    """A base model on disk and the adapters on top of it.
 
     Attributes:
         name: as the params file says it.
         path: folder with safetensors, config and tokenizer.
         digest: SHA-256 over the folder's files.
-        adapter: folder of a LoRA adapter, None for the bare base.
+        adapters: folders of LoRA adapters, merged in this order; none for the bare base.
     """
 
     name: str
     path: Path
     digest: str
-    adapter: Path | None = None
+    adapters: tuple[Path, ...] = ()
 
 
 def cache_folder() -> Path:
@@ -70,6 +70,28 @@ def find_model(name: str) -> ModelRef:
             do="save the model there with save_pretrained",
         )
     return ModelRef(name, path, digest_model(path))
+
+
+def check_adapters(model: ModelRef) -> None:
+    """Refuse adapters whose weights are absent or that were trained on another base.
+
+    Raises:
+        ModelError: with both names.
+    """
+    for adapter in model.adapters:
+        if not (adapter / "adapter_model.safetensors").is_file():
+            raise ModelError(
+                "The adapter's weights are not here; a committed record keeps only their digest",
+                where=str(adapter),
+                do="train that iteration again, or start a run of your own (-p run NAME)",
+            )
+        base = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))["base_model_name_or_path"]
+        if base != model.name:
+            raise ModelError(
+                f"The adapter was trained on {base}, not on {model.name}",
+                where=str(adapter),
+                do="give base_model as the run has it, or another run (-p run NAME)",
+            )
 
 
 def digest_model(path: Path) -> str:

@@ -3,27 +3,40 @@
 A params file is one complete run; its sections are the section classes below. A stage notebook's parameters
 are the flat union of `Place`, `Model` and the stage's section.
 
-Covers reading and checking, all problems at once. Does not cover where a run's parameters are kept (`store`).
+Covers what there is. Does not cover checking (`params_check`), or where a run's parameters are kept (`store`).
 """
 
-import difflib
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from isheep_lib.errors import ParameterError
-
+EngineName = Literal["transformers", "vllm", "server"]
 FrameName = Literal["plain", "alpaca", "chatml", "llama3", "tokenizer"]
 Scorer = Literal["mutual_information", "expected", "text"]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[int, Field(ge=1)]
-T = TypeVar("T", bound="Section")
 
 
 def _some(names: list[str]) -> list[str]:
     if not names or len(set(names)) != len(names):
         raise ValueError("at least one, none twice")
     return names
+
+
+def _addresses(urls: list[str]) -> list[str]:
+    for url in urls:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError(f"{url!r} is no http or https address")
+        if parts.username or parts.password or parts.query:
+            raise ValueError("an address is recorded and must hold no key or password; set ISHEEP_SERVER_KEY")
+    if len({url.rstrip("/") for url in urls}) != len(urls):
+        raise ValueError("none twice")
+    return urls
+
+
+Urls = Annotated[list[str], AfterValidator(_addresses)]
 
 
 def execution(default: Any, description: str, **limits: Any) -> Any:
@@ -59,15 +72,30 @@ class TrainedModel(Section):
     )
     aligned_frame: FrameName = Field("chatml", description="chat frame of the trained models")
     system_prompt: str = Field("You are a helpful assistant.", description="system line of the chat frames")
-    dtype: Literal["float32", "bfloat16"] = Field("float32", description="number format, float32 on a CPU")
+    dtype: Literal["float32", "bfloat16"] = Field("float32", description="number format of training, float32 on a CPU")
 
 
 class Model(TrainedModel):
     """The model, and how it is asked."""
 
     base_frame: FrameName = Field("chatml", description="chat frame of the base model, plain if it has none")
-    batch_size: Positive = execution(96, "sequences generated together")
-    batch_tokens: Positive = execution(4096, "tokens scored together")
+    engine: EngineName = Field("transformers", description="what computes: a library in this process, or servers")
+    inference_dtype: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="number format of inference, auto measures once a run which is faster here"
+    )
+    context_tokens: int = Field(0, description="prompt and new tokens together at most, 0 is the model's own limit", ge=0)
+    batch_tokens: Positive = execution(4096, "transformers: tokens read in one forward pass")
+    cache_tokens: Positive = execution(49152, "transformers: tokens held for sequences generated together")
+    vllm_adapters: Literal["merged", "lora"] = Field(
+        "merged", description="vllm: adapters merged into the weights, or applied as LoRA requests"
+    )
+    tensor_parallel: Positive = execution(1, "vllm: GPUs that share the model")
+    gpu_memory: float = execution(0.85, "vllm: share of the GPU's memory to use", gt=0.0, le=1.0)
+    base_urls: Urls = execution([], "server: addresses of OpenAI-compatible servers, like http://127.0.0.1:8000/v1")
+    served_model: str = Field("", description="server: the base model's name there, empty is base_model")
+    concurrency: Positive = execution(32, "server: requests in flight at each address")
+    request_seconds: Positive = execution(600, "server: longest time for one answer")
+    patience_seconds: Positive = execution(120, "server: longest time without any server before the stage stops")
 
 
 class Synthesize(Section):
@@ -139,11 +167,18 @@ class Evaluate(Section):
     answer_tokens: Positive = Field(256, description="new tokens an answer may have")
 
 
-class SynthesizeParams(Synthesize, Model, Place):
+class Shard(Section):
+    """Which part of a stage this worker fills; the stage commits when all parts are there."""
+
+    shard: int = execution(0, "this worker's number, from 0", ge=0)
+    num_shards: Positive = execution(1, "workers that fill the stage together")
+
+
+class SynthesizeParams(Synthesize, Shard, Model, Place):
     """Parameters of `synthesize.ipynb`."""
 
 
-class AssessParams(Assess, Model, Place):
+class AssessParams(Assess, Shard, Model, Place):
     """Parameters of `assess.ipynb`."""
 
 
@@ -203,91 +238,9 @@ class RunParams(Section):
         fields = STAGE_PARAMS[stage].model_fields
         flat = {**self.model.model_dump(), **getattr(self, stage).model_dump()}
         flat |= {"run": self.run, "iteration": iteration, "seed": self.seed}
-        return {name: flat[name] for name in fields}
+        return {name: flat[name] for name in fields if name in flat}  # a shard is a worker's own
 
 
 def is_execution(section: type[Section], name: str) -> bool:
     """Tell whether a parameter changes speed only."""
     return bool((section.model_fields[name].json_schema_extra or {}).get("execution"))
-
-
-def check(kind: type[T], values: dict[str, Any], where: str, lines: dict[str, int] | None = None) -> T:
-    """Validate values, reporting every problem at once with the nearest allowed name.
-
-    Args:
-        kind: the parameter class.
-        values: what was given.
-        where: the file or notebook, for the message.
-        lines: line number by dotted name, when a file was read.
-    """
-    try:
-        checked = kind.model_validate(values)
-    except ValidationError as error:
-        problems = [_explain(kind, item, lines or {}) for item in error.errors()]
-        raise refusal(problems, where) from None
-    problems = _conflicts(checked.model_dump())
-    if problems:
-        raise refusal(problems, where)
-    return checked
-
-
-def refusal(problems: list[str], where: str) -> ParameterError:
-    """Put all problems with parameters into one error."""
-    return ParameterError(
-        f"{len(problems)} problem(s) with the parameters:\n  " + "\n  ".join(problems),
-        where=where,
-        do="mend these and run the command again; docs/parameters.md lists every parameter",
-    )
-
-
-def _conflicts(values: dict[str, Any]) -> list[str]:
-    """Check what no single field can: values that contradict one another."""
-    problems = []
-    synthesize, train, assess = (values.get(name, values) for name in ("synthesize", "train", "assess"))
-    if "tasks_per_prompt" in synthesize and synthesize["tasks_per_prompt"] <= synthesize["demonstrations"]:
-        problems.append("tasks_per_prompt: must be more than demonstrations, or no new task is asked for")
-    if "min_instructions" in synthesize and synthesize["min_instructions"] > synthesize["instructions"]:
-        problems.append("min_instructions: must be at most instructions")
-    if "micro_batch" in train and train["train_batch"] % train["micro_batch"]:
-        problems.append("micro_batch: must divide train_batch")
-    if "filter" in values and values["filter"]["scorer"] not in assess["scorers"]:
-        problems.append(
-            f"filter.scorer: {values['filter']['scorer']!r} is not run on all pairs; assess.scorers are {assess['scorers']}"
-        )
-    return problems
-
-
-def _explain(kind: type[Section], item: Any, lines: dict[str, int]) -> str:
-    path = ".".join(str(part) for part in item["loc"])
-    name = path.rpartition(".")[0] if isinstance(item["loc"][-1], int) else path  # an element stands on its list's line
-    line = f" (line {lines[name]})" if name in lines else ""
-    given = item["input"]
-    if item["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(path, _dotted(kind), n=1, cutoff=0.5)
-        near = near or [name for name in _dotted(kind) if name.split(".")[-1] == path.split(".")[-1]]
-        return f"{path}{line}: no such parameter" + (f"; did you mean {near[0]}?" if near else "")
-    if item["type"] == "missing":
-        return f"{path}{line}: missing"
-    if item["type"] == "float_type" and isinstance(given, str) and _is_number(given):
-        return (
-            f"{path}{line}: YAML reads {given} as text; write it without quotes, with a dot and a signed exponent, like 1.0e-4"
-        )
-    message = item["msg"].removeprefix("Input ").removeprefix("Value error, ")
-    return f"{path}{line}: {given!r} {message}"
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _dotted(kind: type[Section]) -> list[str]:
-    names = []
-    for name, field in kind.model_fields.items():
-        nested = field.annotation
-        is_section = isinstance(nested, type) and issubclass(nested, Section)
-        names += [f"{name}.{inner}" for inner in nested.model_fields] if is_section else [name]
-    return names

@@ -9,7 +9,8 @@ from typing import Any
 import yaml
 
 from isheep_lib.errors import ParameterError
-from isheep_lib.params import RunParams, check, refusal
+from isheep_lib.params import RunParams
+from isheep_lib.params_check import check, refusal
 
 
 def load_run(path: Path, override: str = "", run: str = "") -> RunParams:

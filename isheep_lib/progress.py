@@ -11,7 +11,6 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -39,15 +38,11 @@ class Progress:
         if time.monotonic() - self._shown >= 1.0:
             self._show()
 
-    def within(self, items: int) -> Callable[[float], None]:
-        """Return what shows the share of the next `items` that is done, before they count."""
-
-        def tick(share: float) -> None:
-            self._share = share * items
-            if time.monotonic() - self._shown >= 1.0:
-                self._show()
-
-        return tick
+    def set_share(self, units: float) -> None:
+        """Show work on items that are not finished yet, in items, before they count."""
+        self._share = units
+        if time.monotonic() - self._shown >= 1.0:
+            self._show()
 
     def line(self) -> str:
         """Return the present state as one line of text."""

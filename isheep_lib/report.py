@@ -44,7 +44,9 @@ def samples_by_reason(rows: Sequence[dict[str, Any]], columns: Sequence[str], nu
 
 
 def reliability_table(found: Sequence[Any]) -> Table:
-    """Show the self-assessment check, the best column first."""
+    """Show the self-assessment check, the best column first; only the last of several workers makes it."""
+    if not found:
+        return Table([{"check": "the last worker makes the check"}])
     ranked = sorted(found, key=lambda r: -(r.auroc if r.auroc == r.auroc else -1))
     return Table(
         [

@@ -7,6 +7,7 @@
 Covers what all stage notebooks share. Does not cover any stage's own work.
 """
 
+import contextlib
 import json
 import os
 import shutil
@@ -17,22 +18,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from isheep_lib import provenance, stages, store
+from isheep_lib import provenance, shards, stages, store
 from isheep_lib.cell import cell_values
-from isheep_lib.engines import Engine, open_engine
+from isheep_lib.engines import Engine, open_engine, parity, preflight
+from isheep_lib.engines.precision import settle
 from isheep_lib.errors import DataError, RecordError
 from isheep_lib.fingerprint import fingerprint, fingerprint_parts, stale_reason
-from isheep_lib.journal import Journal
+from isheep_lib.journal import WAITS
 from isheep_lib.models import ModelRef, find_model
-from isheep_lib.params import SECTIONS, STAGE_PARAMS, Section, check
+from isheep_lib.params import STAGE_PARAMS
+from isheep_lib.params_check import check
 from isheep_lib.prompts import Frame, get_frame
-from isheep_lib.records import (
-    Task,
-    load_seeds,
-    read_jsonl,
-    write_atomic,
-    write_jsonl,
-)
+from isheep_lib.records import Task, load_seeds, read_jsonl, write_atomic, write_jsonl
 from isheep_lib.tables import Table
 
 SCHEMA = 1
@@ -51,6 +48,7 @@ class StageSession:
     lock: store.RunLock | None
     repeats: bool = False
     tokens: dict[str, int] = field(default_factory=dict)
+    engine_facts: dict[str, Any] = field(default_factory=dict)
     started: float = field(default_factory=time.monotonic)
 
     @property
@@ -73,7 +71,7 @@ class StageSession:
         """The model this stage uses, adapter included."""
         base, trained = find_model(self.params.base_model), stages.trained_in(self.name, self.params.iteration)
         adapter = store.stage_folder(self.run_dir, trained, "train") / "adapter" if trained else None
-        return ModelRef(base.name, base.path, base.digest, adapter)
+        return ModelRef(base.name, base.path, base.digest, (adapter,) if adapter else ())
 
     @property
     def frame_name(self) -> str:
@@ -117,8 +115,29 @@ class StageSession:
 
     def open_engine(self) -> tuple[Engine, Frame]:
         """Load the model of this stage and its chat frame."""
-        engine = open_engine(self.model, self.params.dtype, self.params.batch_size, self.params.batch_tokens)
+        preflight(self.model, self.params)
+        engine = open_engine(self.model, self.params)
+        self.engine_facts = engine.facts() | {"parity": self._parity(engine)}
         return engine, get_frame(self.frame_name, self.params.system_prompt, engine.tokenizer)
+
+    def _parity(self, engine: Engine) -> dict[str, Any] | str:
+        """Hold an engine against the weights before anything is asked of it; see `engines.parity`."""
+        trained, dtype = stages.trained_in(self.name, self.params.iteration), self.params.inference_dtype
+        if trained:
+            folder = store.stage_folder(self.run_dir, trained, "train")
+            if "parity.json" not in (store.read_manifest(folder) or {"outputs": {}})["outputs"]:
+                return "the training has recorded no parity"
+            store.require_intact(folder, ["parity.json"])
+            probes = json.loads((folder / "parity.json").read_text(encoding="utf-8"))["probes"]
+            expected = [probe["adapter"] for probe in probes]
+        elif self.params.engine == "transformers":
+            return "the reference itself"
+        else:
+            expected = parity.base_values(self.model)
+        if expected is None:
+            return "the weights do not fit this machine, nothing to compare with"
+        worst = parity.check_engine(engine, expected, dtype)
+        return {"largest difference, nats a token": worst, "tolerance": parity.TOLERANCE[dtype]}
 
     def open_tokenizer(self) -> tuple[Any, Frame]:
         """Load the tokenizer alone, with the frame of trained models."""
@@ -127,9 +146,21 @@ class StageSession:
         tokenizer = AutoTokenizer.from_pretrained(self.model.path, trust_remote_code=False)
         return tokenizer, get_frame(self.params.aligned_frame, self.params.system_prompt, tokenizer)
 
-    def journal(self, name: str) -> Journal:
-        """Open the journal of one step of the stage."""
-        return Journal(self.work / f"{name}.jsonl", fingerprint(self.parts))
+    @property
+    def shard(self) -> str:
+        """Which part of the stage this worker fills, "" where it does all."""
+        return shards.shard_name(getattr(self.params, "shard", 0), getattr(self.params, "num_shards", 1))
+
+    def journal(self, name: str) -> shards.ShardJournal:
+        """Open this worker's journal of one step of the stage; it also shows what other workers have finished."""
+        place = (self.params.shard, self.params.num_shards) if self.shard else (0, 1)
+        return shards.ShardJournal(self.work, name, fingerprint(self.parts), *place)
+
+    def common_journal(self, name: str) -> shards.ShardJournal | shards.CommonJournal:
+        """Open the journal of a step that one worker does for all of them."""
+        if self.shard:
+            return shards.CommonJournal(self.work / f"{name}.jsonl", fingerprint(self.parts))
+        return self.journal(name)
 
     def seed(self, record: str) -> int:
         """Derive a record's seed."""
@@ -150,6 +181,8 @@ class StageSession:
     ) -> str:
         """Write the outputs, then the manifest; a repeated stage is compared with its record instead.
 
+        Of several workers, the one that has every row at hand records the stage, once.
+
         Args:
             rows: row files to write.
             counts: `in`, `kept` and `dropped` by reason, which must add up.
@@ -165,21 +198,27 @@ class StageSession:
         """
         if counts["in"] != counts["kept"] + sum(counts["dropped"].values()):
             raise RecordError(f"{counts} do not add up: in = kept + dropped", where=str(self.folder))
-        for name, content in rows.items():
-            write_jsonl(self.out / name, content)
-        for name, document in (documents or {}).items():
-            write_atomic(self.out / name, json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
-        manifest = self._manifest(counts, [*rows, *(documents or {}), *files], more)
+        missing = counts["dropped"].get(WAITS, 0)
+        if missing and not self.shard:
+            raise RecordError(f"{missing} row(s) were not computed", where=str(self.folder), do="start the stage again")
         under_runner = os.environ.get(UNDER_RUNNER) == str(self.folder)
         try:
-            if self.repeats:
-                return self._compare(manifest)
-            path = store.write_manifest(self.folder, manifest, store.PENDING if under_runner else store.MANIFEST)
+            if missing:
+                return shards.part_done(self.shard, missing)
+            with store.turn(self.run_dir) if self.shard else contextlib.nullcontext():
+                if self.shard and shards.is_recorded(self.folder, self.parts):
+                    return f"{self.shard} is done; another worker has recorded the stage in {store.short(self.folder)}"
+                for name, content in rows.items():
+                    write_jsonl(self.out / name, content)
+                for name, document in (documents or {}).items():
+                    write_atomic(self.out / name, json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+                manifest = self._manifest(counts, [*rows, *(documents or {}), *files], more)
+                if self.repeats:
+                    return self._compare(manifest)
+                path = store.write_manifest(self.folder, manifest, store.PENDING if under_runner else store.MANIFEST)
         finally:
             if self.lock:
-                self.lock.release()
-        if not under_runner:
-            finish(self.folder)
+                leave(self.folder, self.lock)
         return f"{self.name} of iteration {self.params.iteration} is recorded in {store.short(path.parent)}"
 
     def _compare(self, manifest: dict[str, Any]) -> str:
@@ -208,6 +247,7 @@ class StageSession:
             "outputs": {name: store.describe_file(self.out / name) for name in sorted(outputs)},
             "counts": counts,
             "tokens": self.tokens,
+            "engine": self.engine_facts,
             "seconds": round(time.monotonic() - self.started, 1),
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
             "environment": provenance.environment(),
@@ -222,6 +262,13 @@ def finish(folder: Path) -> None:
         shutil.rmtree(work)
 
 
+def leave(folder: Path, lock: store.RunLock) -> None:
+    """Let the run go; once the stage is recorded, whoever leaves last removes its unfinished work."""
+    if store.read_manifest(folder) and lock.is_last():  # other workers may still write or read their journals
+        finish(folder)
+    lock.release()
+
+
 def open_stage(stage: str, names: dict[str, Any]) -> StageSession:
     """Open a stage from a notebook's globals: check parameters, claim the run, verify inputs, find the model.
 
@@ -230,36 +277,35 @@ def open_stage(stage: str, names: dict[str, Any]) -> StageSession:
     Raises:
         IsheepError: anything that would stop the stage later, before any model is loaded.
     """
-    kind, where = STAGE_PARAMS[stage], f"{stage}.ipynb"
-    values = check(kind, cell_values(names, kind), where).model_dump()
-    run_dir = store.run_folder(values["run"])
-    values = _from_run(kind, values, store.run_params(run_dir), stage)
-    params = check(kind, values, where)
-    folder = store.stage_folder(run_dir, params.iteration, stage)
+    # Before torch is loaded: threads that wait by spinning take the cores from other workers on this machine.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    kind = STAGE_PARAMS[stage]
+    given = check(kind, cell_values(names, kind), f"{stage}.ipynb").model_dump()
+    run_dir = store.run_folder(given["run"])
+    folder = store.stage_folder(run_dir, given["iteration"], stage)
     under_runner = os.environ.get(UNDER_RUNNER) == str(folder)
-    lock = None if under_runner else store.RunLock(run_dir)
+    shard = shards.shard_name(given.get("shard", 0), given.get("num_shards", 1))
+    lock = None if under_runner else store.RunLock(run_dir, shard)
     try:
-        store.claim_params(run_dir, as_sections(kind, values, stage))
-        parts = fingerprint_parts(run_dir, stage, values)
+        with store.turn(run_dir) if shard else contextlib.nullcontext():
+            params, parts = _claim(run_dir, stage, given)
+        recorded = not under_runner and store.read_manifest(folder) is not None
+        if shard and shards.is_recorded(folder, parts):
+            leave(folder, lock)
+            shards.turn_away(folder)
     except BaseException:
         if lock:
             lock.release()
         raise
-    repeats = not under_runner and store.read_manifest(folder) is not None
-    return StageSession(stage, params, run_dir, parts, lock, repeats)
+    return StageSession(stage, params, run_dir, parts, lock, recorded)
 
 
-def _from_run(kind: type[Section], values: dict[str, Any], known: dict[str, Any], stage: str) -> dict[str, Any]:
-    flat = {"seed": known.get("seed", values["seed"]), **known.get("model", {}), **known.get(stage, {})}
-    untouched = {n for n, v in values.items() if v == kind.model_fields[n].default and n not in ("run", "iteration")}
-    return {name: flat.get(name, value) if name in untouched else value for name, value in values.items()}
-
-
-def as_sections(kind: type[Section], values: dict[str, Any], stage: str) -> dict[str, Any]:
-    """Sort flat stage parameters into the sections of a params file."""
-    sections: dict[str, Any] = {"seed": values["seed"]}
-    for name in ("model", stage):
-        fields = [n for n in SECTIONS[name].model_fields if n in kind.model_fields]
-        if fields:
-            sections[name] = {field: values[field] for field in fields}
-    return sections
+def _claim(run_dir: Path, stage: str, given: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """Complete the given parameters from the run, make them the run's own, and collect the fingerprint's parts."""
+    kind = STAGE_PARAMS[stage]
+    values = store.complete_params(run_dir, kind, given, stage)
+    if values.get("inference_dtype") == "auto":  # a stage by hand is the first of its run
+        values["inference_dtype"], _ = settle("auto", find_model(values["base_model"]).path)
+    params = check(kind, values, f"{stage}.ipynb")
+    store.claim_params(run_dir, store.as_sections(kind, values, stage))
+    return params, fingerprint_parts(run_dir, stage, values)

@@ -15,7 +15,7 @@ from typing import Any
 
 from isheep_lib.counts import funnel, require
 from isheep_lib.engines import Engine, Request, generate_all
-from isheep_lib.journal import Journal
+from isheep_lib.journal import WAITS, Journal
 from isheep_lib.prompts import Frame, render, user_words
 from isheep_lib.records import Task
 from isheep_lib.text import NearDuplicates, words
@@ -195,7 +195,10 @@ def respond(
     seed_of: Callable[[str], int],
     journal: Journal,
 ) -> list[dict[str, Any]]:
-    """Answer every task zero-shot in the model's frame; rows gain output, finish and num_tokens."""
+    """Answer tasks zero-shot in the model's frame; rows gain output, finish and num_tokens.
+
+    Of several workers, each returns the rows that it has at hand.
+    """
     requests = [
         Request(
             row["id"],
@@ -212,9 +215,11 @@ def respond(
     return [
         {**row, "output": (a := answers[row["id"]]).text.strip(), "finish": a.finish, "num_tokens": a.num_tokens}
         for row in tasks
+        if row["id"] in answers
     ]
 
 
-def funnel_of(harvest: Harvest) -> dict[str, Any]:
-    """Count the tasks that the model wrote, accepted or dropped by reason."""
-    return funnel(len(harvest.accepted) + len(harvest.dropped), harvest.dropped)
+def funnel_of(harvest: Harvest, examples: list[dict[str, Any]]) -> dict[str, Any]:
+    """Count the tasks that the model wrote: answered, dropped by reason, or waiting for another worker's answer."""
+    waiting = [{"reason": WAITS}] * (len(harvest.accepted) - len(examples))
+    return funnel(len(harvest.accepted) + len(harvest.dropped), [*harvest.dropped, *waiting])

@@ -27,7 +27,7 @@ from transformers import (
 from transformers.utils import logging
 
 from isheep_lib.counts import funnel
-from isheep_lib.engines.transformers_engine import encode, encode_rest
+from isheep_lib.engines.tokens import encode, encode_rest
 from isheep_lib.errors import YieldError
 from isheep_lib.models import ModelRef
 from isheep_lib.progress import Progress

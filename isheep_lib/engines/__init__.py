@@ -1,11 +1,14 @@
 """Engines: the one small protocol through which stages ask a model.
 
-Covers the protocol and opening an engine. Does not cover prompts (`prompts`) or which model (`models`).
+Covers the protocol, opening an engine, and generation that survives a kill. Does not cover prompts (`prompts`) or
+which model (`models`).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
+
+import numpy as np
 
 from isheep_lib.journal import Journal
 from isheep_lib.models import ModelRef
@@ -37,12 +40,25 @@ class Request:
 
 @dataclass(frozen=True)
 class Completion:
-    """A continuation, why it ended ("end" token, "stop" text, "length") and its size in tokens."""
+    """A continuation and why it ended.
+
+    Attributes:
+        id: of the request.
+        text: without special tokens and without what ended it.
+        finish: "end" (an end token), "stop" (a stop text) or "length" (the limit).
+        num_tokens: generated tokens, an end token included.
+        stopped_by: the stop text or the end token's text, "" at the limit.
+    """
 
     id: str
     text: str
     finish: str
     num_tokens: int
+    stopped_by: str = ""
+
+
+def quiet(units: float) -> None:
+    """Report progress to nobody."""
 
 
 class Engine(Protocol):
@@ -50,11 +66,23 @@ class Engine(Protocol):
 
     tokenizer: Any
 
-    def batches(self, requests: list[Request]) -> list[list[Request]]:
-        """Divide requests into the batches that are generated together."""
+    def facts(self) -> dict[str, Any]:
+        """Say what a record must keep of this engine: its name, versions, number format and device."""
 
-    def generate(self, batch: list[Request], tick: Callable[[float], None] = ...) -> list[Completion]:
-        """Continue every prompt of one batch, telling `tick` the share that is done."""
+    def batches(self, requests: list[Request]) -> list[list[Request]]:
+        """Divide requests into what is computed together: a resumed stage and a shard take whole batches.
+
+        Raises:
+            DataError: a prompt and its continuation do not fit the model's context; all such ids are listed.
+        """
+
+    def generate(self, batches: list[list[Request]], tick: Callable[[float], None] = quiet) -> Iterator[list[Completion]]:
+        """Continue every prompt, yielding completions as they are finished.
+
+        Args:
+            batches: whole batches that `batches` made.
+            tick: told the work on unfinished requests, in requests (2.5 is two and a half).
+        """
 
     def logprobs(self, pairs: list[tuple[str, str]]) -> list[tuple[float, int]]:
         """Return log p(continuation | context) in nats and the continuation's tokens, for (context, continuation)."""
@@ -62,27 +90,70 @@ class Engine(Protocol):
     def choices(self, prompts: list[str], labels: list[str]) -> list[list[float]]:
         """Return log p(label and no longer label | prompt) in nats, shape prompts x labels."""
 
+    def embed(self, texts: list[str]) -> np.ndarray:
+        """Return the final layer's vectors, mean over a text's tokens, float32 of shape texts x size."""
 
-def open_engine(model: ModelRef, dtype: str, batch_size: int, batch_tokens: int) -> Engine:
-    """Load a model into the transformers engine."""
+    def close(self) -> None:
+        """Give back what the engine holds: memory, processes, connections."""
+
+
+def open_engine(model: ModelRef, settings: Any) -> Engine:
+    """Load a model into the engine that the settings name.
+
+    Args:
+        model: base and adapters.
+        settings: the section `params.Model`, or a stage's parameters, which include it.
+    """
+    if settings.engine == "vllm":
+        from isheep_lib.engines.vllm_engine import VllmEngine
+
+        return VllmEngine(model, settings)
+    if settings.engine == "server":
+        from isheep_lib.engines.server_engine import ServerEngine
+
+        return ServerEngine(model, settings)
     from isheep_lib.engines.transformers_engine import TransformersEngine
 
-    return TransformersEngine(model, dtype, batch_size, batch_tokens)
+    return TransformersEngine(
+        model, settings.inference_dtype, settings.batch_tokens, settings.cache_tokens, settings.context_tokens
+    )
+
+
+def ask(engine: Engine, request: Request) -> Completion:
+    """Continue one prompt."""
+    (completion,) = next(iter(engine.generate(engine.batches([request]))))
+    return completion
 
 
 def generate_all(engine: Engine, requests: list[Request], journal: Journal, label: str) -> dict[str, Completion]:
-    """Generate what the journal lacks, making each batch durable; return completions by request id.
+    """Generate what the journal lacks, making each finished part durable; return completions by request id.
 
-    Batches are composed from all requests before the journal is asked, so a resumed stage computes the same batches
-    as an uninterrupted one.
+    Batches are composed from all requests before the journal is asked, so a resumed stage and the workers that fill
+    shards of one compute the same batches as one uninterrupted worker. A worker returns what it has at hand: its own
+    batches and what the others have finished by then.
     """
-    done = sum(request.id in journal.rows for request in requests)
-    with Progress(label, len(requests), done=done) as progress:
-        for batch in engine.batches(requests):
-            missing = {request.id for request in batch if request.id not in journal.rows}
-            if missing:
-                completions = engine.generate(batch, progress.within(len(missing)))
-                fresh = [asdict(c) for c in completions if c.id in missing]
-                journal.append(fresh)
-                progress.advance(len(fresh))
-    return {request.id: Completion(**journal.rows[request.id]) for request in requests}
+    batches = journal.mine(engine.batches(requests))
+    own = [request.id for batch in batches for request in batch]
+    with Progress(label, len(own), done=sum(id_ in journal.rows for id_ in own)) as progress:
+        waiting = [batch for batch in batches if any(request.id not in journal.rows for request in batch)]
+        for completions in engine.generate(waiting, progress.set_share):
+            fresh = [asdict(c) for c in completions if c.id not in journal.rows]
+            journal.append(fresh)
+            progress.advance(len(fresh))
+    journal.refresh()
+    return {request.id: Completion(**journal.rows[request.id]) for request in requests if request.id in journal.rows}
+
+
+def preflight(model: ModelRef, settings: Any) -> None:
+    """Raise now what would stop an engine later: not installed, not reachable, the model not known, memory too small.
+
+    Raises:
+        EngineError, ModelError: with what to do.
+    """
+    if settings.engine == "vllm":
+        from isheep_lib.engines import vllm_engine as chosen
+    elif settings.engine == "server":
+        from isheep_lib.engines import server_engine as chosen
+    else:
+        from isheep_lib.engines import transformers_engine as chosen
+    chosen.preflight(model, settings)

@@ -9,9 +9,11 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from transformers import AttentionInterface, DynamicCache
+from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
+
+from isheep_lib.engines.prefill import Past
 
 ATTENTION = "isheep_grouped_sdpa"
 TOP = 1024  # candidates sorted first; a nucleus that needs more is found by sorting the whole vocabulary
@@ -66,6 +68,8 @@ def pick(scores: torch.Tensor, uniform: torch.Tensor, temperature: float, top_p:
     values, tokens = logs.topk(min(TOP, logs.shape[-1]), dim=-1)
     if values.shape[-1] < logs.shape[-1] and bool((values.exp().sum(-1) < top_p).any()):
         values, tokens = logs.sort(dim=-1, descending=True)
+    if values.device.type == "mps":  # which has no float64
+        values, tokens = values.cpu(), tokens.cpu()
     shares = values.double().exp()
     mass = shares.cumsum(-1)
     inside = mass - shares < top_p
@@ -77,19 +81,19 @@ def pick(scores: torch.Tensor, uniform: torch.Tensor, temperature: float, top_p:
 @torch.inference_mode()
 def decode(
     model: Any,
-    tokens: torch.Tensor,
-    mask: torch.Tensor,
+    scores: torch.Tensor,
+    past: Past,
     choose: Callable[[torch.Tensor, list[int], int], torch.Tensor],
     ended: Callable[[int, list[int]], bool],
     max_new_tokens: int,
     tick: Callable[[float], None],
 ) -> list[list[int]]:
-    """Continue left-padded prompts.
+    """Continue prompts that were read.
 
     Args:
         model: a causal language model.
-        tokens: rows x width.
-        mask: the same shape, 0 at padding.
+        scores: logits of the first new token, rows x vocabulary.
+        past: what was read; it is extended.
         choose: scores, row numbers, step to the next tokens.
         ended: row number and its new tokens to whether it is complete.
         max_new_tokens: limit.
@@ -98,22 +102,13 @@ def decode(
     Returns:
         New tokens of each row, the ending token included.
     """
-    cache = DynamicCache(config=model.config)
-    new: list[list[int]] = [[] for _ in range(len(tokens))]
-    rows = list(range(len(tokens)))  # the row that each line of the batch stands for
+    cache, mask = past.cache, past.mask
+    new: list[list[int]] = [[] for _ in range(len(mask))]
+    rows = list(range(len(mask)))  # the row that each line of the batch stands for
     live = [True] * len(rows)
-    prefill = PREFILL * tokens.shape[1]
+    prefill = PREFILL * mask.shape[1]
     for step in range(max_new_tokens):
-        positions = (mask.cumsum(-1) - 1).clamp(min=0)[:, -tokens.shape[1] :]
-        output = model(
-            input_ids=tokens,
-            attention_mask=mask,
-            position_ids=positions,
-            past_key_values=cache,
-            use_cache=True,
-            logits_to_keep=1,
-        )
-        chosen = choose(output.logits[:, -1], rows, step)
+        chosen = choose(scores, rows, step)
         for line, token in enumerate(chosen.tolist()):
             if live[line]:
                 new[rows[line]].append(token)
@@ -121,13 +116,21 @@ def decode(
         left = [line for line in range(len(rows)) if live[line]]
         done = 1 - len(left) / len(new) * (1 - (step + 1) / max_new_tokens)
         tick((prefill + done * max_new_tokens) / (prefill + max_new_tokens))
-        if not left:
+        if not left or step + 1 == max_new_tokens:
             break
-        tokens = chosen[:, None]
+        tokens = chosen[:, None].to(mask.device)
         if len(left) <= len(rows) * (1 - COMPACT):
-            index = torch.tensor(left, device=tokens.device)
+            index = torch.tensor(left, device=mask.device)
             cache.batch_select_indices(index)
             tokens, mask = tokens[index], mask[index]
             rows, live = [rows[line] for line in left], [True] * len(left)
         mask = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1)
+        scores = model(
+            input_ids=tokens,
+            attention_mask=mask,
+            position_ids=mask.sum(-1, keepdim=True) - 1,
+            past_key_values=cache,
+            use_cache=True,
+            logits_to_keep=1,
+        ).logits[:, -1]
     return new

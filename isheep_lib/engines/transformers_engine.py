@@ -1,118 +1,123 @@
-"""The transformers engine: any causal language model, on the first GPU or the CPU.
+"""The transformers engine: any causal language model, on the first GPU (CUDA or MPS) or the CPU.
 
-Covers batched generation with a seed for each row, and log-probabilities in bounded memory.
-Same request, same seed, same text whatever shares the batch: exact for float32 up to ties of the last bits.
+Covers batched generation with a seed for each row, log-probabilities in bounded memory, vectors.
+Same request, same seed, same text whatever shares the batch: in float32 exact up to ties of the last bits. In bfloat16
+a row's last bits depend on the rows beside it; what holds there is that the same batch gives the same bytes on the same
+machine, and batches are composed of all requests, so a resumed stage computes the same ones.
 """
 
-from collections.abc import Callable
+import copy
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers.modeling_outputs import BaseModelOutputWithPast
 
-from isheep_lib.engines import Completion, Request
+from isheep_lib.engines import Completion, Request, quiet
 from isheep_lib.engines.decoding import ATTENTION, decode, pick
-from isheep_lib.errors import DataError, ModelError
-from isheep_lib.models import ModelRef
+from isheep_lib.engines.prefill import Reader, clusters
+from isheep_lib.engines.room import check_room, free_memory, weight_bytes
+from isheep_lib.engines.tokens import label_paths, load_vocabulary
+from isheep_lib.models import ModelRef, check_adapters
+from isheep_lib.provenance import versions
 
 TAIL = 16  # last tokens searched for a stop text
-LOGIT_POSITIONS = 1024  # positions whose vocabulary logits are held at once
+LOGIT_POSITIONS = 512  # positions whose vocabulary logits are held at once
 
 
-def encode(tokenizer: Any, text: str) -> list[int]:
-    """Turn framed text into tokens, adding the tokenizer's own opening tokens only where the text lacks them."""
-    opened = bool(tokenizer.bos_token) and text.startswith(tokenizer.bos_token)
-    return tokenizer(text, add_special_tokens=not opened)["input_ids"]
+def device() -> str:
+    """Name the device that models run on here."""
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
-def encode_rest(tokenizer: Any, text: str) -> list[int]:
-    """Turn text that continues a context into tokens."""
-    return tokenizer(text, add_special_tokens=False)["input_ids"]
+def preflight(model: ModelRef, settings: Any) -> None:
+    """Refuse adapters of another base, and weights that do not fit the memory; see `engines.preflight`."""
+    check_adapters(model)
+    check_room(weight_bytes(model.path, settings.inference_dtype), free_memory(device()), settings.inference_dtype, device())
 
 
 def load_model(model: ModelRef, dtype: str) -> tuple[Any, Any]:
-    """Load model and tokenizer, the adapter merged in; safetensors only, no code from the model's folder."""
+    """Load model and tokenizer, the adapters merged in; safetensors only, no code from the model's folder."""
     from transformers.utils import logging
 
     logging.disable_progress_bar()
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    check_adapters(model)
     tokenizer = AutoTokenizer.from_pretrained(model.path, padding_side="left", trust_remote_code=False)
     wanted = getattr(torch, dtype)
     loaded = AutoModelForCausalLM.from_pretrained(
-        model.path, dtype=torch.float32 if model.adapter else wanted, use_safetensors=True, trust_remote_code=False
+        model.path, dtype=torch.float32 if model.adapters else wanted, use_safetensors=True, trust_remote_code=False
     )
     if loaded.config._attn_implementation == "sdpa":
         loaded.set_attn_implementation(ATTENTION)
-    if model.adapter is not None:
+    for adapter in model.adapters:
         from peft import PeftModel
 
-        if not (model.adapter / "adapter_model.safetensors").is_file():
-            raise ModelError(
-                "The adapter's weights are not here; a committed record keeps only their digest",
-                where=str(model.adapter),
-                do="train that iteration again, or start a run of your own (-p run NAME)",
-            )
-        loaded = PeftModel.from_pretrained(loaded, model.adapter).merge_and_unload(safe_merge=True)
+        loaded = PeftModel.from_pretrained(loaded, adapter).merge_and_unload(safe_merge=True)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
-    return loaded.to(device, wanted).eval(), tokenizer  # merged in float32 first: small deltas drown in bfloat16
+    return loaded.to(device(), wanted).eval(), tokenizer  # merged in float32 first: small deltas drown in bfloat16
 
 
 class TransformersEngine:
     """One model in memory; see the protocol `isheep_lib.engines.Engine`."""
 
-    def __init__(self, model: ModelRef, dtype: str, batch_size: int, batch_tokens: int) -> None:
+    def __init__(self, model: ModelRef, dtype: str, batch_tokens: int, cache_tokens: int, context_tokens: int = 0) -> None:
         """Load the model.
 
         Args:
-            model: base and adapter.
+            model: base and adapters.
             dtype: "float32" or "bfloat16".
-            batch_size: sequences generated together.
-            batch_tokens: tokens, padding included, scored together.
+            batch_tokens: tokens, padding included, read in one forward pass.
+            cache_tokens: tokens, padding and new ones included, of sequences generated together.
+            context_tokens: prompt and new tokens together at most; 0 is the model's own limit.
         """
+        self.vocabulary = load_vocabulary(model, context_tokens)
         self.model, self.tokenizer = load_model(model, dtype)
-        self.batch_size, self.batch_tokens = batch_size, batch_tokens
-        self.context = AutoConfig.from_pretrained(model.path).get_text_config().max_position_embeddings
-        self.ends = self._end_tokens()
+        self.dtype, self.batch_tokens, self.cache_tokens = dtype, batch_tokens, cache_tokens
+        self._reader = Reader(self.model, self.tokenizer.pad_token_id, batch_tokens)
 
-    def _end_tokens(self) -> list[int]:
-        configured = self.model.generation_config.eos_token_id
-        ends = configured if isinstance(configured, list) else [configured]
-        return [token for token in {*ends, self.tokenizer.eos_token_id} if token is not None]
+    def facts(self) -> dict[str, Any]:
+        """Say what computes; see the protocol."""
+        return {
+            "engine": "transformers",
+            "version": versions()["transformers"],
+            "dtype": self.dtype,
+            "device": torch.cuda.get_device_name(0) if device() == "cuda" else device(),
+        }
+
+    def close(self) -> None:
+        """Give the memory back."""
+        self.model = self._reader = None
+        if device() == "cuda":
+            torch.cuda.empty_cache()
 
     def batches(self, requests: list[Request]) -> list[list[Request]]:
-        """Group requests by sampling, then by length, at most `batch_size` together.
-
-        Raises:
-            DataError: a prompt and its continuation do not fit the model's context; all such ids are listed.
-        """
-        lengths = {r.id: len(encode(self.tokenizer, r.prompt)) for r in requests}
-        long = [
-            f"{r.id}: {lengths[r.id]} + {r.max_new_tokens}" for r in requests if lengths[r.id] + r.max_new_tokens > self.context
-        ]
-        if long:
-            raise DataError(
-                f"{len(long)} prompt(s) are too long:\n  " + "\n  ".join(long[:20]),
-                allowed=f"prompt and new tokens together at most {self.context}, the model's context",
-                do="shorten these tasks, or lower the tokens parameter of the stage",
-            )
-        groups: dict[tuple, list[Request]] = {}
-        for request in requests:
+        """Group requests by sampling, then by what they share and by length, within `cache_tokens`; see the protocol."""
+        encoded = {r.id: self.vocabulary.encode(r.prompt) for r in requests}
+        self.vocabulary.check_lengths(requests, {id_: len(tokens) for id_, tokens in encoded.items()})
+        kinds: dict[tuple, list[Request]] = {}
+        for request in sorted(requests, key=lambda r: r.id):
             key = (request.max_new_tokens, request.temperature, request.top_p, request.stop)
-            groups.setdefault(key, []).append(request)
-        found = []
-        for group in groups.values():
-            group.sort(key=lambda r: (lengths[r.id], r.id))
-            found += [group[i : i + self.batch_size] for i in range(0, len(group), self.batch_size)]
+            kinds.setdefault(key, []).append(request)
+        found: list[list[Request]] = []
+        for (limit, *_), kind in kinds.items():
+            rows = [encoded[r.id] for r in kind]
+            for group in _within(clusters(rows), lambda i, rows=rows, limit=limit: len(rows[i]) + limit, self.cache_tokens):
+                found.append([kind[i] for i in group])
         return found
 
-    def generate(self, batch: list[Request], tick: Callable[[float], None] = lambda share: None) -> list[Completion]:
-        """Continue the prompts of one batch, all with the same sampling settings."""
-        first = batch[0]
-        special = {stop: self._special_token(stop) for stop in first.stop}
-        texts = [stop for stop, token in special.items() if token is None]
-        ends = {*self.ends, *(token for token in special.values() if token is not None)}
+    def generate(self, batches: list[list[Request]], tick: Callable[[float], None] = quiet) -> Iterator[list[Completion]]:
+        """Continue batch after batch; see the protocol."""
+        for batch in batches:
+            yield self._generate(batch, tick)
+
+    def _generate(self, batch: list[Request], tick: Callable[[float], None]) -> list[Completion]:
+        first = batch[0]  # all of a batch have its sampling settings
+        ends, texts = self.vocabulary.stops(first)
         draws = torch.tensor(np.stack([np.random.default_rng(r.seed).random(r.max_new_tokens) for r in batch]))
 
         def choose(scores: torch.Tensor, rows: list[int], step: int) -> torch.Tensor:
@@ -121,101 +126,122 @@ class TransformersEngine:
         def ended(row: int, new: list[int]) -> bool:
             return new[-1] in ends or (bool(texts) and any(stop in self.tokenizer.decode(new[-TAIL:]) for stop in texts))
 
-        tokens, mask = self._pad_left([encode(self.tokenizer, r.prompt) for r in batch])
-        new = decode(self.model, tokens, mask, choose, ended, first.max_new_tokens, tick)
-        return [self._completion(r, row, ends) for r, row in zip(batch, new, strict=True)]
-
-    def _special_token(self, text: str) -> int | None:
-        token = self.tokenizer.convert_tokens_to_ids(text)
-        return token if text in self.tokenizer.all_special_tokens or text in self.tokenizer.get_added_vocab() else None
-
-    def _completion(self, request: Request, new: list[int], ends: set[int]) -> Completion:
-        finish = "end" if new[-1] in ends else "length"
-        text = self.tokenizer.decode(new[:-1] if finish == "end" else new, skip_special_tokens=True)
-        cut = min((text.find(stop) for stop in request.stop if stop in text), default=-1)
-        return Completion(request.id, text if cut < 0 else text[:cut], finish if cut < 0 else "stop", len(new))
-
-    def _pad_left(self, rows: list[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
-        width = max(len(row) for row in rows)
-        pad = self.tokenizer.pad_token_id
-        tokens = torch.tensor([[pad] * (width - len(row)) + row for row in rows], device=self.model.device)
-        mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows], device=self.model.device)
-        return tokens, mask
-
-    def logprobs(self, pairs: list[tuple[str, str]]) -> list[tuple[float, int]]:
-        """Score continuations; see the protocol."""
-        # Without any context the first token would have nothing to be predicted from.
-        nothing = [self.tokenizer.bos_token_id if self.tokenizer.bos_token_id is not None else self.ends[0]]
-        encoded = [(encode(self.tokenizer, a) or nothing, encode_rest(self.tokenizer, b)) for a, b in pairs]
-        order = sorted(range(len(pairs)), key=lambda i: (len(encoded[i][0]) + len(encoded[i][1]), i))
-        results: list[tuple[float, int]] = [(0.0, 0)] * len(pairs)
-        for group in self._score_groups(encoded, order):
-            for i, value in zip(group, self._score([encoded[i] for i in group]), strict=True):
-                results[i] = value
-        return results
-
-    def _score_groups(self, encoded: list[tuple[list[int], list[int]]], order: list[int]) -> list[list[int]]:
-        groups: list[list[int]] = []
-        width = rest = 0
-        for i in order:
-            length, tail = len(encoded[i][0]) + len(encoded[i][1]), len(encoded[i][1]) + 1
-            size = len(groups[-1]) + 1 if groups else 1
-            wide, far = max(width, length), max(rest, tail)
-            if not groups or wide * size > self.batch_tokens or far * size > LOGIT_POSITIONS:
-                groups.append([])
-                wide, far = length, tail
-            groups[-1].append(i)
-            width, rest = wide, far
-        return groups
+        rows = [self.vocabulary.encode(r.prompt) for r in batch]
+        logits, past = self._reader.read(rows, [1] * len(rows), keep=1)
+        new = decode(
+            self.model, logits[:, -1], past, choose, ended, first.max_new_tokens, lambda share: tick(share * len(batch))
+        )
+        return [self.vocabulary.completion(r, row) for r, row in zip(batch, new, strict=True)]
 
     @torch.inference_mode()
-    def _score(self, rows: list[tuple[list[int], list[int]]]) -> list[tuple[float, int]]:
-        tokens, mask = self._pad_left([context + rest for context, rest in rows])
-        keep = max(len(rest) for _, rest in rows) + 1
-        logits = self._forward(tokens, mask, keep)
-        values = []
-        for row, (_, rest) in zip(logits, rows, strict=True):
-            if not rest:
-                values.append((0.0, 0))
-                continue
-            scores = torch.log_softmax(row[-len(rest) - 1 : -1].float(), dim=-1)
-            target = torch.tensor(rest, device=scores.device)[:, None]
-            values.append((round(scores.gather(1, target).sum().item(), 4), len(rest)))
-        return values
+    def logprobs(self, pairs: list[tuple[str, str]]) -> list[tuple[float, int]]:
+        """Score continuations; see the protocol."""
+        encoded = [self.vocabulary.encode_pair(pair) for pair in pairs]
+        rows = [context + rest for context, rest in encoded]
+        self._check_fit(rows)
+        order = sorted(range(len(rows)), key=lambda i: (len(rows[i]), i))
+        results: list[tuple[float, int]] = [(0.0, 0)] * len(rows)
+        for group in _within([[i] for i in order], lambda i: len(rows[i]), self.batch_tokens):
+            starts = [len(encoded[i][0]) for i in group]
+            for i, value in zip(group, self._score([rows[i] for i in group], starts), strict=True):
+                results[i] = (round(value, 4), len(encoded[i][1]))
+        return results
 
-    def _forward(self, tokens: torch.Tensor, mask: torch.Tensor, keep: int) -> torch.Tensor:
-        """Return the logits of the last `keep` positions, shape rows x keep x vocabulary."""
-        positions = (mask.cumsum(-1) - 1).clamp(min=0)
-        return self.model(
-            input_ids=tokens, attention_mask=mask, position_ids=positions, logits_to_keep=keep, use_cache=False
-        ).logits
+    def _score(self, rows: list[list[int]], starts: list[int]) -> list[float]:
+        """Add up log p of each row's tokens from its start, with logits of few positions at a time."""
+        hidden, _ = self._hidden(rows)
+        places = [(r, at) for r, start in enumerate(starts) for at in range(start, len(rows[r]))]
+        sums = [0.0] * len(rows)
+        for first in range(0, len(places), LOGIT_POSITIONS):
+            part = places[first : first + LOGIT_POSITIONS]
+            index = torch.tensor([(r, at - 1) for r, at in part], device=hidden.device)
+            target = torch.tensor([rows[r][at] for r, at in part], device=hidden.device)
+            logits = self._head(hidden[index[:, 0], index[:, 1]]).float()
+            chosen = logits.gather(1, target[:, None])[:, 0] - logits.logsumexp(-1)
+            for (r, _), value in zip(part, chosen.tolist(), strict=True):
+                sums[r] += value
+        return sums
+
+    def _hidden(self, rows: list[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the final layer's vectors, rows x width x size, and a mask of the same rows and width.
+
+        Padding stands on the right, where no token of the text can see it; so no mask slows attention down.
+        """
+        width, pad = max(len(row) for row in rows), self.tokenizer.pad_token_id
+        tokens = torch.tensor([row + [pad] * (width - len(row)) for row in rows], device=self.model.device)
+        mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in rows], device=self.model.device)
+        return self.model.base_model(input_ids=tokens, use_cache=False).last_hidden_state, mask
+
+    def _head(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Turn vectors, places x size, into logits by the model's own code, which may scale or cap them."""
+        head = copy.copy(self.model)
+        head._modules = {**self.model._modules, self.model.base_model_prefix: _Given(hidden[None])}
+        return head(input_ids=None, use_cache=False).logits[0]
+
+    def _check_fit(self, rows: list[list[int]]) -> None:
+        lengths = {f"text {i}": len(row) for i, row in enumerate(rows)}
+        self.vocabulary.check_lengths([Request(id_, "", 0) for id_ in lengths], lengths)
 
     def choices(self, prompts: list[str], labels: list[str]) -> list[list[float]]:
-        """Score labels in one forward pass a prompt where longer labels share one stem ("10" begins like "1").
-
-        A label's probability excludes that of longer labels which begin with it.
-        """
-        paths = [tuple(encode_rest(self.tokenizer, label)) for label in labels]
-        stem = max((path[:-1] for path in paths), key=len)
-        if any(path[:-1] != stem[: len(path) - 1] for path in paths):
-            raise ModelError(f"The labels {labels} share no stem in this model's tokens", do="use the scorer text")
-        encoded = [encode(self.tokenizer, prompt) for prompt in prompts]
-        order = sorted(range(len(prompts)), key=lambda i: (len(encoded[i]), i))
-        results: list[list[float]] = [[]] * len(prompts)
-        rows = [(encoded[i], list(stem)) for i in range(len(prompts))]
-        for group in self._score_groups(rows, order):
-            for i, values in zip(group, self._choose([encoded[i] for i in group], stem, paths), strict=True):
+        """Score labels in one forward pass a prompt; see the protocol and `tokens.Labels`."""
+        known = label_paths(self.tokenizer, labels)
+        rows = [self.vocabulary.encode(prompt) + list(known.stem) for prompt in prompts]
+        results: list[list[float]] = [[]] * len(rows)
+        for group in _within(clusters(rows), lambda i: len(rows[i]), self.batch_tokens):
+            scores = self._last_logs([rows[i] for i in group], len(known.stem) + 1)
+            logs = np.zeros((len(group), len(labels), len(known.stem) + 1))
+            for number, path in enumerate(known.paths):
+                for depth, token in enumerate(path):
+                    logs[:, number, depth] = scores[:, depth, token].double().cpu().numpy()
+            for i, values in zip(group, known.log_probabilities(logs), strict=True):
                 results[i] = values
         return results
 
     @torch.inference_mode()
-    def _choose(self, prompts: list[list[int]], stem: tuple[int, ...], paths: list[tuple[int, ...]]) -> list[list[float]]:
-        tokens, mask = self._pad_left([prompt + list(stem) for prompt in prompts])
-        scores = torch.log_softmax(self._forward(tokens, mask, len(stem) + 1).double(), dim=-1)
-        whole = torch.stack([sum(scores[:, depth, token] for depth, token in enumerate(path)) for path in paths], dim=1).exp()
-        own = whole.clone()
-        for i, path in enumerate(paths):
-            # Only direct extensions count: a still longer label is inside the one it extends.
-            longer = [j for j, other in enumerate(paths) if other[: len(path)] == path and len(other) == len(path) + 1]
-            own[:, i] -= whole[:, longer].sum(dim=1)
-        return [[round(v, 6) for v in row] for row in own.clamp(min=1e-30).log().tolist()]
+    def _last_logs(self, rows: list[list[int]], keep: int) -> torch.Tensor:
+        logits, _ = self._reader.read(rows, [keep] * len(rows), keep, use_cache=False)
+        return torch.log_softmax(logits.float(), dim=-1)
+
+    @torch.inference_mode()
+    def embed(self, texts: list[str]) -> np.ndarray:
+        """Return vectors; see the protocol."""
+        rows = [self.vocabulary.encode_pair((text, ""))[0] for text in texts]
+        self._check_fit(rows)
+        order = sorted(range(len(rows)), key=lambda i: (len(rows[i]), i))
+        vectors = np.zeros((len(rows), self.model.config.get_text_config().hidden_size), dtype=np.float32)
+        for group in _within([[i] for i in order], lambda i: len(rows[i]), self.batch_tokens):
+            hidden, mask = self._hidden([rows[i] for i in group])
+            vectors[group] = ((hidden.float() * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)).cpu().numpy()
+        return vectors
+
+
+class _Given(torch.nn.Module):
+    """Stands where a model's layers stand and returns vectors that they have made."""
+
+    def __init__(self, hidden: torch.Tensor) -> None:
+        super().__init__()
+        self.hidden = hidden
+
+    def forward(self, **_: Any) -> BaseModelOutputWithPast:
+        """Return the vectors."""
+        return BaseModelOutputWithPast(last_hidden_state=self.hidden)
+
+
+def _within(units: list[list[int]], cost: Callable[[int], int], limit: int) -> list[list[int]]:
+    """Pack units into groups whose rows, each at the cost of the dearest, stay within a limit; a unit is cut if it must."""
+    groups: list[list[int]] = []
+    dearest = 0
+    for unit in units:
+        for part in _cut(unit, cost, limit):
+            here = max(dearest, *(cost(i) for i in part))
+            if not groups or here * (len(groups[-1]) + len(part)) > limit:
+                groups.append([])
+                here = max(cost(i) for i in part)
+            groups[-1] += part
+            dearest = here
+    return groups
+
+
+def _cut(unit: list[int], cost: Callable[[int], int], limit: int) -> list[list[int]]:
+    size = max(1, limit // max(cost(i) for i in unit))
+    return [unit[i : i + size] for i in range(0, len(unit), size)]

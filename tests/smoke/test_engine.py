@@ -1,96 +1,58 @@
-"""The transformers engine against brute force, with a tiny model: order, batches, sampling, scores, stops."""
+"""The transformers engine, with a tiny model: the claims on every engine, and what only this one has."""
 
 import random
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM
 
-from isheep_lib.engines import Request, generate_all, open_engine
+from isheep_lib.engines import Request, generate_all, parity
 from isheep_lib.engines.decoding import ATTENTION, pick
-from isheep_lib.engines.transformers_engine import encode, encode_rest
-from isheep_lib.errors import DataError
+from isheep_lib.engines.prefill import Reader, clusters, common_prefix
+from isheep_lib.engines.transformers_engine import TransformersEngine, load_model
+from isheep_lib.errors import EngineError, ModelError
 from isheep_lib.journal import Journal
-from isheep_lib.models import find_model
+from isheep_lib.models import ModelRef, find_model
+from tests import claims
+from tests.claims import *  # noqa: F403 - the tests of every engine
+from tests.conftest import WORDS
 
 
 @pytest.fixture(scope="module")
-def engine(tiny_model):
-    return open_engine(find_model(str(tiny_model)), "float32", 4, 256)
+def folder(tiny_model):
+    return tiny_model
 
 
-def requests(number, temperature=1.0, tokens=24, stop=("<|im_end|>",)):
-    words = "write explain compare describe the old river and two small cities".split()
-    rng = random.Random(1)
-    prompts = [" ".join(rng.choices(words, k=rng.randint(1, 12))) for _ in range(number)]
-    return [Request(f"r{i}", prompt, tokens, temperature, 0.95, 100 + i, stop) for i, prompt in enumerate(prompts)]
+@pytest.fixture(scope="module")
+def words():
+    return WORDS
 
 
-def run(engine, asked):
-    return {c.id: c for batch in engine.batches(asked) for c in engine.generate(batch)}
+@pytest.fixture(scope="module")
+def engine(folder):
+    return TransformersEngine(find_model(str(folder)), "float32", batch_tokens=256, cache_tokens=200)
 
 
-@pytest.mark.parametrize("temperature", [0.0, 1.0])
-def test_a_text_depends_on_its_request_alone(engine, temperature):
-    asked = requests(13, temperature)
-    together = run(engine, asked)
-    alone = {r.id: engine.generate([r])[0] for r in asked}
-    shuffled = run(engine, random.Random(2).sample(asked, len(asked)))
-    assert together == alone == shuffled
-    assert len({c.text for c in together.values()}) > 5
-    assert {c.finish for c in together.values()} == {"end", "length"} or temperature == 0
+def test_batches_hold_one_kind_of_sampling_within_the_cache(engine, prompts):
+    asked = claims.requests(prompts) + [Request(f"g{i}", text, 9) for i, text in enumerate(prompts)]
+    batches = engine.batches(asked)
+    assert sorted(r.id for batch in batches for r in batch) == sorted(r.id for r in asked)
+    for batch in batches:
+        assert len({(r.max_new_tokens, r.temperature) for r in batch}) == 1
+        widest = max(len(engine.vocabulary.encode(r.prompt)) for r in batch) + batch[0].max_new_tokens
+        assert widest * len(batch) <= 200
+    assert engine.batches(asked[::-1]) == batches
 
 
-def test_another_seed_gives_another_text(engine):
-    (asked,) = requests(1)
-    other = Request(asked.id, asked.prompt, asked.max_new_tokens, 1.0, 0.95, asked.seed + 1, asked.stop)
-    assert engine.generate([asked])[0].text != engine.generate([other])[0].text
-
-
-def test_greedy_text_equals_the_library_own_generate(engine, tiny_model):
-    plain = AutoModelForCausalLM.from_pretrained(tiny_model, attn_implementation="eager")
-    for request in requests(6, temperature=0.0):
-        tokens = torch.tensor([encode(engine.tokenizer, request.prompt)])
-        whole = plain.generate(tokens, attention_mask=torch.ones_like(tokens), max_new_tokens=24, do_sample=False)
-        expected = engine.tokenizer.decode(whole[0, tokens.shape[1] :], skip_special_tokens=True)
-        assert engine.generate([request])[0].text == expected
-
-
-def test_attention_by_groups_equals_the_library_attention(engine, tiny_model):
+def test_attention_by_groups_equals_the_library_attention(engine, plain):
     assert engine.model.config._attn_implementation == ATTENTION
-    plain = AutoModelForCausalLM.from_pretrained(tiny_model, attn_implementation="eager")
     tokens = torch.tensor([[5, 6, 7, 8], [9, 10, 11, 12]])
     for model_input in (tokens, tokens[:, :1]):
         with torch.inference_mode():
             ours, theirs = engine.model(model_input).logits, plain(model_input).logits
         assert torch.allclose(ours, theirs, atol=1e-5)
-
-
-def test_a_stop_text_ends_the_text_and_is_not_part_of_it(engine):
-    (asked,) = requests(1, tokens=40, stop=())
-    text = engine.generate([asked])[0].text
-    word = text.split()[4]
-    stopped = engine.generate([Request(asked.id, asked.prompt, 40, 1.0, 0.95, asked.seed, (word,))])[0]
-    assert stopped.finish == "stop"
-    assert stopped.text == text[: text.index(word)]
-    assert stopped.num_tokens < 40
-
-
-def test_a_prompt_beyond_the_context_is_named_before_anything_runs(engine):
-    long = Request("too-long-one", "the " * 2100, 5)
-    with pytest.raises(DataError, match=r"too-long-one: 2100 \+ 5"):
-        engine.batches([*requests(2), long])
-
-
-def test_log_probabilities_equal_one_text_at_a_time(engine):
-    texts = [(r.prompt, " ".join(["bread"] * (i % 5))) for i, r in enumerate(requests(11))]
-    for (context, rest), (value, number) in zip(texts, engine.logprobs(texts), strict=True):
-        a, b = encode(engine.tokenizer, context), encode_rest(engine.tokenizer, rest)
-        with torch.inference_mode():
-            logs = engine.model(torch.tensor([a + b])).logits[0].log_softmax(-1)
-        expected = sum(logs[len(a) - 1 + i, token].item() for i, token in enumerate(b))
-        assert number == len(b)
-        assert value == pytest.approx(expected, abs=1e-3)
 
 
 def test_a_label_that_begins_another_excludes_it(engine):
@@ -105,6 +67,11 @@ def test_a_label_that_begins_another_excludes_it(engine):
     assert shares[2] == pytest.approx(torch.tensor(seven).exp().item(), rel=1e-2)
 
 
+def test_labels_without_a_common_stem_are_refused_by_name(engine):
+    with pytest.raises(ModelError, match="share no stem"):
+        engine.choices(["the"], ["river bread", "bread river"])
+
+
 @pytest.mark.parametrize("top_p", [1.0, 0.8, 0.3])
 def test_sampling_follows_the_renormalised_nucleus(top_p):
     shares = torch.tensor([0.4, 0.3, 0.2, 0.1])
@@ -116,14 +83,100 @@ def test_sampling_follows_the_renormalised_nucleus(top_p):
     assert torch.allclose(found, expected, atol=1e-3)
 
 
-def test_a_resumed_generation_asks_only_for_unfinished_batches(engine, tmp_path):
-    asked = requests(10)
+def test_a_resumed_generation_asks_only_for_unfinished_batches(engine, prompts, tmp_path):
+    asked = claims.requests(prompts + prompts[::-1])
     with Journal(tmp_path / "whole.jsonl", "f") as journal:
         whole = generate_all(engine, asked, journal, "all")
     lines = (tmp_path / "whole.jsonl").read_bytes().splitlines(keepends=True)
     (tmp_path / "torn.jsonl").write_bytes(b"".join(lines[:7]) + lines[7][:20])
     with Journal(tmp_path / "torn.jsonl", "f") as journal:
-        before = set(journal.rows)
-        assert len(before) == 6
+        assert len(journal.rows) == 6
         assert generate_all(engine, asked, journal, "rest") == whole
     assert (tmp_path / "torn.jsonl").read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
+
+
+class Counted(Reader):
+    """A reader that knows how many tokens it has read."""
+
+    def _forward(self, past, rows, keep, use_cache, width=0):
+        self.tokens = getattr(self, "tokens", 0) + sum(map(len, rows))
+        return super()._forward(past, rows, keep, use_cache, width)
+
+
+def shared_rows(number, root, head, tail, seed=0):
+    """Make pairs of rows: all begin alike, each pair goes on alike, and every row ends on its own."""
+    rng = random.Random(seed)
+    draw = lambda n: [rng.randint(3, 40) for _ in range(n)]  # noqa: E731
+    begin = draw(root)
+    return [begin + middle + draw(tail + i) for middle in (draw(head) for _ in range(number)) for i in range(2)]
+
+
+@pytest.mark.parametrize(
+    ("root", "head", "batch_tokens"), [(0, 0, 999), (30, 0, 999), (0, 40, 999), (30, 40, 999), (30, 40, 60), (5, 3, 999)]
+)
+def test_what_prompts_share_is_read_once_and_gives_the_same_logits(engine, root, head, batch_tokens):
+    rows = shared_rows(4, root, head, 6)
+    reader = Counted(engine.model, 2, batch_tokens)
+    logits, past = reader.read(rows, [2] * len(rows), keep=2)
+    for row, found in zip(rows, logits, strict=True):
+        with torch.inference_mode():
+            alone = engine.model(torch.tensor([row])).logits[0, -2:]
+        assert torch.allclose(found, alone, atol=1e-4)
+    assert past.mask.shape[0] == len(rows)
+    assert past.mask.sum(1).tolist() == [len(row) for row in rows]
+    whole = sum(map(len, rows))
+    spared = (root >= 16) * root * (len(rows) - 1 - 4 * (head > 16)) + (head > 16) * 4 * (head + (root if root < 16 else 0))
+    assert reader.tokens <= whole - 0.9 * spared if spared else reader.tokens == whole
+
+
+def test_a_beginning_that_the_last_batch_shared_is_not_read_again(engine):
+    reader = Counted(engine.model, 2, 999)
+    rows = shared_rows(3, 50, 0, 4)
+    first, _ = reader.read(rows, [1] * 6, keep=1)
+    before = reader.tokens
+    again, _ = reader.read(rows, [1] * 6, keep=1)
+    assert torch.equal(first, again)
+    assert reader.tokens - before == before - common_prefix(rows)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.lists(st.integers(3, 5), min_size=1, max_size=12), min_size=1, max_size=12))
+def test_clusters_divide_all_rows_and_their_members_begin_alike(rows):
+    found = clusters(rows)
+    assert sorted(i for group in found for i in group) == list(range(len(rows)))
+    assert all(common_prefix([rows[i] for i in group]) > 0 for group in found if len(group) > 1)
+
+
+def adapter_on(folder, place, seed):
+    """Save a small LoRA adapter whose second matrix is not zero, so that it changes what the model says."""
+    from peft import LoraConfig, get_peft_model
+
+    torch.manual_seed(seed)
+    base = AutoModelForCausalLM.from_pretrained(folder)
+    config = LoraConfig(r=2, lora_alpha=4, target_modules="all-linear", task_type="CAUSAL_LM", init_lora_weights=False)
+    get_peft_model(base, config).save_pretrained(place)
+    return place
+
+
+def test_adapters_are_merged_in_their_order_and_held_against_the_adapter_beside_the_base(folder, tmp_path):
+    model = find_model(str(folder))
+    first, second = adapter_on(folder, tmp_path / "one", 1), adapter_on(folder, tmp_path / "two", 2)
+    probes = parity.check_trained(model, first)
+    assert max(abs(p.adapter - p.base) for p in probes) > 0.01
+    assert max(abs(p.adapter - p.merged) for p in probes) < 1e-4
+    both = ModelRef(model.name, model.path, model.digest, (first, second))
+    engine = TransformersEngine(both, "float32", 256, 200)
+    with pytest.raises(EngineError, match=r"log p differs by \d"):
+        parity.check_engine(engine, [p.adapter for p in probes], "float32")
+    plain = load_model(ModelRef(model.name, model.path, model.digest, (first,)), "float32")
+    assert parity.plain_values(*plain) == pytest.approx([p.adapter for p in probes], abs=1e-4)
+
+
+def test_the_reference_of_a_base_is_computed_once(folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("ISHEEP_CACHE", str(tmp_path))
+    model = find_model(str(folder))
+    first = parity.base_values(model)
+    (kept,) = (tmp_path / "parity").glob("*.json")
+    before = kept.stat().st_mtime_ns
+    assert parity.base_values(model) == first
+    assert kept.stat().st_mtime_ns == before

@@ -24,7 +24,7 @@ from isheep_lib.assess import (
     score_pairs,
     shuffled,
 )
-from isheep_lib.engines import Completion
+from isheep_lib.engines.scripted import ScriptedEngine
 from isheep_lib.journal import Journal
 from isheep_lib.params import AssessParams
 from isheep_lib.prompts import Frame
@@ -218,33 +218,13 @@ def test_a_summary_is_rounded_and_keyed_by_column():
     }
 
 
-class FakeEngine:
-    """Knows the right answer of every pair: scores a prompt by whether it holds "Task n." with "answer n"."""
+def fits(text):
+    """Know the right answer of every pair."""
+    return any(f"Task {n}." in text and f"answer {n}" in text for n in range(60))
 
-    def __init__(self, written=()):
-        self.written, self.calls = list(written), []
 
-    def batches(self, requests):
-        return [requests[i : i + 3] for i in range(0, len(requests), 3)]
-
-    def generate(self, batch, tick):
-        self.calls.append([request.id for request in batch])
-        return [Completion(r.id, self.written.pop(0), "stop", 2) for r in batch]
-
-    def logprobs(self, items):
-        self.calls.append(items)
-        return [(-1.0 if self.fits(a + b) else -3.0, 4) for a, b in items]
-
-    def choices(self, prompts, labels):
-        self.calls.append(prompts)
-        assert labels == [str(n) for n in range(1, 11)]
-        best = [9 if self.fits(prompt) else 2 for prompt in prompts]
-        best = [number - ("quality" in prompt) for number, prompt in zip(best, prompts, strict=True)]
-        return [[0.0 if n == number else -60.0 for n in range(1, 11)] for number in best]
-
-    @staticmethod
-    def fits(text):
-        return any(f"Task {n}." in text and f"answer {n}" in text for n in range(60))
+def judge(written=()):
+    return ScriptedEngine(written, batch=3, fits=fits)
 
 
 def score(engine, rows, scorers, path):
@@ -257,7 +237,7 @@ def numbered(number):
 
 
 def test_mutual_information_is_the_gain_a_token_over_the_same_frame_without_words():
-    engine = FakeEngine()
+    engine = judge()
     assert mutual_information(engine, FRAME, numbered(2)) == [0.5, 0.5]
     assert engine.calls == [
         [("<Task 0.>", "answer 0END"), ("<Task 1.>", "answer 1END"), ("<>", "answer 0END"), ("<>", "answer 1END")]
@@ -275,7 +255,7 @@ def test_a_judge_is_shown_the_task_with_its_input_and_the_response():
 def test_every_pair_gets_its_own_scores_across_chunks(tmp_path, number):
     rows = numbered(number)
     rows[number // 2]["output"] = "wrong"
-    found = score(FakeEngine(), rows, ["mutual_information", "expected"], tmp_path)
+    found = score(judge(), rows, ["mutual_information", "expected"], tmp_path)
     assert [row.id for row in found] == [row["id"] for row in rows]
     for n, row in enumerate(found):
         right = n != number // 2
@@ -285,9 +265,9 @@ def test_every_pair_gets_its_own_scores_across_chunks(tmp_path, number):
 
 
 def test_scoring_goes_on_where_it_stopped(tmp_path):
-    rows, first = numbered(20), FakeEngine()
+    rows, first = numbered(20), judge()
     whole = score(first, rows, ["mutual_information", "expected"], tmp_path)
-    again = FakeEngine()
+    again = judge()
     assert score(again, rows, ["mutual_information", "expected"], tmp_path) == whole
     assert again.calls == []
     path = tmp_path / "j.jsonl"
@@ -297,7 +277,7 @@ def test_scoring_goes_on_where_it_stopped(tmp_path):
 
 
 def test_written_scores_keep_the_raw_text_and_why_it_could_not_be_read(tmp_path):
-    found = score(FakeEngine(["8||fine", "eleven||", "12||", "3||so so"]), numbered(2), ["text"], tmp_path)
+    found = score(judge(["8||fine", "eleven||", "12||", "3||so so"]), numbered(2), ["text"], tmp_path)
     assert [row.scores for row in found] == [{"text_quality": 8.0}, {"text_following": 3.0}]
     assert [row.unread for row in found] == [{"text_following": "no_number"}, {"text_quality": "out_of_range"}]
     assert found[1].raw == {"text_quality": "12||", "text_following": "3||so so"}
@@ -310,7 +290,7 @@ def test_written_scores_keep_the_raw_text_and_why_it_could_not_be_read(tmp_path)
 def test_the_check_finds_scorers_that_know_the_right_pairs(tmp_path):
     params = AssessParams(checked_pairs=6, checked_scorers=["mutual_information", "expected"], bootstrap=100)
     with Journal(tmp_path / "j.jsonl", "f") as journal:
-        engine, all_pairs = FakeEngine(), numbered(10)
+        engine, all_pairs = judge(), numbered(10)
         known = score_pairs(engine, FRAME, all_pairs, params.scorers, params, len, journal)
         check = run_check(engine, FRAME, all_pairs, known, params, len, journal)
     assert len(check.true) == len(check.shuffled) == 6

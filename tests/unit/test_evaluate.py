@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from isheep_lib import evaluate
-from isheep_lib.engines import Completion
+from isheep_lib.engines.scripted import ScriptedEngine
 from isheep_lib.errors import DataError
 from isheep_lib.evaluate import accuracies, answer, answer_signs, check_answers, ifeval_prompts, metrics, subset_name
 from isheep_lib.journal import Journal
@@ -126,26 +126,12 @@ def test_metrics_of_any_number_of_samples_are_a_json_document(number):
     assert document["ifeval"]["inst_strict"]["items"] == 2 * number
 
 
-class FakeEngine:
-    """Answers every prompt with its own length."""
-
-    def __init__(self):
-        self.asked = []
-
-    def batches(self, requests):
-        return [requests]
-
-    def generate(self, batch, tick):
-        self.asked += batch
-        return [Completion(r.id, f"{len(r.prompt)}", "stop", 1) for r in reversed(batch)]
-
-
 def test_answers_are_greedy_framed_and_in_the_order_of_prompts(tmp_path):
     prompts = [
         {"key": 20, "prompt": "long words", "instruction_id_list": ["a:b"]},
         {"key": 3, "prompt": "x", "instruction_id_list": []},
     ]
-    engine = FakeEngine()
+    engine = ScriptedEngine(lambda request: str(len(request.prompt)), batch=2)
     with Journal(tmp_path / "j.jsonl", "f") as journal:
         samples = answer(engine, Frame("f", "<", ">", "END"), prompts, EvaluateParams(answer_tokens=7), journal)
     assert [(s["id"], s["prompt"], s["answer"], s["instructions"]) for s in samples] == [

@@ -1,12 +1,13 @@
 """Models by reference: names, folders, digests; no model is loaded."""
 
+import json
 import os
 
 import pytest
 
 from isheep_lib import models
 from isheep_lib.errors import ModelError
-from isheep_lib.models import cache_folder, digest_model, find_model
+from isheep_lib.models import ModelRef, cache_folder, check_adapters, digest_model, find_model
 
 COMMIT = "0123456789abcdef" * 2 + "01234567"
 
@@ -34,7 +35,7 @@ def refusal(name):
 
 def test_a_folder_is_found_with_its_digest(folder):
     found = find_model(str(folder))
-    assert (found.name, found.path, found.adapter) == (str(folder), folder, None)
+    assert (found.name, found.path, found.adapters) == (str(folder), folder, ())
     assert found.digest == digest_model(folder)
     assert len(found.digest) == 64
 
@@ -160,3 +161,21 @@ def test_the_cache_lies_where_the_environment_says(cache, monkeypatch):
     monkeypatch.delenv("ISHEEP_CACHE")
     monkeypatch.setenv("HOME", str(cache.parent))
     assert cache_folder() == cache.parent / ".cache" / "isheep"
+
+
+def adapter(folder, base, weights=True):
+    folder.mkdir()
+    (folder / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": base}))
+    if weights:
+        (folder / "adapter_model.safetensors").touch()
+    return folder
+
+
+def test_an_adapter_of_another_base_or_without_weights_is_refused_with_both_names(tmp_path):
+    good, other = adapter(tmp_path / "good", "small"), adapter(tmp_path / "other", "large")
+    empty = adapter(tmp_path / "empty", "small", weights=False)
+    check_adapters(ModelRef("small", tmp_path, "d", (good,)))
+    with pytest.raises(ModelError, match="trained on large, not on small"):
+        check_adapters(ModelRef("small", tmp_path, "d", (good, other)))
+    with pytest.raises(ModelError, match="weights are not here"):
+        check_adapters(ModelRef("small", tmp_path, "d", (empty,)))

@@ -13,11 +13,12 @@ from isheep_lib.params import (
     FilterParams,
     IterateParams,
     Place,
+    Shard,
     SynthesizeParams,
     TrainParams,
-    check,
     is_execution,
 )
+from isheep_lib.params_check import check
 from isheep_lib.params_file import load_run
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -68,7 +69,7 @@ def test_the_default_params_file_says_the_defaults_of_the_classes():
 def test_a_stage_gets_exactly_its_own_parameters(stage):
     run = load_run(DEFAULT, "model.dtype:bfloat16 filter.threshold:0.5 train.epochs:7 evaluate.answer_tokens:9", "mine")
     flat = run.stage(stage, 3)
-    assert set(flat) == set(STAGE_PARAMS[stage].model_fields)
+    assert set(flat) == set(STAGE_PARAMS[stage].model_fields) - set(Shard.model_fields)  # a shard is a worker's own
     assert (flat["run"], flat["iteration"], flat["seed"]) == ("mine", 3, 2408)
     changed = {"dtype": "bfloat16", "threshold": 0.5, "epochs": 7, "answer_tokens": 9}
     assert {name: flat[name] for name in changed if name in flat} == {n: v for n, v in changed.items() if n in flat}
@@ -76,7 +77,37 @@ def test_a_stage_gets_exactly_its_own_parameters(stage):
 
 def test_batching_alone_may_change_within_a_run():
     names = {f"{s}.{n}" for s, kind in SECTIONS.items() for n in kind.model_fields if is_execution(kind, n)}
-    assert names == {"model.batch_size", "model.batch_tokens"}
+    ours = {"batch_tokens", "cache_tokens"}
+    theirs = {"tensor_parallel", "gpu_memory", "base_urls", "concurrency", "request_seconds", "patience_seconds"}
+    assert names == {f"model.{name}" for name in ours | theirs}
+    assert all(is_execution(STAGE_PARAMS["assess"], name) for name in Shard.model_fields)
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ("model.engine:server", "base_urls: the engine server needs at least one address"),
+        ("model.base_urls:[ftp://a.b/v1]", "'ftp://a.b/v1' is no http or https address"),
+        ("model.base_urls:[here]", "'here' is no http or https address"),
+        ("model.base_urls:[http://a.b/v1,http://a.b/v1/]", "none twice"),
+        ("model.base_urls:[http://me:secret@a.b/v1]", "must hold no key or password"),
+        ("model.engine:llama", "transformers"),
+    ],
+)
+def test_engine_settings_that_cannot_work_are_refused_before_anything_runs(change, complaint):
+    with pytest.raises(ParameterError) as caught:
+        load_run(DEFAULT, change)
+    assert complaint in str(caught.value)
+
+
+@pytest.mark.parametrize(("shard", "num_shards", "fits"), [(0, 1, True), (63, 64, True), (1, 1, False), (64, 64, False)])
+def test_a_shard_counts_from_zero_below_their_number(shard, num_shards, fits):
+    values = {"shard": shard, "num_shards": num_shards}
+    if fits:
+        assert check(STAGE_PARAMS["synthesize"], values, "x").shard == shard
+    else:
+        with pytest.raises(ParameterError, match="shards count from 0"):
+            check(STAGE_PARAMS["synthesize"], values, "x")
 
 
 @pytest.mark.parametrize(

@@ -80,12 +80,11 @@ def test_whole_items_are_counted_without_decimals(terminal):
 
 def test_a_batch_under_way_counts_by_its_share_until_it_is_done(terminal, clock):
     with Progress("x", 20, done=4) as bar:
-        tick = bar.within(8)
         clock[0] += 4
-        tick(0.25)
+        bar.set_share(2.0)
         assert counts(terminal.shown[-1][0]) == (6, 20)
         assert "2.00s/it" in terminal.shown[-1][0]
-        tick(0.5)  # too soon to be shown
+        bar.set_share(4.0)  # too soon to be shown
         assert len(terminal.shown) == 2
         bar.advance(8)
     assert counts(terminal.shown[-1][0]) == (12, 20)

@@ -14,7 +14,7 @@ from isheep_lib.store import RunLock, claim_params, differences, require_intact,
 
 SECTIONS = {
     "seed": 2408,
-    "model": {"base_model": "embedded:a", "dtype": "float32", "batch_size": 32},
+    "model": {"base_model": "embedded:a", "dtype": "float32", "cache_tokens": 32},
     "filter": {"threshold": 0.25, "scorer": "text"},
 }
 
@@ -181,21 +181,21 @@ def test_sections_and_values_not_named_stay_as_they_are(tmp_path):
 def test_every_changed_value_that_changes_results_is_listed_and_nothing_is_written(tmp_path):
     claim_params(tmp_path, SECTIONS)
     before = store.params_path(tmp_path).read_bytes()
-    values = {"seed": 7, "model": {"dtype": "bfloat16", "batch_size": 1}, "filter": {"threshold": 0.5, "scorer": "text"}}
+    values = {"seed": 7, "model": {"dtype": "bfloat16", "cache_tokens": 1}, "filter": {"threshold": 0.5, "scorer": "text"}}
     with pytest.raises(ParameterError) as caught:
         claim_params(tmp_path, values)
     message = str(caught.value)
     assert "seed: the run has 2408, now 7" in message
     assert "model.dtype: the run has 'float32', now 'bfloat16'" in message
     assert "filter.threshold: the run has 0.25, now 0.5" in message
-    assert "batch_size" not in message
+    assert "cache_tokens" not in message
     assert "scorer" not in message
     assert str(store.params_path(tmp_path)) in message
     assert "another name for a new run" in message
     assert store.params_path(tmp_path).read_bytes() == before
 
 
-@pytest.mark.parametrize(("name", "value"), [("batch_size", 4), ("batch_tokens", 1024)])
+@pytest.mark.parametrize(("name", "value"), [("cache_tokens", 4), ("batch_tokens", 1024)])
 def test_a_value_that_changes_speed_only_is_accepted_and_kept(tmp_path, name, value):
     claim_params(tmp_path, changed("model", batch_tokens=4096))
     claim_params(tmp_path, changed("model", **{name: value}))

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from isheep_lib.engines import Completion
+from isheep_lib.engines.scripted import ScriptedEngine
 from isheep_lib.errors import YieldError
 from isheep_lib.journal import Journal
 from isheep_lib.params import SynthesizeParams
@@ -162,20 +162,6 @@ def test_demonstrations_are_drawn_by_seed_and_never_twice():
     assert len({tuple(t.id for t in draw_demonstrations(SEEDS, 3, s)) for s in range(20)}) > 1
 
 
-class FakeEngine:
-    """Answers each request from a queue, one request a batch; remembers what was asked."""
-
-    def __init__(self, texts, finish="end"):
-        self.texts, self.finish, self.asked = list(texts), finish, []
-
-    def batches(self, requests):
-        return [[request] for request in requests]
-
-    def generate(self, batch, tick):
-        self.asked += batch
-        return [Completion(r.id, self.texts.pop(0), self.finish, 10) for r in batch]
-
-
 def parameters(**values):
     small = {"instructions": 3, "min_instructions": 1, "demonstrations": 2, "tasks_per_prompt": 5, "prompts_per_round": 1}
     return SynthesizeParams(**{**small, "max_rounds": 3, **values})
@@ -191,7 +177,7 @@ def listed(*instructions):
 
 
 def test_rounds_go_on_until_enough_tasks_are_accepted(tmp_path):
-    engine = FakeEngine(
+    engine = ScriptedEngine(
         [
             listed("Explain how bees make honey.", "Explain how bees make honey now.", "Short."),
             listed("List five quiet board games.", "Translate good morning into French.", "Describe a calm autumn day."),
@@ -204,19 +190,23 @@ def test_rounds_go_on_until_enough_tasks_are_accepted(tmp_path):
     assert harvest.dropped[0]["detail"] == "ROUGE-L 0.91 with: Explain how bees make honey."
     assert harvest.dropped[0]["raw"] == "4. Instruction: Explain how bees make honey now.\n"
     assert harvest.tokens == 20
-    assert len(engine.texts) == 1
-    assert funnel_of(harvest) == {"in": 6, "kept": 3, "dropped": {"beyond_target": 1, "near_duplicate": 1, "too_short": 1}}
+    assert len(engine.waiting) == 1
+    assert funnel_of(harvest, harvest.accepted) == {
+        "in": 6,
+        "kept": 3,
+        "dropped": {"beyond_target": 1, "near_duplicate": 1, "too_short": 1},
+    }
 
 
 def test_seeds_and_tasks_of_earlier_iterations_count_as_duplicates(tmp_path):
     texts = [listed("Name one large river.", "Explain how bees make honey.", "Describe a calm autumn day.")]
-    harvest = collect(FakeEngine(texts), tmp_path, ["explain how bees make honey"], instructions=1)
+    harvest = collect(ScriptedEngine(texts), tmp_path, ["explain how bees make honey"], instructions=1)
     assert [row["instruction"] for row in harvest.accepted] == ["Describe a calm autumn day."]
     assert [row["detail"].split(": ")[1] for row in harvest.dropped] == ["Name a large river.", "explain how bees make honey"]
 
 
 def test_every_prompt_has_its_own_seed_demonstrations_and_stop(tmp_path):
-    engine = FakeEngine([listed("Explain how bees make honey."), listed("Describe a calm autumn day.")])
+    engine = ScriptedEngine([listed("Explain how bees make honey."), listed("Describe a calm autumn day.")])
     asked_for = []
     collect(engine, tmp_path, seed_of=lambda id_: asked_for.append(id_) or len(asked_for), prompts_per_round=2, max_rounds=1)
     assert len(set(asked_for)) == len(asked_for) == 4
@@ -229,7 +219,7 @@ def test_every_prompt_has_its_own_seed_demonstrations_and_stop(tmp_path):
 
 def test_too_few_tasks_stop_the_stage_with_reasons_and_advice(tmp_path):
     with pytest.raises(YieldError) as caught:
-        collect(FakeEngine([listed("Sing now.", "Hum.")] * 2), tmp_path, max_rounds=2, min_instructions=2)
+        collect(ScriptedEngine([listed("Sing now.", "Hum.")] * 2), tmp_path, max_rounds=2, min_instructions=2)
     message = str(caught.value)
     assert "Only 0" in message
     assert "2 are needed" in message
@@ -240,19 +230,19 @@ def test_too_few_tasks_stop_the_stage_with_reasons_and_advice(tmp_path):
 
 def test_a_resumed_collection_asks_only_for_what_is_missing(tmp_path):
     first, second = listed("Explain how bees make honey."), listed("Describe a calm autumn day.")
-    whole = collect(FakeEngine([first, second]), tmp_path, max_rounds=2)
+    whole = collect(ScriptedEngine([first, second]), tmp_path, max_rounds=2)
     (tmp_path / "again").mkdir()
-    stopped = FakeEngine([first])  # ends with the second prompt
+    stopped = ScriptedEngine([first])  # ends with the second prompt
     with pytest.raises(IndexError):
         collect(stopped, tmp_path / "again", max_rounds=2)
-    resumed = FakeEngine([second])
+    resumed = ScriptedEngine([second])
     assert collect(resumed, tmp_path / "again", max_rounds=2) == whole
     assert [request.id for request in resumed.asked] == ["i1-r1-p000"]
 
 
 def test_responses_are_asked_in_the_models_frame_and_trimmed(tmp_path):
     rows = [{"id": "a", "instruction": "Add.", "input": "1, 2"}, {"id": "b", "instruction": "Sing.", "input": ""}]
-    engine = FakeEngine(["  3 \n", "La"], finish="length")
+    engine = ScriptedEngine(["  3 \n", "La"], finish="length")
     with Journal(tmp_path / "j.jsonl", "f") as journal:
         answered = respond(engine, FRAME, rows, parameters(), len, journal)
     assert answered == [

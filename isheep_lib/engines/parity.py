@@ -1,0 +1,155 @@
+"""Parity: whether an engine computes what the weights say, on a few fixed texts.
+
+The reference is the plainest computation there is, one text at a time through the model with its adapter beside it, in
+float32. Merging, number formats, other engines and servers are held against it: a mismatch means other weights, another
+tokenizer or a wrong adapter, and stops the run before anything is asked.
+Covers the texts, the reference, the comparison. Does not cover when it is made (`train`, `session`).
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from isheep_lib.engines import Engine
+from isheep_lib.engines.room import check_room, free_memory, weight_bytes
+from isheep_lib.engines.tokens import encode, encode_rest
+from isheep_lib.errors import EngineError
+from isheep_lib.models import ModelRef, cache_folder
+from isheep_lib.records import write_atomic
+
+PROBES = (
+    (
+        "Question: What do bees collect from flowers?\nAnswer:",
+        " Bees collect nectar and pollen. They carry both to the hive, where the nectar becomes honey and the pollen feeds"
+        " the young. On the way from flower to flower some of the pollen is lost, and so the plants are fertilised.",
+    ),
+    (
+        "1. Instruction: Name three tools that a gardener uses.",
+        "\n1. Input: <none>\n1. Output: A spade, a rake and a hose.\n2. Instruction: Explain why leaves change their colour in"
+        " autumn.\n2. Input: <none>\n2. Output: The green of a leaf fades when the days grow short, and other colours show.",
+    ),
+    (
+        "The train left the station at seven, and by noon",
+        " it had crossed the river twice and climbed into the hills. Most of the passengers slept. An old man by the window"
+        " counted the bridges, as he had done every summer since he was a boy, and wrote their number into a small book.",
+    ),
+    (
+        "def area(width, height):\n    return",
+        " width * height\n\n\ndef volume(width, height, depth):\n    return area(width, height) * depth\n\n\n"
+        "sides = [(3, 4, 5), (1, 2, 2)]\nfor side in sides:\n    print(side, volume(*side))",
+    ),
+)
+# Nats a token, the mean over a text. What other arithmetic in the same format does stays well below these.
+TOLERANCE = {"float32": 0.002, "bfloat16": 0.05}
+
+
+@dataclass(frozen=True)
+class Probe:
+    """One text's log-probability a token, in nats: by the base model, with the adapter beside it, and merged."""
+
+    text: str
+    base: float
+    adapter: float
+    merged: float
+
+
+def plain_values(model: Any, tokenizer: Any) -> list[float]:
+    """Return log p of each probe's continuation, in nats a token, one text at a time."""
+    import torch
+
+    values = []
+    for context, rest in PROBES:
+        before, after = encode(tokenizer, context), encode_rest(tokenizer, rest)
+        tokens = torch.tensor([before + after], device=model.device)
+        with torch.inference_mode():
+            logs = model(input_ids=tokens).logits[0].float().log_softmax(-1)
+        chosen = [logs[len(before) - 1 + i, token].item() for i, token in enumerate(after)]
+        values.append(round(sum(chosen) / len(chosen), 6))
+    return values
+
+
+def engine_values(engine: Engine) -> list[float]:
+    """Return the same as an engine computes it."""
+    return [round(total / number, 6) for total, number in engine.logprobs(list(PROBES))]
+
+
+def compare(expected: list[float], found: list[float], dtype: str, who: str) -> float:
+    """Return the largest difference, in nats a token.
+
+    Raises:
+        EngineError: it is over the tolerance of the number format.
+    """
+    worst = max(abs(a - b) for a, b in zip(expected, found, strict=True))
+    if worst > TOLERANCE[dtype]:
+        raise EngineError(
+            f"{who} computes something else than the weights say: log p differs by {worst:.3f} nats a token",
+            where="; ".join(f"{a:.3f} is {b:.3f}" for a, b in zip(expected, found, strict=True)),
+            allowed=f"{TOLERANCE[dtype]} in {dtype}",
+            do="check that it loads this model, this adapter and this tokenizer; nothing was asked of it yet",
+        )
+    return round(worst, 6)
+
+
+def check_trained(model: ModelRef, adapter: Path) -> list[Probe]:
+    """Compare an adapter beside the base with the adapter merged into it, on this machine in float32.
+
+    Args:
+        model: the base the adapter was trained on.
+        adapter: its folder.
+
+    Raises:
+        EngineError: merging changed what the model says.
+    """
+    from peft import PeftModel
+
+    from isheep_lib.engines.transformers_engine import load_model
+
+    plain, tokenizer = load_model(model, "float32")
+    base = plain_values(plain, tokenizer)
+    beside = PeftModel.from_pretrained(plain, adapter).eval()
+    with_adapter = plain_values(beside, tokenizer)
+    del plain, beside
+    merged = plain_values(load_model(ModelRef(model.name, model.path, model.digest, (adapter,)), "float32")[0], tokenizer)
+    compare(with_adapter, merged, "float32", "The merged model")
+    texts = [context + rest for context, rest in PROBES]
+    return [Probe(*values) for values in zip(texts, base, with_adapter, merged, strict=True)]
+
+
+def check_engine(engine: Engine, expected: list[float], dtype: str) -> float:
+    """Compare an open engine with the reference; returns the largest difference in nats a token.
+
+    Raises:
+        EngineError: it is over the tolerance.
+    """
+    return compare(expected, engine_values(engine), dtype, f"The engine {engine.facts()['engine']}")
+
+
+def base_values(model: ModelRef) -> list[float] | None:
+    """Return the reference of a base model, computed once a model; None where it does not fit this machine's memory."""
+    path = cache_folder() / "parity" / f"{model.digest}.json"
+    if not path.is_file():
+        try:
+            check_room(weight_bytes(model.path, "float32"), free_memory("cpu"), "float32", "cpu")
+        except EngineError:
+            return None
+        from isheep_lib.engines.transformers_engine import load_model
+
+        write_atomic(path, json.dumps({"probes": PROBES, "values": plain_values(*load_model(model, "float32"))}) + "\n")
+    known = json.loads(path.read_text(encoding="utf-8"))
+    if known["probes"] != [list(probe) for probe in PROBES]:
+        path.unlink()
+        return base_values(model)
+    return known["values"]
+
+
+def document(probes: list[Probe]) -> dict[str, Any]:
+    """Return the parity of a trained model as a document."""
+    worst = max(abs(probe.adapter - probe.merged) for probe in probes)
+    change = max(abs(probe.adapter - probe.base) for probe in probes)
+    return {
+        "unit": "nats a token",
+        "largest difference, adapter and merged": round(worst, 6),
+        "largest change by the adapter": round(change, 6),
+        "probes": [asdict(probe) for probe in probes],
+    }

@@ -1,0 +1,66 @@
+"""Whether a model fits the memory, told before it is loaded.
+
+Covers weights only: what generation needs beside them is bounded by the engine's own parameters.
+"""
+
+from pathlib import Path
+
+import psutil
+
+from isheep_lib.errors import EngineError
+
+BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+BESIDE = 1.15  # memory for activations and the attention cache, at least, in weights
+GIB = 2**30
+
+
+def weight_bytes(folder: Path, dtype: str) -> int:
+    """Count the bytes of a model's weights in a number format, from the headers of its safetensors files."""
+    from safetensors import safe_open
+
+    number = 0
+    for file in folder.glob("*.safetensors"):
+        with safe_open(file, framework="np") as weights:
+            for name in weights.keys():  # noqa: SIM118 - not a mapping
+                size = 1
+                for length in weights.get_slice(name).get_shape():
+                    size *= length
+                number += size
+    return number * BYTES[dtype]
+
+
+def free_memory(device: str, share: float = 1.0) -> int:
+    """Return the bytes that a model may take on a device: of the GPU, or of the machine."""
+    if device == "cuda":
+        import torch
+
+        return int(torch.cuda.mem_get_info()[0] * share)
+    return psutil.virtual_memory().available
+
+
+def check_room(weights: int, free: int, dtype: str, device: str) -> None:
+    """Refuse weights that do not fit, and say what would.
+
+    Args:
+        weights: bytes of the weights in `dtype`.
+        free: bytes that are free on one device, or on all that share the model.
+        dtype: number format of inference.
+        device: for the message.
+
+    Raises:
+        EngineError: they do not fit.
+    """
+    if weights * BESIDE <= free:
+        return
+    parameters = free / BESIDE / BYTES[dtype]
+    ways = [f"a model of up to {parameters / 1e9:.1f} billion parameters in {dtype}"]
+    if BYTES[dtype] == 4 and weights / 2 * BESIDE <= free:
+        ways.append("this one in bfloat16")
+    if device == "cuda":
+        ways.append(f"this one on {-(-int(weights * BESIDE) // free)} such GPUs (engine vllm, tensor_parallel)")
+    raise EngineError(
+        f"The model needs {weights * BESIDE / GIB:.1f} GiB in {dtype}, of which its weights are {weights / GIB:.1f}",
+        where=f"{device}, {free / GIB:.1f} GiB free",
+        allowed="; ".join(ways),
+        do="choose one of these in the params file, or free memory",
+    )

@@ -1,0 +1,109 @@
+"""Which servers have a model: its name there, what each address serves, and the command that starts a server.
+
+Covers names and finding. Does not cover what is asked of a server (`server_engine`).
+"""
+
+import os
+import shlex
+from typing import Any
+
+from isheep_lib.engines.endpoint import KEY, Trouble, as_json
+from isheep_lib.engines.replicas import Limits, Replicas
+from isheep_lib.errors import EngineError, ModelError
+from isheep_lib.models import ModelRef
+from isheep_lib.records import digest_file, digest_text
+
+
+def served_name(model: ModelRef, settings: Any) -> str:
+    """Return the name under which servers must know a model: the base's, and for a trained one its adapters' digest.
+
+    Raises:
+        ModelError: an adapter's weights are not here.
+    """
+    name = settings.served_model or settings.base_model
+    if not model.adapters:
+        return name
+    files = [adapter / "adapter_model.safetensors" for adapter in model.adapters]
+    for file in files:
+        if not file.is_file():
+            raise ModelError(
+                "The adapter's weights are not here; a committed record keeps only their digest",
+                where=str(file.parent),
+                do="train that iteration again, or start a run of your own (-p run NAME)",
+            )
+    digests = [digest_file(file) for file in files]
+    return f"{name}-{(digests[0] if len(digests) == 1 else digest_text(''.join(digests)))[:12]}"
+
+
+def start_command(model: ModelRef, settings: Any, flags: str = "") -> str:
+    """Say how to start a server of a model."""
+    folder = "FOLDER" if model.adapters else shlex.quote(str(model.path))
+    name = shlex.quote(served_name(model, settings))
+    dtype = "" if settings.inference_dtype == "auto" else f" --dtype {settings.inference_dtype}"
+    command = f"start one with: vllm serve {folder} --served-model-name {name}{dtype}" + (f" {flags}" if flags else "")
+    if not model.adapters:
+        return command
+    return (
+        f"{command}\n      `isheep serve RUN ITERATION` prints this with the trained model's folder,"
+        " which isheep_lib.engines.merged.merged_folder writes"
+    )
+
+
+def connect(settings: Any, **pauses: float) -> Replicas:
+    """Prepare connections to all addresses of the settings; the key comes from the environment alone."""
+    limits = Limits(settings.concurrency, settings.request_seconds, settings.patience_seconds, **pauses)
+    return Replicas(settings.base_urls, os.environ.get(KEY, "").strip(), limits)
+
+
+def find_servers(servers: Replicas, model: ModelRef, settings: Any) -> tuple[dict[str, int], list[str]]:
+    """Ask every address what it serves.
+
+    Returns:
+        The context in tokens of each that knows the model, 0 if it does not say, and the addresses not reachable now.
+
+    Raises:
+        EngineError: no address knows the model, one wants another key, or one is no such server.
+    """
+    name = served_name(model, settings)
+    known: dict[str, int] = {}
+    away, seen = [], []
+    for url, answer in servers.survey("/models").items():
+        if isinstance(answer, EngineError):
+            raise answer
+        if isinstance(answer, Trouble):
+            away.append(url)
+            seen.append(str(answer))
+            continue
+        cards = read_models(url, answer)
+        seen.append(f"{url} serves {', '.join(cards) or 'nothing'}")
+        if name in cards:
+            known[url] = cards[name]
+    if not known:
+        what = "No server is reachable" if len(away) == len(seen) else f"No server serves {name!r}"
+        raise EngineError(what, where="; ".join(seen), allowed=f"a server of {name!r}", do=start_command(model, settings))
+    return known, away
+
+
+def read_models(url: str, response: Any) -> dict[str, int]:
+    """Read a list of models: name to context in tokens, 0 where it is not told.
+
+    Raises:
+        EngineError: it is none.
+    """
+    found = as_json(response)
+    cards = found.get("data") if isinstance(found, dict) else None
+    if response.status_code != 200 or not isinstance(cards, list) or not all(isinstance(c, dict) and "id" in c for c in cards):
+        raise EngineError(
+            f"What answers at this address is no OpenAI-compatible server (status {response.status_code})",
+            where=f"{url}/models",
+            allowed='JSON with a list "data" of models',
+            do="check base_urls: an address usually ends in /v1",
+        )
+    return {str(card["id"]): card.get("max_model_len") or 0 for card in cards}
+
+
+def versions(servers: Replicas) -> list[str]:
+    """Return the distinct versions that servers name, as vLLM does outside /v1."""
+    answers = servers.survey("/version", root=True).values()
+    found = [as_json(answer) for answer in answers if not isinstance(answer, EngineError | Trouble)]
+    return sorted({str(each["version"]) for each in found if isinstance(each, dict) and "version" in each})

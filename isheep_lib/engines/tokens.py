@@ -1,0 +1,160 @@
+"""What all engines share about tokens: the same text gives the same tokens, ends and labels in every one of them.
+
+Covers encoding, end and stop tokens, the context limit, labels as token paths. Does not cover computing.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from isheep_lib.engines import Completion, Request
+from isheep_lib.errors import DataError, ModelError
+from isheep_lib.models import ModelRef
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """A model's tokenizer with its limits.
+
+    Attributes:
+        tokenizer: of the base model, padding on the left.
+        ends: tokens that end every answer.
+        context: prompt and new tokens together at most.
+    """
+
+    tokenizer: Any
+    ends: tuple[int, ...]
+    context: int
+
+    def encode(self, text: str) -> list[int]:
+        """Turn framed text into tokens, adding the tokenizer's own opening tokens only where the text lacks them."""
+        return encode(self.tokenizer, text)
+
+    def encode_pair(self, pair: tuple[str, str]) -> tuple[list[int], list[int]]:
+        """Turn context and continuation into tokens; without a context the first token follows an opening or end token."""
+        opening = self.tokenizer.bos_token_id if self.tokenizer.bos_token_id is not None else self.ends[0]
+        return self.encode(pair[0]) or [opening], encode_rest(self.tokenizer, pair[1])
+
+    def check_lengths(self, requests: list[Request], lengths: dict[str, int]) -> None:
+        """Refuse prompts that do not fit the context, all at once and before anything runs.
+
+        Raises:
+            DataError: with the record ids.
+        """
+        long = [r for r in requests if lengths[r.id] + r.max_new_tokens > self.context]
+        if long:
+            listed = "\n  ".join(f"{r.id}: {lengths[r.id]} + {r.max_new_tokens}" for r in long[:20])
+            more = f"\n  and {len(long) - 20} more" if len(long) > 20 else ""
+            raise DataError(
+                f"{len(long)} prompt(s) are too long:\n  {listed}{more}",
+                allowed=f"prompt and new tokens together at most {self.context}, the model's context",
+                do="shorten these tasks, or lower the tokens parameter of the stage",
+            )
+
+    def stops(self, request: Request) -> tuple[dict[int, str], list[str]]:
+        """Divide what ends a request's answer into end tokens, with their text, and stop texts."""
+        special = {stop: self._special(stop) for stop in request.stop}
+        tokens = {token: self.tokenizer.decode([token]) for token in self.ends}
+        tokens |= {token: stop for stop, token in special.items() if token is not None}
+        return tokens, [stop for stop, token in special.items() if token is None]
+
+    def _special(self, text: str) -> int | None:
+        known = text in self.tokenizer.all_special_tokens or text in self.tokenizer.get_added_vocab()
+        return self.tokenizer.convert_tokens_to_ids(text) if known else None
+
+    def completion(self, request: Request, new: list[int]) -> Completion:
+        """Make a completion of the tokens that a model wrote, the token that ended it included."""
+        ends, stops = self.stops(request)
+        ended = bool(new) and new[-1] in ends
+        text = self.tokenizer.decode(new[:-1] if ended else new, skip_special_tokens=True)
+        found = [(text.find(stop), stop) for stop in stops if stop in text]
+        if found:
+            cut, stop = min(found)
+            return Completion(request.id, text[:cut], "stop", len(new), stop)
+        return Completion(request.id, text, "end" if ended else "length", len(new), ends[new[-1]] if ended else "")
+
+
+def load_vocabulary(model: ModelRef, context_tokens: int = 0) -> Vocabulary:
+    """Load tokenizer and limits of a base model.
+
+    Args:
+        model: the model.
+        context_tokens: a lower limit than the model's own; 0 is none.
+
+    Raises:
+        ModelError: `context_tokens` is more than the model has.
+    """
+    from transformers import AutoConfig, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(model.path, padding_side="left", trust_remote_code=False)
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    config = AutoConfig.from_pretrained(model.path, trust_remote_code=False).get_text_config()
+    context = config.max_position_embeddings
+    if context_tokens > context:
+        raise ModelError(
+            f"context_tokens is {context_tokens}", where=model.name, allowed=f"at most {context}, the model's own; 0 takes it"
+        )
+    return Vocabulary(tokenizer, _ends(model.path, config, tokenizer), context_tokens or context)
+
+
+def _ends(path: Path, config: Any, tokenizer: Any) -> tuple[int, ...]:
+    generation = path / "generation_config.json"
+    values = json.loads(generation.read_text(encoding="utf-8")) if generation.is_file() else {}
+    configured = values.get("eos_token_id", config.eos_token_id)
+    found = [*(configured if isinstance(configured, list) else [configured]), tokenizer.eos_token_id]
+    return tuple(dict.fromkeys(token for token in found if token is not None))
+
+
+def encode(tokenizer: Any, text: str) -> list[int]:
+    """Turn framed text into tokens, adding the tokenizer's own opening tokens only where the text lacks them."""
+    opened = bool(tokenizer.bos_token) and text.startswith(tokenizer.bos_token)
+    return tokenizer(text, add_special_tokens=not opened)["input_ids"]
+
+
+def encode_rest(tokenizer: Any, text: str) -> list[int]:
+    """Turn text that continues a context into tokens."""
+    return tokenizer(text, add_special_tokens=False)["input_ids"]
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Labels as token paths along one stem ("10" begins like "1"), so that few positions decide all of them.
+
+    Attributes:
+        stem: the tokens on which the longest label's last token follows.
+        paths: the tokens of each label; all but the last are the stem's first.
+    """
+
+    stem: tuple[int, ...]
+    paths: tuple[tuple[int, ...], ...]
+
+    def log_probabilities(self, logs: np.ndarray) -> list[list[float]]:
+        """Combine next-token log-probabilities to log p(label and no longer label), in nats.
+
+        Args:
+            logs: prompts x labels x depth, log p of each label's tokens after the stem's; 0 beyond a label's end.
+        """
+        whole = np.exp(np.asarray(logs, dtype=np.float64).sum(axis=2))
+        own = whole.copy()
+        for i, path in enumerate(self.paths):
+            # Only direct extensions count: a still longer label is inside the one it extends.
+            longer = [j for j, other in enumerate(self.paths) if other[: len(path)] == path and len(other) == len(path) + 1]
+            own[:, i] -= whole[:, longer].sum(axis=1)
+        return [[round(v, 6) for v in row] for row in np.log(own.clip(min=1e-30)).tolist()]
+
+
+def label_paths(tokenizer: Any, labels: list[str]) -> Labels:
+    """Find the token paths of labels.
+
+    Raises:
+        ModelError: they share no stem in this tokenizer.
+    """
+    paths = tuple(tuple(encode_rest(tokenizer, label)) for label in labels)
+    stem = max((path[:-1] for path in paths), key=len)
+    if any(path[:-1] != stem[: len(path) - 1] for path in paths):
+        raise ModelError(f"The labels {labels} share no stem in this model's tokens", do="use the scorer text")
+    return Labels(stem, paths)

@@ -1,0 +1,100 @@
+"""Checking parameters: every problem at once, with the nearest allowed name and the line it stands on.
+
+Covers single values and values that contradict one another. Does not cover reading files (`params_file`).
+"""
+
+import difflib
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from isheep_lib.errors import ParameterError
+from isheep_lib.params import Section
+
+T = TypeVar("T", bound=Section)
+
+
+def check(kind: type[T], values: dict[str, Any], where: str, lines: dict[str, int] | None = None) -> T:
+    """Validate values, reporting every problem at once with the nearest allowed name.
+
+    Args:
+        kind: the parameter class.
+        values: what was given.
+        where: the file or notebook, for the message.
+        lines: line number by dotted name, when a file was read.
+    """
+    try:
+        checked = kind.model_validate(values)
+    except ValidationError as error:
+        problems = [_explain(kind, item, lines or {}) for item in error.errors()]
+        raise refusal(problems, where) from None
+    problems = _conflicts(checked.model_dump())
+    if problems:
+        raise refusal(problems, where)
+    return checked
+
+
+def refusal(problems: list[str], where: str) -> ParameterError:
+    """Put all problems with parameters into one error."""
+    return ParameterError(
+        f"{len(problems)} problem(s) with the parameters:\n  " + "\n  ".join(problems),
+        where=where,
+        do="mend these and run the command again; docs/parameters.md lists every parameter",
+    )
+
+
+def _conflicts(values: dict[str, Any]) -> list[str]:
+    """Check what no single field can: values that contradict one another."""
+    problems = []
+    synthesize, train, assess, model = (values.get(name, values) for name in ("synthesize", "train", "assess", "model"))
+    if model.get("engine") == "server" and not model["base_urls"]:
+        problems.append("base_urls: the engine server needs at least one address, like http://127.0.0.1:8000/v1")
+    if "num_shards" in values and values["shard"] >= values["num_shards"]:
+        problems.append(f"shard: {values['shard']} is not below num_shards, {values['num_shards']}; shards count from 0")
+    if "tasks_per_prompt" in synthesize and synthesize["tasks_per_prompt"] <= synthesize["demonstrations"]:
+        problems.append("tasks_per_prompt: must be more than demonstrations, or no new task is asked for")
+    if "min_instructions" in synthesize and synthesize["min_instructions"] > synthesize["instructions"]:
+        problems.append("min_instructions: must be at most instructions")
+    if "micro_batch" in train and train["train_batch"] % train["micro_batch"]:
+        problems.append("micro_batch: must divide train_batch")
+    if "filter" in values and values["filter"]["scorer"] not in assess["scorers"]:
+        problems.append(
+            f"filter.scorer: {values['filter']['scorer']!r} is not run on all pairs; assess.scorers are {assess['scorers']}"
+        )
+    return problems
+
+
+def _explain(kind: type[Section], item: Any, lines: dict[str, int]) -> str:
+    path = ".".join(str(part) for part in item["loc"])
+    name = path.rpartition(".")[0] if isinstance(item["loc"][-1], int) else path  # an element stands on its list's line
+    line = f" (line {lines[name]})" if name in lines else ""
+    given = item["input"]
+    if item["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(path, _dotted(kind), n=1, cutoff=0.5)
+        near = near or [name for name in _dotted(kind) if name.split(".")[-1] == path.split(".")[-1]]
+        return f"{path}{line}: no such parameter" + (f"; did you mean {near[0]}?" if near else "")
+    if item["type"] == "missing":
+        return f"{path}{line}: missing"
+    if item["type"] == "float_type" and isinstance(given, str) and _is_number(given):
+        return (
+            f"{path}{line}: YAML reads {given} as text; write it without quotes, with a dot and a signed exponent, like 1.0e-4"
+        )
+    message = item["msg"].removeprefix("Input ").removeprefix("Value error, ")
+    return f"{path}{line}: {given!r} {message}"
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _dotted(kind: type[Section]) -> list[str]:
+    names = []
+    for name, field in kind.model_fields.items():
+        nested = field.annotation
+        is_section = isinstance(nested, type) and issubclass(nested, Section)
+        names += [f"{name}.{inner}" for inner in nested.model_fields] if is_section else [name]
+    return names
