@@ -3,7 +3,7 @@
     python benchmarks/engines.py                       # all measurements, each side in a process of its own
     python benchmarks/engines.py generation logprobs   # some
 
-Sides of one comparison run one after the other, twice, and the faster time of each counts: what else the machine does only adds.
+Sides of one comparison run one after the other, twice, and the faster time counts: what else the machine does only adds.
 """
 
 import argparse
@@ -26,7 +26,8 @@ from isheep_lib.tables import Table
 
 MODEL = "embedded:smollm2-135m-instruct"
 ROUNDS = 2
-# Lengths, in this model's tokens, of the 2038 instructions that the authors released for round one of their 72B run: 48 quantiles.
+# Lengths, in this model's tokens, of the 2038 instructions that the authors released for round one of their 72B run:
+# 48 quantiles.
 LENGTHS = [
     *(
         7,

@@ -1,4 +1,4 @@
-"""The command `isheep`: iterate, status, verify. It checks, shows and starts notebooks; it computes nothing itself."""
+"""The command `isheep`: iterate, status, verify, serve. It checks, shows and starts notebooks; it computes nothing itself."""
 
 import sys
 
@@ -57,6 +57,19 @@ def verify(run: str) -> None:
     failed = sum(not verdict.holds for verdict in verdicts)
     click.echo(f"\n{failed} difference(s)" if failed else "\nEverything at hand is as it was recorded.")
     sys.exit(1 if failed else 0)
+
+
+@main.command()
+@click.argument("run")
+@click.argument("iteration", type=int)
+def serve(run: str, iteration: int) -> None:
+    """Print the command that serves the model of an iteration (0 is the base model) to the engine `server`.
+
+    The adapter is merged into the base model first, once; see docs/servers.md.
+    """
+    from isheep_lib import store, weights
+
+    click.echo(_or_exit(weights.serve_command, store.run_folder(run), iteration))
 
 
 def _or_exit(function, *arguments):  # noqa: ANN001, ANN002, ANN202 - passes any call through

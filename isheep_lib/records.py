@@ -48,7 +48,7 @@ def digest_file(path: Path) -> str:
 def write_atomic(path: Path, text: str) -> None:
     """Write a file so that readers see the old bytes or all of the new ones, also after a crash."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")  # two processes may write one cache
     try:
         with open(partial, "w", encoding="utf-8") as file:
             file.write(text)

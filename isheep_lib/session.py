@@ -18,9 +18,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from isheep_lib import provenance, shards, stages, store
+from isheep_lib import provenance, shards, stages, store, weights
 from isheep_lib.cell import cell_values
-from isheep_lib.engines import Engine, open_engine, parity, preflight
+from isheep_lib.engines import Engine, open_engine, preflight
 from isheep_lib.engines.precision import settle
 from isheep_lib.errors import DataError, RecordError
 from isheep_lib.fingerprint import fingerprint, fingerprint_parts, stale_reason
@@ -69,9 +69,7 @@ class StageSession:
     @cached_property
     def model(self) -> ModelRef:
         """The model this stage uses, adapter included."""
-        base, trained = find_model(self.params.base_model), stages.trained_in(self.name, self.params.iteration)
-        adapter = store.stage_folder(self.run_dir, trained, "train") / "adapter" if trained else None
-        return ModelRef(base.name, base.path, base.digest, (adapter,) if adapter else ())
+        return weights.model_of(self.run_dir, self.params.base_model, stages.trained_in(self.name, self.params.iteration))
 
     @property
     def frame_name(self) -> str:
@@ -117,27 +115,10 @@ class StageSession:
         """Load the model of this stage and its chat frame."""
         preflight(self.model, self.params)
         engine = open_engine(self.model, self.params)
-        self.engine_facts = engine.facts() | {"parity": self._parity(engine)}
+        trained = stages.trained_in(self.name, self.params.iteration)
+        held = weights.hold_against_weights(engine, self.run_dir, self.model, trained, self.params)
+        self.engine_facts = {**engine.facts(), "parity": held}  # some facts are known only after the first question
         return engine, get_frame(self.frame_name, self.params.system_prompt, engine.tokenizer)
-
-    def _parity(self, engine: Engine) -> dict[str, Any] | str:
-        """Hold an engine against the weights before anything is asked of it; see `engines.parity`."""
-        trained, dtype = stages.trained_in(self.name, self.params.iteration), self.params.inference_dtype
-        if trained:
-            folder = store.stage_folder(self.run_dir, trained, "train")
-            if "parity.json" not in (store.read_manifest(folder) or {"outputs": {}})["outputs"]:
-                return "the training has recorded no parity"
-            store.require_intact(folder, ["parity.json"])
-            probes = json.loads((folder / "parity.json").read_text(encoding="utf-8"))["probes"]
-            expected = [probe["adapter"] for probe in probes]
-        elif self.params.engine == "transformers":
-            return "the reference itself"
-        else:
-            expected = parity.base_values(self.model)
-        if expected is None:
-            return "the weights do not fit this machine, nothing to compare with"
-        worst = parity.check_engine(engine, expected, dtype)
-        return {"largest difference, nats a token": worst, "tolerance": parity.TOLERANCE[dtype]}
 
     def open_tokenizer(self) -> tuple[Any, Frame]:
         """Load the tokenizer alone, with the frame of trained models."""

@@ -2,8 +2,8 @@
 
     from tests.claims import *  # with fixtures: engine (float32), folder (of its model), words (that its tokenizer knows)
 
-The reference is the plainest computation: transformers, one text at a time, float32, eager attention. Greedy texts are equal up to a
-position where the two best tokens are within 1e-3 nats of each other; log-probabilities agree to 1e-3 in sum.
+The reference is the plainest computation: transformers, one text at a time, float32, eager attention. Greedy texts are
+equal up to a position where the two best tokens are within 1e-3 nats; log-probabilities agree to 1e-3 in sum.
 """
 
 import random

@@ -1,8 +1,12 @@
 """Shared fixtures: a tiny model made on the spot, and where things are."""
 
+import os
 from pathlib import Path
 
 import pytest
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: kernels run beside this process on the same cores
+pytest.register_assert_rewrite("tests.claims")
 
 ROOT = Path(__file__).resolve().parents[1]
 WORDS = """the a one two red small old quiet warm early river garden kitchen letter number city teacher window bread

@@ -10,7 +10,7 @@ from pathlib import Path
 import nbformat
 
 from isheep_lib.filter import MEANINGS
-from isheep_lib.params import SECTIONS, STAGE_PARAMS, IterateParams, Place, Section, is_execution
+from isheep_lib.params import SECTIONS, STAGE_PARAMS, IterateParams, Place, Section, Shard, is_execution
 
 ROOT = Path(__file__).resolve().parents[1]
 MAP_START, MAP_END = "<!-- map: generated -->", "<!-- end of map -->"
@@ -63,7 +63,8 @@ def parameters_text() -> str:
         "Generated from `isheep_lib/params.py` by `make docs`. A params file has `run` and `seed` at the top and one section a",
         "heading below. *speed only* marks a parameter that may differ between sessions of one run.",
     ]
-    for title, kind in {"top level": Place, **SECTIONS, "iterate.ipynb": IterateParams}.items():
+    kinds = {"top level": Place, **SECTIONS, "a worker of synthesize or assess": Shard, "iterate.ipynb": IterateParams}
+    for title, kind in kinds.items():
         properties = kind.model_json_schema()["properties"]
         rows = [
             f"| `{name}` | {allowed(properties[name])} | `{literal(field.default)}` | {field.description}"

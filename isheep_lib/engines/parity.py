@@ -135,7 +135,8 @@ def base_values(model: ModelRef) -> list[float] | None:
             return None
         from isheep_lib.engines.transformers_engine import load_model
 
-        write_atomic(path, json.dumps({"probes": PROBES, "values": plain_values(*load_model(model, "float32"))}) + "\n")
+        values = plain_values(*load_model(model, "float32", "cpu"))  # the GPU is for the engine, which may want it untouched
+        write_atomic(path, json.dumps({"probes": PROBES, "values": values}) + "\n")
     known = json.loads(path.read_text(encoding="utf-8"))
     if known["probes"] != [list(probe) for probe in PROBES]:
         path.unlink()

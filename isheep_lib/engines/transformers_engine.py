@@ -40,8 +40,14 @@ def preflight(model: ModelRef, settings: Any) -> None:
     check_room(weight_bytes(model.path, settings.inference_dtype), free_memory(device()), settings.inference_dtype, device())
 
 
-def load_model(model: ModelRef, dtype: str) -> tuple[Any, Any]:
-    """Load model and tokenizer, the adapters merged in; safetensors only, no code from the model's folder."""
+def load_model(model: ModelRef, dtype: str, place: str = "") -> tuple[Any, Any]:
+    """Load model and tokenizer, the adapters merged in; safetensors only, no code from the model's folder.
+
+    Args:
+        model: base and adapters.
+        dtype: number format.
+        place: torch's name of a device, the best one here by default.
+    """
     from transformers.utils import logging
 
     logging.disable_progress_bar()
@@ -59,7 +65,7 @@ def load_model(model: ModelRef, dtype: str) -> tuple[Any, Any]:
         loaded = PeftModel.from_pretrained(loaded, adapter).merge_and_unload(safe_merge=True)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
-    return loaded.to(device(), wanted).eval(), tokenizer  # merged in float32 first: small deltas drown in bfloat16
+    return loaded.to(place or device(), wanted).eval(), tokenizer  # merged in float32 first: small deltas drown in bfloat16
 
 
 class TransformersEngine:

@@ -7,6 +7,7 @@ vLLM seeds the random generators of this process and binds its threads on a CPU;
 
 import gc
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -68,7 +69,9 @@ class VllmEngine:
         if self._runner != runner:
             self.close()
             try:
-                self._llm, self._runner = self._start(runner), runner
+                with warnings.catch_warnings():  # vLLM looks through all of torch, and meets what torch will drop
+                    warnings.simplefilter("ignore", FutureWarning)
+                    self._llm, self._runner = self._start(runner), runner
             except (ValueError, RuntimeError) as error:
                 raise EngineError(
                     f"vLLM did not start: {error}",

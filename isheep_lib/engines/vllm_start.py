@@ -7,7 +7,6 @@ import importlib.util
 import json
 import math
 import os
-import warnings
 from typing import Any
 
 from isheep_lib.engines.room import BESIDE, GIB, check_room, free_memory, weight_bytes
@@ -103,7 +102,7 @@ def lora_rank(model: ModelRef) -> int:
 
 
 def prepare(on_gpu: bool, tensor_parallel: int) -> None:
-    """Set vLLM's environment, where the user has not, and import it."""
+    """Set vLLM's environment where the user has not; it must come before vLLM is first imported."""
     wanted = {
         "VLLM_LOGGING_LEVEL": "WARNING",
         "VLLM_LOGGING_COLOR": "0",
@@ -118,6 +117,3 @@ def prepare(on_gpu: bool, tensor_parallel: int) -> None:
         wanted["VLLM_CPU_KVCACHE_SPACE"] = "2"  # GiB
     for name, value in wanted.items():
         os.environ.setdefault(name, value)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)
-        import vllm  # noqa: F401 - first here, before anything imports a part of it

@@ -1,5 +1,6 @@
 """The server engine against a scripted server: what is sent, what is made of answers, and every way to fail."""
 
+import asyncio
 import json
 import threading
 import time
@@ -549,6 +550,13 @@ def test_a_trained_model_is_started_by_isheep_serve(tmp_path, model, serve):
     with pytest.raises(EngineError, match="isheep serve RUN ITERATION") as caught:
         preflight(trained, settings(serve()))
     assert served_name(trained, settings("http://a/v1")) in str(caught.value)
+
+
+def test_it_works_where_an_event_loop_runs_already_as_in_a_notebook(engine, serve):
+    async def cell():
+        return everything(engine(serve()), requests(4))
+
+    assert len(asyncio.run(cell())) == 4
 
 
 def test_the_protocol_opens_it(model, serve):

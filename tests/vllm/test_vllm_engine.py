@@ -129,7 +129,7 @@ def test_greedy_text_equals_the_library_own_generate(engine, plain):
 def test_each_way_to_end_is_named(engine):
     (long,) = requests(1, 0.0, tokens=3)
     assert (ask(engine, long).finish, ask(engine, long).num_tokens, ask(engine, long).stopped_by) == ("length", 3, "")
-    short = Request("short", chat("Say hello."), 64)
+    short = Request("short", chat("Name the capital of France."), 64)
     ended = ask(engine, short)
     assert (ended.finish, ended.stopped_by) == ("end", "<|im_end|>")
     assert "<|im_end|>" not in ended.text
