@@ -76,7 +76,7 @@ class VllmEngine:
                 raise EngineError(
                     f"vLLM did not start: {error}",
                     where=self.model.name,
-                    do="read vLLM's own lines above; lower context_tokens or gpu_memory, or raise tensor_parallel",
+                    do="read vLLM's own lines above; change context_tokens, gpu_memory or tensor_parallel",
                 ) from error
         return self._llm
 
