@@ -99,11 +99,13 @@ def requests() -> list[Request]:
     ]
 
 
-def pairs() -> list[tuple[str, str]]:
-    """Make texts to score: contexts of the released lengths and continuations of mixed lengths."""
-    contexts = texts(LENGTHS)
-    rests = texts([4 + 7 * (i % 40) for i in range(len(contexts))])
-    return random.Random(1).sample(list(zip(contexts, rests, strict=True)), len(contexts))
+def pairs(kind: str) -> list[tuple[str, str]]:
+    """Make texts to score: twice the instructions by themselves, or with answers of 4 to 280 tokens after them."""
+    asked = texts(LENGTHS)
+    if kind == "instructions":
+        return random.Random(1).sample([("", text) for text in asked] * 2, 2 * len(asked))
+    rests = texts([4 + 7 * (i % 40) for i in range(len(asked))])
+    return random.Random(1).sample(list(zip(asked, rests, strict=True)), len(asked))
 
 
 def engine(name: str = "transformers", **changes: object) -> Engine:
@@ -156,10 +158,18 @@ def plain_loop(dtype: str = "float32") -> dict:
 
 
 def bare_vllm() -> dict:
-    """Generate by vLLM's own call, with the same requests and settings."""
-    which = engine("vllm")
-    llm, prompts, sampling = which.bare(requests())
+    """Generate by vLLM's own call, with the same model settings, tokens and sampling as our engine gives it."""
+    which, asked = engine("vllm"), requests()
+    llm = which._open("generate")  # the same LLM, so that only the way of asking differs
+    prompts = [{"prompt_token_ids": which.vocabulary.encode(r.prompt)} for r in asked]
+    sampling = [which._sampling(r) for r in asked]
     return timed(lambda: sum(len(out.outputs[0].token_ids) for out in llm.generate(prompts, sampling, use_tqdm=False)))
+
+
+def vllm_engine() -> dict:
+    which = engine("vllm")
+    which._open("generate")
+    return generate_with(which)
 
 
 def judge_prompts(form: str) -> list[str]:
@@ -186,33 +196,51 @@ def written_explanations() -> dict:
     return timed(lambda: sum(len(group) for group in which.generate(which.batches(asked))) // 2)
 
 
-def logprobs_batched() -> dict:
-    which, asked = engine(), pairs()
+def logprobs_batched(kind: str) -> dict:
+    which, asked = engine(), pairs(kind)
     return timed(lambda: sum(n for _, n in which.logprobs(asked)))
 
 
-def logprobs_single() -> dict:
-    which, asked = engine(), pairs()
-    return timed(lambda: sum(n for pair in asked for _, n in which.logprobs([pair])))
+def logprobs_plain(kind: str) -> dict:
+    """Score one text at a time, as a first script would."""
+    import torch
+
+    model, words, asked = plain_model(), tokenizer(), pairs(kind)
+
+    def work() -> int:
+        total = 0
+        with torch.inference_mode():
+            for context, rest in asked:
+                before = words(context)["input_ids"] or [words.bos_token_id]
+                after = words(rest)["input_ids"]
+                logs = model(input_ids=torch.tensor([before + after])).logits[0].log_softmax(-1)
+                logs[len(before) - 1 : -1].gather(1, torch.tensor(after)[:, None]).sum().item()
+                total += len(after)
+        return total
+
+    return timed(work)
 
 
 def logprobs_whole() -> dict:
-    """Score in the same batches, but keep the vocabulary logits of all positions, as a plain script does."""
+    """Score in batches of 4096 tokens and keep the vocabulary logits of all positions, as a plain script does."""
     import torch
 
-    model, words, asked = plain_model(), tokenizer(), pairs()
+    model, words, asked = plain_model(), tokenizer(), pairs("answers")
     rows = sorted([words(a)["input_ids"] + words(b)["input_ids"] for a, b in asked], key=len)
 
     def work() -> int:
         with torch.inference_mode():
-            for first in range(0, len(rows), 12):
-                group = rows[first : first + 12]
+            first = 0
+            while first < len(rows):
+                size = max(1, 4096 // len(rows[min(first + 12, len(rows) - 1)]))
+                group = rows[first : first + size]
                 width = max(map(len, group))
                 tokens = torch.tensor([[words.pad_token_id] * (width - len(row)) + row for row in group])
                 mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in group])
                 logs = model(input_ids=tokens, attention_mask=mask).logits[:, :-1].log_softmax(-1)
                 logs.gather(2, tokens[:, 1:, None])
-        return sum(map(len, rows))
+                first += size
+        return sum(len(words(rest)["input_ids"]) for _, rest in asked)
 
     return timed(work)
 
@@ -222,13 +250,15 @@ SIDES: dict[str, Callable[[], dict]] = {
     "transformers engine, bfloat16": lambda: generate_with(engine(inference_dtype="bfloat16")),
     "generate, 8 in order of arrival": plain_loop,
     "generate, the same in bfloat16": lambda: plain_loop("bfloat16"),
-    "vllm engine": lambda: generate_with(engine("vllm")),
+    "vllm engine": vllm_engine,
     "bare LLM.generate": bare_vllm,
     "expected scores": expected_scores,
     "written explanations": written_explanations,
-    "logprobs, batched": logprobs_batched,
-    "logprobs, one at a time": logprobs_single,
-    "whole logits, same batches": logprobs_whole,
+    "logprobs of instructions": lambda: logprobs_batched("instructions"),
+    "one instruction at a time": lambda: logprobs_plain("instructions"),
+    "logprobs of answers": lambda: logprobs_batched("answers"),
+    "one answer at a time": lambda: logprobs_plain("answers"),
+    "whole logits of answers": logprobs_whole,
 }
 # Name, what is better, over what, what is compared, the target.
 COMPARISONS = {
@@ -236,8 +266,9 @@ COMPARISONS = {
     "bfloat16": ("transformers engine, bfloat16", "generate, the same in bfloat16", "tokens/s", 1.5),
     "vllm": ("vllm engine", "bare LLM.generate", "tokens/s", 0.95),
     "assessment": ("expected scores", "written explanations", "pairs/s", 4.0),
-    "logprobs": ("logprobs, batched", "logprobs, one at a time", "tokens/s", 1.5),
-    "memory": ("logprobs, batched", "whole logits, same batches", "rise of peak memory", 1 / 3),
+    "logprobs": ("logprobs of instructions", "one instruction at a time", "tokens/s", 1.5),
+    "logprobs-answers": ("logprobs of answers", "one answer at a time", "tokens/s", 1.5),
+    "memory": ("logprobs of answers", "whole logits of answers", "rise of peak memory", 1 / 3),
 }
 
 

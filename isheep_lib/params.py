@@ -84,7 +84,7 @@ class Model(TrainedModel):
         "auto", description="number format of inference, auto measures once a run which is faster here"
     )
     context_tokens: int = Field(0, description="prompt and new tokens together at most, 0 is the model's own limit", ge=0)
-    batch_tokens: Positive = execution(4096, "transformers: tokens read in one forward pass")
+    batch_tokens: int = execution(0, "transformers: tokens read in one forward pass, 0 suits the device", ge=0)
     cache_tokens: Positive = execution(49152, "transformers: tokens held for sequences generated together")
     vllm_adapters: Literal["merged", "lora"] = Field(
         "merged", description="vllm: adapters merged into the weights, or applied as LoRA requests"
