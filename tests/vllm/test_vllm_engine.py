@@ -1,9 +1,7 @@
 """The vLLM engine with the real embedded model on a CPU, against transformers' own forward passes."""
 
 import json
-import random
 
-import numpy as np
 import psutil
 import pytest
 import torch
@@ -13,9 +11,11 @@ from isheep_lib.engines import Request, ask, vllm_engine
 from isheep_lib.engines.merged import merged_folder
 from isheep_lib.engines.vllm_engine import VllmEngine
 from isheep_lib.engines.vllm_start import check_installed
-from isheep_lib.errors import DataError, EngineError
+from isheep_lib.errors import EngineError
 from isheep_lib.models import ModelRef, find_model
 from isheep_lib.params import Model
+from tests.claims import *  # noqa: F403 - the tests of every engine
+from tests.conftest import WORDS
 
 CONTEXT = 1024
 TIE = 1e-3  # nats between the two best tokens
@@ -42,8 +42,13 @@ def model():
 
 
 @pytest.fixture(scope="module")
-def plain(model):
-    return AutoModelForCausalLM.from_pretrained(model.path, dtype=torch.float32, attn_implementation="eager").eval()
+def folder(model):
+    return model.path
+
+
+@pytest.fixture(scope="module")
+def words():
+    return WORDS
 
 
 @pytest.fixture(scope="module")
@@ -101,31 +106,6 @@ def assert_same_up_to_a_tie(plain, engine, request, ours, theirs):
     assert best[0] - best[1] < TIE
 
 
-@pytest.mark.parametrize("temperature", [0.0, 1.0])
-def test_a_text_depends_on_its_request_alone(engine, temperature):
-    asked = requests(6, temperature)
-    together = run(engine, asked)
-    alone = {r.id: ask(engine, r) for r in asked}
-    assert together == alone == run(engine, random.Random(2).sample(asked, len(asked)))
-    assert len({c.text for c in together.values()}) >= 4
-
-
-def test_another_seed_gives_another_text(engine):
-    (asked,) = requests(1)
-    other = Request(asked.id, asked.prompt, asked.max_new_tokens, 1.0, 0.95, asked.seed + 1)
-    assert ask(engine, asked).text != ask(engine, other).text
-
-
-def test_greedy_text_equals_the_library_own_generate(engine, plain):
-    asked = requests(4, 0.0)
-    found = run(engine, asked)
-    for request in asked:
-        prompt = torch.tensor([engine.vocabulary.encode(request.prompt)])
-        whole = plain.generate(prompt, attention_mask=torch.ones_like(prompt), max_new_tokens=24, do_sample=False)
-        expected = engine.tokenizer.decode(whole[0, prompt.shape[1] :], skip_special_tokens=True)
-        assert_same_up_to_a_tie(plain, engine, request, found[request.id].text, expected)
-
-
 def test_each_way_to_end_is_named(engine):
     (long,) = requests(1, 0.0, tokens=3)
     assert (ask(engine, long).finish, ask(engine, long).num_tokens, ask(engine, long).stopped_by) == ("length", 3, "")
@@ -141,14 +121,6 @@ def test_each_way_to_end_is_named(engine):
     assert stopped.num_tokens < ended.num_tokens
     special = ask(engine, Request("special", short.prompt, 64, stop=("<|im_end|>", "no such text")))
     assert (special.text, special.finish, special.stopped_by) == (ended.text, "end", "<|im_end|>")
-
-
-def test_a_prompt_beyond_the_context_is_named_before_anything_runs(engine):
-    long = Request("too-long-one", "the " * CONTEXT, 5)
-    with pytest.raises(DataError, match=rf"too-long-one: \d+ \+ 5.*\n.*at most {CONTEXT}"):
-        engine.batches([*requests(2), long])
-    with pytest.raises(DataError, match="text 1: "):
-        engine.logprobs([("a", "b"), ("the " * CONTEXT, "b")])
 
 
 def test_a_temperature_that_vllm_refuses_is_named_before_anything_runs(engine):
@@ -167,42 +139,6 @@ def test_work_is_told_and_an_abandoned_generation_is_aborted(engine, monkeypatch
     assert 0 < told[-1] <= 1 + 2 * 6 / 60
     generation.close()
     assert not engine._open("generate").llm_engine.has_unfinished_requests()
-
-
-def test_log_probabilities_equal_a_plain_forward_pass(engine, plain):
-    tasks = [(r.prompt, " ".join(["The bread is warm."] * (i % 4))) for i, r in enumerate(requests(6))]
-    pairs = [*tasks, ("", "The bread is warm."), ("", "")]
-    for pair, (value, number) in zip(pairs, engine.logprobs(pairs), strict=True):
-        context, rest = engine.vocabulary.encode_pair(pair)
-        logs = plain_logs(plain, context + rest)
-        expected = sum(logs[len(context) - 1 + i, token].item() for i, token in enumerate(rest))
-        assert number == len(rest)
-        assert value == pytest.approx(expected, abs=1e-3)
-
-
-def test_choices_equal_a_plain_forward_pass_and_1_excludes_10(engine, plain):
-    labels = [str(i) for i in range(1, 11)]
-    prompts = [r.prompt + "Score: " for r in requests(3)]
-    for prompt, found in zip(prompts, engine.choices(prompts, labels), strict=True):
-        context = engine.vocabulary.encode(prompt)
-        wholes = []
-        for label in labels:
-            rest = engine.tokenizer(label, add_special_tokens=False)["input_ids"]
-            logs = plain_logs(plain, context + rest)
-            wholes.append(sum(logs[len(context) - 1 + i, token].item() for i, token in enumerate(rest)))
-        shares = np.exp(wholes)
-        shares[0] -= shares[9]
-        assert found == pytest.approx(np.log(shares), abs=1e-3)
-
-
-def test_vectors_equal_the_mean_of_the_final_layer(engine, plain):
-    texts = ["The river is old.", "a", "", "Write three ideas about a quiet city. " * 30]
-    found = engine.embed(texts)
-    assert found.dtype == np.float32
-    for text, vector in zip(texts, found, strict=True):
-        with torch.inference_mode():
-            states = plain.model(torch.tensor([engine.vocabulary.encode_pair((text, ""))[0]])).last_hidden_state
-        assert np.allclose(vector, states[0].mean(0).numpy(), atol=1e-3)
 
 
 def test_a_lora_request_says_what_the_merged_model_says(engine, adapted, tmp_path, monkeypatch):

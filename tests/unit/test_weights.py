@@ -1,0 +1,53 @@
+"""The weights of a run: which model an iteration has, and how it is served."""
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from isheep_lib import weights
+from isheep_lib.cli import main
+from isheep_lib.errors import RecordError
+from isheep_lib.params import Model
+from isheep_lib.store import claim_params
+
+
+@pytest.fixture
+def model(tmp_path):
+    folder = tmp_path / "model with a blank"
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    (folder / "m.safetensors").touch()
+    return folder
+
+
+@pytest.fixture
+def run_dir(tmp_path, model):
+    claim_params(tmp_path / "run", {"seed": 1, "model": Model(base_model=str(model), served_model="small").model_dump()})
+    return tmp_path / "run"
+
+
+def test_an_iterations_model_is_the_base_with_the_adapter_trained_in_it(run_dir, model):
+    assert weights.model_of(run_dir, str(model), 0).adapters == ()
+    assert weights.model_of(run_dir, str(model), 2).adapters == (run_dir / "iter-2" / "train" / "adapter",)
+
+
+def test_the_base_model_is_served_from_its_own_folder_under_its_name(run_dir, model):
+    command = weights.serve_command(run_dir, 0)
+    assert command == f"vllm serve '{model}' --served-model-name small --dtype bfloat16"
+    shown = CliRunner().invoke(main, ["serve", str(run_dir), "0"])
+    assert (shown.exit_code, shown.output.strip()) == (0, command)
+
+
+def test_an_iteration_that_is_not_trained_and_a_run_that_is_not_there_are_named(run_dir, tmp_path):
+    with pytest.raises(RecordError, match="Iteration 3 is not trained yet"):
+        weights.serve_command(run_dir, 3)
+    with pytest.raises(RecordError, match="no such run"):
+        weights.serve_command(tmp_path / "nowhere", 0)
+
+
+def test_what_a_trained_model_says_is_read_from_its_record_and_an_older_record_has_none(run_dir):
+    folder = run_dir / "iter-1" / "train"
+    folder.mkdir(parents=True)
+    (folder / "manifest.json").write_text(json.dumps({"outputs": {}}))
+    assert weights._trained_values(run_dir, 1) is None
