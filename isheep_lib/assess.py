@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from isheep_lib.counts import funnel, require
-from isheep_lib.engines import Engine, Request, generate_all
+from isheep_lib.engines import Engine, Request, generate_all, refuse_long
 from isheep_lib.journal import WAITS, Journal
 from isheep_lib.progress import Progress
 from isheep_lib.prompts import Frame, render, user_words
@@ -85,9 +85,10 @@ def score_pairs(
         journal: of this set of pairs.
         label: for the progress line.
     """
+    asked = {f"{pair['id']}/{axis}": judge_prompt(frame, axis, pair) for pair in pairs for axis in AXES}  # the longest texts
+    refuse_long(engine, asked)
     if "text" in scorers:
-        asked = [(f"{pair['id']}/{axis}", judge_prompt(frame, axis, pair)) for pair in pairs for axis in AXES]
-        requests = [written_request(id_, prompt, frame, params, seed_of(id_)) for id_, prompt in asked]
+        requests = [written_request(id_, prompt, frame, params, seed_of(id_)) for id_, prompt in asked.items()]
         generate_all(engine, requests, journal, f"{label}, written")
     chunks = [pairs[start : start + CHUNK] for start in range(0, len(pairs), CHUNK)]
     passes = [(scorer, chunk) for scorer in scorers if scorer != "text" for chunk in chunks]

@@ -14,6 +14,8 @@ from isheep_lib.journal import Journal
 from isheep_lib.models import ModelRef
 from isheep_lib.progress import Progress
 
+SPARE = 4  # tokens that scoring may add to a text: a label's, or the one that a server always generates
+
 
 @dataclass(frozen=True)
 class Request:
@@ -123,6 +125,15 @@ def ask(engine: Engine, request: Request) -> Completion:
     """Continue one prompt."""
     (completion,) = next(iter(engine.generate(engine.batches([request]))))
     return completion
+
+
+def refuse_long(engine: Engine, texts: dict[str, str]) -> None:
+    """Raise now, with the record ids, what scoring would meet only hours later: texts beyond the context.
+
+    Raises:
+        DataError: with all such ids.
+    """
+    engine.batches([Request(id_, text, SPARE) for id_, text in texts.items()])
 
 
 def generate_all(engine: Engine, requests: list[Request], journal: Journal, label: str) -> dict[str, Completion]:

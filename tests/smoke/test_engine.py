@@ -12,7 +12,7 @@ from isheep_lib.engines import Request, generate_all, parity
 from isheep_lib.engines.decoding import ATTENTION, pick
 from isheep_lib.engines.prefill import Reader, clusters, common_prefix
 from isheep_lib.engines.transformers_engine import TransformersEngine, load_model
-from isheep_lib.errors import EngineError, ModelError
+from isheep_lib.errors import DataError, EngineError, ModelError
 from isheep_lib.journal import Journal
 from isheep_lib.models import ModelRef, find_model
 from tests import claims
@@ -44,6 +44,11 @@ def test_batches_hold_one_kind_of_sampling_within_the_cache(engine, prompts):
         widest = max(len(engine.vocabulary.encode(r.prompt)) for r in batch) + batch[0].max_new_tokens
         assert widest * len(batch) <= 200
     assert engine.batches(asked[::-1]) == batches
+
+
+def test_a_text_that_cannot_be_scored_is_named_by_its_record_before_any_is(engine):
+    with pytest.raises(DataError, match=r"i1-r0-p003/quality: 2100 \+ 4"):
+        refuse_long(engine, {"i1-r0-p001/quality": "the", "i1-r0-p003/quality": "the " * 2100})
 
 
 def test_attention_by_groups_equals_the_library_attention(engine, plain):
