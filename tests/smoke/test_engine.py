@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM
 
-from isheep_lib.engines import Request, generate_all, parity
+from isheep_lib.engines import Request, generate_all, parity, refuse_long
 from isheep_lib.engines.decoding import ATTENTION, pick
 from isheep_lib.engines.prefill import Reader, clusters, common_prefix
 from isheep_lib.engines.transformers_engine import TransformersEngine, load_model
