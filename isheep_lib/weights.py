@@ -39,7 +39,7 @@ def hold_against_weights(engine: Engine, run_dir: Path, model: ModelRef, iterati
     """
     if not iteration and settings.engine == "transformers":
         return {"compared": "nothing, this engine is the reference of a base model"}
-    expected = _trained_values(run_dir, iteration) if iteration else parity.base_values(model)
+    expected = trained_values(run_dir, iteration) if iteration else parity.base_values(model)
     if expected is None:
         return {
             "compared": "nothing, the training recorded no parity" if iteration else "nothing, the weights are too large here"
@@ -49,7 +49,8 @@ def hold_against_weights(engine: Engine, run_dir: Path, model: ModelRef, iterati
     return {"compared": "log p of fixed texts, nats a token", "largest_difference": worst, "tolerance": tolerance}
 
 
-def _trained_values(run_dir: Path, iteration: int) -> list[float] | None:
+def trained_values(run_dir: Path, iteration: int) -> list[float] | None:
+    """Read what the model of an iteration says of the fixed texts, None in a record without parity."""
     folder = store.stage_folder(run_dir, iteration, "train")
     manifest = store.read_manifest(folder)
     if manifest is None or "parity.json" not in manifest["outputs"]:

@@ -182,6 +182,7 @@ class ServerEngine:
 
     def logprobs(self, pairs: list[tuple[str, str]]) -> Scores:
         """Score continuations; see the protocol."""
+        self._vocabulary.check_texts([a + b for a, b in map(self._vocabulary.encode_pair, pairs)], spare=1)
         self._check_weights()
         return self._score(pairs)
 
@@ -202,9 +203,10 @@ class ServerEngine:
 
     def choices(self, prompts: list[str], labels: list[str]) -> list[list[float]]:
         """Score labels, a request for each prompt and token of the longest label; see the protocol."""
-        self._check_weights()
         tree = label_paths(self.tokenizer, labels)
         encoded = [self._vocabulary.encode(prompt) for prompt in prompts]
+        self._vocabulary.check_texts(encoded, spare=len(tree.stem) + 1)
+        self._check_weights()
         wanted = [
             (i, d, token)
             for i in range(len(prompts))

@@ -54,6 +54,11 @@ class Vocabulary:
                 do="shorten these tasks, or lower the tokens parameter of the stage",
             )
 
+    def check_texts(self, rows: list[list[int]], spare: int = 0) -> None:
+        """Refuse texts, as tokens, that leave no room for `spare` more; see `check_lengths`."""
+        lengths = {f"text {i}": len(row) for i, row in enumerate(rows)}
+        self.check_lengths([Request(id_, "", spare) for id_ in lengths], lengths)
+
     def stops(self, request: Request) -> tuple[dict[int, str], list[str]]:
         """Divide what ends a request's answer into end tokens, with their text, and stop texts."""
         special = {stop: self._special(stop) for stop in request.stop}

@@ -147,7 +147,7 @@ class TransformersEngine:
         """Score continuations; see the protocol."""
         encoded = [self.vocabulary.encode_pair(pair) for pair in pairs]
         rows = [context + rest for context, rest in encoded]
-        self._check_fit(rows)
+        self.vocabulary.check_texts(rows)
         order = sorted(range(len(rows)), key=lambda i: (len(rows[i]), i))
         results: list[tuple[float, int]] = [(0.0, 0)] * len(rows)
         for group in _within([[i] for i in order], lambda i: len(rows[i]), self.batch_tokens):
@@ -187,14 +187,11 @@ class TransformersEngine:
         head._modules = {**self.model._modules, self.model.base_model_prefix: _Given(hidden[None])}
         return head(input_ids=None, use_cache=False).logits[0]
 
-    def _check_fit(self, rows: list[list[int]]) -> None:
-        lengths = {f"text {i}": len(row) for i, row in enumerate(rows)}
-        self.vocabulary.check_lengths([Request(id_, "", 0) for id_ in lengths], lengths)
-
     def choices(self, prompts: list[str], labels: list[str]) -> list[list[float]]:
         """Score labels in one forward pass a prompt; see the protocol and `tokens.Labels`."""
         known = label_paths(self.tokenizer, labels)
         rows = [self.vocabulary.encode(prompt) + list(known.stem) for prompt in prompts]
+        self.vocabulary.check_texts(rows)
         results: list[list[float]] = [[]] * len(rows)
         for group in _within(clusters(rows), lambda i: len(rows[i]), self.batch_tokens):
             scores = self._last_logs([rows[i] for i in group], len(known.stem) + 1)
@@ -215,7 +212,7 @@ class TransformersEngine:
     def embed(self, texts: list[str]) -> np.ndarray:
         """Return vectors; see the protocol."""
         rows = [self.vocabulary.encode_pair((text, ""))[0] for text in texts]
-        self._check_fit(rows)
+        self.vocabulary.check_texts(rows)
         order = sorted(range(len(rows)), key=lambda i: (len(rows[i]), i))
         vectors = np.zeros((len(rows), self.model.config.get_text_config().hidden_size), dtype=np.float32)
         for group in _within([[i] for i in order], lambda i: len(rows[i]), self.batch_tokens):

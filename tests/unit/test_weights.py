@@ -50,4 +50,4 @@ def test_what_a_trained_model_says_is_read_from_its_record_and_an_older_record_h
     folder = run_dir / "iter-1" / "train"
     folder.mkdir(parents=True)
     (folder / "manifest.json").write_text(json.dumps({"outputs": {}}))
-    assert weights._trained_values(run_dir, 1) is None
+    assert weights.trained_values(run_dir, 1) is None
