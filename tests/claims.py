@@ -67,6 +67,15 @@ def test_a_text_depends_on_its_request_alone(engine, prompts):
     assert len({c.text for c in together.values()}) > 4
 
 
+def test_many_long_prompts_at_once_are_answered_by_their_seeds(engine, words):
+    """More than is read in one step, so that an engine must divide them."""
+    long = [" ".join(words[(i + j) % len(words)] for j in range(300)) for i in range(12)]
+    asked = [Request(f"l{i}", text, 3, 1.0, 0.95, i) for i, text in enumerate(long)]
+    together = run(engine, asked)
+    assert together["l7"] == ask(engine, asked[7])
+    assert len(together) == 12
+
+
 def test_another_seed_gives_another_text(engine, prompts):
     first, *_ = requests(prompts, tokens=30)
     others = {ask(engine, Request(first.id, first.prompt, 30, 1.0, 0.95, seed)).text for seed in (1, 2, 3)}

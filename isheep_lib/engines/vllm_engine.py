@@ -96,6 +96,9 @@ class VllmEngine:
             "enforce_eager": not self.on_gpu,  # on a CPU it starts in seconds instead of minutes
             "use_tqdm_on_load": False,
         }
+        if not self.on_gpu:
+            # There a seeded request fails whose prompt is read in two steps: a CPU's generator cannot be set back.
+            options |= {"enable_chunked_prefill": False, "max_num_batched_tokens": max(READ_TOKENS, self.vocabulary.context)}
         if self._rank:
             options |= {"enable_lora": True, "max_loras": 1, "max_lora_rank": self._rank}
         if runner == "generate":
