@@ -172,7 +172,7 @@ def open_chain(names: dict[str, Any]) -> Chain:
     lock = store.RunLock(run_dir)
     try:
         model = find_model(run_params.model.base_model)
-        dtype, why = settle(run_params.model.inference_dtype, model.path)
+        dtype, why = settle(run_params.model.inference_dtype, run_params.model.engine, model.path)
         run_params = _with_dtype(run_params, dtype)
         store.claim_params(run_dir, run_params.model_dump(exclude={"run"}), FREE)
     except BaseException:

@@ -286,7 +286,7 @@ def _claim(run_dir: Path, stage: str, given: dict[str, Any]) -> tuple[Any, dict[
     kind = STAGE_PARAMS[stage]
     values = store.complete_params(run_dir, kind, given, stage)
     if values.get("inference_dtype") == "auto":  # a stage by hand is the first of its run
-        values["inference_dtype"], _ = settle("auto", find_model(values["base_model"]).path)
+        values["inference_dtype"], _ = settle("auto", values["engine"], find_model(values["base_model"]).path)
     params = check(kind, values, f"{stage}.ipynb")
     store.claim_params(run_dir, store.as_sections(kind, values, stage))
     return params, fingerprint_parts(run_dir, stage, values)

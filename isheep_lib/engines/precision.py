@@ -3,6 +3,8 @@
 Covers the measurement and the choice. The params file may name a format instead, and then nothing is measured.
 """
 
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,22 +14,33 @@ WIDEST = 4096  # a layer's width is cut to this, so that a large model's layer c
 READ, WRITTEN = 512, 32  # tokens of a prompt pass, and rows of a decoding step
 
 
-def settle(wanted: str, folder: Path) -> tuple[str, str]:
+def settle(wanted: str, engine: str, folder: Path) -> tuple[str, str]:
     """Return the number format of a run, and why: the one named, or the one measured now.
 
     Args:
         wanted: "auto", "float32" or "bfloat16"; a run that has begun names the one it began with.
+        engine: servers decide for themselves, and commonly run bfloat16.
         folder: the model's.
     """
     if wanted != "auto":
         return wanted, "named by the params file or by the run's record"
+    if engine == "server":
+        return "bfloat16", "what servers commonly run; name it if yours do not"
     ratio = gain(folder)
     chosen = "bfloat16" if ratio >= LEAST_GAIN else "float32"
     return chosen, f"bfloat16 measured {ratio:.1f} times as fast as float32 on one layer of this model"
 
 
 def gain(folder: Path) -> float:
-    """Measure how many times as fast bfloat16 is as float32 on one layer of this model's shape, on this device."""
+    """Measure how many times as fast bfloat16 is as float32 on one layer of this model's shape, on this device.
+
+    It is done in a process of its own, which leaves neither memory on a GPU nor threads behind.
+    """
+    command = [sys.executable, "-m", "isheep_lib.engines.precision", str(folder)]
+    return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)  # noqa: S603 - our own module
+
+
+def _measure(folder: Path) -> float:
     import torch
     from transformers import AutoConfig
 
@@ -62,3 +75,7 @@ def _best_time(work: Callable[[], object]) -> float:
                 torch.cuda.synchronize()
             times.append(time.perf_counter() - started)
     return min(times[1:])
+
+
+if __name__ == "__main__":
+    print(_measure(Path(sys.argv[1])))

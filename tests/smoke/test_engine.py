@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM
 
-from isheep_lib.engines import Request, generate_all, parity, refuse_long
+from isheep_lib.engines import Request, generate_all, parity, precision, refuse_long
 from isheep_lib.engines.decoding import ATTENTION, pick
 from isheep_lib.engines.prefill import Reader, clusters, common_prefix
 from isheep_lib.engines.transformers_engine import TransformersEngine, load_model
@@ -185,3 +185,7 @@ def test_the_reference_of_a_base_is_computed_once(folder, tmp_path, monkeypatch)
     before = kept.stat().st_mtime_ns
     assert parity.base_values(model) == first
     assert kept.stat().st_mtime_ns == before
+
+
+def test_the_faster_format_is_measured_in_a_process_of_its_own(folder):
+    assert 0.05 < precision.gain(folder) < 50

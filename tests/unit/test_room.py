@@ -43,6 +43,11 @@ def test_a_model_that_does_not_fit_is_refused_with_what_would(weights, free, dty
 )
 def test_a_named_format_is_taken_and_auto_takes_the_faster(tmp_path, monkeypatch, wanted, ratio, dtype):
     monkeypatch.setattr(precision, "gain", lambda folder: ratio)
-    chosen, why = precision.settle(wanted, tmp_path)
+    chosen, why = precision.settle(wanted, "transformers", tmp_path)
     assert chosen == dtype
     assert (f"{ratio:.1f} times" in why) == (wanted == "auto")
+
+
+def test_servers_decide_their_format_themselves_and_nothing_is_measured_here(tmp_path, monkeypatch):
+    monkeypatch.setattr(precision, "gain", lambda folder: pytest.fail("measured"))
+    assert precision.settle("auto", "server", tmp_path)[0] == "bfloat16"
