@@ -154,3 +154,17 @@ def document(probes: list[Probe]) -> dict[str, Any]:
         "largest change by the adapter": round(change, 6),
         "probes": [asdict(probe) for probe in probes],
     }
+
+
+def rows(probes: list[Probe]) -> list[dict[str, str]]:
+    """Return the parity of a trained model as rows of a table."""
+    return [
+        {
+            "text": probe.text,
+            "base": f"{probe.base:.4f}",
+            "adapter": f"{probe.adapter:.4f}",
+            "merged": f"{probe.merged:.4f}",
+            "difference": f"{abs(probe.adapter - probe.merged):.6f}",
+        }
+        for probe in probes
+    ]
