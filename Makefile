@@ -52,6 +52,7 @@ test-vllm: setup-vllm
 
 bench: setup
 	$(BIN)/python benchmarks/iteration.py
+	$(BIN)/python benchmarks/engines.py
 
 docs: setup
 	$(BIN)/python tools/generate.py

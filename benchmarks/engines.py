@@ -7,10 +7,14 @@ Sides of one comparison run one after the other, twice, and the faster time coun
 """
 
 import argparse
+import importlib.util
 import itertools
 import json
+import os
 import random
 import resource
+import signal
+import socket
 import subprocess
 import sys
 import time
@@ -18,11 +22,14 @@ from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
+import httpx
+import psutil
+
 from isheep_lib.engines import Engine, Request, open_engine
 from isheep_lib.models import find_model
 from isheep_lib.params import Model
 from isheep_lib.prompts import get_frame, render
-from isheep_lib.tables import Table
+from isheep_lib.provenance import versions
 
 MODEL = "embedded:smollm2-135m-instruct"
 ROUNDS = 2
@@ -172,6 +179,35 @@ def vllm_engine() -> dict:
     return generate_with(which)
 
 
+def server_engine() -> dict:
+    """Generate by one vLLM server on this machine; its processes' memory counts."""
+    folder, name = str(find_model(MODEL).path), "benchmark"
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", folder, "--served-model-name", name]
+    command += ["--host", "127.0.0.1", "--port", str(port), "--dtype", "float32", "--max-model-len", "2048", "--enforce-eager"]
+    command += ["--no-enable-chunked-prefill", "--max-num-batched-tokens", "2048"]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "env": {**os.environ, "VLLM_CPU_KVCACHE_SPACE": "2"}}
+    with subprocess.Popen(command, start_new_session=True, **quiet) as process:
+        try:
+            url = f"http://127.0.0.1:{port}/v1"
+            while not _answers(url):
+                time.sleep(1)
+            result = generate_with(engine("server", base_urls=[url], served_model=name))
+            family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+            return {**result, "peak_mb": sum(one.memory_info().rss for one in family) // 2**20, "rise_mb": 0}
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/models").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
 def judge_prompts(form: str) -> list[str]:
     """Ask both questions about each pair, or, as an explanation, in the same words."""
     frame = get_frame("chatml", "You are a helpful assistant.", tokenizer())
@@ -252,6 +288,7 @@ SIDES: dict[str, Callable[[], dict]] = {
     "generate, the same in bfloat16": lambda: plain_loop("bfloat16"),
     "vllm engine": vllm_engine,
     "bare LLM.generate": bare_vllm,
+    "server engine, one vLLM server": server_engine,
     "expected scores": expected_scores,
     "written explanations": written_explanations,
     "logprobs of instructions": lambda: logprobs_batched("instructions"),
@@ -265,6 +302,7 @@ COMPARISONS = {
     "generation": ("transformers engine", "generate, 8 in order of arrival", "tokens/s", 1.5),
     "bfloat16": ("transformers engine, bfloat16", "generate, the same in bfloat16", "tokens/s", 1.5),
     "vllm": ("vllm engine", "bare LLM.generate", "tokens/s", 0.95),
+    "server": ("server engine, one vLLM server", "bare LLM.generate", "tokens/s", None),
     "assessment": ("expected scores", "written explanations", "pairs/s", 4.0),
     "logprobs": ("logprobs of instructions", "one instruction at a time", "tokens/s", 1.5),
     "logprobs-answers": ("logprobs of answers", "one answer at a time", "tokens/s", 1.5),
@@ -293,29 +331,46 @@ def main() -> None:
         print(json.dumps(SIDES[given.side]()))
         return
     chosen = {name: COMPARISONS[name] for name in given.names or COMPARISONS}
+    if importlib.util.find_spec("vllm") is None:
+        print("vllm and server: not measured, vLLM is not installed (make setup-vllm)", file=sys.stderr)
+        chosen = {name: one for name, one in chosen.items() if name not in ("vllm", "server")}
     sides = dict.fromkeys(side for one, other, *_ in chosen.values() for side in (one, other))
     found = {}
     for side in sides:
         print(f"measuring: {side}", file=sys.stderr, flush=True)
         found[side] = SimpleNamespace(**measure(side))
-    print(Table([_row(side, one) for side, one in found.items()]))
+    print(f"# Engines, measured\n\nWritten by `python benchmarks/engines.py`: {MODEL}, {_machine()}.\n")
+    print(_markdown([_row(side, one) for side, one in found.items()]))
     rows = []
     for name, (one, other, unit, target) in chosen.items():
-        rows.append(
-            {"comparison": name, "of": one, "over": other, "in": unit, "ratio": f"{_ratio(found[one], found[other], unit):.2f}"}
-        )
-        rows[-1]["target"] = f"at most {target:.2f}" if unit.startswith("rise") else f"at least {target}"
-    print(Table(rows))
+        wanted = f"{'at most' if unit.startswith('rise') else 'at least'} {target:.2f}" if target else "none"
+        ratio = f"{_ratio(found[one], found[other], unit):.2f}"
+        rows.append({"comparison": name, "of": one, "over": other, "in": unit, "ratio": ratio, "target": wanted})
+    print(_markdown(rows))
+
+
+def _machine() -> str:
+    import torch
+
+    kept = {name: number for name, number in versions().items() if name in ("torch", "transformers", "vllm")}
+    capability = torch.backends.cpu.get_cpu_capability()
+    return f"{os.cpu_count()} cores ({capability}), " + ", ".join(f"{name} {number}" for name, number in kept.items())
+
+
+def _markdown(rows: list[dict]) -> str:
+    lines = ["| " + " | ".join(map(str, row)) + " |" for row in (rows[0], rows[0].fromkeys(rows[0], "---").values())]
+    lines += ["| " + " | ".join(map(str, row.values())) + " |" for row in rows]
+    return "\n".join(lines) + "\n"
 
 
 def _row(side: str, one: SimpleNamespace) -> dict:
     rate = f"{one.done / one.seconds:.1f}"
     return {
         "side": side,
-        "done": one.done,
+        "tokens or pairs": one.done,
         "seconds": one.seconds,
         "a second": rate,
-        "rise (MB)": one.rise_mb,
+        "rise of memory (MB)": one.rise_mb,
         "peak (MB)": one.peak_mb,
     }
 
