@@ -37,16 +37,12 @@ def served_name(model: ModelRef, settings: Any) -> str:
 
 def start_command(model: ModelRef, settings: Any, flags: str = "") -> str:
     """Say how to start a server of a model."""
-    folder = "FOLDER" if model.adapters else shlex.quote(str(model.path))
     name = shlex.quote(served_name(model, settings))
     dtype = "" if settings.inference_dtype == "auto" else f" --dtype {settings.inference_dtype}"
-    command = f"start one with: vllm serve {folder} --served-model-name {name}{dtype}" + (f" {flags}" if flags else "")
-    if not model.adapters:
-        return command
-    return (
-        f"{command}\n      `isheep serve RUN ITERATION` prints this with the trained model's folder,"
-        " which isheep_lib.engines.merged.merged_folder writes"
-    )
+    rest = f"--served-model-name {name}{dtype}" + (f" {flags}" if flags else "")
+    if model.adapters:
+        return f"isheep serve RUN ITERATION merges the adapter and prints the command: vllm serve MERGED {rest}"
+    return f"start one with: vllm serve {shlex.quote(str(model.path))} {rest}"
 
 
 def connect(settings: Any, **pauses: float) -> Replicas:
