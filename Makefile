@@ -41,8 +41,9 @@ lint: setup
 	$(BIN)/nbstripout --verify $(STRIP) notebooks/*.ipynb
 	$(BIN)/python tools/generate.py --check
 
+# Two processes, each with whole files: the long one runs real kernels, and the others fit beside it.
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-slow: setup
 	$(BIN)/python -m pytest -m slow
