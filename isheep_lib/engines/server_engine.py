@@ -15,17 +15,13 @@ import numpy as np
 from isheep_lib.engines import Completion, Request, quiet
 from isheep_lib.engines.answers import read_completion, read_tops, read_total
 from isheep_lib.engines.endpoint import Call, Endpoint, RequestRefused, Trouble
+from isheep_lib.engines.parity import PROBES
 from isheep_lib.engines.replicas import NoServer
 from isheep_lib.engines.serving import connect, find_servers, read_models, served_name, start_command, versions
 from isheep_lib.engines.tokens import encode_rest, label_paths, load_vocabulary
 from isheep_lib.errors import EngineError
 from isheep_lib.models import ModelRef
 
-PROBES = (
-    ("The capital of France is", " Paris, and the river that runs through it is the Seine."),
-    ("Water boils at", " one hundred degrees at sea level, and lower on a mountain."),
-    ("Write a short letter to a friend.", " Dear Anna, thank you for the bread and the three red apples."),
-)
 # Nats a token between servers of the same weights; "auto" is taken for the wider one.
 TOLERANCE = {"float32": 0.001, "bfloat16": 0.02, "auto": 0.02}
 MOST_TOP = 20  # tokens scored in one request: what vLLM allows by default (--max-logprobs)
