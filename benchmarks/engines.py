@@ -281,8 +281,8 @@ def logprobs_whole() -> dict:
     return timed(work)
 
 
-NOTE = """Sides ran twice, the faster time counts; prompts have the lengths of the released instructions, float32, temperature 0.7.
-Scoring long answers one at a time comes close to what a CPU's matrix products allow, so batches gain little there; short texts gain."""
+NOTE = """Sides ran twice, the faster time counts; lengths are those of the released instructions, float32, temperature 0.7.
+Scoring long answers one at a time comes close to what a CPU's matrix products allow, so batches gain little there."""
 SIDES: dict[str, Callable[[], dict]] = {
     "transformers engine": lambda: generate_with(engine()),
     "transformers engine, bfloat16": lambda: generate_with(engine(inference_dtype="bfloat16")),
