@@ -40,7 +40,7 @@ Urls = Annotated[list[str], AfterValidator(_addresses)]
 
 
 def execution(default: Any, description: str, **limits: Any) -> Any:
-    """Declare a parameter that may differ between sessions of one run: it changes speed, and results in last bits at most."""
+    """Declare a parameter that may differ between sessions of one run: it changes speed, and last bits at most."""
     return Field(default, description=description, json_schema_extra={"execution": True}, **limits)
 
 

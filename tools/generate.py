@@ -61,7 +61,8 @@ def parameters_text() -> str:
         "# Parameters",
         "",
         "Generated from `isheep_lib/params.py` by `make docs`. A params file has `run` and `seed` at the top and one section a",
-        "heading below. *speed only* marks a parameter that may differ between sessions of one run (in bfloat16, last bits may follow).",
+        "heading below. *speed only* marks a parameter that may differ between sessions of one run; in bfloat16 last bits may",
+        "follow it.",
     ]
     kinds = {"top level": Place, **SECTIONS, "a worker of synthesize or assess": Shard, "iterate.ipynb": IterateParams}
     for title, kind in kinds.items():
