@@ -9,6 +9,7 @@ import contextlib
 import json
 import logging
 import os
+import tempfile
 import threading
 import time
 import warnings
@@ -58,19 +59,26 @@ class TruthfulEngine(NBClientEngine):
     @classmethod
     def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, **options: Any) -> Any:
         """Execute a managed notebook; papermill calls this."""
-        config = Config()
-        if os.name == "posix":
-            config.ConnectionFileMixin.transport = "ipc"
-        client = TruthfulClient(
-            nb_man,
-            kernel_name=kernel_name,
-            timeout=options.get("execution_timeout"),
-            startup_timeout=KERNEL_START_SECONDS,
-            config=config,
-            coalesce_streams=True,
-            log_output=False,
-            resources={},
-        )
+        with tempfile.TemporaryDirectory(prefix="isheep-") as sockets:
+            config = Config()
+            if os.name == "posix":
+                config.ConnectionFileMixin.transport = "ipc"
+                # Without it kernels of one directory started at once take the same names; short, for a socket's path is.
+                config.ConnectionFileMixin.ip = f"{sockets}/k"
+            client = TruthfulClient(
+                nb_man,
+                kernel_name=kernel_name,
+                timeout=options.get("execution_timeout"),
+                startup_timeout=KERNEL_START_SECONDS,
+                config=config,
+                coalesce_streams=True,
+                log_output=False,
+                resources={},
+            )
+            return cls._execute(client)
+
+    @staticmethod
+    def _execute(client: TruthfulClient) -> Any:
         family: list[psutil.Process] = []
         over = threading.Event()
         threading.Thread(target=_remember_family, args=(client, family, over), daemon=True).start()

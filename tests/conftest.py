@@ -14,6 +14,17 @@ song name list write explain compare describe count sort find make give tell sho
 of in to for with about from and or not is are can should three ideas words reasons steps""".split()
 
 
+# Jupyter only hopes that the ports it gives a kernel are still free, so these files' kernels never start at the same time.
+PORTS = ("test_chain.py", "test_golden.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep a file's tests in one process (`--dist loadgroup`), and the files whose kernels listen on ports in the same one."""
+    for item in items:
+        group = "ports" if item.path.name in PORTS else item.path.stem
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 @pytest.fixture(scope="session")
 def root() -> Path:
     """Return the repository's root."""

@@ -40,7 +40,7 @@ def together(root: Path, run: Path, stage: str, shards: range) -> list[list]:
     for shard in shards:
         flags = ["-p", "run", str(run), "-p", "shard", str(shard), "-p", "num_shards", str(WORKERS[stage])]
         output = run.parent / f"{stage}-{shard}.ipynb"
-        command = [papermill, f"notebooks/{stage}.ipynb", str(output), *flags]
+        command = [papermill, "--engine", "isheep", f"notebooks/{stage}.ipynb", str(output), *flags]
         started.append(subprocess.Popen(command, cwd=root, stderr=subprocess.PIPE, text=True, stdin=subprocess.DEVNULL))
     cells = []
     for shard, process in zip(shards, started, strict=True):

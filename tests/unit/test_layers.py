@@ -32,7 +32,7 @@ LAYERS = [
     ["report"],
     ["figures"],
     ["runner"],
-    ["chain"],
+    ["chain", "papermill_plugin"],
     ["cli"],
 ]
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
