@@ -1,197 +1,168 @@
 """Self-assessment: the model scores its own pairs, and the check of how far such scores can be trusted.
 
-A row of `scores.jsonl`, one for every pair; scores that were not run are absent:
-    {"id": "i1-r0-p003-t1", "scores": {"mutual_information": 1.24}, "unread": {}, "raw": {}}
+The check needs no labels: a score that means anything is higher for a pair than for the same task with a wrong response.
+Its document `check.json`, by score column:
+    {"expected_quality": {"mean": 7.1, "saturation": 0.25, "scored": 12, "auroc": {"shuffled": {"value": 0.81, …}, …}}}
 
-Three scorers: the written score `<score>||<explanation>` (paper, Section 3.3), its expectation over the numbers 1 to
-10 in one forward pass, and the pointwise mutual information of instruction and response, which needs no prompt.
-Covers scoring, parsing, the check. Does not cover the decision (`filter`).
+Covers the wrong responses, reliability, saturation. Does not cover scoring (`scoring`) or the decision (`filter`).
 """
 
 import math
 import random
+import re
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from isheep_lib.counts import funnel, require
-from isheep_lib.engines import Engine, Request, generate_all, refuse_long
+from isheep_lib.counts import require
+from isheep_lib.engines import Engine, Request, ask
 from isheep_lib.journal import WAITS, Journal
-from isheep_lib.progress import Progress
-from isheep_lib.prompts import Frame, render, user_words
+from isheep_lib.prompts import Frame
 from isheep_lib.reading import LABELS, expectation, parse_score
-from isheep_lib.records import Task
+from isheep_lib.scorers import LOWER_IS_BETTER, PROMPTED, TOP, WRITTEN, axes, columns, saturates, scorer_of, unit
+from isheep_lib.scoring import Scores, judge_prompt, likelihoods, score_pairs, task_words, waiting
 from isheep_lib.tables import Table, clip
-from isheep_lib.text import copy_share
+from isheep_lib.text import copy_share, words
 
-AXES = ("quality", "following")
-CHUNK = 16  # pairs scored between two journal entries
-
-
-@dataclass
-class Scores:
-    """Scores of one pair by column, why a column could not be read, and the text it was read from."""
-
-    id: str
-    scores: dict[str, float] = field(default_factory=dict)
-    unread: dict[str, str] = field(default_factory=dict)
-    raw: dict[str, str] = field(default_factory=dict)
+VECTORS = "vectors.npy"
 
 
-def columns(scorer: str) -> list[str]:
-    """Name the score columns of a scorer: one an axis for prompted scorers."""
-    return [scorer] if scorer == "mutual_information" else [f"{scorer}_{axis}" for axis in AXES]
+def asks(params: Any) -> bool:
+    """Tell whether a stage needs its model at all."""
+    return bool(params.scorers or params.checked_scorers or params.vectors)
 
 
-def judge_prompt(frame: Frame, axis: str, pair: dict[str, Any]) -> str:
-    """Frame the question about one axis of one pair."""
-    task = user_words(Task(pair["id"], pair["instruction"], pair["input"]))
-    return frame.prompt(render(f"{axis}.txt", task=task, response=pair["output"]))
+def example_prompt(frame: Frame | None, pair: dict[str, Any], params: Any) -> str:
+    """Show what a prompted scorer asks of a pair; scorers that only read ask nothing."""
+    prompted = {*params.scorers, *params.checked_scorers} & set(PROMPTED)
+    if not prompted or frame is None:
+        return "no scorer asks the model a question"
+    return judge_prompt(frame, axes(params.level)[0], pair, params.assessment_prompt)
 
 
-def mutual_information(engine: Engine, frame: Frame, pairs: list[dict[str, Any]]) -> list[float]:
-    """Return log p(response | instruction) - log p(response) per token, in nats.
+def example_table(engine: Engine | None, frame: Frame | None, pair: dict[str, Any], params: Any) -> Table:
+    """Read one pair with every scorer of this stage, on the first axis of those that ask."""
+    scorers = list(dict.fromkeys([*params.scorers, *params.checked_scorers]))
+    if not scorers or engine is None or frame is None:
+        return Table([{"scorer": "none"}], "nothing is assessed")
+    rows, prompt = [], example_prompt(frame, pair, params)
+    if "expected" in scorers:
+        value, mass = expectation(engine.choices([prompt], LABELS)[0])
+        rows.append({"score": "expected", "value": value, "read from": f"{mass:.1%} of the probability is on 1 to 10"})
+    for name in (name for name in WRITTEN if name in scorers):
+        temperature, top_p = (params.sampled_temperature, params.sampled_top_p) if name == "sampled" else (0.0, 1.0)
+        reply = ask(engine, Request(name, prompt, params.written_tokens, temperature, top_p, stop=(frame.end,))).text
+        rows.append({"score": name, "value": str(parse_score(reply)[0]), "read from": reply})
+    (values,) = likelihoods(engine, frame, [pair], [name for name in scorers if name not in PROMPTED])
+    rows += [{"score": name, "value": value, "read from": unit(name)} for name, value in values.items()]
+    return Table(rows)
 
-    The second term uses the same frame with no words in it, so that both terms see the same kind of text.
+
+def write_vectors(
+    engine: Engine | None, pairs: list[dict[str, Any]], scores: list[Scores], params: Any, out: Path
+) -> tuple[str, ...]:
+    """Write the final layer's vectors of task and response together, mean over tokens: float32, pairs x size.
+
+    Returns:
+        The files written: none where vectors are not wanted, or where this worker waits for others.
     """
-    given = [(frame.prompt(user_words(Task(p["id"], p["instruction"], p["input"]))), p["output"] + frame.end) for p in pairs]
-    alone = [(frame.prompt(""), p["output"] + frame.end) for p in pairs]
-    values = engine.logprobs(given + alone)
-    with_task, without = values[: len(pairs)], values[len(pairs) :]
-    return [round((a - b) / n, 5) for (a, n), (b, _) in zip(with_task, without, strict=True)]
+    if not params.vectors or engine is None or waiting(scores):
+        return ()
+    texts = [f"{task_words(pair)}\n\n{pair['output']}" for pair in pairs]
+    out.mkdir(parents=True, exist_ok=True)
+    np.save(out / VECTORS, np.asarray(engine.embed(texts), dtype=np.float32))
+    return (VECTORS,)
 
 
-def score_pairs(
-    engine: Engine,
-    frame: Frame,
-    pairs: list[dict[str, Any]],
-    scorers: list[str],
-    params: Any,
-    seed_of: Callable[[str], int],
-    journal: Journal,
-    label: str = "scores",
-) -> list[Scores]:
-    """Run scorers on pairs; finished parts are in the journal, and what waits for another worker is unread.
-
-    Args:
-        engine: the model that judges.
-        frame: its chat frame.
-        pairs: rows with id, instruction, input, output.
-        scorers: names, see `columns`.
-        params: `AssessParams`.
-        seed_of: record id to seed.
-        journal: of this set of pairs.
-        label: for the progress line.
-    """
-    asked = {f"{pair['id']}/{axis}": judge_prompt(frame, axis, pair) for pair in pairs for axis in AXES}  # the longest texts
-    refuse_long(engine, asked)
-    if "text" in scorers:
-        requests = [written_request(id_, prompt, frame, params, seed_of(id_)) for id_, prompt in asked.items()]
-        generate_all(engine, requests, journal, f"{label}, written")
-    chunks = [pairs[start : start + CHUNK] for start in range(0, len(pairs), CHUNK)]
-    passes = [(scorer, chunk) for scorer in scorers if scorer != "text" for chunk in chunks]
-    mine = journal.mine(passes)
-    with Progress(label, sum(len(chunk) for _, chunk in mine), unit="pair") as progress:
-        for scorer, chunk in mine:
-            if _key(scorer, chunk) not in journal.rows:
-                journal.append([{"id": _key(scorer, chunk), "scores": _score_chunk(engine, frame, chunk, scorer)}])
-            progress.advance(len(chunk))
-    journal.refresh()  # once, after everything: the last of several workers must see all scorers of the others
-    results = {pair["id"]: Scores(pair["id"]) for pair in pairs}
-    for scorer, chunk in passes:
-        found = journal.rows.get(_key(scorer, chunk))
-        for i, pair in enumerate(chunk):
-            if found:
-                results[pair["id"]].scores |= found["scores"][i]
-            else:
-                results[pair["id"]].unread |= dict.fromkeys(columns(scorer), WAITS)
-    if "text" in scorers:
-        _read_text(journal, results)
-    return list(results.values())
-
-
-def _key(scorer: str, chunk: list[dict[str, Any]]) -> str:
-    return f"{scorer}/{chunk[0]['id']}"
-
-
-def _score_chunk(engine: Engine, frame: Frame, chunk: list[dict[str, Any]], scorer: str) -> list[dict[str, float]]:
-    if scorer == "mutual_information":
-        return [{scorer: value} for value in mutual_information(engine, frame, chunk)]
-    prompts = [judge_prompt(frame, axis, pair) for axis in AXES for pair in chunk]
-    values = [round(expectation(logs)[0], 4) for logs in engine.choices(prompts, LABELS)]
-    by_axis = [values[i * len(chunk) : (i + 1) * len(chunk)] for i in range(len(AXES))]
-    return [dict(zip(columns(scorer), row, strict=True)) for row in zip(*by_axis, strict=True)]
-
-
-def written_request(id_: str, prompt: str, frame: Frame, params: Any, seed: int) -> Request:
-    """Ask for a written score."""
-    return Request(id_, prompt, params.text_tokens, params.text_temperature, seed=seed, stop=(frame.end,))
-
-
-def _read_text(journal: Journal, results: dict[str, Scores]) -> None:
-    for id_, row in results.items():
-        for axis in AXES:
-            reply, column = journal.rows.get(f"{id_}/{axis}"), f"text_{axis}"
-            if reply is None:
-                row.unread[column] = WAITS
-                continue
-            value, reason = parse_score(reply["text"])
-            row.raw[column] = reply["text"]
-            if value is None:
-                row.unread[column] = reason
-            else:
-                row.scores[column] = value
-
-
-def waiting(scores: list[Scores]) -> int:
-    """Count the pairs of which another worker has not finished a score yet."""
-    return sum(WAITS in row.unread.values() for row in scores)
-
-
-def shuffled(pairs: list[dict[str, Any]], seed: int) -> list[dict[str, Any]]:
-    """Give every instruction the response of another: a random cyclic shift, so none keeps its own."""
+def shuffled(pairs: list[dict[str, Any]], seed: int) -> list[str]:
+    """Return, for every task, the response to another: a random cyclic shift, so none keeps its own."""
     order = list(range(len(pairs)))
     random.Random(seed).shuffle(order)  # noqa: S311 - reproducible, not secret
     partner = dict(zip(order, order[1:] + order[:1], strict=True))
-    return [{**pair, "id": f"{pair['id']}/shuffled", "output": pairs[partner[i]]["output"]} for i, pair in enumerate(pairs)]
+    return [pairs[partner[i]]["output"] for i in range(len(pairs))]
+
+
+def truncated(pairs: list[dict[str, Any]]) -> list[str]:
+    """Return the first half of every response's words; a response of one word stays."""
+    found = []
+    for pair in pairs:
+        ends = [word.end() for word in re.finditer(r"\S+", pair["output"])]
+        found.append(pair["output"][: ends[(len(ends) + 1) // 2 - 1]])
+    return found
+
+
+def wrong_task(pairs: list[dict[str, Any]], others: list[dict[str, Any]]) -> list[str]:
+    """Return, for every task, the response to the most similar other task: the largest share of words in common."""
+    bags = [set(words(task_words(other))) for other in others]
+    found = []
+    for pair in pairs:
+        own = set(words(task_words(pair)))
+        near = [
+            (len(own & bag) / (len(own | bag) or 1), -i)
+            for i, (other, bag) in enumerate(zip(others, bags, strict=True))
+            if other["id"] != pair["id"] and other["output"] not in ("", pair["output"])
+        ]
+        found.append(others[-max(near)[1]]["output"] if near else "")
+    return found
+
+
+def corrupt(kind: str, sample: list[dict[str, Any]], pairs: list[dict[str, Any]], seed: int) -> list[dict[str, Any]]:
+    """Give the sampled tasks wrong responses of one kind: shuffled, truncated, or of the most similar other task."""
+    outputs = (
+        shuffled(sample, seed)
+        if kind == "shuffled"
+        else truncated(sample)
+        if kind == "truncated"
+        else wrong_task(sample, pairs)
+    )
+    return [{**pair, "id": f"{pair['id']}/{kind}", "output": text} for pair, text in zip(sample, outputs, strict=True)]
 
 
 def checked_sample(pairs: list[dict[str, Any]], number: int, seed: int) -> list[dict[str, Any]]:
     """Draw the pairs of the check, in their original order; empty outputs say nothing and are left out."""
-    usable = [pair for pair in pairs if pair["output"]]
+    usable = [pair for pair in pairs if pair["output"].strip()]
     chosen = random.Random(seed).sample(range(len(usable)), min(number, len(usable)))  # noqa: S311
     return [usable[i] for i in sorted(chosen)]
 
 
 @dataclass(frozen=True)
 class Reliability:
-    """How well one score column tells true pairs from shuffled ones.
+    """How well one score column tells true pairs from one kind of wrong ones.
 
     Attributes:
         column: the score column.
+        corruption: how the wrong pairs were made.
         auroc: area under the ROC curve; 0.5 is chance. NaN when a side has no readable score.
         low: lower end of the 95 % bootstrap interval over pairs.
         high: upper end.
         true_pairs: readable scores of true pairs.
-        shuffled_pairs: readable scores of shuffled pairs.
-        unread: replies without a readable score, both sides.
+        wrong_pairs: readable scores of wrong pairs.
+        unread: scores that could not be read, both sides.
     """
 
     column: str
+    corruption: str
     auroc: float
     low: float
     high: float
     true_pairs: int
-    shuffled_pairs: int
+    wrong_pairs: int
     unread: int
 
 
-def reliability(true: list[Scores], false: list[Scores], column: str, resamples: int, seed: int) -> Reliability:
-    """Compute the AUROC of a column with a percentile bootstrap that resamples pairs, true and shuffled together."""
-    a = np.array([row.scores.get(column, np.nan) for row in true])
-    b = np.array([row.scores.get(column, np.nan) for row in false])
+def reliability(
+    true: list[Scores], wrong: list[Scores], column: str, resamples: int, seed: int, corruption: str = "shuffled"
+) -> Reliability:
+    """Compute the AUROC of a column with a percentile bootstrap that resamples pairs, true and wrong together.
+
+    Where lower is better (perplexity, IFD), the AUROC is that of the negated score.
+    """
+    sign = -1.0 if scorer_of(column) in LOWER_IS_BETTER else 1.0
+    a = sign * np.array([row.scores.get(column, np.nan) for row in true])
+    b = sign * np.array([row.scores.get(column, np.nan) for row in wrong])
     rng = np.random.default_rng(seed)
     draws = rng.integers(0, len(a), size=(resamples, len(a)))
     values = np.array([auroc(a[draw], b[draw]) for draw in draws])
@@ -199,7 +170,7 @@ def reliability(true: list[Scores], false: list[Scores], column: str, resamples:
     low, high = np.percentile(values, [2.5, 97.5]) if len(values) else (np.nan, np.nan)
     unread = int(np.isnan(a).sum() + np.isnan(b).sum())
     counts = int((~np.isnan(a)).sum()), int((~np.isnan(b)).sum())
-    return Reliability(column, auroc(a, b), float(low), float(high), *counts, unread)
+    return Reliability(column, corruption, auroc(a, b), float(low), float(high), *counts, unread)
 
 
 def auroc(positive: np.ndarray, negative: np.ndarray) -> float:
@@ -214,26 +185,31 @@ def auroc(positive: np.ndarray, negative: np.ndarray) -> float:
 
 @dataclass(frozen=True)
 class Check:
-    """The self-assessment check: scores of true and of shuffled pairs, and the reliability of each column."""
+    """The self-assessment check: scores of true pairs and of each kind of wrong ones, and each column's reliability."""
 
     true: list[Scores]
-    shuffled: list[Scores]
+    wrong: dict[str, list[Scores]]
     found: list[Reliability]
+    columns: list[str]
+
+    def rows(self) -> list[Scores]:
+        """Return the scores of all pairs of the check."""
+        return [*self.true, *(row for rows in self.wrong.values() for row in rows)]
 
 
 def run_check(
-    engine: Engine,
-    frame: Frame,
+    engine: Engine | None,
+    frame: Frame | None,
     pairs: list[dict[str, Any]],
     scores: list[Scores],
     params: Any,
     seed_of: Callable[[str], int],
     journal: Journal,
 ) -> Check:
-    """Score a sample of pairs and the same responses shuffled; a worker that waits for others makes an empty check.
+    """Score a sample of pairs and the same tasks with wrong responses; a worker that waits for others makes an empty check.
 
     Args:
-        engine: the model that judges.
+        engine: the model that judges; none where nothing is assessed.
         frame: its chat frame.
         pairs: all pairs.
         scores: their scores; what a scorer said of all pairs is not computed again.
@@ -244,73 +220,84 @@ def run_check(
     Raises:
         YieldError: fewer than two pairs have a response.
     """
-    if waiting(scores):
-        return Check([], [], [])
+    names = [column for scorer in params.checked_scorers for column in columns(scorer, params.level)]
+    if waiting(scores) or not names or engine is None or frame is None:
+        return Check([], {}, [], [])
     sample = checked_sample(pairs, params.checked_pairs, seed_of("check/sample"))
     require(len(sample), 2, "pairs with a response to check", [], "look at the responses in synthesize.ipynb")
-    false_pairs = shuffled(sample, seed_of("check/shuffle"))
+    wrong_pairs = {kind: corrupt(kind, sample, pairs, seed_of("check/shuffle")) for kind in params.corruptions}
+    flat = [pair for rows in wrong_pairs.values() for pair in rows]
     known = [name for name in params.checked_scorers if name in params.scorers]
     fresh = [name for name in params.checked_scorers if name not in params.scorers]
-    both = score_pairs(engine, frame, sample + false_pairs, fresh, params, seed_of, journal, "check")
-    again = score_pairs(engine, frame, false_pairs, known, params, seed_of, journal, "check, shuffled")
-    by_id = {row.id: row for row in scores}
-    true = [_joined(row, by_id[row.id]) for row in both[: len(sample)]]
-    false = [_joined(row, other) for row, other in zip(both[len(sample) :], again, strict=True)]
-    names = [column for scorer in params.checked_scorers for column in columns(scorer)]
+    both = score_pairs(engine, frame, sample + flat, fresh, params, seed_of, journal, label="check")
+    again = score_pairs(engine, frame, flat, known, params, seed_of, journal, label="check, wrong pairs")
+    by_id = {row.id: row for row in [*scores, *again]}
+    rows = [_joined(row, by_id[row.id]) for row in both]
+    true, rest = rows[: len(sample)], rows[len(sample) :]
+    wrong = {kind: rest[i * len(sample) : (i + 1) * len(sample)] for i, kind in enumerate(params.corruptions)}
     seed = seed_of("check/bootstrap")
-    return Check(true, false, [reliability(true, false, name, params.bootstrap, seed) for name in names])
+    found = [reliability(true, rows, name, params.bootstrap, seed, kind) for name in names for kind, rows in wrong.items()]
+    return Check(true, wrong, found, names)
 
 
 def _joined(one: Scores, other: Scores) -> Scores:
     return Scores(one.id, one.scores | other.scores, one.unread | other.unread, one.raw | other.raw)
 
 
-def as_rows(scores: list[Scores]) -> list[dict[str, Any]]:
-    """Turn scores into rows of a file."""
-    return [asdict(row) for row in scores]
+def calibration(scores: list[Scores], check: Check) -> dict[str, dict[str, Any]]:
+    """Return what an iteration keeps of every checked column: mean, saturation and each AUROC; what is undefined is null.
 
-
-def counts(scores: list[Scores], wanted: list[str]) -> dict[str, Any]:
-    """Count pairs with every wanted score, and those without by the first reason, or as waiting for another worker."""
-    unread = [[row.unread[c] for c in wanted if c in row.unread] for row in scores]
-    reasons = [WAITS if WAITS in found else (found or [None])[0] for found in unread]
-    return funnel(len(scores), [{"reason": reason} for reason in reasons if reason])
-
-
-def summary(found: list[Reliability]) -> dict[str, dict[str, Any]]:
-    """Return the check as a document; an AUROC without readable scores is null."""
-    rows = {}
-    for r in found:
-        values = asdict(r)
-        column = values.pop("column")
-        rows[column] = {k: _rounded(v) if isinstance(v, float) else v for k, v in values.items()}
-    return rows
+    Mean and saturation, the share of scores that round to 10, are over all pairs where the scorer was run on all, else
+    over the check's true pairs.
+    """
+    document: dict[str, dict[str, Any]] = {}
+    for column in check.columns:
+        everywhere = [row.scores[column] for row in scores if column in row.scores]
+        values = everywhere or [row.scores[column] for row in check.true if column in row.scores]
+        top = sum(value >= TOP for value in values) / len(values) if values and saturates(column) else math.nan
+        document[column] = {
+            "scored": len(values),
+            "mean": _rounded(float(np.mean(values)) if values else math.nan),
+            "saturation": _rounded(top),
+            "auroc": {},
+        }
+    for r in check.found:
+        values = {
+            k: _rounded(v) if isinstance(v, float) else v for k, v in asdict(r).items() if k not in ("column", "corruption")
+        }
+        document[r.column]["auroc"][r.corruption] = {"value": values.pop("auroc"), **values}
+    return document
 
 
 def _rounded(value: float) -> float | None:
     return None if math.isnan(value) else round(value, 4)
 
 
-def ranked_table(pairs: list[dict[str, Any]], scores: list[Scores], scorer: str, number: int) -> Table:
-    """Show the pairs with the highest and the lowest score of a scorer's first column, with their copy share."""
-    column = columns(scorer)[0]
+def ranked_table(pairs: list[dict[str, Any]], scores: list[Scores], params: Any, number: int) -> Table:
+    """Show the pairs with the best and the worst score of the first scorer's first column, with their copy share."""
+    names = [column for scorer in params.scorers for column in columns(scorer, params.level)]
+    if not names:
+        return Table([{"scorer": "none"}], "nothing is assessed")
+    column, sign = names[0], 1 if scorer_of(names[0]) in LOWER_IS_BETTER else -1
     both = [(row.scores[column], pair) for row, pair in zip(scores, pairs, strict=True) if column in row.scores]
-    both.sort(key=lambda item: -item[0])
-    chosen = [("highest", item) for item in both[:number]] + [("lowest", item) for item in both[number:][-number:]]
+    both.sort(key=lambda item: sign * item[0])
+    chosen = [("best", item) for item in both[:number]] + [("worst", item) for item in both[number:][-number:]]
     rows = []
     for side, (value, pair) in chosen:
-        task = user_words(Task(pair["id"], pair["instruction"], pair["input"]))
+        task = task_words(pair)
         shown = {"task": clip(task), "response": clip(pair["output"]), "copied": f"{copy_share(pair['output'], task):.0%}"}
         rows.append({"side": side, column: f"{value:.2f}", **shown})
     return Table(rows)
 
 
 def unread_table(scores: list[Scores], number: int = 5) -> Table:
-    """Show some written scores that could not be read, with the raw text."""
-    rows = [
-        {"id": row.id, "score": column, "reason": reason, "raw text": clip(row.raw[column])}
+    """Show some scores that could not be read, with the text of the last try."""
+    found = {
+        (row.id, column): {"id": row.id, "score": column, "reason": reason, "tries": len(raw), "raw text": (raw or [""])[-1]}
         for row in scores
         for column, reason in row.unread.items()
+        for raw in [row.raw.get(column, [])]
         if reason != WAITS
-    ]
-    return Table(rows[:number] or [{"written scores": "all could be read"}], f"{len(rows)} written score(s) could not be read")
+    }
+    rows = [{**row, "raw text": clip(row["raw text"])} for row in found.values()]
+    return Table(rows[:number] or [{"scores": "all could be read"}], f"{len(rows)} score(s) could not be read")

@@ -24,22 +24,24 @@ from isheep_lib.params import STAGE_PARAMS, IterateParams, RunParams
 from isheep_lib.params_check import check
 from isheep_lib.params_file import load_run
 from isheep_lib.provenance import project_root
-from isheep_lib.records import load_seeds
+from isheep_lib.seeds import load_seeds
+from isheep_lib.sharing import find_same, take_over
 from isheep_lib.tables import Table
 
 FREE = ("evaluate",)  # an evaluation may be made anew with other settings; its stages then show as stale
-DONE, STALE, MISSING, STARTED = "done", "stale", "to run", "to resume"
+DONE, STALE, MISSING, STARTED, SHARED = "done", "stale", "to run", "to resume", "to share"
 
 
 @dataclass(frozen=True)
 class Step:
-    """One stage of one iteration and its state: done, stale (made by other code or settings), to run, to resume."""
+    """One stage of one iteration and its state: done, stale (made by other code or settings), to run, to resume, to share."""
 
     iteration: int
     stage: str
     state: str
     note: str = ""
     manifest: dict[str, Any] | None = None
+    same: Path | None = None  # where another run has made it
 
 
 @dataclass
@@ -52,6 +54,7 @@ class Chain:
     lock: store.RunLock
     precision: str
     reused: int = 0
+    shared: list[str] = field(default_factory=list)
     ran: list[str] = field(default_factory=list)
 
     def stage_params(self, iteration: int, stage: str) -> dict[str, Any]:
@@ -66,11 +69,14 @@ class Chain:
         """
         folder = store.stage_folder(self.run_dir, iteration, stage)
         manifest = store.read_manifest(folder)
-        if manifest is None:
-            started = any(folder.glob(".work-*/*.jsonl")) or any(folder.glob(".work-*/checkpoints/*"))
-            return Step(iteration, stage, STARTED if started else MISSING)
         values = check(STAGE_PARAMS[stage], self.stage_params(iteration, stage), stage).model_dump()
         parts = fingerprint_parts(self.run_dir, stage, values)
+        if manifest is None:
+            same = find_same(self.run_dir, iteration, stage, fingerprint(parts)) if self.params.share else None
+            if same:
+                return Step(iteration, stage, SHARED, f"made by {same.parents[1].name}", same=same)
+            started = any(folder.glob(".work-*/*.jsonl")) or any(folder.glob(".work-*/checkpoints/*"))
+            return Step(iteration, stage, STARTED if started else MISSING)
         store.require_intact(folder)
         if fingerprint(parts) == manifest["fingerprint"]:
             return Step(iteration, stage, DONE, manifest=manifest)
@@ -106,6 +112,19 @@ class Chain:
                 found.append(Step(iteration, stage, "to check", "after the stages before it"))
         return found
 
+    def share(self) -> None:
+        """Take over, in order, what runs beside this one have made of the same inputs."""
+        for iteration, stage in stages.steps(self.params.iteration):
+            step = self.look(iteration, stage)
+            if step.same:
+                self._take_over(step)
+            elif not self._reusable(step) and stage != "evaluate":
+                return
+
+    def _take_over(self, step: Step) -> None:
+        take_over(step.same, store.stage_folder(self.run_dir, step.iteration, step.stage))
+        self.shared.append(f"iter-{step.iteration}/{step.stage}")
+
     def _reusable(self, step: Step) -> bool:
         return step.state == DONE or (step.state == STALE and self.params.stale == "keep")
 
@@ -122,6 +141,9 @@ class Chain:
                 raise self._stale(step)
             if self._reusable(step):
                 self.reused += 1
+                continue
+            if step.same:
+                self._take_over(step)
                 continue
             if step.state == STALE:
                 self._set_aside(step)
@@ -151,7 +173,7 @@ def prepare(values: dict[str, Any]) -> tuple[IterateParams, RunParams, Path]:
     """
     params = check(IterateParams, values, "iterate.ipynb")
     run_params = load_run(store.find_file(params.params, "params"), params.override, params.run)
-    load_seeds(store.find_file(run_params.synthesize.seeds, "synthesize.seeds"))
+    load_seeds(run_params.synthesize.seeds, run_params.synthesize.seed_fields)
     run_dir = store.run_folder(run_params.run)
     recorded = store.run_params(run_dir).get("model", {}).get("inference_dtype")
     if recorded and run_params.model.inference_dtype == "auto":

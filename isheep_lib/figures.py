@@ -11,8 +11,10 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from isheep_lib.report import SIGNS, TITLES
+from isheep_lib.scorers import saturates, unit
 
 BLUE, RED, GREY, DARK = "#1b6ca8", "#d1495b", "#c9ccd1", "#30343b"
+WRONG = (RED, "#e8a33d", "#5b8c5a")
 
 
 class Drawing(Figure):
@@ -56,38 +58,75 @@ def lengths(rows: Sequence[dict[str, Any]]) -> Figure:
     return figure
 
 
-def true_and_shuffled(true: Sequence[Any], false: Sequence[Any], found: Sequence[Any]) -> Figure:
-    """Draw each score's values for true and for shuffled pairs; nothing where another worker makes the check."""
-    if not found:
+def calibration(check: Any) -> Figure:
+    """Draw each score's histogram for true pairs and for each kind of wrong ones; nothing where no check was made."""
+    if not check.columns:
         return Drawing(figsize=(1, 1), dpi=90)
-    figure, axes = _figure(min(3, len(found)), height=2.6 * -(-len(found) // 3), rows=-(-len(found) // 3))
-    for axis in axes[len(found) :]:
+    rows = -(-len(check.columns) // 3)
+    figure, axes = _figure(min(3, len(check.columns)), height=2.9 * rows, rows=rows, width=10.0)
+    for axis in axes[len(check.columns) :]:
         axis.set_visible(False)
-    for axis, r in zip(axes, found, strict=False):
-        sides = [[row.scores[r.column] for row in side if r.column in row.scores] for side in (true, false)]
-        if sides[0] + sides[1]:
-            bins = np.histogram_bin_edges(sides[0] + sides[1], bins=14)
-            axis.hist(sides[0], bins=bins, color=BLUE, alpha=0.75, label="true pairs")
-            axis.hist(sides[1], bins=bins, color=RED, alpha=0.6, label="shuffled pairs")
-        unit = " (nats a token)" if r.column == "mutual_information" else " (1 to 10)"
-        axis.set_xlabel(r.column.replace("_", " ") + unit, fontsize=9)
+    for axis, column in zip(axes, check.columns, strict=False):
+        sides = {"true": check.true, **check.wrong}
+        values = {name: [row.scores[column] for row in side if column in row.scores] for name, side in sides.items()}
+        every = [value for side in values.values() for value in side]
+        if every:
+            bins = np.histogram_bin_edges(every, bins=14)
+            axis.hist(values.pop("true"), bins=bins, color=BLUE, alpha=0.5, label="true pairs")
+            for (name, side), color in zip(values.items(), WRONG, strict=False):
+                axis.hist(side, bins=bins, color=color, histtype="step", linewidth=1.6, label=name.replace("_", " "))
+        found = [f"{r.corruption.replace('_', ' ')} {r.auroc:.2f}" for r in check.found if r.column == column]
+        axis.set_title("AUROC: " + ", ".join(found), fontsize=8)
+        axis.set_xlabel(f"{column.replace('_', ' ')} ({unit(column)})", fontsize=9)
         axis.set_ylabel("pairs")
-        axis.set_title(f"AUROC {r.auroc:.2f}", fontsize=10)
-    axes[0].legend(fontsize=8, frameon=False)
+    legend = next((axis for axis in axes if axis.get_legend_handles_labels()[0]), None)
+    if legend:
+        legend.legend(fontsize=8, frameon=False)
     return figure
 
 
-def threshold_sweep(scored: Sequence[dict[str, Any]], columns: Sequence[str], threshold: float) -> Figure:
-    """Draw the share of pairs that each threshold would keep, before the rules, and the scores' histogram."""
-    lowest = sorted(min(row["scores"][c] for c in columns) for row in scored if all(c in row["scores"] for c in columns))
+def calibration_over_iterations(found: dict[int, dict[str, Any]]) -> Figure:
+    """Draw each checked score's AUROC, mean and saturation over iterations; nothing before the first check."""
+    names = list(dict.fromkeys(column for check in found.values() for column in check))
+    if not names:
+        return Drawing(figsize=(1, 1), dpi=90)
+    figure, axes = _figure(3, height=3.4, width=11.0)
+    for i, column in enumerate(names):
+        x = [k for k, check in found.items() if column in check]
+        rows = [found[k][column] for k in x]
+        values = [[v for a in row["auroc"].values() if (v := a["value"]) is not None] for row in rows]
+        style = {"marker": "o", "color": f"C{i}", "label": column.replace("_", " ")}
+        axes[0].plot(x, [np.mean(v) if v else np.nan for v in values], **style)
+        if saturates(column):
+            axes[1].plot(x, [np.nan if row["mean"] is None else row["mean"] for row in rows], **style)
+            axes[2].plot(x, [np.nan if row["saturation"] is None else row["saturation"] for row in rows], **style)
+    titles = ("AUROC, mean over kinds of wrong pairs", "mean score (1 to 10)", "share of scores that round to 10")
+    for axis, title in zip(axes, titles, strict=True):
+        axis.set_ylabel(title, fontsize=9)
+        axis.set_xlabel("iteration")
+        axis.set_xticks(list(found))
+    axes[0].set_ylim(-0.02, 1.02)
+    axes[0].axhline(0.5, color=DARK, linestyle="--", linewidth=1)
+    axes[0].legend(fontsize=7, frameon=False)
+    return figure
+
+
+def threshold_sweep(scored: Sequence[dict[str, Any]], columns: Sequence[str], params: Any) -> Figure:
+    """Draw what each threshold would keep of all pairs, and the scores' histogram; nothing without a threshold."""
+    if not columns:
+        return Drawing(figsize=(1, 1), dpi=90)
+    rows = [[row["scores"][c] for c in columns] for row in scored if all(c in row["scores"] for c in columns)]
+    upwards = params.comparison in ("above", "at_least")
+    values = np.array(sorted((min if upwards else max)(row) for row in rows))
     figure, (left, right) = _figure(2)
-    left.hist(lowest, bins=20, color=BLUE)
-    right.step(lowest, 1 - np.arange(1, len(lowest) + 1) / max(1, len(scored)), where="post", color=BLUE)
-    right.set_ylabel("share of pairs above the threshold")
+    left.hist(values, bins=20, color=BLUE)
+    ranks = np.arange(1, len(values) + 1)
+    right.step(values, (len(values) - ranks if upwards else ranks) / max(1, len(scored)), where="post", color=BLUE)
+    right.set_ylabel(f"share of pairs {params.comparison.replace('_', ' ')} the threshold")
     right.set_ylim(0, 1)
     left.set_ylabel("pairs")
     for axis in (left, right):
-        axis.axvline(threshold, color=RED, linestyle="--", linewidth=1)
+        axis.axvline(params.threshold, color=RED, linestyle="--", linewidth=1)
         axis.set_xlabel(f"{' and '.join(columns).replace('_', ' ')}, chosen threshold dashed")
     return figure
 

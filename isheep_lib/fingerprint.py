@@ -8,9 +8,10 @@ from typing import Any
 
 from isheep_lib import provenance, stages, store
 from isheep_lib.models import find_model
-from isheep_lib.params import STAGE_PARAMS, is_execution
+from isheep_lib.params import STAGE_PARAMS, is_execution, is_routing
 from isheep_lib.prompts import digest as prompt_digest
-from isheep_lib.records import canonical_json, digest_file, digest_text
+from isheep_lib.records import canonical_json, digest_text
+from isheep_lib.seeds import digest_seeds
 
 # Packages whose version decides a result; a server's own are not known here and stand in the manifest.
 DECIDING = {
@@ -28,22 +29,21 @@ def fingerprint_parts(run_dir: Path, stage: str, params: dict[str, Any]) -> dict
         ModelError, DataError: the model or the seeds are absent.
     """
     kind, iteration = STAGE_PARAMS[stage], params["iteration"]
-    deciding = {n: v for n, v in params.items() if n not in ("run", "seeds") and not is_execution(kind, n)}
-    parts: dict[str, Any] = {"stage": stage, "parameters": deciding}
+    apart = {n for n in params if n in ("run", "seeds") or is_execution(kind, n) or is_routing(kind, n)}
+    parts: dict[str, Any] = {"stage": stage, "parameters": {n: v for n, v in params.items() if n not in apart}}
     parts["inputs"] = {
         f"iter-{k}/{name}/{file}": _output(run_dir, k, name, file)["sha256"]
-        for k, name, file in stages.inputs_of(stage, iteration)
+        for k, name, file in stages.inputs_of(stage, iteration, params)
     }
     if "seeds" in params:
-        parts["inputs"]["seeds"] = digest_file(store.find_file(params["seeds"], "seeds"))
+        parts["inputs"]["seeds"] = digest_seeds(params["seeds"], params["seed_fields"])
     if stages.STAGES[stage].model:
-        base, trained = find_model(params["base_model"]), stages.trained_in(stage, iteration)
-        parts["model"] = {"base": base.digest}
-        if trained:
-            parts["model"]["adapter"] = _output(run_dir, trained, "train", "adapter/adapter_model.safetensors")["sha256"]
+        parts["model"] = {"base": find_model(params["base_model"]).digest}
+        for k in store.lineage(run_dir, stages.trained_in(stage, iteration, params)):
+            parts["model"][f"iter-{k}/adapter"] = _output(run_dir, k, "train", "adapter/adapter_model.safetensors")["sha256"]
         packages, engine = provenance.versions(), params.get("engine", "transformers")
         parts["engine"] = {name: packages[name] for name in DECIDING[engine] if name in packages}
-    parts["prompts"] = {name: prompt_digest(name) for name in stages.STAGES[stage].prompts}
+    parts["prompts"] = {name: prompt_digest(name) for name in stages.prompts_of(stage, params)}
     parts["code"] = provenance.code_digests(stage, params.get("engine", ""))
     return parts
 

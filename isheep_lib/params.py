@@ -11,17 +11,32 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from isheep_lib.records import parse_fields
+from isheep_lib.scorers import Level, Scorer
+
 EngineName = Literal["transformers", "vllm", "server"]
 FrameName = Literal["plain", "alpaca", "chatml", "llama3", "tokenizer"]
-Scorer = Literal["mutual_information", "expected", "text"]
+Corruption = Literal["shuffled", "truncated", "wrong_task"]
+FilterStep = Literal["rules", "threshold", "perplexity", "density", "density_perplexity", "top"]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[int, Field(ge=1)]
 
 
-def _some(names: list[str]) -> list[str]:
-    if not names or len(set(names)) != len(names):
-        raise ValueError("at least one, none twice")
+def _distinct(names: list[str]) -> list[str]:
+    if len(set(names)) != len(names):
+        raise ValueError("none twice")
     return names
+
+
+def _fields(pairs: list[str]) -> list[str]:
+    parse_fields(pairs)
+    return pairs
+
+
+def _stops(texts: list[str]) -> list[str]:
+    if not all(texts):
+        raise ValueError("an empty text would stop everything")
+    return _distinct(texts)
 
 
 def _addresses(urls: list[str]) -> list[str]:
@@ -37,11 +52,20 @@ def _addresses(urls: list[str]) -> list[str]:
 
 
 Urls = Annotated[list[str], AfterValidator(_addresses)]
+Scorers = Annotated[list[Scorer], AfterValidator(_distinct)]
 
 
 def execution(default: Any, description: str, **limits: Any) -> Any:
     """Declare a parameter that may differ between sessions of one run: it changes speed, and last bits at most."""
     return Field(default, description=description, json_schema_extra={"execution": True}, **limits)
+
+
+def routing(default: Any, description: str) -> Any:
+    """Declare a parameter that only chooses a stage's inputs or model, which its fingerprint names themselves.
+
+    So two runs that differ in it share what is the same: every setting has the same first iteration.
+    """
+    return Field(default, description=description, json_schema_extra={"routing": True})
 
 
 class Section(BaseModel):
@@ -101,17 +125,31 @@ class Model(TrainedModel):
 class Synthesize(Section):
     """Instructions in context, then responses (paper, Algorithm 1, first two steps)."""
 
-    seeds: str = Field("seeds/tasks.jsonl", description="seed tasks, JSON lines with an instruction", min_length=1)
+    seeds: str = Field("seeds/tasks.jsonl", description="seed tasks: file, or org/name@revision of a dataset", min_length=1)
+    seed_fields: Annotated[list[str], AfterValidator(_fields)] = Field(
+        [], description="fields of other names: our name, an equals sign, theirs"
+    )
     instructions: Positive = Field(56, description="new instructions wanted, the data size I of the paper")
     min_instructions: Positive = Field(24, description="fewer than this stops the run")
-    demonstrations: Positive = Field(5, description="seed tasks shown in a prompt")
+    demonstrations: Positive = Field(5, description="tasks shown in a prompt")
+    generated_demonstrations: int = Field(0, description="of them tasks accepted earlier in the run, at most", ge=0)
+    demonstration_choice: Literal["uniform", "inverse_perplexity", "perplexity", "one_a_cluster"] = Field(
+        "uniform", description="how seeds are drawn: alike, by 1 / perplexity, by perplexity, one a K-means cluster"
+    )
     tasks_per_prompt: Positive = Field(10, description="tasks that a prompt asks for, the shown ones included")
-    prompts_per_round: Positive = Field(32, description="prompts generated before new tasks are compared")
-    max_rounds: Positive = Field(4, description="rounds after which the stage takes what it has")
+    prompts_per_batch: Positive = Field(32, description="prompts generated before new tasks are compared")
+    max_batches: Positive = Field(4, description="batches after which the stage takes what it has")
     instruction_temperature: float = Field(0.7, description="sampling temperature, 0 is greedy", ge=0.0, le=5.0)
     instruction_top_p: float = Field(0.9, description="nucleus sampling mass", gt=0.0, le=1.0)
     instruction_tokens: Positive = Field(128, description="new tokens a prompt may yield")
-    max_rouge: Share = Field(0.7, description="ROUGE-L F against seeds and accepted tasks, more is a duplicate")
+    instruction_stops: Annotated[list[str], AfterValidator(_stops)] = Field(
+        [], description="texts that end a list, none is the number after tasks_per_prompt on a new line"
+    )
+    instruction_rules: bool = Field(True, description="apply the heuristic rules to instructions")
+    max_rouge: Share = Field(0.7, description="ROUGE-L F against earlier tasks, more is a duplicate")
+    dedup_scope: Literal["batch", "round", "run"] = Field(
+        "run", description="earlier tasks: the seeds and those of the batch, the iteration, or the whole run"
+    )
     response_temperature: float = Field(0.7, description="sampling temperature, 0 is greedy", ge=0.0, le=5.0)
     response_top_p: float = Field(0.95, description="nucleus sampling mass", gt=0.0, le=1.0)
     response_tokens: Positive = Field(192, description="new tokens a response may have")
@@ -120,31 +158,58 @@ class Synthesize(Section):
 class Assess(Section):
     """Self-assessment of every pair, and how far it can be trusted."""
 
-    scorers: Annotated[list[Scorer], AfterValidator(_some)] = Field(
-        ["mutual_information"], description="scorers run on all pairs"
+    scorers: Scorers = Field(["mutual_information"], description="scorers run on all pairs, none to assess nothing")
+    level: Level = Field("both", description="axes that prompted scorers ask about")
+    assessment_prompt: Literal["combined", "simple", "icl"] = Field(
+        "combined", description="criteria together, one criterion, or with scored examples"
     )
-    checked_scorers: Annotated[list[Scorer], AfterValidator(_some)] = Field(
-        ["mutual_information", "expected", "text"], description="scorers whose reliability is checked"
+    judge: Literal["current", "base"] = routing("current", "who judges: the model that answered, or the base model")
+    sampled_temperature: float = Field(1.0, description="temperature of the scorer sampled", gt=0.0, le=5.0)
+    sampled_top_p: float = Field(1.0, description="nucleus sampling mass of the scorer sampled", gt=0.0, le=1.0)
+    written_tokens: Positive = Field(16, description="new tokens of a written score and its explanation")
+    parse_retries: int = Field(0, description="times that an unreadable sampled score is sampled again", ge=0)
+    max_unread: Share = Field(0.5, description="share of pairs without a readable score, more stops the run")
+    vectors: bool = Field(False, description="write the pairs' final-layer vectors, which density filters need")
+    checked_scorers: Scorers = Field(
+        ["mutual_information", "expected", "greedy"], description="scorers whose reliability is checked"
+    )
+    corruptions: Annotated[list[Corruption], AfterValidator(_distinct)] = Field(
+        ["shuffled", "truncated", "wrong_task"], description="wrong responses that true ones are told from"
     )
     checked_pairs: int = Field(12, description="pairs in the self-assessment check, drawn by seed", ge=4)
-    text_temperature: float = Field(0.0, description="sampling temperature of written scores, 0 is greedy", ge=0.0, le=5.0)
-    text_tokens: Positive = Field(16, description="new tokens a written score may have")
     bootstrap: int = Field(1000, description="bootstrap resamples of an AUROC interval", ge=100)
 
 
 class Filter(Section):
-    """Heuristic rules, then the threshold."""
+    """Steps in the order given, each with its own line in the funnel."""
 
-    rules: bool = Field(True, description="apply the heuristic rules")
-    max_copy_share: Share = Field(0.5, description="share of the response copied from the task, more is an echo")
-    scorer: Scorer = Field("mutual_information", description="whose scores decide")
-    threshold: float = Field(0.25, description="kept when every score of the scorer is above it")
+    steps: Annotated[list[FilterStep], AfterValidator(_distinct)] = Field(
+        ["rules", "threshold"], description="filters in order; none at all is the C of -1 in the paper, rules alone its C of 0"
+    )
+    max_copy_share: Share = Field(0.5, description="rules: share of the response copied from the task, more is an echo")
+    scorer: Scorer = Field("mutual_information", description="threshold: whose scores decide")
+    axes: Level = Field("both", description="threshold and top: axes of a prompted scorer that decide")
+    threshold: float = Field(0.25, description="threshold: C of the paper")
+    comparison: Literal["above", "at_least", "below", "at_most"] = Field(
+        "above", description="threshold: what a kept score is; the paper's is strictly above"
+    )
+    max_output_perplexity: float = Field(50.0, description="perplexity: limit of the response, more is dropped", gt=0.0)
+    max_pair_perplexity: float = Field(50.0, description="perplexity: limit of task and response together", gt=0.0)
+    clusters: int = Field(0, description="density: K of K-means, 0 is three tenths of the pairs (3000 of 10000)", ge=0)
+    rows_per_cluster: Positive = Field(1, description="density: pairs kept of a cluster, at random or the lowest perplexity")
+    top_scorer: Scorer = Field("mutual_information", description="top: whose scores rank, the mean of its columns")
+    top_end: Literal["highest", "lowest"] = Field("highest", description="top: which end of the ranking is kept")
+    top_share: float = Field(0.5, description="top: share of the pairs kept", gt=0.0, le=1.0)
+    random_control: bool = Field(False, description="keep as many pairs as the steps would, drawn from those that pass rules")
     min_kept: Positive = Field(16, description="fewer than this stops the run")
 
 
 class Train(Section):
-    """LoRA fine-tuning of the base model (paper, Appendix E)."""
+    """LoRA fine-tuning (paper, Appendix E)."""
 
+    setting: Literal["one_base", "one_last", "total_base"] = routing(
+        "one_base", "base or last model, trained on the last data or on all so far"
+    )
     lora_rank: Positive = Field(8, description="rank of the adapter")
     lora_alpha: Positive = Field(16, description="scale of the adapter")
     lora_dropout: float = Field(0.05, description="dropout inside the adapter", ge=0.0, lt=1.0)
@@ -202,6 +267,7 @@ class IterateParams(Section):
     run: str = Field("", description="name under results or a path, empty takes the params file's")
     override: str = Field("", description="changes to the params file, like train.epochs:1 evaluate.ifeval_prompts:0")
     stale: Literal["stop", "redo", "keep"] = Field("stop", description="what to do with stages made by other code")
+    share: bool = Field(True, description="take stages from runs beside this one that made the same of the same inputs")
 
 
 STAGE_PARAMS: dict[str, type[Section]] = {
@@ -244,3 +310,8 @@ class RunParams(Section):
 def is_execution(section: type[Section], name: str) -> bool:
     """Tell whether a parameter changes speed only."""
     return bool((section.model_fields[name].json_schema_extra or {}).get("execution"))
+
+
+def is_routing(section: type[Section], name: str) -> bool:
+    """Tell whether a parameter only chooses a stage's inputs or its model."""
+    return bool((section.model_fields[name].json_schema_extra or {}).get("routing"))

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from isheep_lib.errors import ParameterError
 from isheep_lib.params import Section
+from isheep_lib.scorers import PROMPTED, axes
 
 T = TypeVar("T", bound=Section)
 
@@ -46,21 +47,65 @@ def refusal(problems: list[str], where: str) -> ParameterError:
 def _conflicts(values: dict[str, Any]) -> list[str]:
     """Check what no single field can: values that contradict one another."""
     problems = []
-    synthesize, train, assess, model = (values.get(name, values) for name in ("synthesize", "train", "assess", "model"))
+    synthesize, assess, wanted, train, model = (
+        values.get(name, values) for name in ("synthesize", "assess", "filter", "train", "model")
+    )
     if model.get("engine") == "server" and not model["base_urls"]:
         problems.append("base_urls: the engine server needs at least one address, like http://127.0.0.1:8000/v1")
     if "num_shards" in values and values["shard"] >= values["num_shards"]:
         problems.append(f"shard: {values['shard']} is not below num_shards, {values['num_shards']}; shards count from 0")
-    if "tasks_per_prompt" in synthesize and synthesize["tasks_per_prompt"] <= synthesize["demonstrations"]:
-        problems.append("tasks_per_prompt: must be more than demonstrations, or no new task is asked for")
-    if "min_instructions" in synthesize and synthesize["min_instructions"] > synthesize["instructions"]:
-        problems.append("min_instructions: must be at most instructions")
+    if "tasks_per_prompt" in synthesize:
+        problems += _synthesis_conflicts(synthesize)
     if "micro_batch" in train and train["train_batch"] % train["micro_batch"]:
         problems.append("micro_batch: must divide train_batch")
-    if "filter" in values and values["filter"]["scorer"] not in assess["scorers"]:
-        problems.append(
-            f"filter.scorer: {values['filter']['scorer']!r} is not run on all pairs; assess.scorers are {assess['scorers']}"
-        )
+    if "checked_scorers" in assess and assess["level"] == "none":
+        asking = [name for name in (*assess["scorers"], *assess["checked_scorers"]) if name in PROMPTED]
+        problems += [f"level: none asks nothing, but {name} must ask; take it out, or choose a level" for name in asking]
+    if "random_control" in wanted:
+        problems += [f"{'filter.' if 'filter' in values else ''}{problem}" for problem in _filter_conflicts(wanted)]
+    if "filter" in values:
+        problems += [f"filter.{problem}" for problem in _unmet_needs(wanted, assess)]
+    if model.get("vllm_adapters") == "lora" and train.get("setting") == "one_last":
+        problems.append("model.vllm_adapters: lora applies one adapter, but one_last stacks them; set merged")
+    return list(dict.fromkeys(problems))  # two steps, or two lists of scorers, can have the same problem
+
+
+def _synthesis_conflicts(synthesize: dict[str, Any]) -> list[str]:
+    problems = []
+    if synthesize["tasks_per_prompt"] <= synthesize["demonstrations"]:
+        problems.append("tasks_per_prompt: must be more than demonstrations, or no new task is asked for")
+    if synthesize["generated_demonstrations"] >= synthesize["demonstrations"]:
+        problems.append("generated_demonstrations: must be fewer than demonstrations, or no seed is shown")
+    if synthesize["min_instructions"] > synthesize["instructions"]:
+        problems.append("min_instructions: must be at most instructions")
+    return problems
+
+
+def _filter_conflicts(wanted: dict[str, Any]) -> list[str]:
+    problems = []
+    for step, scorer in (("threshold", wanted["scorer"]), ("top", wanted["top_scorer"])):
+        if step in wanted["steps"] and scorer in PROMPTED and not axes(wanted["axes"]):
+            problems.append(f"axes: none leaves the step {step} nothing to decide by")
+    if wanted["random_control"] and not set(wanted["steps"]) - {"rules"}:
+        problems.append("random_control: there is no step after the rules whose size could be matched")
+    return problems
+
+
+def _unmet_needs(wanted: dict[str, Any], assess: dict[str, Any]) -> list[str]:
+    """Name what the filter's steps need and assess would not make."""
+    needs = {"threshold": ("scorer", wanted["scorer"]), "top": ("top_scorer", wanted["top_scorer"])}
+    needs |= dict.fromkeys(("perplexity", "density_perplexity"), ("steps", "perplexity"))
+    problems = []
+    for step in wanted["steps"]:
+        field, scorer = needs.get(step, ("", ""))
+        if scorer and scorer not in assess["scorers"]:
+            problems.append(
+                f"{field}: the step {step} needs {scorer!r}, not run on all pairs; assess.scorers are {assess['scorers']}"
+            )
+        elif scorer in PROMPTED and not set(axes(wanted["axes"])) <= set(axes(assess["level"])):
+            problems.append(f"axes: {wanted['axes']!r} are not all assessed; assess.level is {assess['level']!r}")
+        if step.startswith("density") and not assess["vectors"]:
+            problems.append(f"steps: {step} needs the pairs' vectors; set assess.vectors to true")
     return problems
 
 

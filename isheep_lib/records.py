@@ -3,8 +3,8 @@
 A row of `examples.jsonl`:
     {"id": "i1-r0-p003-t2", "instruction": "Name three uses of salt.", "input": "", "output": "...", ...}
 
-Covers reading, writing, hashing and the seed tasks. Does not cover where files lie (`store`) or
-crash-safe appending (`journal`).
+Covers reading, writing, hashing, and what a task is. Does not cover seed tasks (`seeds`), where files lie (`store`)
+or crash-safe appending (`journal`).
 """
 
 import errno
@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from isheep_lib.errors import DataError, IsheepError, RecordError
@@ -27,6 +27,34 @@ class Task:
     input: str = ""
     output: str = ""
     kind: str = ""
+
+
+TASK_FIELDS = tuple(field.name for field in fields(Task))
+
+
+def parse_fields(pairs: list[str]) -> dict[str, str]:
+    """Read a mapping of fields, ours=theirs: ["instruction=question"] gives {"instruction": "question"}.
+
+    Theirs may be a path into nested objects and lists: meta.prompt, messages.0.content.
+
+    Raises:
+        ValueError: a pair has another form, ours is no field of a task, or ours comes twice. All such pairs are named.
+    """
+    named: dict[str, str] = {}
+    problems = []
+    for pair in pairs:
+        ours, equals, theirs = (part.strip() for part in pair.partition("="))
+        if not equals or not theirs:
+            problems.append(f"{pair!r} should have the form ours=theirs, such as instruction=question")
+        elif ours not in TASK_FIELDS:
+            problems.append(f"{pair!r}: {ours!r} should be one of {', '.join(TASK_FIELDS)}")
+        elif ours in named:
+            problems.append(f"{pair!r}: {ours} is named twice")
+        else:
+            named[ours] = theirs
+    if problems:
+        raise ValueError("; ".join(problems))
+    return named
 
 
 def canonical_json(value: object) -> str:
@@ -92,10 +120,11 @@ def read_jsonl(path: Path) -> list[dict]:
     return [row for _, row in read_numbered(path)]
 
 
-def read_numbered(path: Path) -> list[tuple[int, dict]]:
-    """Read JSON objects with their line numbers."""
+def read_numbered(path: Path, allowed: str = "one JSON object a line") -> list[tuple[int, dict]]:
+    """Read JSON objects with their line numbers; `allowed` is said of a file with bad lines."""
     rows, problems = [], []
-    for number, line in enumerate(_read_lines(path), start=1):
+    # Not splitlines(): a model may write U+2028 or form feeds, which JSON leaves unescaped inside strings.
+    for number, line in enumerate(read_text(path).split("\n"), start=1):
         if not line.strip():
             continue
         try:
@@ -108,14 +137,14 @@ def read_numbered(path: Path) -> list[tuple[int, dict]]:
         else:
             problems.append(f"{path}:{number}: expected an object, got {type(row).__name__}")
     if problems:
-        raise _bad_rows(path, problems, "one JSON object a line")
+        raise bad_rows(path.name, problems, allowed)
     return rows
 
 
-def _read_lines(path: Path) -> list[str]:
+def read_text(path: Path) -> str:
+    """Read a file of UTF-8 text, with or without a byte order mark."""
     try:
-        # Not splitlines(): a model may write U+2028 or form feeds, which JSON leaves unescaped inside strings.
-        return path.read_text(encoding="utf-8").split("\n")
+        return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError as error:
         raise DataError(f"{path.name} does not exist", where=str(path), do="check the path") from error
     except UnicodeDecodeError as error:
@@ -124,46 +153,8 @@ def _read_lines(path: Path) -> list[str]:
         ) from error
 
 
-def _bad_rows(path: Path, problems: list[str], allowed: str) -> DataError:
+def bad_rows(name: str, problems: list[str], allowed: str, do: str = "mend or remove these rows") -> DataError:
+    """Make one error of all bad rows of a file; 20 are shown."""
     shown = "\n  ".join(problems[:20])
     more = f"\n  … and {len(problems) - 20} more" if len(problems) > 20 else ""
-    return DataError(
-        f"{len(problems)} bad row(s) in {path.name}:\n  {shown}{more}", allowed=allowed, do="mend or remove these rows"
-    )
-
-
-def _is_unicode(text: str) -> bool:
-    """Tell text from lone surrogates, which JSON can spell and UTF-8 cannot write."""
-    return not any("\ud800" <= letter <= "\udfff" for letter in text)
-
-
-def load_seeds(path: Path) -> list[Task]:
-    """Read seed tasks: `instruction` is required; `id`, `kind`, `input` and `output` are optional text.
-
-    Raises:
-        DataError: the file is absent or empty, or a row is not JSON, lacks an instruction, has a field that
-            is not text, or repeats an id or an instruction with the same input. All such rows are listed.
-    """
-    tasks, problems, seen = [], [], {}
-    for number, row in read_numbered(path):
-        where = f"{path}:{number}"
-        fields = {name: row.get(name, "") for name in ("id", "instruction", "input", "output", "kind")}
-        wrong = [name for name, value in fields.items() if not isinstance(value, str) or not _is_unicode(value)]
-        if wrong:
-            problems.append(f"{where}: {', '.join(wrong)} must be text (valid Unicode)")
-            continue
-        task = Task(**{name: value.strip() for name, value in fields.items()})
-        task = task if task.id else Task(**{**task.__dict__, "id": f"seed-{number:03d}"})
-        if not task.instruction:
-            problems.append(f"{where}: no instruction (fields: {', '.join(row) or 'none'})")
-            continue
-        for key in (("id", task.id), ("instruction", f"{task.instruction}\n{task.input}".lower())):
-            if key in seen:
-                problems.append(f"{where}: same {key[0]} as line {seen[key]}: {key[1][:60]!r}")
-            seen.setdefault(key, number)
-        tasks.append(task)
-    if problems:
-        raise _bad_rows(path, problems, "instruction (text), and optionally id, kind, input, output (text)")
-    if not tasks:
-        raise DataError(f"{path.name} holds no seed task", where=str(path), do="add rows with an instruction")
-    return tasks
+    return DataError(f"{len(problems)} bad row(s) in {name}:\n  {shown}{more}", allowed=allowed, do=do)

@@ -43,29 +43,36 @@ def samples_by_reason(rows: Sequence[dict[str, Any]], columns: Sequence[str], nu
     return Table([row for table in found for row in table.rows], f"at most {number} of each reason")
 
 
+def steps_table(lines: Sequence[dict[str, Any]]) -> Table:
+    """Show each step of the filter with what came in and what it kept."""
+    rows = [{**line, "share": f"{line['kept'] / (line['in'] or 1):.0%}"} for line in lines]
+    return Table(rows or [{"step": "none", "in": "", "kept": "everything", "share": ""}])
+
+
 def reliability_table(found: Sequence[Any]) -> Table:
-    """Show the self-assessment check, the best column first; only the last of several workers makes it."""
+    """Show the self-assessment check, the best first; only the last of several workers makes it."""
     if not found:
-        return Table([{"check": "the last worker makes the check"}])
-    ranked = sorted(found, key=lambda r: -(r.auroc if r.auroc == r.auroc else -1))
+        return Table([{"check": "no scorer is checked, or the last worker makes the check"}])
+    ranked = sorted(found, key=lambda r: (r.corruption, -(r.auroc if r.auroc == r.auroc else -1)))
     return Table(
         [
             {
+                "wrong pairs": r.corruption.replace("_", " "),
                 "score": r.column,
                 "AUROC": f"{r.auroc:.2f}" if r.auroc == r.auroc else "not readable",
                 "95 % interval": f"{r.low:.2f} to {r.high:.2f}" if r.auroc == r.auroc else "",
-                "true / shuffled scores": f"{r.true_pairs} / {r.shuffled_pairs}",
+                "true / wrong scores": f"{r.true_pairs} / {r.wrong_pairs}",
                 "unread": r.unread,
                 "verdict": _verdict(r),
             }
             for r in ranked
         ],
-        "How well each score tells true pairs from the same responses shuffled (0.5 is chance)",
+        "How well each score tells true pairs from the same tasks with wrong responses (0.5 is chance)",
     )
 
 
 def _verdict(r: Any) -> str:
-    if min(r.true_pairs, r.shuffled_pairs) < FEW:
+    if min(r.true_pairs, r.wrong_pairs) < FEW:
         return "too few readable scores"
     if r.low > 0.5:
         return "better than chance"
@@ -125,6 +132,7 @@ def ledger(run_dir: Path) -> Table:
                 "kept": manifest["counts"]["kept"],
                 "tokens": sum(manifest["tokens"].values()),
                 "notebook": notebook if (run_dir / notebook).is_file() else "run by hand",
+                **({"made by": manifest["shared_from"]} if "shared_from" in manifest else {}),
             }
         )
     order = {stage: i for i, stage in enumerate(ORDER)}
@@ -154,16 +162,27 @@ def results_table(run_dir: Path) -> Table:
     return Table(rows, f"on {'; '.join(sorted({m['subset'] for m in found.values()}))}; ± is one standard error")
 
 
+def calibration_of(run_dir: Path) -> dict[int, dict[str, Any]]:
+    """Read the self-assessment check of every assessed iteration."""
+    return {m["iteration"]: m["check"] for _, m in store.all_manifests(run_dir) if m.get("check")}
+
+
 def trust_table(run_dir: Path) -> Table:
     """Show the self-assessment check of every iteration, one column an iteration."""
     rows: dict[str, dict[str, Any]] = {}
-    for _, manifest in store.all_manifests(run_dir):
-        for column, found in manifest.get("check", {}).items():
-            rows.setdefault(column, {"score": column})[f"iteration {manifest['iteration']}"] = _trust(found)
-    return Table(list(rows.values()), "AUROC with 95 % bootstrap interval; 0.5 is chance")
+    for iteration, check in calibration_of(run_dir).items():
+        for column, found in check.items():
+            for kind, value in found["auroc"].items():
+                row = rows.setdefault(f"{column} {kind}", {"score": column, "AUROC against": kind.replace("_", " ")})
+                row[f"iteration {iteration}"] = _trust(value)
+            for name in ("mean", "saturation"):
+                row = rows.setdefault(f"{column} {name}", {"score": column, "AUROC against": f"({name})"})
+                row[f"iteration {iteration}"] = "" if found[name] is None else f"{found[name]:.2f}"
+    caption = "AUROC with 95 % bootstrap interval, 0.5 is chance; mean score, and saturation: the share that rounds to 10"
+    return Table(sorted(rows.values(), key=lambda row: row["score"]), caption)
 
 
 def _trust(found: dict[str, Any]) -> str:
-    if min(found["true_pairs"], found["shuffled_pairs"]) < FEW:
+    if min(found["true_pairs"], found["wrong_pairs"]) < FEW:
         return "too few readable scores"
-    return f"{found['auroc']:.2f} ({found['low']:.2f} to {found['high']:.2f})"
+    return f"{found['value']:.2f} ({found['low']:.2f} to {found['high']:.2f})"

@@ -29,7 +29,8 @@ from isheep_lib.models import ModelRef, find_model
 from isheep_lib.params import STAGE_PARAMS
 from isheep_lib.params_check import check
 from isheep_lib.prompts import Frame, get_frame
-from isheep_lib.records import Task, load_seeds, read_jsonl, write_atomic, write_jsonl
+from isheep_lib.records import Task, read_jsonl, write_atomic, write_jsonl
+from isheep_lib.seeds import load_seeds
 from isheep_lib.tables import Table
 
 SCHEMA = 1
@@ -66,23 +67,27 @@ class StageSession:
         """Where unfinished work lies, apart for each fingerprint."""
         return self.folder / f".work-{fingerprint(self.parts)[:12]}"
 
+    @property
+    def model_iteration(self) -> int:
+        """The iteration whose model this stage uses, 0 for the base model."""
+        return stages.trained_in(self.name, self.params.iteration, self.params.model_dump())
+
     @cached_property
     def model(self) -> ModelRef:
-        """The model this stage uses, adapter included."""
-        return weights.model_of(self.run_dir, self.params.base_model, stages.trained_in(self.name, self.params.iteration))
+        """The model this stage uses, adapters included."""
+        return weights.model_of(self.run_dir, self.params.base_model, self.model_iteration)
 
     @property
     def frame_name(self) -> str:
         """The chat frame of the model that this stage asks."""
-        trained = stages.trained_in(self.name, self.params.iteration)
-        return self.params.aligned_frame if trained else self.params.base_frame
+        return self.params.aligned_frame if self.model_iteration else self.params.base_frame
 
     def summary(self) -> Table:
         """Show what this stage is about to do: place, model, and every parameter."""
         facts = {"stage": self.name, "run": self.params.run, "iteration": self.params.iteration, **provenance.git_state()}
         if self.parts.get("model"):
-            trained = stages.trained_in(self.name, self.params.iteration)
-            facts["model"] = self.params.base_model + (f" with the adapter of iteration {trained}" if trained else "")
+            added = [name for name in self.parts["model"] if name != "base"]
+            facts["model"] = " + ".join([self.params.base_model, *added])
             facts["model digest"] = " + ".join(digest[:12] for digest in self.parts["model"].values())
         facts["fingerprint"] = fingerprint(self.parts)[:12]
         rest = {n: v for n, v in self.params.model_dump().items() if n not in ("run", "iteration", "base_model")}
@@ -90,20 +95,19 @@ class StageSession:
 
     def seeds(self) -> list[Task]:
         """Read the seed tasks, which must suffice for one prompt."""
-        path = store.find_file(self.params.seeds, "seeds")
-        tasks = load_seeds(path)
+        tasks = load_seeds(self.params.seeds, self.params.seed_fields)
         if len(tasks) < self.params.demonstrations:
             raise DataError(
                 f"{len(tasks)} seed task(s) cannot fill a prompt of {self.params.demonstrations} demonstrations",
-                where=store.short(path),
+                where=self.params.seeds,
                 do="add seeds, or lower synthesize.demonstrations",
             )
         return tasks
 
-    def earlier_instructions(self) -> list[str]:
-        """Return the instructions accepted in earlier iterations of the run."""
-        before = range(1, self.params.iteration)
-        return [row["instruction"] for k in before for row in self.read("synthesize", "examples.jsonl", k)]
+    def inputs(self, stage: str, file: str) -> list[dict]:
+        """Read the rows of all files of this name that the stage's inputs name, in the order of iterations."""
+        named = stages.inputs_of(self.name, self.params.iteration, self.params.model_dump())
+        return [row for k, made_by, name in named if (made_by, name) == (stage, file) for row in self.read(stage, file, k)]
 
     def earlier_metrics(self) -> dict[str, Any] | None:
         """Return the metrics of the model before, None if it was not evaluated or this is the base model."""
@@ -115,8 +119,7 @@ class StageSession:
         """Load the model of this stage and its chat frame."""
         preflight(self.model, self.params)
         engine = open_engine(self.model, self.params)
-        trained = stages.trained_in(self.name, self.params.iteration)
-        held = weights.hold_against_weights(engine, self.run_dir, self.model, trained, self.params)
+        held = weights.hold_against_weights(engine, self.run_dir, self.model, self.model_iteration, self.params)
         self.engine_facts = {**engine.facts(), "parity": held}  # some facts are known only after the first question
         return engine, get_frame(self.frame_name, self.params.system_prompt, engine.tokenizer)
 
@@ -151,6 +154,16 @@ class StageSession:
         """Read the rows of an earlier stage, whose bytes were verified when this stage was opened."""
         iteration = self.params.iteration if iteration is None else iteration
         return read_jsonl(store.stage_folder(self.run_dir, iteration, stage) / file)
+
+    def vectors(self) -> Any:
+        """Read the pairs' vectors where the stage's inputs name them, else None; float32, pairs x size."""
+        named = stages.inputs_of(self.name, self.params.iteration, self.params.model_dump())
+        found = [store.stage_folder(self.run_dir, k, made_by) / file for k, made_by, file in named if file.endswith(".npy")]
+        if not found:
+            return None
+        import numpy as np
+
+        return np.load(found[0])
 
     def commit(
         self,

@@ -4,6 +4,9 @@ Covers the graph of Algorithm 1. Does not cover how a stage works (the module of
 """
 
 from dataclasses import dataclass
+from typing import Any
+
+from isheep_lib.scorers import axes
 
 ORDER = ("synthesize", "assess", "filter", "train", "evaluate")
 
@@ -15,29 +18,22 @@ class Stage:
     Attributes:
         name: module, notebook and manifest name.
         inputs: files of other stages, as iteration offset, stage and file.
-        model: "previous" is M_{k-1}, "base" is M_0, "current" is M_k, "" is none.
-        prompts: prompt files used.
+        model: "previous" is M_{k-1}, "base" is M_0, "current" is M_k, "" is none; see `trained_in`.
     """
 
     name: str
     inputs: tuple[tuple[int, str, str], ...] = ()
     model: str = ""
-    prompts: tuple[str, ...] = ()
 
 
 STAGES = {
     stage.name: stage
     for stage in (
-        Stage("synthesize", model="previous", prompts=("synthesize.txt", "frames.yaml")),
-        Stage(
-            "assess",
-            inputs=((0, "synthesize", "examples.jsonl"),),
-            model="previous",
-            prompts=("quality.txt", "following.txt", "frames.yaml"),
-        ),
+        Stage("synthesize", model="previous"),
+        Stage("assess", inputs=((0, "synthesize", "examples.jsonl"),), model="previous"),
         Stage("filter", inputs=((0, "synthesize", "examples.jsonl"), (0, "assess", "scores.jsonl"))),
-        Stage("train", inputs=((0, "filter", "kept.jsonl"),), model="base", prompts=("frames.yaml",)),
-        Stage("evaluate", model="current", prompts=("frames.yaml",)),
+        Stage("train", inputs=((0, "filter", "kept.jsonl"),), model="base"),
+        Stage("evaluate", model="current"),
     )
 }
 
@@ -47,14 +43,32 @@ def steps(iterations: int) -> list[tuple[int, str]]:
     return [(0, "evaluate"), *((k, stage) for k in range(1, iterations + 1) for stage in ORDER)]
 
 
-def inputs_of(stage: str, iteration: int) -> list[tuple[int, str, str]]:
-    """Name the files that a stage reads, as (iteration, stage, file)."""
+def inputs_of(stage: str, iteration: int, params: dict[str, Any]) -> list[tuple[int, str, str]]:
+    """Name the files that a stage with these parameters reads, as (iteration, stage, file)."""
     found = [(iteration - offset, name, file) for offset, name, file in STAGES[stage].inputs]
-    if stage == "synthesize":  # accepted tasks of all earlier iterations count for deduplication
-        found += [(k, "synthesize", "examples.jsonl") for k in range(1, iteration)]
+    earlier = range(1, iteration)
+    if stage == "synthesize" and (params["dedup_scope"] == "run" or params["generated_demonstrations"]):
+        found += [(k, "synthesize", "examples.jsonl") for k in earlier]
+    if stage == "filter" and any(step.startswith("density") for step in params["steps"]):
+        found.append((iteration, "assess", "vectors.npy"))
+    if stage == "train" and params["setting"] == "total_base":
+        found = [(k, "filter", "kept.jsonl") for k in earlier] + found
     return found
 
 
-def trained_in(stage: str, iteration: int) -> int:
-    """Return the iteration whose adapter a stage uses on top of the base model; 0 is none."""
+def prompts_of(stage: str, params: dict[str, Any]) -> list[str]:
+    """Name the prompt files that a stage with these parameters uses."""
+    own = {
+        "synthesize": ["synthesize.txt"],
+        "assess": [f"{axis}-{params.get('assessment_prompt')}.txt" for axis in axes(params.get("level", "none"))],
+    }
+    return [*own.get(stage, []), *(["frames.yaml"] if STAGES[stage].model else [])]
+
+
+def trained_in(stage: str, iteration: int, params: dict[str, Any]) -> int:
+    """Return the iteration whose model a stage with these parameters uses; 0 is the base model."""
+    if params.get("judge") == "base":
+        return 0
+    if params.get("setting") == "one_last":
+        return iteration - 1
     return {"previous": iteration - 1, "current": iteration}.get(STAGES[stage].model, 0)

@@ -141,6 +141,21 @@ def all_manifests(run_dir: Path) -> list[tuple[Path, dict[str, Any]]]:
     return [(folder, manifest) for folder, manifest in found if manifest is not None]
 
 
+def lineage(run_dir: Path, iteration: int) -> list[int]:
+    """List the iterations whose adapters, merged in this order, make M_k; [] is the base model.
+
+    Raises:
+        RecordError: the iteration, or one that it builds on, is not trained yet.
+    """
+    if not iteration:
+        return []
+    manifest = read_manifest(stage_folder(run_dir, iteration, "train"))
+    if manifest is None:
+        where = str(stage_folder(run_dir, iteration, "train"))
+        raise RecordError(f"iter-{iteration}/train is not done", where=where, do="run train.ipynb for it first")
+    return [*lineage(run_dir, manifest.get("starts_from", 0)), iteration]
+
+
 def params_path(run_dir: Path) -> Path:
     """Return the file that says what a run is."""
     return run_dir / "params.yaml"

@@ -7,18 +7,19 @@ An example:
 Covers prompts, parsing, rules on instructions and deduplication. Does not cover rules on pairs (`filter`).
 """
 
-import random
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from isheep_lib.counts import funnel, require
+from isheep_lib.demonstrations import Demonstrations
 from isheep_lib.engines import Engine, Request, generate_all
 from isheep_lib.journal import WAITS, Journal
+from isheep_lib.near_duplicates import NearDuplicates
 from isheep_lib.prompts import Frame, render, user_words
 from isheep_lib.records import Task
-from isheep_lib.text import NearDuplicates, words
+from isheep_lib.text import words
 
 NO_INPUT = re.compile(r"^\W*(?:<?\s*no\s*input\s*>?|<?none>?|n/?a)?\W*$", re.IGNORECASE)
 ITEM = re.compile(
@@ -52,11 +53,6 @@ def list_prompt(demonstrations: list[Task], count: int) -> str:
         items += [f"{number}. Instruction: {task.instruction}", f"{number}. Input: {task.input or '<none>'}"]
     items.append(f"{len(demonstrations) + 1}. Instruction:")
     return render("synthesize.txt", count=str(count), tasks="\n".join(items))
-
-
-def draw_demonstrations(seeds: list[Task], number: int, seed: int) -> list[Task]:
-    """Draw demonstrations uniformly without replacement."""
-    return random.Random(seed).sample(seeds, number)  # noqa: S311 - reproducible, not secret
 
 
 @dataclass(frozen=True)
@@ -99,8 +95,11 @@ def parse_list(text: str, first: int, finish: str) -> list[Item]:
     return items
 
 
-def instruction_problem(item: Item) -> str:
-    """Name the rule that an instruction breaks, "" if none (rules of the released code, see docs/rules.md)."""
+def instruction_problem(item: Item, rules: bool = True) -> str:
+    """Name the rule that an instruction breaks, "" if none (rules of the released code, see docs/rules.md).
+
+    Without rules only what is no task at all is dropped: cut off, or empty.
+    """
     instruction, both = item.instruction, f"{item.instruction}\n{item.input}"
     checks: tuple[tuple[str, Callable[[], object]], ...] = (
         ("cut_off", lambda: item.cut),
@@ -113,26 +112,26 @@ def instruction_problem(item: Item) -> str:
         ("url", lambda: URL.search(both)),
         ("no_words", lambda: not words(instruction)),
     )
-    return next((name for name, broken in checks if broken()), "")
+    return next((name for name, broken in (checks if rules else checks[:2]) if broken()), "")
 
 
 def collect_instructions(
     engine: Engine,
-    seeds: list[Task],
-    earlier: list[str],
+    demonstrations: Demonstrations,
+    earlier: list[Task],
     params: Any,
     seed_of: Callable[[str], int],
     journal: Journal,
 ) -> Harvest:
-    """Generate rounds of lists until enough tasks are accepted or the rounds are used up.
+    """Generate batches of lists until enough tasks are accepted or the batches are used up.
 
-    Deduplication compares with the seeds, with `earlier` and with everything accepted in this stage, in the order of
-    rounds, prompts and items; so a round depends on finished rounds only.
+    Deduplication compares with the seeds and, as `dedup_scope` says, with what was accepted in this batch, in this
+    stage, or in the whole run, in the order of batches, prompts and items; so a batch depends on finished ones only.
 
     Args:
         engine: the model M_t.
-        seeds: seed tasks.
-        earlier: instructions accepted in earlier iterations.
+        demonstrations: what prompts show.
+        earlier: tasks accepted in earlier iterations.
         params: `SynthesizeParams`.
         seed_of: record id to seed.
         journal: of the raw lists.
@@ -140,24 +139,35 @@ def collect_instructions(
     Raises:
         YieldError: fewer than `min_instructions` were accepted; with the top reasons and examples.
     """
-    harvest, pool = Harvest(), NearDuplicates(params.max_rouge)
-    for text in [*(task.instruction for task in seeds), *earlier]:
-        pool.add(text)
-    for round_number in range(params.max_rounds):
+    harvest = Harvest()
+    known = [task.instruction for task in demonstrations.seeds]
+    pool = pool_of([*known, *(task.instruction for task in earlier if params.dedup_scope == "run")], params.max_rouge)
+    for batch in range(params.max_batches):
         if len(harvest.accepted) >= params.instructions:
             break
-        ids = [f"i{params.iteration}-r{round_number}-p{n:03d}" for n in range(params.prompts_per_round)]
-        shown = {id_: draw_demonstrations(seeds, params.demonstrations, seed_of(f"{id_}/demonstrations")) for id_ in ids}
+        if batch and params.dedup_scope == "batch":
+            pool = pool_of(known, params.max_rouge)
+        before = earlier + [Task(row["id"], row["instruction"], row["input"]) for row in harvest.accepted]
+        ids = [f"i{params.iteration}-r{batch}-p{n:03d}" for n in range(params.prompts_per_batch)]
+        shown = {id_: demonstrations.draw(before, params, seed_of(f"{id_}/demonstrations")) for id_ in ids}
         requests = [list_request(id_, shown[id_], params, seed_of(id_)) for id_ in ids]
-        lists = generate_all(engine, requests, journal, f"instructions, round {round_number + 1}")
+        lists = generate_all(engine, requests, journal, f"instructions, batch {batch + 1}")
         for id_ in ids:
             harvest.tokens += lists[id_].num_tokens
             items = parse_list(lists[id_].text, params.demonstrations + 1, lists[id_].finish)
             for number, item in enumerate(items):
                 _accept_or_drop(f"{id_}-t{number}", item, [task.id for task in shown[id_]], params, pool, harvest)
-    do = "look at the examples; raise max_rounds or instruction_tokens, change the seeds, or lower min_instructions"
+    do = "look at the examples; raise max_batches or instruction_tokens, change the seeds, or lower min_instructions"
     require(len(harvest.accepted), params.min_instructions, "new instructions", harvest.dropped, do)
     return harvest
+
+
+def pool_of(texts: list[str], limit: float) -> NearDuplicates:
+    """Fill a pool to compare with."""
+    pool = NearDuplicates(limit)
+    for text in texts:
+        pool.add(text)
+    return pool
 
 
 def list_request(id_: str, demonstrations: list[Task], params: Any, seed: int) -> Request:
@@ -169,12 +179,12 @@ def list_request(id_: str, demonstrations: list[Task], params: Any, seed: int) -
         params.instruction_temperature,
         params.instruction_top_p,
         seed,
-        stop=(f"\n{params.tasks_per_prompt + 1}.",),
+        stop=tuple(params.instruction_stops) or (f"\n{params.tasks_per_prompt + 1}.",),
     )
 
 
 def _accept_or_drop(id_: str, item: Item, shown: list[str], params: Any, pool: NearDuplicates, harvest: Harvest) -> None:
-    reason, detail = instruction_problem(item), ""
+    reason, detail = instruction_problem(item, params.instruction_rules), ""
     if not reason and (near := pool.find(item.instruction)):
         reason, detail = "near_duplicate", f"ROUGE-L {near[1]:.2f} with: {near[0]}"
     if not reason and len(harvest.accepted) >= params.instructions:

@@ -1,4 +1,4 @@
-"""Words of model text: tokens for ROUGE, near-duplicates, copies, diversity, refusals.
+"""Words of model text: copies, diversity, refusals.
 
 Covers pure functions of text. Does not cover which of them decide anything (`synthesize`, `filter`, `evaluate`).
 """
@@ -6,51 +6,10 @@ Covers pure functions of text. Does not cover which of them decide anything (`sy
 import re
 from collections.abc import Iterable
 
-from rapidfuzz import process
-from rapidfuzz.distance import Indel
-
-SURROGATES = range(0xD800, 0xE000)
-
 
 def words(text: str) -> list[str]:
-    """Split text into lower-case words, as ROUGE without stemming does."""
+    """Split text into lower-case words, runs of letters, digits and underscores of any script."""
     return re.findall(r"\w+", text.lower())
-
-
-class NearDuplicates:
-    """Finds whether a text's ROUGE-L F-measure with any earlier text is above a limit.
-
-    ROUGE-L F is 2 LCS / (m + n), which is rapidfuzz's normalised Indel similarity when every word is one character.
-    """
-
-    def __init__(self, limit: float) -> None:
-        """Call a text a duplicate when its measure is strictly above `limit`."""
-        self.limit = limit
-        self._letters: dict[str, str] = {}
-        self._pool: list[str] = []
-        self._texts: list[str] = []
-
-    def _spell(self, text: str) -> str:
-        return "".join(self._letters.setdefault(word, self._letter(len(self._letters))) for word in words(text))
-
-    @staticmethod
-    def _letter(index: int) -> str:
-        code = index + 1
-        return chr(code if code < SURROGATES.start else code + len(SURROGATES))
-
-    def find(self, text: str) -> tuple[str, float] | None:
-        """Return the nearest earlier text and its measure if that is above the limit."""
-        best = process.extractOne(
-            self._spell(text), self._pool, scorer=Indel.normalized_similarity, processor=None, score_cutoff=self.limit
-        )
-        if best is None or best[1] <= self.limit:
-            return None
-        return self._texts[best[2]], best[1]
-
-    def add(self, text: str) -> None:
-        """Remember a text."""
-        self._pool.append(self._spell(text))
-        self._texts.append(text)
 
 
 def copy_share(response: str, task: str, size: int = 4) -> float:

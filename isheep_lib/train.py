@@ -1,4 +1,4 @@
-"""Training: LoRA fine-tuning of the base model on D_t (Algorithm 1, M_{t+1}; settings of Appendix E).
+"""Training: LoRA fine-tuning of the base model, or of the last one, on D_t (Algorithm 1, M_{t+1}; settings of Appendix E).
 
 Covers rendering rows to tokens with a loss mask, the split, the Trainer, resuming. Does not cover which rows
 (`filter`). Loss is on the response and its end token only; the mask never looks at the pad token, which is the end
@@ -27,6 +27,7 @@ from transformers import (
 from transformers.utils import logging
 
 from isheep_lib.counts import funnel
+from isheep_lib.engines.merged import merged_folder
 from isheep_lib.engines.tokens import encode, encode_rest
 from isheep_lib.errors import YieldError
 from isheep_lib.models import ModelRef
@@ -169,7 +170,7 @@ def fine_tune(
     """Train an adapter and put the best checkpoint's into `out/adapter`; resumes from the last whole checkpoint.
 
     Args:
-        model: the base model.
+        model: the base model, or in the setting One_last the last one, whose adapters are merged first.
         data: rows to learn, and held-out rows whose loss chooses the best checkpoint.
         params: `TrainParams`.
         seed: of adapter initialisation, dropout and order.
@@ -179,7 +180,7 @@ def fine_tune(
     logging.disable_progress_bar()
     tokenizer = AutoTokenizer.from_pretrained(model.path, trust_remote_code=False)
     base = AutoModelForCausalLM.from_pretrained(
-        model.path, dtype=getattr(torch, params.dtype), use_safetensors=True, trust_remote_code=False
+        merged_folder(model), dtype=getattr(torch, params.dtype), use_safetensors=True, trust_remote_code=False
     )
     set_seed(seed)  # right before the adapter's random matrices
     adapted = get_peft_model(base, _lora(params))

@@ -18,10 +18,10 @@ from isheep_lib.params import Model
 
 
 def model_of(run_dir: Path, base_model: str, iteration: int) -> ModelRef:
-    """Return M_k of a run: the base model with the adapter trained in iteration k; 0 is the bare base."""
+    """Return M_k of a run: the base model with the adapters that lead to iteration k; 0 is the bare base."""
     base = find_model(base_model)
-    adapters = (store.stage_folder(run_dir, iteration, "train") / "adapter",) if iteration else ()
-    return ModelRef(base.name, base.path, base.digest, adapters)
+    adapters = [store.stage_folder(run_dir, k, "train") / "adapter" for k in store.lineage(run_dir, iteration)]
+    return ModelRef(base.name, base.path, base.digest, tuple(adapters))
 
 
 def hold_against_weights(engine: Engine, run_dir: Path, model: ModelRef, iteration: int, settings: Any) -> dict[str, Any]:

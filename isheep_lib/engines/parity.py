@@ -7,7 +7,7 @@ Covers the texts, the reference, the comparison. Does not cover when it is made 
 """
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +95,7 @@ def check_trained(model: ModelRef, adapter: Path) -> list[Probe]:
     """Compare an adapter beside the base with the adapter merged into it, on this machine in float32.
 
     Args:
-        model: the base the adapter was trained on.
+        model: the model that the adapter was trained on.
         adapter: its folder.
 
     Raises:
@@ -110,7 +110,7 @@ def check_trained(model: ModelRef, adapter: Path) -> list[Probe]:
     beside = PeftModel.from_pretrained(plain, adapter).eval()
     with_adapter = plain_values(beside, tokenizer)
     del plain, beside
-    merged = plain_values(load_model(ModelRef(model.name, model.path, model.digest, (adapter,)), "float32")[0], tokenizer)
+    merged = plain_values(load_model(replace(model, adapters=(*model.adapters, adapter)), "float32")[0], tokenizer)
     compare(with_adapter, merged, "float32", "The merged model")
     texts = [context + rest for context, rest in PROBES]
     return [Probe(*values) for values in zip(texts, base, with_adapter, merged, strict=True)]

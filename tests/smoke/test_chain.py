@@ -50,6 +50,10 @@ def digests(run: Path) -> dict[str, str]:
     return found
 
 
+def parts(run: Path, stage: str) -> dict:
+    return json.loads((run / stage / "manifest.json").read_text())["parts"]
+
+
 @pytest.fixture(scope="module")
 def finished(root: Path, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Run two iterations with papermill's own command, as a user would."""
@@ -79,8 +83,8 @@ def test_two_iterations_leave_a_manifest_and_an_executed_notebook_for_every_stag
 def test_the_second_iteration_starts_from_the_adapter_of_the_first(finished: Path) -> None:
     trained = json.loads((finished / "iter-1/train/manifest.json").read_text())["outputs"]
     used = json.loads((finished / "iter-2/synthesize/manifest.json").read_text())["parts"]["model"]
-    assert used["adapter"] == trained["adapter/adapter_model.safetensors"]["sha256"]
-    assert "adapter" not in json.loads((finished / "iter-2/train/manifest.json").read_text())["parts"]["model"]
+    assert used["iter-1/adapter"] == trained["adapter/adapter_model.safetensors"]["sha256"]
+    assert [*parts(finished, "iter-2/train")["model"]] == ["base"]
 
 
 def test_the_trained_model_is_held_against_its_training_before_it_is_asked(finished: Path) -> None:
@@ -174,6 +178,65 @@ def test_an_edited_output_of_an_earlier_stage_stops_the_run_and_fails_verificati
     assert "kept.jsonl: changed" in result.stderr
     assert verified.returncode == 1
     assert "FAIL  iter-1/filter/kept.jsonl: changed" in verified.stdout
+
+
+def shared(run: Path) -> set[str]:
+    manifests = {str(p.parent.relative_to(run)): json.loads(p.read_text()) for p in run.glob("iter-*/*/manifest.json")}
+    return {name for name, manifest in manifests.items() if manifest.get("shared_from") == "whole"}
+
+
+def variant(root: Path, finished: Path, model: Path, name: str, iteration: int, *overrides: str) -> Path:
+    """Run the same with other settings, beside the finished run."""
+    run = finished.parent / name
+    arguments = command(run, model, iteration)
+    arguments[arguments.index("--override") + 1] += " " + " ".join(overrides)
+    result = call(root, *arguments)
+    assert result.returncode == 0, result.stderr[-3000:]
+    assert call(root, str(BIN / "isheep"), "verify", str(run)).returncode == 0
+    return run
+
+
+EVERYTHING = {"iter-0/evaluate"} | {
+    f"iter-{k}/{stage}" for k in (1, 2) for stage in ("synthesize", "assess", "filter", "train", "evaluate")
+}
+
+
+def test_one_last_shares_all_but_its_own_training_and_stacks_its_adapters(
+    root: Path, finished: Path, tiny_model: Path
+) -> None:
+    run = variant(root, finished, tiny_model, "one-last", 2, "train.setting:one_last")
+    assert shared(run) == EVERYTHING - {"iter-2/train", "iter-2/evaluate"}
+    assert [*parts(run, "iter-2/train")["model"]] == ["base", "iter-1/adapter"]
+    assert [*parts(run, "iter-2/evaluate")["model"]] == ["base", "iter-1/adapter", "iter-2/adapter"]
+
+
+@pytest.mark.slow
+def test_total_base_shares_all_but_its_own_training_and_learns_from_both_iterations(
+    root: Path, finished: Path, tiny_model: Path
+) -> None:
+    run = variant(root, finished, tiny_model, "total-base", 2, "train.setting:total_base")
+    assert shared(run) == EVERYTHING - {"iter-2/train", "iter-2/evaluate"}
+    assert [*parts(run, "iter-2/train")["inputs"]] == ["iter-1/filter/kept.jsonl", "iter-2/filter/kept.jsonl"]
+
+
+@pytest.mark.slow
+def test_self_instruct_shares_the_synthesis_assesses_nothing_and_keeps_everything(
+    root: Path, finished: Path, tiny_model: Path
+) -> None:
+    nothing = ("assess.scorers:[]", "assess.checked_scorers:[]", "assess.vectors:false", "assess.level:none", "filter.steps:[]")
+    run = variant(root, finished, tiny_model, "self-instruct", 1, *nothing)
+    assert shared(run) == {"iter-0/evaluate", "iter-1/synthesize"}
+    counts = json.loads((run / "iter-1/filter/manifest.json").read_text())["counts"]
+    assert counts["in"] == counts["kept"]
+
+
+@pytest.mark.slow
+def test_a_base_judge_shares_the_first_iteration_and_judges_the_second_itself(
+    root: Path, finished: Path, tiny_model: Path
+) -> None:
+    run = variant(root, finished, tiny_model, "base-judge", 2, "assess.judge:base")
+    assert shared(run) >= {"iter-1/assess", "iter-2/synthesize"}
+    assert [*parts(run, "iter-2/assess")["model"]] == ["base"]
 
 
 def journalled(run: Path, stage: str, lines: int) -> bool:

