@@ -29,11 +29,12 @@ LETTERED = re.compile(r"^\s*\(?[A-D][.)]\s+\S.*\n\s*\(?[B-E][.)]\s+\S", re.MULTI
 FOLLOW_UP = re.compile(r"\n\s*\n\s*(?:question|q)\s*\d*\s*[:.]|\n\s*\n[^\n]{0,200}\?\s*$", re.IGNORECASE)
 CHINESE = re.compile(r"[\u4e00-\u9fff]")
 PLACEHOLDER = re.compile(r"<[A-Za-z][\w \-]*>|\[(?:insert|your|name|date)\b[^\]]*\]", re.IGNORECASE)
+SAYS = re.compile(r"[^\W_]|[^\w\s!-/:-@\[-`{-~¡-¿\u2010-\u205e\u3000-\u303f]")  # an emoji may be an answer, a dash is none
 SPECIAL = re.compile(r"<\|[\w ]+\|>")
 
 Rule = Callable[[dict[str, Any]], object]
 RULES: dict[str, tuple[str, Rule]] = {
-    "empty_output": ("the response has no word", lambda row: not words(row["output"])),
+    "empty_output": ("the response has no letter, number or symbol", lambda row: not SAYS.search(row["output"])),
     "cut_off": ("the token limit ended the response", lambda row: row["finish"] == "length"),
     "special_token": ("a token of the chat frame stands in the text", lambda row: SPECIAL.search(_all(row))),
     "dialogue": ("a line of the response begins with a role", lambda row: ROLE.search(row["output"])),
@@ -45,7 +46,7 @@ RULES: dict[str, tuple[str, Rule]] = {
 }
 # Every reason with its meaning, in the order of application, for the notebook and the docs.
 MEANINGS = {name: meaning for name, (meaning, _) in RULES.items()} | {
-    "echo": "more of the response than max_copy_share is copied from the task",
+    "echo": "more than max_copy_share of a response of at least 5 words is copied from the task",
     "unread_score": "a score that decides could not be read",
     "fails_threshold": "a score that decides does not compare with the threshold as `comparison` says",
     "high_perplexity": "the perplexity of the response, or of task and response, is over its limit",
@@ -59,6 +60,7 @@ COMPARISONS: dict[str, tuple[Callable[[float, float], bool], str]] = {
     "below": (operator.lt, "below"),
     "at_most": (operator.le, "at most"),
 }
+ECHO_WORDS = 5  # a label or a name may stand in the task
 CLUSTER_SHARE = 0.3  # clusters a pair when K is 0: the paper's 3000 of 10000
 Reasons = dict[str, tuple[str, str]]  # by id: why a pair goes, and the detail
 
@@ -77,7 +79,7 @@ def rule_problem(row: dict[str, Any], max_copy_share: float) -> tuple[str, str]:
         if broken(row):
             return name, meaning
     share = copy_share(row["output"], user_words(Task(row["id"], row["instruction"], row["input"])))
-    if share > max_copy_share:
+    if share > max_copy_share and len(words(row["output"])) >= ECHO_WORDS:
         return "echo", f"{share:.0%} of the response is copied from the task"
     return "", ""
 

@@ -1,4 +1,4 @@
-"""Writes what is derived from the code: parameter cells, docs/parameters.md, docs/rules.md, the README's map.
+"""Writes what is derived: parameter cells, docs/parameters.md, docs/rules.md, docs/settings.md, the README's map and presets.
 
 `python tools/generate.py` writes, `python tools/generate.py --check` exits 1 when a file would change.
 """
@@ -8,12 +8,16 @@ import sys
 from pathlib import Path
 
 import nbformat
+import yaml
 
 from isheep_lib.filter import MEANINGS
 from isheep_lib.params import SECTIONS, STAGE_PARAMS, IterateParams, Place, Section, Shard, is_execution
+from isheep_lib.params_file import load_run
 
 ROOT = Path(__file__).resolve().parents[1]
 MAP_START, MAP_END = "<!-- map: generated -->", "<!-- end of map -->"
+PRESETS_START, PRESETS_END = "<!-- presets: generated -->", "<!-- end of presets -->"
+PRESETS = ("isheep-paper", "isheep-as-released", "isheep-fixed")
 
 
 def annotation(kind: type[Section], name: str) -> str:
@@ -83,13 +87,71 @@ def rules_text() -> str:
     return head + "| reason | meaning |\n|---|---|\n" + "\n".join(rows) + "\n"
 
 
+def values_of(parameter: str) -> str:
+    """Write what a parameter, section.name, may be."""
+    section, name = parameter.split(".")
+    return allowed(SECTIONS[section].model_json_schema()["properties"][name])
+
+
+def settings_text() -> str:
+    """Return docs/settings.md."""
+    known = yaml.safe_load((ROOT / "tools/axes.yaml").read_text(encoding="utf-8"))
+    parts = [
+        "# Settings by name",
+        "",
+        "Generated from `tools/axes.yaml` and `isheep_lib/params.py` by `make docs`.",
+        "",
+        "## Every axis, its parameter, and the test that covers it",
+        "",
+        "| axis | parameter | values | test |",
+        "|---|---|---|---|",
+    ]
+    for row in known["axes"]:
+        names = "<br>".join(f"`{name}`" for name in row["parameters"])
+        values = "<br>".join(values_of(name) for name in row["parameters"])
+        parts.append(f"| {row['axis']} | {names} | {values} | `{row['test'].replace('::', '` `')}` |")
+    parts += [
+        "",
+        "## The paper's settings and baselines",
+        "",
+        "Each is a run of its own beside the others, such as",
+        "`isheep iterate 3 --params params/isheep-paper.yaml --run one-last --override "
+        '"model.base_model:ORG/NAME@COMMIT train.setting:one_last"`.',
+        "What two runs have in common is made once: a stage with the same fingerprint in a run beside this one is taken over.",
+        "",
+        "| setting | iterations | override | meaning |",
+        "|---|---|---|---|",
+        *(f"| {r['name']} | {r['iteration']} | `{r['override'] or '(none)'}` | {r['note']} |" for r in known["settings"]),
+    ]
+    return "\n".join(parts) + "\n"
+
+
+def presets_text() -> str:
+    """Return the table of the presets' differences."""
+    runs = [load_run(ROOT / "params" / f"{name}.yaml").model_dump(exclude={"run"}) for name in PRESETS]
+    lines = [f"| parameter | {' | '.join(f'`{name}`' for name in PRESETS)} |", "|---|" + "---|" * len(PRESETS)]
+    for section, kind in SECTIONS.items():
+        for name in kind.model_fields:
+            found = [literal(run[section][name]) for run in runs]
+            if len(set(found)) > 1:
+                lines.append(f"| `{section}.{name}` | {' | '.join(f'`{text}`' for text in found)} |")
+    return "\n".join(lines)
+
+
+def between(text: str, start: str, end: str, content: str) -> str:
+    """Return a text with what stands between two marks renewed."""
+    head, _, rest = text.partition(start)
+    _, _, tail = rest.partition(end)
+    return f"{head}{start}\n{content}\n{end}{tail}"
+
+
 def first_sentence(path: Path) -> str:
     """Return the first line of a module's docstring."""
     return (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").split("\n")[0]
 
 
 def map_text() -> str:
-    """Return the README with its map renewed."""
+    """Return the README with its map and its table of presets renewed."""
     lines = ["```"]
     for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
         quote = next(c.source for c in nbformat.read(path, as_version=4).cells if c.cell_type == "markdown").split("\n")
@@ -101,10 +163,8 @@ def map_text() -> str:
         for path in sorted((ROOT / "params").glob("*.yaml"))
     ]
     lines.append("```")
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    head, _, rest = readme.partition(MAP_START)
-    _, _, tail = rest.partition(MAP_END)
-    return f"{head}{MAP_START}\n" + "\n".join(lines) + f"\n{MAP_END}{tail}"
+    readme = between((ROOT / "README.md").read_text(encoding="utf-8"), MAP_START, MAP_END, "\n".join(lines))
+    return between(readme, PRESETS_START, PRESETS_END, presets_text())
 
 
 def main() -> None:
@@ -114,6 +174,7 @@ def main() -> None:
     files |= {
         ROOT / "docs/parameters.md": parameters_text(),
         ROOT / "docs/rules.md": rules_text(),
+        ROOT / "docs/settings.md": settings_text(),
         ROOT / "README.md": map_text(),
     }
     old = [path for path, text in files.items() if not path.is_file() or path.read_text(encoding="utf-8") != text]
