@@ -213,7 +213,7 @@ def judge_prompts(form: str) -> list[str]:
     frame = get_frame("chatml", "You are a helpful assistant.", tokenizer())
     shown = list(zip(texts(LENGTHS[12 : 12 + 2 * PAIRS : 2]), texts([60 + 20 * i for i in range(PAIRS)]), strict=True))
     asked = [
-        frame.prompt(render(f"{axis}.txt", task=task, response=answer))
+        frame.prompt(render(f"{axis}-combined.txt", task=task, response=answer))
         for axis in ("quality", "following")
         for task, answer in shown
     ]

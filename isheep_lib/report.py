@@ -172,13 +172,12 @@ def trust_table(run_dir: Path) -> Table:
     rows: dict[str, dict[str, Any]] = {}
     for iteration, check in calibration_of(run_dir).items():
         for column, found in check.items():
-            for kind, value in found["auroc"].items():
-                row = rows.setdefault(f"{column} {kind}", {"score": column, "AUROC against": kind.replace("_", " ")})
-                row[f"iteration {iteration}"] = _trust(value)
-            for name in ("mean", "saturation"):
-                row = rows.setdefault(f"{column} {name}", {"score": column, "AUROC against": f"({name})"})
-                row[f"iteration {iteration}"] = "" if found[name] is None else f"{found[name]:.2f}"
-    caption = "AUROC with 95 % bootstrap interval, 0.5 is chance; mean score, and saturation: the share that rounds to 10"
+            shown = {f"AUROC, {kind.replace('_', ' ')}": _trust(value) for kind, value in found["auroc"].items()}
+            shown |= {name: f"{found[name]:.2f}" for name in ("mean", "saturation") if found[name] is not None}
+            for measure, text in shown.items():
+                row = rows.setdefault(f"{column} {measure}", {"score": column, "measure": measure})
+                row[f"iteration {iteration}"] = text
+    caption = "AUROC with 95 % bootstrap interval, 0.5 is chance; saturation is the share of scores that round to 10"
     return Table(sorted(rows.values(), key=lambda row: row["score"]), caption)
 
 

@@ -49,7 +49,7 @@ def inputs_of(stage: str, iteration: int, params: dict[str, Any]) -> list[tuple[
     earlier = range(1, iteration)
     if stage == "synthesize" and (params["dedup_scope"] == "run" or params["generated_demonstrations"]):
         found += [(k, "synthesize", "examples.jsonl") for k in earlier]
-    if stage == "filter" and any(step.startswith("density") for step in params["steps"]):
+    if stage == "filter" and clusters(stage, params):
         found.append((iteration, "assess", "vectors.npy"))
     if stage == "train" and params["setting"] == "total_base":
         found = [(k, "filter", "kept.jsonl") for k in earlier] + found
@@ -63,6 +63,13 @@ def prompts_of(stage: str, params: dict[str, Any]) -> list[str]:
         "assess": [f"{axis}-{params.get('assessment_prompt')}.txt" for axis in axes(params.get("level", "none"))],
     }
     return [*own.get(stage, []), *(["frames.yaml"] if STAGES[stage].model else [])]
+
+
+def clusters(stage: str, params: dict[str, Any]) -> bool:
+    """Tell whether a stage with these parameters makes clusters."""
+    if stage == "synthesize":
+        return params["demonstration_choice"] == "one_a_cluster"
+    return stage == "filter" and any(step.startswith("density") for step in params["steps"])
 
 
 def trained_in(stage: str, iteration: int, params: dict[str, Any]) -> int:

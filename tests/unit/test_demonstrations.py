@@ -196,3 +196,8 @@ def test_what_the_journal_knows_is_not_asked_again(tmp_path, choice):
 )
 def test_the_table_shows_what_weighs_or_groups_the_seeds(demonstrations, expected):
     assert [next(iter(row.values())) for row in demonstrations.table(2).rows] == expected
+
+
+def test_few_seeds_are_each_shown_once_with_their_perplexity():
+    rows = Demonstrations(SEEDS[:4], perplexities=PERPLEXITIES).table(6).rows
+    assert [row["perplexity"] for row in rows] == PERPLEXITIES

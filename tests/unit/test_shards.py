@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import random
+import re
 import subprocess
 import sys
 import threading
@@ -13,12 +14,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from isheep_lib import assess, session, store, synthesize
+from isheep_lib import assess, scoring, session, store, synthesize
 from isheep_lib.engines.scripted import ScriptedEngine
 from isheep_lib.errors import ParameterError, RecordError
 from isheep_lib.journal import Held, Journal
 from isheep_lib.params import AssessParams, SynthesizeParams
 from isheep_lib.prompts import Frame
+from isheep_lib.scorers import columns
 from isheep_lib.session import StageSession
 from isheep_lib.shards import CommonJournal, ShardJournal
 
@@ -65,18 +67,22 @@ def answer(request):
     return f"{rng.randint(0, 12)}||so" if "||" in request.prompt else f"answer {rng.randint(0, 99)}"
 
 
+def number_in(name):
+    return int(re.search(r"\d+", name)[0])
+
+
 def respond(folder, shard=0, of=1, life=10_000):
     engine = Mortal(answer, life, batch=2)
     with ShardJournal(folder, "responses", "f", shard, of) as journal:
-        return synthesize.respond(engine, FRAME, TASKS, SynthesizeParams(), lambda id_: int(id_[1:3]), journal), engine
+        return synthesize.respond(engine, FRAME, TASKS, SynthesizeParams(), number_in, journal), engine
 
 
 def score(folder, shard=0, of=1, life=10_000):
     engine = Mortal(answer, life, batch=5, fits=lambda text: len(text) % 3 == 0)
     with ShardJournal(folder, "scores", "f", shard, of) as journal:
-        scorers = ["text", "mutual_information", "expected"]
-        found = assess.score_pairs(engine, FRAME, PAIRS, scorers, AssessParams(), lambda id_: int(id_[1:3]), journal)
-        return assess.as_rows(found), engine
+        scorers = ["greedy", "mutual_information", "expected"]
+        found = scoring.score_pairs(engine, FRAME, PAIRS, scorers, AssessParams(), number_in, journal)
+        return scoring.as_rows(found), engine
 
 
 def killed(work, *arguments):
@@ -119,7 +125,7 @@ def test_what_any_journal_holds_is_never_generated_again(history, tmp_path_facto
         with ShardJournal(folder, "responses", "f", shard, of) as journal:
             kept |= set(journal.rows)
             with contextlib.suppress(Ended):
-                synthesize.respond(engine, FRAME, TASKS, SynthesizeParams(), lambda id_: int(id_[1:3]), journal)
+                synthesize.respond(engine, FRAME, TASKS, SynthesizeParams(), number_in, journal)
         assert not kept & {request.id for request in engine.asked}
         asked += engine.asked
     assert {request.id for request in asked} == {row["id"] for row in TASKS}
@@ -154,9 +160,9 @@ def test_whoever_appends_last_sees_everything_even_if_the_other_worked_in_betwee
 
     with ShardJournal(tmp_path / "two", "scores", "f", 0, 2) as journal:
         engine = Interrupted(answer, batch=5, fits=lambda text: len(text) % 3 == 0)
-        scorers = ["mutual_information", "text", "expected"]
-        found = assess.score_pairs(engine, FRAME, PAIRS, scorers, AssessParams(), lambda id_: int(id_[1:3]), journal)
-    assert assess.as_rows(found) == whole
+        scorers = ["mutual_information", "greedy", "expected"]
+        found = scoring.score_pairs(engine, FRAME, PAIRS, scorers, AssessParams(), number_in, journal)
+    assert scoring.as_rows(found) == whole
     assert len(other) == 1 and other[0] != whole
 
 
@@ -166,22 +172,22 @@ def test_a_shard_is_whole_batches_and_whole_chunks(tmp_path):
     assert [row["id"] for row in rows] == ["t02", "t03", "t10", "t11", "t18", "t19"]
     _, engine = score(tmp_path, 0, 2)
     assert {len(call) for call in engine.calls if isinstance(call[0], tuple)} == {
-        2 * assess.CHUNK,
-        2 * (len(PAIRS) % assess.CHUNK),
+        2 * scoring.CHUNK,
+        2 * (len(PAIRS) % scoring.CHUNK),
     }
 
 
 def test_a_worker_that_waits_for_others_says_so_for_every_pair(tmp_path):
     rows, _ = score(tmp_path, 0, 3)
-    found = [assess.Scores(**row) for row in rows]
-    wanted = [column for scorer in ("text", "mutual_information", "expected") for column in assess.columns(scorer)]
-    counts = assess.counts(found, wanted)
-    assert counts["dropped"]["waits_for_other_shard"] == assess.waiting(found) > 0
+    found = [scoring.Scores(**row) for row in rows]
+    wanted = [column for scorer in ("greedy", "mutual_information", "expected") for column in columns(scorer, "both")]
+    counts = scoring.counts(found, wanted)
+    assert counts["dropped"]["waits_for_other_shard"] == scoring.waiting(found) > 0
     assert counts["in"] == counts["kept"] + sum(counts["dropped"].values()) == len(PAIRS)
     assert all((c in row.scores) != (c in row.unread) for row in found for c in wanted)
     assert "waits" not in repr(assess.unread_table(found))
     check = assess.run_check(ScriptedEngine(), FRAME, PAIRS, found, AssessParams(), len, None)
-    assert check == assess.Check([], [], [])
+    assert check == assess.Check([], {}, [], [])
 
 
 def test_a_journal_that_another_worker_is_writing_is_read_and_left_alone(tmp_path):
@@ -299,9 +305,9 @@ def worker(model, monkeypatch):
     for name in ("synthesize", "assess"):
         cells = nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4).cells
         books[name] = {cell.id: cell.source for cell in cells if cell.cell_type == "code"}
-    small = {"instructions": 12, "min_instructions": 4, "demonstrations": 2, "tasks_per_prompt": 5, "prompts_per_round": 4}
-    small |= {"checked_pairs": 6, "bootstrap": 100, "scorers": ["mutual_information", "text"]}
-    monkeypatch.setattr(assess, "CHUNK", 2)
+    small = {"instructions": 12, "min_instructions": 4, "demonstrations": 2, "tasks_per_prompt": 5, "prompts_per_batch": 4}
+    small |= {"checked_pairs": 6, "bootstrap": 100, "scorers": ["mutual_information", "greedy"]}
+    monkeypatch.setattr(scoring, "CHUNK", 2)
 
     def run(stage, folder, shard=0, of=1, engine=None, until="record", **more):
         engine = engine or ScriptedEngine(answer, batch=2, fits=lambda text: len(text) % 3 == 0)
@@ -354,7 +360,7 @@ def test_a_worker_without_anything_at_hand_shows_that_and_ends_well(worker, tmp_
     assert "12 rows of other shards are still missing" in worker("assess", tmp_path / "run", 63, 64)
     names = worker("assess", tmp_path / "run", 63, 64, until="checks")
     assert "the last worker makes the check" in repr(names["report"].reliability_table(names["check"].found))
-    assert b"PNG" in names["figures"].true_and_shuffled([], [], [])._repr_png_()[:8]
+    assert b"PNG" in names["figures"].calibration(names["check"])._repr_png_()[:8]
 
 
 def test_counts_of_a_worker_that_is_not_the_last_add_up(worker, tmp_path):

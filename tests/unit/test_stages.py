@@ -1,9 +1,29 @@
-"""The table of stages: order, inputs, models."""
+"""The table of stages: order, inputs, models, prompts, as the parameters say."""
+
+import itertools
 
 import pytest
 
 from isheep_lib import prompts
-from isheep_lib.stages import ORDER, STAGES, inputs_of, steps, trained_in
+from isheep_lib.params import SECTIONS
+from isheep_lib.stages import ORDER, STAGES, inputs_of, prompts_of, steps, trained_in
+
+
+def parameters(stage, **values):
+    return {**SECTIONS[stage]().model_dump(), **values}
+
+
+VARIANTS = [
+    *(
+        ("synthesize", {"dedup_scope": scope, "generated_demonstrations": n})
+        for scope in ("batch", "round", "run")
+        for n in (0, 2)
+    ),
+    *(("assess", {"judge": judge, "vectors": vectors}) for judge in ("current", "base") for vectors in (False, True)),
+    *(("filter", {"steps": names}) for names in ([], ["rules"], ["density"], ["top", "density_perplexity"])),
+    *(("train", {"setting": setting}) for setting in ("one_base", "one_last", "total_base")),
+    ("evaluate", {}),
+]
 
 
 def test_the_base_model_is_evaluated_before_everything():
@@ -18,50 +38,109 @@ def test_the_table_and_the_order_name_the_same_stages():
     assert all(name == stage.name for name, stage in STAGES.items())
 
 
-def test_every_input_comes_from_a_step_done_before():
-    order = steps(4)
-    for position, (iteration, stage) in enumerate(order):
-        for k, name, _ in inputs_of(stage, iteration):
-            assert order.index((k, name)) < position
-
-
-@pytest.mark.parametrize(
-    ("stage", "iteration", "expected"),
-    [
-        ("synthesize", 1, []),
-        ("synthesize", 3, [(1, "synthesize", "examples.jsonl"), (2, "synthesize", "examples.jsonl")]),
-        ("assess", 2, [(2, "synthesize", "examples.jsonl")]),
-        ("filter", 2, [(2, "synthesize", "examples.jsonl"), (2, "assess", "scores.jsonl")]),
-        ("train", 2, [(2, "filter", "kept.jsonl")]),
-        ("evaluate", 2, []),
-    ],
-)
-def test_a_stage_reads_these_files(stage, iteration, expected):
-    assert inputs_of(stage, iteration) == expected
-
-
-@pytest.mark.parametrize(
-    ("stage", "adapters"),
-    [
-        ("synthesize", {1: 0, 2: 1, 5: 4}),  # M_{t-1} writes
-        ("assess", {1: 0, 2: 1, 5: 4}),  # and judges
-        ("filter", {1: 0, 5: 0}),
-        ("train", {1: 0, 2: 0, 5: 0}),  # always from the base model
-        ("evaluate", {0: 0, 1: 1, 5: 5}),
-    ],
-)
-def test_a_stage_uses_the_adapter_of_this_iteration(stage, adapters):
-    assert {k: trained_in(stage, k) for k in adapters} == adapters
-
-
-def test_the_adapter_that_a_stage_uses_was_trained_before():
-    order = steps(3)
-    for position, (iteration, stage) in enumerate(order):
-        if trained := trained_in(stage, iteration):
+@pytest.mark.parametrize(("stage", "values"), VARIANTS)
+def test_every_input_and_every_model_comes_from_a_step_done_before(stage, values):
+    order, params = steps(4), parameters(stage, **values)
+    for position, (iteration, name) in enumerate(order):
+        if name != stage:
+            continue
+        found = inputs_of(stage, iteration, params)
+        assert len(found) == len(set(found))
+        assert all(order.index((k, made_by)) < position for k, made_by, _ in found)
+        if trained := trained_in(stage, iteration, params):
             assert order.index((trained, "train")) < position
 
 
-def test_the_prompts_of_every_stage_exist():
-    named = [name for stage in STAGES.values() for name in stage.prompts]
-    assert named
-    assert all(len(prompts.digest(name)) == 64 for name in named)
+def files(stage, file, *iterations):
+    return [(k, stage, file) for k in iterations]
+
+
+TASKS, PAIRS = ("synthesize", "examples.jsonl"), ("filter", "kept.jsonl")
+SCORED = [*files(*TASKS, 3), *files("assess", "scores.jsonl", 3)]
+WITH_VECTORS = [*SCORED, *files("assess", "vectors.npy", 3)]
+
+
+@pytest.mark.parametrize(
+    ("stage", "values", "expected"),
+    [
+        ("synthesize", {}, files(*TASKS, 1, 2)),
+        ("synthesize", {"dedup_scope": "round"}, []),
+        ("synthesize", {"dedup_scope": "batch"}, []),
+        ("synthesize", {"dedup_scope": "round", "generated_demonstrations": 1}, files(*TASKS, 1, 2)),
+        ("synthesize", {"dedup_scope": "batch", "generated_demonstrations": 1}, files(*TASKS, 1, 2)),
+        ("synthesize", {"dedup_scope": "run", "generated_demonstrations": 1}, files(*TASKS, 1, 2)),
+        ("assess", {}, files(*TASKS, 3)),
+        ("assess", {"judge": "base", "vectors": True}, files(*TASKS, 3)),
+        ("filter", {}, SCORED),
+        ("filter", {"steps": []}, SCORED),
+        ("filter", {"steps": ["top", "perplexity"]}, SCORED),
+        ("filter", {"steps": ["rules", "density"]}, WITH_VECTORS),
+        ("filter", {"steps": ["density_perplexity", "rules"]}, WITH_VECTORS),
+        ("filter", {"steps": ["density", "density_perplexity"]}, WITH_VECTORS),
+        ("train", {}, files(*PAIRS, 3)),
+        ("train", {"setting": "one_last"}, files(*PAIRS, 3)),
+        ("train", {"setting": "total_base"}, files(*PAIRS, 1, 2, 3)),
+        ("evaluate", {}, []),
+    ],
+)
+def test_a_stage_of_the_third_iteration_reads_these_files(stage, values, expected):
+    assert inputs_of(stage, 3, parameters(stage, **values)) == expected
+
+
+@pytest.mark.parametrize(("stage", "values"), VARIANTS)
+def test_nothing_is_read_from_before_the_first_iteration(stage, values):
+    assert {k for k, _, _ in inputs_of(stage, 1, parameters(stage, **values))} <= {1}
+
+
+@pytest.mark.parametrize(
+    ("stage", "values", "models"),
+    [
+        ("synthesize", {}, {1: 0, 2: 1, 5: 4}),  # M_{t-1} writes
+        ("assess", {}, {1: 0, 2: 1, 5: 4}),  # and judges
+        ("assess", {"judge": "base"}, {1: 0, 2: 0, 5: 0}),
+        ("filter", {}, {1: 0, 5: 0}),
+        ("train", {}, {1: 0, 2: 0, 5: 0}),
+        ("train", {"setting": "total_base"}, {1: 0, 2: 0, 5: 0}),
+        ("train", {"setting": "one_last"}, {1: 0, 2: 1, 5: 4}),
+        ("evaluate", {}, {0: 0, 1: 1, 5: 5}),
+    ],
+)
+def test_a_stage_uses_the_model_of_this_iteration(stage, values, models):
+    assert {k: trained_in(stage, k, parameters(stage, **values)) for k in models} == models
+
+
+def test_every_setting_has_the_same_first_training():
+    found = [parameters("train", setting=setting) for setting in ("one_base", "one_last", "total_base")]
+    assert [(inputs_of("train", 1, p), trained_in("train", 1, p)) for p in found] == [([(1, *PAIRS)], 0)] * 3
+
+
+ASKED = {"both": ["quality", "following"], "quality": ["quality"], "following": ["following"], "none": []}
+
+
+@pytest.mark.parametrize(("level", "variant"), itertools.product(ASKED, ("combined", "simple", "icl")))
+def test_an_assessment_uses_one_prompt_of_its_kind_for_each_axis(level, variant):
+    expected = [f"{axis}-{variant}.txt" for axis in ASKED[level]]
+    found = prompts_of("assess", parameters("assess", level=level, assessment_prompt=variant))
+    assert found == [*expected, "frames.yaml"]
+    assert all((prompts.FOLDER / name).is_file() and len(prompts.digest(name)) == 64 for name in found)
+
+
+@pytest.mark.parametrize(
+    ("stage", "expected"),
+    [
+        ("synthesize", ["synthesize.txt", "frames.yaml"]),
+        ("filter", []),
+        ("train", ["frames.yaml"]),
+        ("evaluate", ["frames.yaml"]),
+    ],
+)
+def test_the_prompts_of_the_other_stages_are_these_and_exist(stage, expected):
+    assert prompts_of(stage, parameters(stage)) == expected
+    assert all((prompts.FOLDER / name).is_file() for name in expected)
+
+
+def test_every_prompt_of_the_package_is_used_by_a_stage():
+    assess = [{"level": "both", "assessment_prompt": variant} for variant in ("combined", "simple", "icl")]
+    used = {name for values in assess for name in prompts_of("assess", parameters("assess", **values))}
+    used |= {name for stage in ORDER for name in prompts_of(stage, parameters(stage))}
+    assert used == {path.name for path in prompts.FOLDER.iterdir()}

@@ -157,6 +157,36 @@ def test_finished_stages_are_listed_in_the_order_of_iterations(tmp_path):
     assert found == [(0, "evaluate"), (2, "assess"), (2, "train"), (10, "filter")]
 
 
+def trained(run_dir, **starts):
+    """Record trainings by iteration; each began with the model of another one, or says nothing of it."""
+    for name, start in starts.items():
+        manifest = {"outputs": {}} if start is None else {"outputs": {}, "starts_from": start}
+        store.write_manifest(store.stage_folder(run_dir, int(name[1:]), "train"), manifest)
+
+
+@pytest.mark.parametrize(
+    ("starts", "expected"),
+    [
+        ({"k1": 0, "k2": 1, "k3": 2}, {0: [], 1: [1], 2: [1, 2], 3: [1, 2, 3]}),  # one_last
+        ({"k1": 0, "k2": 0, "k3": 0}, {0: [], 1: [1], 2: [2], 3: [3]}),  # one_base and total_base
+        ({"k1": None, "k2": None}, {1: [1], 2: [2]}),  # a record from before there was a choice
+    ],
+)
+def test_a_model_is_made_of_the_adapters_of_its_ancestors_and_its_own(tmp_path, starts, expected):
+    trained(tmp_path, **starts)
+    assert {k: store.lineage(tmp_path, k) for k in expected} == expected
+
+
+@pytest.mark.parametrize(("starts", "asked", "absent"), [({}, 1, 1), ({"k1": 0}, 2, 2), ({"k1": 0, "k3": 2}, 3, 2)])
+def test_an_adapter_that_is_not_trained_is_named_with_its_notebook(tmp_path, starts, asked, absent):
+    trained(tmp_path, **starts)
+    with pytest.raises(RecordError) as caught:
+        store.lineage(tmp_path, asked)
+    assert f"iter-{absent}/train is not done" in str(caught.value)
+    assert str(store.stage_folder(tmp_path, absent, "train")) in str(caught.value)
+    assert "run train.ipynb" in str(caught.value)
+
+
 @pytest.mark.parametrize("name", ["iter-old", "iter-1-backup", "iter-"])
 def test_a_copied_folder_beside_the_iterations_is_no_iteration(tmp_path, name):
     store.write_manifest(tmp_path / "iter-1" / "assess", {"iteration": 1})

@@ -1,9 +1,14 @@
 """Synthesis: reading lists of tasks, rules on instructions, deduplication, responses."""
 
+import tempfile
+import zlib
+from pathlib import Path
+
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
+from isheep_lib.demonstrations import Demonstrations
 from isheep_lib.engines.scripted import ScriptedEngine
 from isheep_lib.errors import YieldError
 from isheep_lib.journal import Journal
@@ -13,10 +18,10 @@ from isheep_lib.records import Task
 from isheep_lib.synthesize import (
     Item,
     collect_instructions,
-    draw_demonstrations,
     funnel_of,
     instruction_problem,
     list_prompt,
+    list_request,
     parse_list,
     respond,
 )
@@ -134,14 +139,16 @@ GOOD = "Name three uses of salt at home."
         (Item("", "( ( ( ( (", ""), "no_words"),
     ],
 )
-def test_an_instruction_breaks_this_rule_first(item, problem):
+def test_an_instruction_breaks_this_rule_first_and_without_rules_only_what_is_no_task_is_dropped(item, problem):
     assert instruction_problem(item) == problem
+    without = problem if problem in ("cut_off", "empty") else ""
+    assert instruction_problem(item, rules=False) == without
 
 
 @few
-@given(st.text(), st.text(), st.booleans())
-def test_the_rules_judge_any_text(instruction, given_input, cut):
-    assert isinstance(instruction_problem(Item("", instruction, given_input, cut)), str)
+@given(st.text(), st.text(), st.booleans(), st.booleans())
+def test_the_rules_judge_any_text(instruction, given_input, cut, rules):
+    assert isinstance(instruction_problem(Item("", instruction, given_input, cut), rules), str)
 
 
 def test_the_prompt_numbers_the_demonstrations_and_ends_with_the_next_one():
@@ -155,28 +162,25 @@ def test_the_prompts_own_demonstrations_can_be_read_back():
     assert tasks(text, first=1) == [("Sing loud.", "la\nli"), ("Add.", ""), ("", "")]
 
 
-def test_demonstrations_are_drawn_by_seed_and_never_twice():
-    drawn = draw_demonstrations(SEEDS, 3, seed=1)
-    assert sorted(task.id for task in drawn) == sorted(task.id for task in SEEDS)
-    assert drawn == draw_demonstrations(SEEDS, 3, seed=1)
-    assert len({tuple(t.id for t in draw_demonstrations(SEEDS, 3, s)) for s in range(20)}) > 1
-
-
 def parameters(**values):
-    small = {"instructions": 3, "min_instructions": 1, "demonstrations": 2, "tasks_per_prompt": 5, "prompts_per_round": 1}
-    return SynthesizeParams(**{**small, "max_rounds": 3, **values})
+    small = {"instructions": 3, "min_instructions": 1, "demonstrations": 2, "tasks_per_prompt": 5, "prompts_per_batch": 1}
+    return SynthesizeParams(**{**small, "max_batches": 3, **values})
 
 
 def collect(engine, path, earlier=(), seed_of=len, **values):
     with Journal(path / "j.jsonl", "f") as journal:
-        return collect_instructions(engine, SEEDS, list(earlier), parameters(**values), seed_of, journal)
+        return collect_instructions(engine, Demonstrations(SEEDS), list(earlier), parameters(**values), seed_of, journal)
+
+
+def hash_of(name):
+    return zlib.crc32(name.encode())
 
 
 def listed(*instructions):
     return " " + "\n".join(f"{'' if n == 3 else f'{n}. Instruction: '}{t}" for n, t in enumerate(instructions, start=3))
 
 
-def test_rounds_go_on_until_enough_tasks_are_accepted(tmp_path):
+def test_batches_go_on_until_enough_tasks_are_accepted(tmp_path):
     engine = ScriptedEngine(
         [
             listed("Explain how bees make honey.", "Explain how bees make honey now.", "Short."),
@@ -200,7 +204,7 @@ def test_rounds_go_on_until_enough_tasks_are_accepted(tmp_path):
 
 def test_seeds_and_tasks_of_earlier_iterations_count_as_duplicates(tmp_path):
     texts = [listed("Name one large river.", "Explain how bees make honey.", "Describe a calm autumn day.")]
-    harvest = collect(ScriptedEngine(texts), tmp_path, ["explain how bees make honey"], instructions=1)
+    harvest = collect(ScriptedEngine(texts), tmp_path, [Task("i1-a", "explain how bees make honey")], instructions=1)
     assert [row["instruction"] for row in harvest.accepted] == ["Describe a calm autumn day."]
     assert [row["detail"].split(": ")[1] for row in harvest.dropped] == ["Name a large river.", "explain how bees make honey"]
 
@@ -208,7 +212,7 @@ def test_seeds_and_tasks_of_earlier_iterations_count_as_duplicates(tmp_path):
 def test_every_prompt_has_its_own_seed_demonstrations_and_stop(tmp_path):
     engine = ScriptedEngine([listed("Explain how bees make honey."), listed("Describe a calm autumn day.")])
     asked_for = []
-    collect(engine, tmp_path, seed_of=lambda id_: asked_for.append(id_) or len(asked_for), prompts_per_round=2, max_rounds=1)
+    collect(engine, tmp_path, seed_of=lambda id_: asked_for.append(id_) or len(asked_for), prompts_per_batch=2, max_batches=1)
     assert len(set(asked_for)) == len(asked_for) == 4
     first, second = engine.asked
     assert (first.id, second.id) == ("i1-r0-p000", "i1-r0-p001")
@@ -217,26 +221,151 @@ def test_every_prompt_has_its_own_seed_demonstrations_and_stop(tmp_path):
     assert first.prompt.endswith("3. Instruction:")
 
 
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({}, ("\n6.",)),
+        ({"tasks_per_prompt": 16}, ("\n17.",)),
+        ({"instruction_stops": ["\n16", "16.", "16 ."]}, ("\n16", "16.", "16 .")),
+    ],
+)
+def test_stop_texts_that_are_given_replace_the_next_number(tmp_path, values, expected):
+    assert list_request("x", SEEDS[:2], parameters(**values), 0).stop == expected
+    engine = ScriptedEngine([listed("Explain how bees make honey.")])
+    collect(engine, tmp_path, max_batches=1, **values)
+    assert [request.stop for request in engine.asked] == [expected]
+
+
+def test_without_rules_a_list_loses_only_what_is_cut_empty_or_a_duplicate(tmp_path):
+    texts = listed("Sing!", "", "- see the picture at www.a.example", "Name a large river", "Sing on and")
+    engine = ScriptedEngine([texts], finish="length")
+    harvest = collect(engine, tmp_path, instructions=9, max_batches=1, instruction_rules=False)
+    assert [row["instruction"] for row in harvest.accepted] == ["Sing!", "- see the picture at www.a.example"]
+    assert [row["reason"] for row in harvest.dropped] == ["empty", "near_duplicate", "cut_off"]
+
+
+def rouge(one, other):
+    """Compute 2 LCS / (m + n) by the definition, of words without punctuation."""
+    a, b = ([word.strip(".").lower() for word in text.split()] for text in (one, other))
+    table = [[0] * (len(b) + 1) for _ in range(len(a) + 1)]
+    for i, x in enumerate(a):
+        for j, y in enumerate(b):
+            table[i + 1][j + 1] = table[i][j] + 1 if x == y else max(table[i][j + 1], table[i + 1][j])
+    return 2 * table[-1][-1] / (len(a) + len(b))
+
+
+def read_plainly(batches, earlier, scope, limit, wanted):
+    """Accept and drop one instruction after the other: (text, "" or the reason)."""
+    seeds, accepted, verdicts = [task.instruction for task in SEEDS], [], []
+    for batch in batches:
+        if len(accepted) >= wanted:
+            break
+        own = []
+        for text in (text for prompt in batch for text in prompt):
+            known = seeds + {"batch": own, "round": accepted, "run": earlier + accepted}[scope]
+            near = any(rouge(text, one) > limit for one in known)
+            verdicts.append((text, "near_duplicate" if near else "beyond_target" if len(accepted) >= wanted else ""))
+            if not verdicts[-1][1]:
+                own.append(text)
+                accepted.append(text)
+    return verdicts
+
+
+vocabulary = st.sampled_from(["bees", "cats", "make", "old", "honey", "large", "river", "name"])
+instructions = st.lists(vocabulary, min_size=4, max_size=6).map(lambda found: " ".join(found) + ".")
+prompts_texts = st.lists(instructions, min_size=1, max_size=4)
+batches_texts = st.integers(1, 3).flatmap(
+    lambda n: st.lists(st.lists(prompts_texts, min_size=n, max_size=n), min_size=1, max_size=3)
+)
+
+
+@few
+@given(batches_texts, st.lists(instructions, max_size=3), st.sampled_from(["batch", "round", "run"]), st.integers(1, 9))
+def test_a_scope_of_deduplication_is_that_of_a_plain_loop(batches, earlier, scope, wanted):
+    expected = read_plainly(batches, earlier, scope, 0.72, wanted)
+    assume(any(not reason for _, reason in expected))
+    engine = ScriptedEngine([listed(*texts) for batch in batches for texts in batch])
+    values = {"prompts_per_batch": len(batches[0]), "max_batches": len(batches), "max_rouge": 0.72}
+    tasks = [Task(f"i1-{n}", text) for n, text in enumerate(earlier)]
+    with tempfile.TemporaryDirectory() as folder:
+        harvest = collect(engine, Path(folder), tasks, dedup_scope=scope, instructions=wanted, **values)
+    assert [row["instruction"] for row in harvest.accepted] == [text for text, reason in expected if not reason]
+    found = [(row["instruction"], row["reason"]) for row in harvest.dropped]
+    assert found == [(text, reason) for text, reason in expected if reason]
+
+
+BEES, CALM, GAMES = "Explain how bees make honey.", "Describe a calm autumn day.", "List five quiet board games."
+
+
+@pytest.mark.parametrize(
+    ("scope", "accepted"),
+    [
+        ("batch", [BEES, CALM, BEES, GAMES]),
+        ("round", [BEES, CALM, GAMES]),
+        ("run", [BEES, GAMES]),
+    ],
+)
+def test_a_task_may_come_again_in_another_batch_or_iteration_as_the_scope_says(tmp_path, scope, accepted):
+    engine = ScriptedEngine([listed(BEES, CALM, "Name a large river."), listed(BEES, GAMES, GAMES)])
+    harvest = collect(engine, tmp_path, [Task("i1-a", CALM)], dedup_scope=scope, instructions=9, max_batches=2)
+    assert [row["instruction"] for row in harvest.accepted] == accepted
+    assert len(harvest.accepted) + len(harvest.dropped) == 6
+
+
+def test_generated_demonstrations_come_from_earlier_iterations_and_earlier_batches_only(tmp_path):
+    said = [
+        [f"{verb} {number} {thing} today." for verb, thing in (("Paint", "doors"), ("Sell", "shoes"))] for number in range(6)
+    ]
+    engine = ScriptedEngine([listed(*texts) for texts in said])
+    earlier = [Task("i0-a", CALM, "in May"), Task("i0-b", GAMES)]
+    values = {"demonstrations": 2, "generated_demonstrations": 1, "prompts_per_batch": 2, "max_rouge": 1.0}
+    harvest = collect(engine, tmp_path, earlier, hash_of, instructions=99, **values)
+    assert len(harvest.accepted) == 12
+    batch_of = {task.id: -1 for task in earlier} | {row["id"]: int(row["id"].split("-")[1][1:]) for row in harvest.accepted}
+    texts = {task.id: task.instruction for task in [*SEEDS, *earlier]}
+    texts |= {row["id"]: row["instruction"] for row in harvest.accepted}
+    prompts = {request.id: request.prompt for request in engine.asked}
+    used = set()
+    for row in harvest.accepted:
+        generated = [id_ for id_ in row["demonstrations"] if id_ in batch_of]
+        assert len(row["demonstrations"]) == 2
+        assert len(generated) == 1
+        assert batch_of[generated[0]] < batch_of[row["id"]]
+        assert all(texts[id_] in prompts[row["id"].rsplit("-", 1)[0]] for id_ in row["demonstrations"])
+        used.add(batch_of[generated[0]])
+    assert -1 in used
+    assert used & {0, 1}
+    assert any("Input: in May" in prompt for prompt in prompts.values())
+
+
+def test_the_first_batch_of_a_run_shows_seeds_alone(tmp_path):
+    engine = ScriptedEngine([listed(BEES), listed(CALM)])
+    harvest = collect(engine, tmp_path, generated_demonstrations=1, instructions=2)
+    first, second = (row["demonstrations"] for row in harvest.accepted)
+    assert {id_[:4] for id_ in first} == {"seed"}
+    assert sorted(id_[:4] for id_ in second) == ["i1-r", "seed"]
+
+
 def test_too_few_tasks_stop_the_stage_with_reasons_and_advice(tmp_path):
     with pytest.raises(YieldError) as caught:
-        collect(ScriptedEngine([listed("Sing now.", "Hum.")] * 2), tmp_path, max_rounds=2, min_instructions=2)
+        collect(ScriptedEngine([listed("Sing now.", "Hum.")] * 2), tmp_path, max_batches=2, min_instructions=2)
     message = str(caught.value)
     assert "Only 0" in message
     assert "2 are needed" in message
     assert "too_short" in message
     assert "'Sing now.'" in message
-    assert "max_rounds" in message
+    assert "max_batches" in message
 
 
 def test_a_resumed_collection_asks_only_for_what_is_missing(tmp_path):
     first, second = listed("Explain how bees make honey."), listed("Describe a calm autumn day.")
-    whole = collect(ScriptedEngine([first, second]), tmp_path, max_rounds=2)
+    whole = collect(ScriptedEngine([first, second]), tmp_path, max_batches=2)
     (tmp_path / "again").mkdir()
     stopped = ScriptedEngine([first])  # ends with the second prompt
     with pytest.raises(IndexError):
-        collect(stopped, tmp_path / "again", max_rounds=2)
+        collect(stopped, tmp_path / "again", max_batches=2)
     resumed = ScriptedEngine([second])
-    assert collect(resumed, tmp_path / "again", max_rounds=2) == whole
+    assert collect(resumed, tmp_path / "again", max_batches=2) == whole
     assert [request.id for request in resumed.asked] == ["i1-r1-p000"]
 
 

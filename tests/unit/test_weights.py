@@ -9,7 +9,7 @@ from isheep_lib import weights
 from isheep_lib.cli import main
 from isheep_lib.errors import RecordError
 from isheep_lib.params import Model
-from isheep_lib.store import claim_params
+from isheep_lib.store import claim_params, stage_folder, write_manifest
 
 
 @pytest.fixture
@@ -27,9 +27,34 @@ def run_dir(tmp_path, model):
     return tmp_path / "run"
 
 
-def test_an_iterations_model_is_the_base_with_the_adapter_trained_in_it(run_dir, model):
+def train(run_dir, *starts):
+    """Record trainings 1, 2, … that began with the models of these iterations."""
+    for iteration, start in enumerate(starts, start=1):
+        write_manifest(stage_folder(run_dir, iteration, "train"), {"outputs": {}, "starts_from": start})
+
+
+def adapters(run_dir, *iterations):
+    return tuple(run_dir / f"iter-{k}" / "train" / "adapter" for k in iterations)
+
+
+def test_a_model_trained_from_the_base_is_the_base_with_its_own_adapter(run_dir, model):
+    train(run_dir, 0, 0, 0)
     assert weights.model_of(run_dir, str(model), 0).adapters == ()
-    assert weights.model_of(run_dir, str(model), 2).adapters == (run_dir / "iter-2" / "train" / "adapter",)
+    assert weights.model_of(run_dir, str(model), 1).adapters == adapters(run_dir, 1)
+    assert weights.model_of(run_dir, str(model), 3).adapters == adapters(run_dir, 3)
+
+
+def test_a_model_trained_from_the_last_one_has_all_adapters_before_its_own(run_dir, model):
+    train(run_dir, 0, 1, 2)
+    assert weights.model_of(run_dir, str(model), 0).adapters == ()
+    assert weights.model_of(run_dir, str(model), 2).adapters == adapters(run_dir, 1, 2)
+    assert weights.model_of(run_dir, str(model), 3).adapters == adapters(run_dir, 1, 2, 3)
+
+
+def test_the_models_of_a_run_have_one_base(run_dir, model):
+    train(run_dir, 0, 1)
+    zero, two = (weights.model_of(run_dir, str(model), k) for k in (0, 2))
+    assert (zero.path, zero.digest, zero.name) == (two.path, two.digest, two.name)
 
 
 def test_the_base_model_is_served_from_its_own_folder_under_its_name(run_dir, model):

@@ -1,0 +1,117 @@
+"""Figures: each is drawn from nothing, from one row and from many, and the same data give the same bytes."""
+
+import warnings
+from types import SimpleNamespace
+
+import pytest
+
+from isheep_lib import figures
+from isheep_lib.assess import Check, calibration, reliability
+from isheep_lib.evaluate import ACCURACIES
+from isheep_lib.report import SIGNS
+from isheep_lib.scoring import Scores
+
+KINDS = ("shuffled", "truncated", "wrong_task")
+NAMES = ["expected_quality", "greedy_quality", "mutual_information", "perplexity_pair"]
+SWEEP = SimpleNamespace(comparison="above", threshold=2.0)
+
+
+@pytest.fixture(autouse=True)
+def no_warnings():
+    """Let what a notebook would show beside the figure fail the test."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        yield
+
+
+def rows(number, start=0.0, names=NAMES):
+    return [Scores(f"p{n}", {name: start + n + 1 for name in names}) for n in range(number)]
+
+
+def made_check(number, names=NAMES, kinds=KINDS, read=NAMES):
+    true, wrong = rows(number, names=read), {kind: rows(number, i / 2, read) for i, kind in enumerate(kinds)}
+    found = [reliability(true, side, name, 100, 1, kind) for name in names for kind, side in wrong.items()]
+    return Check(true, wrong, found, names)
+
+
+def made_metrics():
+    errors = {name: {"value": 20.0, "standard_error": None, "items": 1} for name in ACCURACIES}
+    return {"subset": "1 of 541 prompts", "ifeval": errors, "signs": dict.fromkeys(SIGNS, 0.5)}
+
+
+def over_iterations(*checks):
+    return {k: calibration([], check) for k, check in enumerate(checks, start=1)}
+
+
+LOG = [{"step": 1, "loss": 2.0, "learning_rate": 1e-4, "grad_norm": 1.0}, {"step": 1, "eval_loss": 2.1}]
+SCORED = [{"scores": {"a": float(n), "b": 9.0}} for n in range(9)] + [{"scores": {"a": 1.0}}]
+DRAWN = {
+    "funnel of nothing": lambda: figures.funnel({"in": 0, "kept": 0, "dropped": {}}, "pairs"),
+    "funnel": lambda: figures.funnel({"in": 5, "kept": 2, "dropped": {"cut_off": 2, "echo": 1}}, "pairs"),
+    "lengths of nothing": lambda: figures.lengths([]),
+    "lengths of one": lambda: figures.lengths([{"instruction": "Do.", "output": ""}]),
+    "lengths": lambda: figures.lengths([{"instruction": "a b" * n, "output": "c " * n} for n in range(9)]),
+    "no check": lambda: figures.calibration(Check([], {}, [], [])),
+    "a check of one column": lambda: figures.calibration(made_check(12, NAMES[:1])),
+    "a check of one pair": lambda: figures.calibration(made_check(1)),
+    "a check": lambda: figures.calibration(made_check(12)),
+    "a check of nothing readable": lambda: figures.calibration(made_check(6, read=[])),
+    "a check whose first column is unread": lambda: figures.calibration(made_check(6, read=NAMES[1:])),
+    "a check without wrong pairs": lambda: figures.calibration(made_check(6, kinds=())),
+    "no iterations": lambda: figures.calibration_over_iterations({}),
+    "one iteration": lambda: figures.calibration_over_iterations(over_iterations(made_check(6))),
+    "iterations": lambda: figures.calibration_over_iterations(over_iterations(made_check(6), made_check(9, NAMES[1:]))),
+    "iterations without a readable score": lambda: figures.calibration_over_iterations(over_iterations(made_check(6, read=[]))),
+    "iterations without wrong pairs": lambda: figures.calibration_over_iterations(over_iterations(made_check(6, kinds=()))),
+    "a sweep without a threshold": lambda: figures.threshold_sweep(SCORED, [], SWEEP),
+    "a sweep of nothing": lambda: figures.threshold_sweep([], ["a"], SWEEP),
+    "a sweep of one": lambda: figures.threshold_sweep(SCORED[:1], ["a"], SWEEP),
+    "a sweep": lambda: figures.threshold_sweep(SCORED, ["a", "b"], SWEEP),
+    "training without a held-out loss": lambda: figures.training_curves(LOG[:1]),
+    "training": lambda: figures.training_curves(LOG),
+    "accuracies of one model": lambda: figures.accuracies(made_metrics(), None),
+    "accuracies": lambda: figures.accuracies(made_metrics(), made_metrics()),
+    "no metrics": lambda: figures.metrics_over_iterations({}),
+    "metrics of one model": lambda: figures.metrics_over_iterations({0: made_metrics()}),
+    "metrics": lambda: figures.metrics_over_iterations({0: made_metrics(), 1: made_metrics()}),
+}
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_a_figure_is_drawn_without_a_warning_the_same_bytes_for_the_same_data(name):
+    drawn = DRAWN[name]()._repr_png_()
+    assert drawn.startswith(b"\x89PNG")
+    assert drawn == DRAWN[name]()._repr_png_()
+
+
+def test_a_check_names_every_kind_of_pairs_with_its_auroc():
+    (axis,) = [a for a in figures.calibration(made_check(12, NAMES[:1])).axes if a.get_visible()]
+    assert [text.get_text() for text in axis.get_legend().get_texts()] == ["true pairs", "shuffled", "truncated", "wrong task"]
+    assert axis.get_title().startswith("AUROC: shuffled 0.50, truncated 0.")
+    assert axis.get_xlabel() == "expected quality (1 to 10)"
+
+
+def test_the_legend_stands_where_something_is_drawn():
+    found = figures.calibration(made_check(6, read=NAMES[1:])).axes
+    assert [axis.get_legend() is not None for axis in found[:2]] == [False, True]
+
+
+def test_only_scores_with_a_top_have_a_line_for_mean_and_saturation():
+    left, middle, right = figures.calibration_over_iterations(over_iterations(made_check(6), made_check(6))).axes
+    assert [len(axis.get_lines()) for axis in (left, middle, right)] == [len(NAMES) + 1, 2, 2]
+    assert list(left.get_xticks()) == [1, 2]
+
+
+@pytest.mark.parametrize("comparison", ["above", "at_least", "below", "at_most"])
+def test_a_sweep_says_what_each_threshold_would_keep_of_all_pairs(comparison):
+    values = [0.5, 3.0, 1.0, 2.0]
+    scored = [*({"scores": {"a": value, "b": 1.5}} for value in values), {"scores": {"b": 1.5}}]
+    axis = figures.threshold_sweep(scored, ["a", "b"], SimpleNamespace(comparison=comparison, threshold=2.0)).axes[1]
+    line = axis.get_lines()[0]
+    upwards = comparison in ("above", "at_least")
+    deciding = sorted((min if upwards else max)(value, 1.5) for value in values)
+    assert list(line.get_xdata()) == deciding
+    between = [(a + b) / 2 for a, b in zip(deciding, [*deciding[1:], deciding[-1] + 1], strict=True)]
+    for threshold, next_one, share in zip(between, [*deciding[1:], 99.0], line.get_ydata(), strict=True):
+        if threshold < next_one:  # of equal scores the last step counts
+            assert share == pytest.approx(sum(v > threshold if upwards else v < threshold for v in deciding) / len(scored))
