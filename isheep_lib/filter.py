@@ -189,8 +189,11 @@ def filter_pairs(
         if step == "top":
             struck = _top(left, params)
         elif step.startswith("density"):
-            if vectors is None:
-                raise DataError("The pairs have no vectors", where="filter.steps", do="set assess.vectors to true")
+            if vectors is None or len(vectors) != len(pairs):
+                found = "no" if vectors is None else str(len(vectors))
+                raise DataError(
+                    f"{len(pairs)} pairs have {found} vectors", where="filter.steps", do="set assess.vectors to true"
+                )
             own = vectors[[place[row["id"]] for row in left]]
             struck = _clustered(step, left, own, params, seed_of(step))
         else:

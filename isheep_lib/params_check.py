@@ -59,7 +59,7 @@ def _conflicts(values: dict[str, Any]) -> list[str]:
     if "micro_batch" in train and train["train_batch"] % train["micro_batch"]:
         problems.append("micro_batch: must divide train_batch")
     if "checked_scorers" in assess and assess["level"] == "none":
-        asking = [name for name in (*assess["scorers"], *assess["checked_scorers"]) if name in PROMPTED]
+        asking = [name for name in PROMPTED if name in (*assess["scorers"], *assess["checked_scorers"])]
         problems += [f"level: none asks nothing, but {name} must ask; take it out, or choose a level" for name in asking]
     if "random_control" in wanted:
         problems += [f"{'filter.' if 'filter' in values else ''}{problem}" for problem in _filter_conflicts(wanted)]
@@ -115,8 +115,8 @@ def _explain(kind: type[Section], item: Any, lines: dict[str, int]) -> str:
     line = f" (line {lines[name]})" if name in lines else ""
     given = item["input"]
     if item["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(path, _dotted(kind), n=1, cutoff=0.5)
-        near = near or [name for name in _dotted(kind) if name.split(".")[-1] == path.split(".")[-1]]
+        near = [name for name in _dotted(kind) if name.split(".")[-1] == path.split(".")[-1]]
+        near = near or difflib.get_close_matches(path, _dotted(kind), n=1, cutoff=0.5)
         return f"{path}{line}: no such parameter" + (f"; did you mean {near[0]}?" if near else "")
     if item["type"] == "missing":
         return f"{path}{line}: missing"

@@ -1,6 +1,6 @@
 """Prompts and chat frames: text files in, framed text out.
 
-`render("quality.txt", task="…", response="…")` fills a prompt; `Frame.prompt("…")` puts words into a chat frame.
+`render("quality-combined.txt", task="…", response="…")` fills a prompt; `Frame.prompt("…")` puts words into a chat frame.
 
 Covers rendering and hashing. Does not cover tokens (engines).
 """

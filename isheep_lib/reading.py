@@ -1,7 +1,7 @@
 """Reading a score of 1 to 10: from what a model wrote, or from the probabilities of the numbers.
 
 `parse_score("8||clear and correct")` is `(8.0, "")`, `parse_score("good")` is `(None, "no_number")`.
-Covers one reply or one set of probabilities. Does not cover asking (`assess`).
+Covers one reply or one set of probabilities. Does not cover asking (`scoring`).
 """
 
 import math

@@ -20,7 +20,16 @@ SMALL = (
 
 
 def iterate(root: Path, run: Path) -> subprocess.CompletedProcess[str]:
-    command = [str(Path(sys.executable).parent / "isheep"), "iterate", "1", "--no-share", "--run", str(run), "--override", SMALL]
+    command = [
+        str(Path(sys.executable).parent / "isheep"),
+        "iterate",
+        "1",
+        "--no-share",
+        "--run",
+        str(run),
+        "--override",
+        SMALL,
+    ]
     return subprocess.run(command, cwd=root, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=1500)
 
 

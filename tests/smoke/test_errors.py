@@ -25,7 +25,14 @@ def isheep(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         (["1", "--override", "train.epoch:3 filter.threshold:high"], "filter.threshold: 'high' should be a valid number"),
         (["1", "--override", "train.learning_rate:1e-4"], "YAML reads 1e-4 as text"),
         (["1", "--override", "synthesize.seeds:seeds/none.jsonl"], "seeds/none.jsonl does not exist"),
-        (["1", "--override", "filter.scorer:text"], "is not run on all pairs"),
+        (["1", "--override", "filter.scorer:expected"], "needs 'expected', not run on all pairs"),
+        (["1", "--override", "filter.steps:[rules,density]"], "density needs the pairs' vectors; set assess.vectors to true"),
+        (["1", "--override", "filter.steps:[rule]"], "'rule' should be 'rules', 'threshold', 'perplexity', 'density'"),
+        (
+            ["1", "--override", "synthesize.generated_demonstrations:5"],
+            "must be fewer than demonstrations, or no seed is shown",
+        ),
+        (["1", "--override", "train.setting:last"], "train.setting: 'last' should be 'one_base', 'one_last' or 'total_base'"),
     ],
 )
 def test_iterate_refuses_bad_input_and_writes_nothing(root, tmp_path, monkeypatch, arguments, said):

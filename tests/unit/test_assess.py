@@ -296,7 +296,7 @@ def test_a_level_divides_the_check_too(tmp_path):
 def test_a_check_of_nothing_or_before_all_scores_are_there_is_empty(tmp_path):
     empty, pairs = Check([], {}, [], []), numbered(8)
     assert checked(tmp_path, pairs, checked_scorers=[])[1] == empty
-    known = score_pairs(judge(), FRAME, pairs, [], AssessParams(), seed_of, Journal(tmp_path / "j.jsonl", "f"))
+    known = [Scores(pair["id"]) for pair in pairs]
     assert run_check(None, None, pairs, known, AssessParams(), seed_of, None) == empty
     known[3].unread["mutual_information"] = WAITS
     assert run_check(judge(), FRAME, pairs, known, AssessParams(), seed_of, None) == empty

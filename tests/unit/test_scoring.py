@@ -371,6 +371,7 @@ def with_unread(number, unread, column="sampled_quality"):
 @example(10, 5, 1, 2)
 @example(10, 6, 1, 2)
 @example(3, 1, 1, 3)
+@example(10, 7, 7, 10)  # 1 - 0.7 is a little more than 0.3
 @example(0, 0, 0, 1)
 def test_a_share_above_the_limit_stops_and_one_at_the_limit_does_not(number, unread, part, whole):
     assume(unread <= number and part <= whole)
