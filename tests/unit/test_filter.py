@@ -478,7 +478,7 @@ def test_a_step_without_its_scores_is_refused_with_those_there_are(scores, value
 def test_density_without_vectors_is_refused_with_what_to_set(step):
     with pytest.raises(DataError) as caught:
         run(FLAT, steps=["rules", step])
-    assert "The pairs have no vectors" in str(caught.value)
+    assert "pairs have no vectors" in str(caught.value)
     assert "where: filter.steps" in str(caught.value)
     assert "do: set assess.vectors to true" in str(caught.value)
 
