@@ -54,6 +54,7 @@ test-vllm: setup-vllm
 bench: setup
 	$(BIN)/python benchmarks/iteration.py
 	$(BIN)/python benchmarks/engines.py
+	$(BIN)/python benchmarks/dedup.py $(RELEASED)
 
 docs: setup
 	$(BIN)/python tools/generate.py

@@ -19,6 +19,13 @@ from isheep_lib.synthesize import FORBIDDEN_WORDS, Item, instruction_problem
 HERE = Path(__file__).parent
 COPY_SHARE, ROUGE = 0.5, 0.7  # defaults of the params file
 OURS = {"cut_off", "special_token", "echo"}  # rules that the release does not have
+READING = (
+    "Near duplicates pass the release because it compares a new instruction with the seeds and its own batch only;",
+    "the file of iteration 3 shows what that adds up to. Instructions are compared without their inputs, as the",
+    "paper does, so a task asked again of another text counts. An echo has high mutual information with its task,",
+    "and extractive answers are echoes, too. A placeholder may stand in a given letter or in source code (`#include",
+    "<iostream>`): the rule does not look at what it is for.",
+)
 INSTRUCTION_RULES = {
     "too_short": "fewer than 4 words",
     "too_long": "more than 150 words",
@@ -80,7 +87,7 @@ def main(folder: Path) -> None:
         "Written by `python benchmarks/released_rules.py FOLDER`; a row is counted under the first reason that strikes it, and",
         "",
     ]
-    text[-1:] = ["`released_rules.csv` names every such row with its reason.", "", *table(found), ""]
+    text[-1:] = ["`released_rules.csv` names every such row with its reason.", "", *table(found), "", *READING, ""]
     (HERE / "released_rules.md").write_text("\n".join(text), encoding="utf-8")
     print("\n".join(table(found)))
 
