@@ -18,12 +18,12 @@ from typing import Any
 import numpy as np
 
 from isheep_lib.counts import require
-from isheep_lib.engines import Engine, Request, ask
+from isheep_lib.engines import Engine, ask
 from isheep_lib.journal import WAITS, Journal
 from isheep_lib.prompts import Frame
 from isheep_lib.reading import LABELS, expectation, parse_score
 from isheep_lib.scorers import LOWER_IS_BETTER, PROMPTED, TOP, WRITTEN, axes, columns, saturates, scorer_of, unit
-from isheep_lib.scoring import Scores, judge_prompt, likelihoods, score_pairs, task_words, waiting
+from isheep_lib.scoring import Scores, judge_prompt, likelihoods, score_pairs, task_words, waiting, written_request
 from isheep_lib.tables import Table, clip
 from isheep_lib.text import copy_share, words
 
@@ -53,8 +53,7 @@ def example_table(engine: Engine | None, frame: Frame | None, pair: dict[str, An
         value, mass = expectation(engine.choices([prompt], LABELS)[0])
         rows.append({"score": "expected", "value": value, "read from": f"{mass:.1%} of the probability is on 1 to 10"})
     for name in (name for name in WRITTEN if name in scorers):
-        temperature, top_p = (params.sampled_temperature, params.sampled_top_p) if name == "sampled" else (0.0, 1.0)
-        reply = ask(engine, Request(name, prompt, params.written_tokens, temperature, top_p, stop=(frame.end,))).text
+        reply = ask(engine, written_request(name, prompt, frame, params, name, 0)).text
         rows.append({"score": name, "value": str(parse_score(reply)[0]), "read from": reply})
     (values,) = likelihoods(engine, frame, [pair], [name for name in scorers if name not in PROMPTED])
     rows += [{"score": name, "value": value, "read from": unit(name)} for name, value in values.items()]

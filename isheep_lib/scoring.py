@@ -25,6 +25,7 @@ from isheep_lib.scorers import PROMPTED, RELATIVE, WRITTEN, axes, columns
 
 CHUNK = 16  # pairs scored between two journal entries
 NO_TEXT = "nothing_to_score"
+NEXT_EXAMPLE = "\n\nTask:"  # what a base model writes after a judgement among scored examples
 
 
 @dataclass
@@ -115,7 +116,8 @@ def score_pairs(
         framed = {pair["id"]: f"{frame.prompt(task_words(pair))}{pair['output']}{frame.end}" for pair in pairs}
         refuse_long(engine, asked or framed)
     for scorer in (name for name in WRITTEN if name in scorers):
-        requests = [_written(id_, prompt, frame, params, scorer, seed_of) for id_, prompt in asked.items()]
+        by_name = {f"{scorer}/{id_}": prompt for id_, prompt in asked.items()}
+        requests = [written_request(name, prompt, frame, params, scorer, seed_of(name)) for name, prompt in by_name.items()]
         generate_all(engine, requests, journal, f"{label}, {scorer}")
     _score_chunks(engine, frame, pairs, scorers, params, journal, label)
     journal.refresh()  # once, after everything: the last of several workers must see all scorers of the others
@@ -168,13 +170,11 @@ def _expected(engine: Engine, frame: Frame, chunk: list[dict[str, Any]], params:
     return [dict(zip(columns("expected", params.level), row, strict=True)) for row in zip(*by_axis, strict=True)]
 
 
-def _written(
-    id_: str, prompt: str, frame: Frame, params: Any, scorer: str, seed_of: Callable[[str], int], tried: int = 0
-) -> Request:
-    name = f"{scorer}/{id_}" + (f"/try{tried}" if tried else "")
-    sampled = scorer == "sampled"
-    temperature, top_p = (params.sampled_temperature, params.sampled_top_p) if sampled else (0.0, 1.0)
-    return Request(name, prompt, params.written_tokens, temperature, top_p, seed_of(name), stop=(frame.end,))
+def written_request(id_: str, prompt: str, frame: Frame, params: Any, scorer: str, seed: int) -> Request:
+    """Ask for a written score: `greedy`, or `sampled` with its own temperature."""
+    temperature, top_p = (params.sampled_temperature, params.sampled_top_p) if scorer == "sampled" else (0.0, 1.0)
+    stop = (frame.end, NEXT_EXAMPLE) if params.assessment_prompt == "icl" else (frame.end,)
+    return Request(id_, prompt, params.written_tokens, temperature, top_p, seed, stop=stop)
 
 
 def _read_written(journal: Journal, results: dict[str, Scores], scorer: str, params: Any, tried: int) -> None:
@@ -213,7 +213,8 @@ def _try_again(
         ]
         if not unread:
             return
-        requests = [_written(id_, asked[id_], frame, params, "sampled", seed_of, tried) for id_ in unread]
+        by_name = {f"sampled/{id_}/try{tried}": asked[id_] for id_ in unread}
+        requests = [written_request(name, prompt, frame, params, "sampled", seed_of(name)) for name, prompt in by_name.items()]
         generate_all(engine, requests, journal, f"unreadable scores, try {tried + 1}")
         _read_written(journal, results, "sampled", params, tried)
 

@@ -174,7 +174,14 @@ def test_a_question_holds_task_and_response_as_they_are(kind, axis, words):
     assert f"Add {words}\n\nin {words}" in text
     assert f"out {words}" in text
     assert (text[0], text[-1]) == ("<", ">")
-    assert "<score>||<explanation>" in text
+    assert ("<score>||<explanation>" in text) == (kind != "icl"), "scored examples show the form instead"
+
+
+def test_a_reply_to_scored_examples_ends_before_the_next_example(tmp_path):
+    engine = Reader(by_id({}))
+    score(engine, made(1), ["greedy"], tmp_path, assessment_prompt="icl")
+    score(engine, made(1), ["sampled"], tmp_path, assessment_prompt="simple")
+    assert {r.id.split("/")[0]: r.stop for r in engine.asked} == {"greedy": ("END", "\n\nTask:"), "sampled": ("END",)}
 
 
 def test_the_kinds_of_questions_all_differ():
@@ -199,7 +206,8 @@ def test_scored_examples_stand_before_the_pair_and_can_be_read(axis):
     values = [parse_score(line)[0] for line in judged]
     assert len(set(values)) == len(values) >= 3
     assert max(values) == 10 and min(values) == 1
-    assert after.index("answer 0") < after.index("<score>||")
+    assert after.removesuffix(">").endswith(("Judgement of the quality:", "Judgement of following:"))
+    assert after.index("answer 0") < after.index("Judgement")
 
 
 @pytest.mark.parametrize("level", LEVELS)
