@@ -63,7 +63,7 @@ def calibration(check: Any) -> Figure:
     if not check.columns:
         return Drawing(figsize=(1, 1), dpi=90)
     rows = -(-len(check.columns) // 3)
-    figure, axes = _figure(min(3, len(check.columns)), height=2.9 * rows, rows=rows, width=10.0)
+    figure, axes = _figure(min(3, len(check.columns)), height=3.2 * rows, rows=rows, width=10.0)
     for axis in axes[len(check.columns) :]:
         axis.set_visible(False)
     for axis, column in zip(axes, check.columns, strict=False):
@@ -75,10 +75,11 @@ def calibration(check: Any) -> Figure:
             axis.hist(values.pop("true"), bins=bins, color=BLUE, alpha=0.5, label="true pairs")
             for (name, side), color in zip(values.items(), WRONG, strict=False):
                 axis.hist(side, bins=bins, color=color, histtype="step", linewidth=1.6, label=name.replace("_", " "))
-        found = [
-            f"{r.corruption.replace('_', ' ')} {r.auroc:.2f}" for r in check.found if r.column == column and r.auroc == r.auroc
-        ]
-        axis.set_title("AUROC: " + (", ".join(found) or "not readable"), fontsize=8)
+        if not every:
+            axis.text(0.5, 0.5, "no readable score", ha="center", transform=axis.transAxes)
+        found = [r for r in check.found if r.column == column and r.auroc == r.auroc]
+        lines = [f"AUROC {r.auroc:.2f} ({r.corruption.replace('_', ' ')})" for r in found]
+        axis.set_title("\n".join(lines), fontsize=8, loc="left")
         axis.set_xlabel(f"{column.replace('_', ' ')} ({unit(column)})", fontsize=9)
         axis.set_ylabel("pairs")
     legend = next((axis for axis in axes if axis.get_legend_handles_labels()[0]), None)
@@ -88,29 +89,39 @@ def calibration(check: Any) -> Figure:
 
 
 def calibration_over_iterations(found: dict[int, dict[str, Any]]) -> Figure:
-    """Draw each checked score's AUROC, mean and saturation over iterations; nothing before the first check."""
-    names = list(dict.fromkeys(column for check in found.values() for column in check))
-    if not names:
+    """Draw each checked score's AUROCs, mean and saturation over iterations; nothing before the first check."""
+    columns = list(dict.fromkeys(column for check in found.values() for column in check))
+    kinds = list(dict.fromkeys(kind for check in found.values() for row in check.values() for kind in row["auroc"]))
+    if not columns:
         return Drawing(figsize=(1, 1), dpi=90)
-    figure, axes = _figure(3, height=3.4, width=11.0)
-    for i, column in enumerate(names):
-        x = [k for k, check in found.items() if column in check]
-        rows = [found[k][column] for k in x]
-        values = [[v for a in row["auroc"].values() if (v := a["value"]) is not None] for row in rows]
-        style = {"marker": "o", "color": f"C{i}", "label": column.replace("_", " ")}
-        axes[0].plot(x, [np.mean(v) if v else np.nan for v in values], **style)
-        if saturates(column):
-            axes[1].plot(x, [np.nan if row["mean"] is None else row["mean"] for row in rows], **style)
-            axes[2].plot(x, [np.nan if row["saturation"] is None else row["saturation"] for row in rows], **style)
-    titles = ("AUROC, mean over kinds of wrong pairs", "mean score (1 to 10)", "share of scores that round to 10")
-    for axis, title in zip(axes, titles, strict=True):
-        axis.set_ylabel(title, fontsize=9)
+    asking = [column for column in columns if saturates(column)]
+    panels = [(f"AUROC against {kind.replace('_', ' ')}", columns, ("auroc", kind, "value")) for kind in kinds]
+    panels += [("mean score (1 to 10)", asking, ("mean",)), ("share of scores that round to 10", asking, ("saturation",))]
+    rows = -(-len(panels) // 3)
+    figure, axes = _figure(3, height=2.9 * rows, width=10.0, rows=rows)
+    for axis in axes[len(panels) :]:
+        axis.set_visible(False)
+    for axis, (title, names, path) in zip(axes, panels, strict=False):
+        for column in names:
+            values = {k: _at(check[column], path) for k, check in found.items() if column in check}
+            color = f"C{columns.index(column)}"
+            axis.plot(list(values), list(values.values()), "o-", color=color, label=column.replace("_", " "))
+        axis.set_ylabel(title, fontsize=8)
         axis.set_xlabel("iteration")
         axis.set_xticks(list(found))
-    axes[0].set_ylim(-0.02, 1.02)
-    axes[0].axhline(0.5, color=DARK, linestyle="--", linewidth=1)
+        axis.set_ylim(*((0.5, 10.5) if path[0] == "mean" else (-0.05, 1.05)))
+        if path[0] == "auroc":
+            axis.axhline(0.5, color=DARK, linestyle="--", linewidth=1)
     axes[0].legend(fontsize=7, frameon=False)
     return figure
+
+
+def _at(row: dict[str, Any], path: tuple[str, ...]) -> float:
+    """Follow a path into a document; what is absent or null is not drawn."""
+    value: Any = row
+    for name in path:
+        value = (value or {}).get(name)
+    return np.nan if value is None else value
 
 
 def threshold_sweep(scored: Sequence[dict[str, Any]], columns: Sequence[str], params: Any) -> Figure:

@@ -89,7 +89,7 @@ def test_the_same_data_give_the_same_bytes():
 def test_a_check_names_every_kind_of_pairs_with_its_auroc():
     (axis,) = [a for a in figures.calibration(made_check(12, NAMES[:1])).axes if a.get_visible()]
     assert [text.get_text() for text in axis.get_legend().get_texts()] == ["true pairs", "shuffled", "truncated", "wrong task"]
-    assert axis.get_title().startswith("AUROC: shuffled 0.50, truncated 0.")
+    assert axis.get_title(loc="left").startswith("AUROC 0.50 (shuffled)\nAUROC 0.")
     assert axis.get_xlabel() == "expected quality (1 to 10)"
 
 
@@ -99,9 +99,13 @@ def test_the_legend_stands_where_something_is_drawn():
 
 
 def test_only_scores_with_a_top_have_a_line_for_mean_and_saturation():
-    left, middle, right = figures.calibration_over_iterations(over_iterations(made_check(6), made_check(6))).axes
-    assert [len(axis.get_lines()) for axis in (left, middle, right)] == [len(NAMES) + 1, 2, 2]
-    assert list(left.get_xticks()) == [1, 2]
+    found = figures.calibration_over_iterations(over_iterations(made_check(6), made_check(6))).axes
+    shown = [axis for axis in found if axis.get_visible()]
+    assert [len(axis.get_lines()) for axis in shown] == [*[len(NAMES) + 1] * 3, 2, 2]
+    assert list(shown[0].get_xticks()) == [1, 2]
+    assert [axis.get_ylabel() for axis in shown[:3]] == [
+        f"AUROC against {kind}" for kind in ("shuffled", "truncated", "wrong task")
+    ]
 
 
 @pytest.mark.parametrize("comparison", ["above", "at_least", "below", "at_most"])
