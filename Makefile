@@ -43,7 +43,7 @@ lint: setup
 
 # Two processes, each with whole files: the long one runs real kernels, and the others fit beside it.
 test: lint
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-slow: setup
 	$(BIN)/python -m pytest -m slow

@@ -13,7 +13,6 @@ import hashlib
 import importlib
 import importlib.util
 import math
-import os
 import random
 from pathlib import Path
 from typing import Any
@@ -123,10 +122,12 @@ def load_checkers() -> Any:
     """
     nltk_data = cache_folder() / "nltk_data"
     nltk_data.mkdir(parents=True, exist_ok=True)
-    os.environ["NLTK_DATA"] = str(nltk_data)  # nltk reads it once, at its import
-    _save_punkt(nltk_data / "tokenizers" / "punkt_tab" / "english")
     import langdetect
+    import nltk
 
+    if str(nltk_data) not in nltk.data.path:
+        nltk.data.path.insert(0, str(nltk_data))  # before anything is saved there, and before the checkers would fetch it
+    _save_punkt(nltk_data / "tokenizers" / "punkt_tab" / "english")
     langdetect.DetectorFactory.seed = 0
     return importlib.import_module("lm_eval.tasks.ifeval.utils")
 

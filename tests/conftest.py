@@ -1,9 +1,11 @@
 """Shared fixtures: a tiny model made on the spot, and where things are."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: kernels run beside this process on the same cores
 pytest.register_assert_rewrite("tests.claims")
@@ -14,15 +16,30 @@ song name list write explain compare describe count sort find make give tell sho
 of in to for with about from and or not is are can should three ideas words reasons steps""".split()
 
 
-# Jupyter only hopes that the ports it gives a kernel are still free, so these files' kernels never start at the same time.
-PORTS = ("test_chain.py", "test_golden.py")
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep a file's tests in one process (`--dist loadgroup`), and the files whose kernels listen on ports in the same one."""
-    for item in items:
-        group = "ports" if item.path.name in PORTS else item.path.stem
-        item.add_marker(pytest.mark.xdist_group(group))
+    """Order what takes long: one process begins with the chain, and what needs its run comes after the other smoke tests.
+
+    The Makefile passes `--dist loadfile --no-loadscope-reorder`: a file's tests stay in one process, files come in this order.
+    """
+    items.sort(key=lambda item: (item.path.parent.name != "smoke", item.path.name == "test_kill.py"))
+
+
+@pytest.fixture(scope="session")
+def once(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Callable[[str, Callable[[Path], None]], Path]:
+    """Return a function that makes a folder once for all test processes: the first one makes it, the others wait."""
+    base = tmp_path_factory.getbasetemp()
+    common = base if worker_id == "master" else base.parent
+
+    def made(name: str, make: Callable[[Path], None]) -> Path:
+        folder = common / name
+        with FileLock(common / f"{name}.lock"):
+            if not (common / f"{name}.done").exists():
+                folder.mkdir()
+                make(folder)
+                (common / f"{name}.done").touch()
+        return folder
+
+    return made
 
 
 @pytest.fixture(scope="session")
@@ -32,16 +49,20 @@ def root() -> Path:
 
 
 @pytest.fixture(scope="session")
-def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Save a two-layer Llama with random weights and a word-level tokenizer that knows the ChatML tokens.
+def tiny_model(once: Callable[[str, Callable[[Path], None]], Path]) -> Path:
+    """Return a two-layer Llama with random weights and a word-level tokenizer that knows the ChatML tokens.
 
     Random weights over few words end often enough, and differ enough, for every stage to have work to do.
     """
+    return once("tiny-model", save_tiny_model)
+
+
+def save_tiny_model(folder: Path) -> None:
+    """Make the model and save it."""
     import torch
     from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-    folder = tmp_path_factory.mktemp("tiny-model")
     specials = ["<unk>", "<|im_start|>", "<|im_end|>"]
     vocabulary = {word: i for i, word in enumerate([*specials, *map(str, range(1, 11)), *WORDS])}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
@@ -69,4 +90,3 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pad_token_id=2,
     )
     LlamaForCausalLM(config).save_pretrained(folder)
-    return folder

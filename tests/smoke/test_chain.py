@@ -3,68 +3,21 @@
 import importlib.util
 import json
 import os
-import shutil
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import nbformat
-import psutil
 import pytest
+
+from tests.runs import BIN, call, command
 
 absent = importlib.util.find_spec("eval_framework") is None
 pytestmark = pytest.mark.skipif(absent, reason="the IFEval prompts are not installed (make setup)")
-BIN = Path(sys.executable).parent
-PARAMS = "tests/smoke/tiny.yaml"
-
-
-def command(run: Path, model: Path, iteration: int, *more: str) -> list[str]:
-    override = f"model.base_model:{model}"
-    return [
-        str(BIN / "isheep"),
-        "iterate",
-        str(iteration),
-        "--params",
-        PARAMS,
-        "--run",
-        str(run),
-        "--override",
-        override,
-        *more,
-    ]
-
-
-def call(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(arguments, cwd=root, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=600)
-
-
-def digests(run: Path) -> dict[str, str]:
-    """Collect what must be the same bytes: every output but the notebooks, which hold timings."""
-    found = {}
-    for path in run.glob("iter-*/*/manifest.json"):
-        for name, kept in json.loads(path.read_text())["outputs"].items():
-            if not name.endswith(".ipynb"):
-                found[f"{path.parent.relative_to(run)}/{name}"] = kept["sha256"]
-    return found
 
 
 def parts(run: Path, stage: str) -> dict:
     return json.loads((run / stage / "manifest.json").read_text())["parts"]
-
-
-@pytest.fixture(scope="module")
-def finished(root: Path, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Run two iterations with papermill's own command, as a user would."""
-    run = tmp_path_factory.mktemp("runs") / "whole"
-    output = run.parent / "iterate.ipynb"
-    parameters = {"iteration": 2, "params": PARAMS, "run": run, "override": f"model.base_model:{tiny_model}"}
-    flags = [text for name, value in parameters.items() for text in ("-p", name, str(value))]
-    result = call(root, str(BIN / "papermill"), "notebooks/iterate.ipynb", str(output), *flags)
-    assert result.returncode == 0, result.stderr[-3000:]
-    assert "iteration 2 train" in result.stderr, "progress did not reach the terminal through two levels of kernels"
-    return run
 
 
 def test_two_iterations_leave_a_manifest_and_an_executed_notebook_for_every_stage(finished: Path) -> None:
@@ -237,51 +190,21 @@ def test_a_base_judge_shares_the_first_iteration_and_judges_the_second_itself(
     assert [*parts(run, "iter-2/assess")["model"]] == ["base"]
 
 
-def journalled(run: Path, stage: str, lines: int) -> bool:
-    return any(p.read_bytes().count(b"\n") >= lines for p in (run / "iter-1" / stage).glob(".work-*/*.jsonl"))
-
-
-POINTS = {
-    "in the first round of instructions": lambda run: journalled(run, "synthesize", 4),
-    "in the check of the assessment": lambda run: journalled(run, "assess", 2),
-    "after the first checkpoint": lambda run: any(
-        (run / "iter-1/train").glob(".work-*/checkpoints/checkpoint-*/trainer_state.json")
-    ),
-}
-
-
-def kill_at(process: subprocess.Popen, reached, seconds: float = 180.0) -> None:
-    """Kill the command and every kernel below it as soon as a point is reached."""
-    deadline = time.monotonic() + seconds
-    while not reached():
-        assert process.poll() is None, "the run ended before the point was reached"
-        assert time.monotonic() < deadline, "the point was not reached in time"
-        time.sleep(0.005)
-    family = psutil.Process(process.pid).children(recursive=True)
-    os.kill(process.pid, signal.SIGKILL)
-    for member in family:
-        member.kill()
-    psutil.wait_procs(family, timeout=20)
-    process.wait()
-
-
-def test_killed_at_several_points_and_resumed_the_files_are_the_same_bytes(
-    root: Path, finished: Path, tiny_model: Path, tmp_path: Path
-) -> None:
-    run = tmp_path / "killed"
-    shutil.copytree(finished / "iter-0", run / "iter-0")  # the base model's evaluation is not what is killed
-    for point, reached in POINTS.items():
-        started = subprocess.Popen(
-            command(run, tiny_model, 1),
-            cwd=root,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        kill_at(started, lambda reached=reached: reached(run))
-        done = {p.parent.name for p in run.glob("iter-1/*/manifest.json")}
-        assert len(done) < 4, f"killed {point}, but the stage was over: {done}"
-    resumed = call(root, *command(run, tiny_model, 1))
-    assert resumed.returncode == 0, resumed.stderr[-3000:]
-    whole = {name: digest for name, digest in digests(finished).items() if not name.startswith("iter-2")}
-    assert digests(run) == whole
+# Here and not in a file of its own: its kernels and those of plain papermill listen on ports that Jupyter only hopes are
+# still free, and the tests of one file never start kernels at the same time.
+def test_the_filter_notebooks_of_the_reference_give_the_same_outputs_again(root: Path) -> None:
+    reference = root / "results" / "reference" / "smollm2-135m"
+    notebooks = sorted(str(path) for path in reference.glob("iter-*/filter/filter.ipynb"))
+    assert len(notebooks) == 3
+    nbval = [
+        "--nbval",
+        "--nbval-current-env",
+        "--nbval-cell-timeout",
+        "120",
+        "--nbval-sanitize-with",
+        str(root / "tests" / "golden" / "sanitize.cfg"),
+    ]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-o", "addopts=", *nbval, *notebooks]
+    result = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=300)
+    assert result.returncode == 0, result.stdout[-4000:]
+    assert "passed" in result.stdout

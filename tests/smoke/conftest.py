@@ -1,0 +1,22 @@
+"""The finished run that several files of tests look at."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.runs import BIN, PARAMS, call
+
+
+@pytest.fixture(scope="session")
+def finished(root: Path, tiny_model: Path, once: Callable[[str, Callable[[Path], None]], Path]) -> Path:
+    """Run two iterations with papermill's own command, as a user would."""
+
+    def make(folder: Path) -> None:
+        parameters = {"iteration": 2, "params": PARAMS, "run": folder / "whole", "override": f"model.base_model:{tiny_model}"}
+        flags = [text for name, value in parameters.items() for text in ("-p", name, str(value))]
+        result = call(root, str(BIN / "papermill"), "notebooks/iterate.ipynb", str(folder / "iterate.ipynb"), *flags)
+        assert result.returncode == 0, result.stderr[-3000:]
+        assert "iteration 2 train" in result.stderr, "progress did not reach the terminal through two levels of kernels"
+
+    return once("runs", make) / "whole"

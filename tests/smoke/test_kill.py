@@ -1,0 +1,67 @@
+"""A kill at any moment, with real kernels: resumed, the run is the same bytes as one that nobody killed."""
+
+import importlib.util
+import os
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.runs import call, command, digests
+
+absent = importlib.util.find_spec("eval_framework") is None
+pytestmark = pytest.mark.skipif(absent, reason="the IFEval prompts are not installed (make setup)")
+
+
+def journalled(run: Path, stage: str, lines: int) -> bool:
+    return any(p.read_bytes().count(b"\n") >= lines for p in (run / "iter-1" / stage).glob(".work-*/*.jsonl"))
+
+
+POINTS = {
+    "in the first round of instructions": lambda run: journalled(run, "synthesize", 4),
+    "in the check of the assessment": lambda run: journalled(run, "assess", 2),
+    "after the first checkpoint": lambda run: any(
+        (run / "iter-1/train").glob(".work-*/checkpoints/checkpoint-*/trainer_state.json")
+    ),
+}
+
+
+def kill_at(process: subprocess.Popen, reached, seconds: float = 180.0) -> None:
+    """Kill the command and every kernel below it as soon as a point is reached."""
+    deadline = time.monotonic() + seconds
+    while not reached():
+        assert process.poll() is None, "the run ended before the point was reached"
+        assert time.monotonic() < deadline, "the point was not reached in time"
+        time.sleep(0.005)
+    family = psutil.Process(process.pid).children(recursive=True)
+    os.kill(process.pid, signal.SIGKILL)
+    for member in family:
+        member.kill()
+    psutil.wait_procs(family, timeout=20)
+    process.wait()
+
+
+def test_killed_at_several_points_and_resumed_the_files_are_the_same_bytes(
+    root: Path, finished: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "killed"
+    shutil.copytree(finished / "iter-0", run / "iter-0")  # the base model's evaluation is not what is killed
+    for point, reached in POINTS.items():
+        started = subprocess.Popen(
+            command(run, tiny_model, 1),
+            cwd=root,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        kill_at(started, lambda reached=reached: reached(run))
+        done = {p.parent.name for p in run.glob("iter-1/*/manifest.json")}
+        assert len(done) < 4, f"killed {point}, but the stage was over: {done}"
+    resumed = call(root, *command(run, tiny_model, 1))
+    assert resumed.returncode == 0, resumed.stderr[-3000:]
+    whole = {name: digest for name, digest in digests(finished).items() if not name.startswith("iter-2")}
+    assert digests(run) == whole
