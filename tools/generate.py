@@ -129,12 +129,12 @@ def settings_text() -> str:
 def presets_text() -> str:
     """Return the table of the presets' differences."""
     runs = [load_run(ROOT / "params" / f"{name}.yaml").model_dump(exclude={"run"}) for name in PRESETS]
-    lines = [f"| parameter | {' | '.join(f'`{name}`' for name in PRESETS)} |", "|---|" + "---|" * len(PRESETS)]
+    lines = [f"| parameter | {' | '.join(f'`{name}`' for name in PRESETS)} | meaning |", "|---|" + "---|" * (len(PRESETS) + 1)]
     for section, kind in SECTIONS.items():
-        for name in kind.model_fields:
+        for name, field in kind.model_fields.items():
             found = [literal(run[section][name]) for run in runs]
             if len(set(found)) > 1:
-                lines.append(f"| `{section}.{name}` | {' | '.join(f'`{text}`' for text in found)} |")
+                lines.append(f"| `{section}.{name}` | {' | '.join(f'`{text}`' for text in found)} | {field.description} |")
     return "\n".join(lines)
 
 
