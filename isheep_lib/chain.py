@@ -28,7 +28,7 @@ from isheep_lib.seeds import load_seeds
 from isheep_lib.sharing import find_same, take_over
 from isheep_lib.tables import Table
 
-FREE = ("evaluate",)  # an evaluation may be made anew with other settings; its stages then show as stale
+FREE = stages.LEAVES  # an evaluation may be made anew with other settings; its stages then show as stale
 DONE, STALE, MISSING, STARTED, SHARED = "done", "stale", "to run", "to resume", "to share"
 
 
@@ -100,11 +100,10 @@ class Chain:
     def plan(self) -> list[Step]:
         """List every stage up to the wanted iteration; nothing after a stage that must run can be known to be done."""
         found: list[Step] = []
-        for iteration, stage in stages.steps(self.params.iteration):
-            # An evaluation feeds no other stage, so it makes nothing after it uncertain.
-            certain = all(step.stage == "evaluate" or self._reusable(step) for step in found)
+        for iteration, stage in self._steps():
+            before = [step for step in found if stages.feeds(step.stage, step.iteration, stage, iteration)]
             folder = store.stage_folder(self.run_dir, iteration, stage)
-            if certain:
+            if all(self._reusable(step) for step in before):
                 found.append(self.look(iteration, stage))
             elif store.read_manifest(folder) is None:
                 found.append(Step(iteration, stage, MISSING))
@@ -114,12 +113,18 @@ class Chain:
 
     def share(self) -> None:
         """Take over, in order, what runs beside this one have made of the same inputs."""
-        for iteration, stage in stages.steps(self.params.iteration):
+        lacking: list[Step] = []
+        for iteration, stage in self._steps():
+            if any(stages.feeds(step.stage, step.iteration, stage, iteration) for step in lacking):
+                continue
             step = self.look(iteration, stage)
             if step.same:
                 self._take_over(step)
-            elif not self._reusable(step) and stage != "evaluate":
-                return
+            elif not self._reusable(step):
+                lacking.append(step)
+
+    def _steps(self) -> list[tuple[int, str]]:
+        return stages.steps(self.params.iteration, bool(self.run_params.judge.judged))
 
     def _take_over(self, step: Step) -> None:
         take_over(step.same, store.stage_folder(self.run_dir, step.iteration, step.stage))
@@ -135,7 +140,7 @@ class Chain:
             RecordError: a stage is stale and `stale` is "stop", or its files are not as recorded.
             StageFailed: a notebook failed; what was finished is kept.
         """
-        for iteration, stage in stages.steps(self.params.iteration):
+        for iteration, stage in self._steps():
             step = self.look(iteration, stage)
             if step.state == STALE and self.params.stale == "stop":
                 raise self._stale(step)

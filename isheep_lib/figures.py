@@ -4,13 +4,15 @@ Covers drawing. Does not cover tables (`report`). Figures are made without pyplo
 """
 
 import io
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from isheep_lib.report import SIGNS, TITLES
+from isheep_lib.catalogue import BENCHMARKS
+from isheep_lib.drift import SIGNS
 from isheep_lib.scorers import saturates, unit
 
 BLUE, RED, GREY, DARK = "#1b6ca8", "#d1495b", "#c9ccd1", "#30343b"
@@ -160,45 +162,56 @@ def training_curves(log: Sequence[dict[str, float]]) -> Figure:
     return figure
 
 
-def accuracies(metrics: dict[str, Any], earlier: dict[str, Any] | None) -> Figure:
-    """Draw the four accuracies with one standard error, beside the model before."""
-    figure, (axis,) = _figure(1)
-    names = list(TITLES)
+def scores(metrics: dict[str, Any], earlier: dict[str, Any] | None) -> Figure:
+    """Draw each benchmark's first metric with one standard error, beside the model before."""
+    names = list(metrics["tasks"])
+    figure, (axis,) = _figure(1, height=1.2 + 0.36 * len(names))
     series = [("model before", earlier, GREY)] if earlier else []
     series.append(("this model", metrics, BLUE))
     for i, (label, source, color) in enumerate(series):
-        values = [source["ifeval"][name] for name in names]
-        x = np.arange(len(names)) + (i - (len(series) - 1) / 2) * 0.36
-        axis.bar(
-            x,
-            [v["value"] for v in values],
-            0.34,
-            yerr=[v["standard_error"] or 0.0 for v in values],
-            color=color,
-            label=label,
-            capsize=3,
-        )
-    axis.set_xticks(range(len(names)), [TITLES[name] for name in names])
-    axis.set_ylabel("accuracy (%)")
-    axis.set_title(f"IFEval on {metrics['subset']}; bars are one standard error", fontsize=10)
+        values = [_first(source, name) for name in names]
+        y = np.arange(len(names)) + (i - (len(series) - 1) / 2) * 0.36
+        errors = [v["standard_error"] or 0.0 for v in values]
+        axis.barh(y, [v["value"] for v in values], 0.34, xerr=errors, color=color, label=label, capsize=2)
+    axis.set_yticks(range(len(names)), [f"{BENCHMARKS[n].title} ({metrics['tasks'][n]['subset']})" for n in names], fontsize=8)
+    axis.invert_yaxis()
+    axis.set_xlabel("first metric of each benchmark (%), bars are one standard error")
     axis.legend(fontsize=8, frameon=False)
     return figure
 
 
-def metrics_over_iterations(found: dict[int, dict[str, Any]]) -> Figure:
-    """Draw every metric over iterations, the base model at 0."""
-    figure, axes = _figure(4, height=5.4, rows=2, width=11.0)
-    x = list(found)
-    for axis, (name, title) in zip(axes[:4], TITLES.items(), strict=True):
-        values = [found[k]["ifeval"][name] for k in x]
-        axis.errorbar(
-            x, [v["value"] for v in values], [v["standard_error"] or 0.0 for v in values], fmt="o-", color=BLUE, capsize=3
-        )
-        axis.set_ylabel(f"IFEval {title} (%)", fontsize=8)
-    for axis, (name, title) in zip(axes[4:], SIGNS.items(), strict=True):
-        axis.plot(x, [found[k]["signs"][name] for k in x], "o-", color=DARK)
-        axis.set_ylabel(title, fontsize=8)
-    for axis in axes:
+def _first(metrics: dict[str, Any], name: str) -> dict[str, Any]:
+    """Return a benchmark's first metric; where it was not evaluated, one that is not drawn."""
+    task = metrics["tasks"].get(name)
+    return task["values"][task["metric"]] if task else {"value": np.nan, "standard_error": 0.0}
+
+
+def scores_over_iterations(found: dict[int, dict[str, Any]]) -> Figure:
+    """Draw each benchmark's first metric over iterations, the base model at 0."""
+    names = list(dict.fromkeys(name for metrics in found.values() for name in metrics["tasks"]))
+    panels = [(f"{BENCHMARKS[name].title} (%)", {k: _first(m, name) for k, m in found.items()}) for name in names]
+    return _panels(panels, list(found), BLUE)
+
+
+def drift_over_iterations(found: dict[int, dict[str, Any]]) -> Figure:
+    """Draw the signs of a collapse over iterations, the base model at 0."""
+    panels = []
+    for name, title in SIGNS.items():
+        values = {k: m["signs"][name] for k, m in found.items()}
+        panels.append((title, {k: {"value": np.nan if v is None else v, "standard_error": 0.0} for k, v in values.items()}))
+    return _panels(panels, list(found), DARK)
+
+
+def _panels(panels: Sequence[tuple[str, dict[int, dict[str, Any]]]], iterations: list[int], color: str) -> Figure:
+    rows = max(1, -(-len(panels) // 4))
+    figure, axes = _figure(4, height=2.4 * rows, rows=rows, width=11.0)
+    for axis in axes[len(panels) :]:
+        axis.set_visible(False)
+    for axis, (title, values) in zip(axes, panels, strict=False):
+        points = list(values.values())
+        errors = [v["standard_error"] or 0.0 for v in points]
+        axis.errorbar(list(values), [v["value"] for v in points], errors, fmt="o-", color=color, capsize=3)
+        axis.set_title("\n".join(textwrap.wrap(title, 34)), fontsize=8, loc="left")
         axis.set_xlabel("iteration (0 is the base model)", fontsize=8)
-        axis.set_xticks(x)
+        axis.set_xticks(iterations)
     return figure

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from isheep_lib import provenance, stages, store
+from isheep_lib.benchmarks import data_digests
 from isheep_lib.models import find_model
 from isheep_lib.params import STAGE_PARAMS, is_execution, is_routing
 from isheep_lib.prompts import digest as prompt_digest
@@ -35,6 +36,9 @@ def fingerprint_parts(run_dir: Path, stage: str, params: dict[str, Any]) -> dict
         f"iter-{k}/{name}/{file}": _output(run_dir, k, name, file)["sha256"]
         for k, name, file in stages.inputs_of(stage, iteration, params)
     }
+    if stage == "evaluate":
+        parts["inputs"] |= store.trained_on(run_dir, iteration)
+    parts["inputs"] |= {f"benchmarks/{name}": digest for name, digest in data_digests(stages.data_of(stage, params)).items()}
     if "seeds" in params:
         parts["inputs"]["seeds"] = digest_seeds(params["seeds"], params["seed_fields"])
     if stages.STAGES[stage].model:
@@ -43,8 +47,8 @@ def fingerprint_parts(run_dir: Path, stage: str, params: dict[str, Any]) -> dict
             parts["model"][f"iter-{k}/adapter"] = _output(run_dir, k, "train", "adapter/adapter_model.safetensors")["sha256"]
         packages, engine = provenance.versions(), params.get("engine", "transformers")
         parts["engine"] = {name: packages[name] for name in DECIDING[engine] if name in packages}
-    if stages.clusters(stage, params):
-        parts["packages"] = {"scikit-learn": provenance.versions()["scikit-learn"]}
+    if deciding := stages.packages_of(stage, params):
+        parts["packages"] = {name: provenance.versions()[name] for name in deciding}
     parts["prompts"] = {name: prompt_digest(name) for name in stages.prompts_of(stage, params)}
     parts["code"] = provenance.code_digests(stage, params.get("engine", ""))
     return parts

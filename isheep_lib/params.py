@@ -7,128 +7,47 @@ Covers what there is. Does not cover checking (`params_check`), or where a run's
 """
 
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, Field
 
-from isheep_lib.records import parse_fields
+from isheep_lib.catalogue import BENCHMARKS
 from isheep_lib.scorers import Level, Scorer
+from isheep_lib.sections import (
+    Against,
+    Entries,
+    EvaluatedPlace,
+    Fields,
+    FrameName,
+    Model,
+    Place,
+    Positive,
+    Scorers,
+    Section,
+    Shard,
+    Share,
+    Sources,
+    Stops,
+    TrainedModel,
+    Urls,
+    distinct,
+    execution,
+    routing,
+)
 
-EngineName = Literal["transformers", "vllm", "server"]
-FrameName = Literal["plain", "alpaca", "chatml", "llama3", "tokenizer"]
 Corruption = Literal["shuffled", "truncated", "wrong_task"]
 FilterStep = Literal["rules", "threshold", "perplexity", "density", "density_perplexity", "top"]
-Share = Annotated[float, Field(ge=0.0, le=1.0)]
-Positive = Annotated[int, Field(ge=1)]
-
-
-def _distinct(names: list[str]) -> list[str]:
-    if len(set(names)) != len(names):
-        raise ValueError("none twice")
-    return names
-
-
-def _fields(pairs: list[str]) -> list[str]:
-    parse_fields(pairs)
-    return pairs
-
-
-def _stops(texts: list[str]) -> list[str]:
-    if not all(texts):
-        raise ValueError("an empty text would stop everything")
-    return _distinct(texts)
-
-
-def _addresses(urls: list[str]) -> list[str]:
-    for url in urls:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError(f"{url!r} is no http or https address")
-        if parts.username or parts.password or parts.query:
-            raise ValueError("an address is recorded and must hold no key or password; set ISHEEP_SERVER_KEY")
-    if len({url.rstrip("/") for url in urls}) != len(urls):
-        raise ValueError("none twice")
-    return urls
-
-
-Urls = Annotated[list[str], AfterValidator(_addresses)]
-Scorers = Annotated[list[Scorer], AfterValidator(_distinct)]
-
-
-def execution(default: Any, description: str, **limits: Any) -> Any:
-    """Declare a parameter that may differ between sessions of one run: it changes speed, and last bits at most."""
-    return Field(default, description=description, json_schema_extra={"execution": True}, **limits)
-
-
-def routing(default: Any, description: str) -> Any:
-    """Declare a parameter that only chooses a stage's inputs or model, which its fingerprint names themselves.
-
-    So two runs that differ in it share what is the same: every setting has the same first iteration.
-    """
-    return Field(default, description=description, json_schema_extra={"routing": True})
-
-
-class Section(BaseModel):
-    """Strict, closed and immutable parameters."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
-
-
-class Place(Section):
-    """Which record a stage belongs to."""
-
-    run: str = Field("smollm2-135m", description="name under results, or a path", min_length=1)
-    iteration: int = Field(1, description="1 is the first, which starts from the base model", ge=1)
-    seed: int = Field(2408, description="all randomness of the run derives from it", ge=0, lt=2**31)
-
-
-class EvaluatedPlace(Place):
-    """Evaluation also covers the base model."""
-
-    iteration: int = Field(1, description="0 is the base model, k the model trained in iteration k", ge=0)
-
-
-class TrainedModel(Section):
-    """The one model that plays every role, as far as training needs to know it."""
-
-    base_model: str = Field(
-        "embedded:smollm2-135m-instruct", description="embedded name, hub id with @revision, or folder", min_length=1
-    )
-    aligned_frame: FrameName = Field("chatml", description="chat frame of the trained models")
-    system_prompt: str = Field("You are a helpful assistant.", description="system line of the chat frames")
-    dtype: Literal["float32", "bfloat16"] = Field("float32", description="number format of training, float32 on a CPU")
-
-
-class Model(TrainedModel):
-    """The model, and how it is asked."""
-
-    base_frame: FrameName = Field("chatml", description="chat frame of the base model, plain if it has none")
-    engine: EngineName = Field("transformers", description="what computes: a library in this process, or servers")
-    inference_dtype: Literal["auto", "float32", "bfloat16"] = Field(
-        "auto", description="number format of inference, auto measures once a run which is faster here"
-    )
-    context_tokens: int = Field(0, description="prompt and new tokens together at most, 0 is the model's own limit", ge=0)
-    batch_tokens: int = execution(0, "transformers: tokens read in one forward pass, 0 suits the device", ge=0)
-    cache_tokens: Positive = execution(49152, "transformers: tokens held for sequences generated together")
-    vllm_adapters: Literal["merged", "lora"] = Field(
-        "merged", description="vllm: adapters merged into the weights, or applied as LoRA requests"
-    )
-    tensor_parallel: Positive = execution(1, "vllm: GPUs that share the model")
-    gpu_memory: float = execution(0.85, "vllm: share of the GPU's memory to use", gt=0.0, le=1.0)
-    base_urls: Urls = execution([], "server: addresses of OpenAI-compatible servers, like http://127.0.0.1:8000/v1")
-    served_model: str = Field("", description="server: the base model's name there, empty is base_model")
-    concurrency: Positive = execution(32, "server: requests in flight at each address")
-    request_seconds: Positive = execution(600, "server: longest time for one answer")
-    patience_seconds: Positive = execution(120, "server: longest time without any server before the stage stops")
+Judged = Literal["alpaca_eval", "mt_bench"]
+DEFAULT_TASKS = [
+    *("ifeval:64", "boolq:24", "piqa:32", "social_iqa:32", "hellaswag:24", "winogrande:32", "arc_easy:32", "arc_challenge:32"),
+    *("openbookqa:32", "commonsense_qa:32", "mmlu:32", "triviaqa:32", "nq_open:32", "humaneval:8", "mbpp:8"),
+]
 
 
 class Synthesize(Section):
     """Instructions in context, then responses (paper, Algorithm 1, first two steps)."""
 
     seeds: str = Field("seeds/tasks.jsonl", description="seed tasks: file, or org/name@revision of a dataset", min_length=1)
-    seed_fields: Annotated[list[str], AfterValidator(_fields)] = Field(
-        [], description="fields of other names: our name, an equals sign, theirs"
-    )
+    seed_fields: Fields = Field([], description="fields of other names: our name, an equals sign, theirs")
     instructions: Positive = Field(56, description="new instructions wanted, the data size I of the paper")
     min_instructions: Positive = Field(24, description="fewer than this stops the run")
     demonstrations: Positive = Field(5, description="tasks shown in a prompt")
@@ -142,7 +61,7 @@ class Synthesize(Section):
     instruction_temperature: float = Field(0.7, description="sampling temperature, 0 is greedy", ge=0.0, le=5.0)
     instruction_top_p: float = Field(0.9, description="nucleus sampling mass", gt=0.0, le=1.0)
     instruction_tokens: Positive = Field(128, description="new tokens a prompt may yield")
-    instruction_stops: Annotated[list[str], AfterValidator(_stops)] = Field(
+    instruction_stops: Stops = Field(
         [], description="texts that end a list, none is the number after tasks_per_prompt on a new line"
     )
     instruction_rules: bool = Field(True, description="apply the heuristic rules to instructions")
@@ -173,7 +92,7 @@ class Assess(Section):
     checked_scorers: Scorers = Field(
         ["mutual_information", "expected", "greedy"], description="scorers whose reliability is checked"
     )
-    corruptions: Annotated[list[Corruption], AfterValidator(_distinct)] = Field(
+    corruptions: Annotated[list[Corruption], AfterValidator(distinct)] = Field(
         ["shuffled", "truncated", "wrong_task"], description="wrong responses that true ones are told from"
     )
     checked_pairs: int = Field(12, description="pairs in the self-assessment check, drawn by seed", ge=4)
@@ -181,9 +100,16 @@ class Assess(Section):
 
 
 class Filter(Section):
-    """Steps in the order given, each with its own line in the funnel."""
+    """Decontamination, then steps in the order given, each with its own line in the funnel."""
 
-    steps: Annotated[list[FilterStep], AfterValidator(_distinct)] = Field(
+    decontaminate: Literal["drop", "list", "ignore"] = Field(
+        "drop", description="pairs that repeat a benchmark item: dropped, only listed, or not looked for"
+    )
+    decontaminate_against: Against = Field(
+        list(BENCHMARKS), description="benchmarks whose items no pair may repeat, own data after an equals sign"
+    )
+
+    steps: Annotated[list[FilterStep], AfterValidator(distinct)] = Field(
         ["rules", "threshold"], description="filters in order; none at all is the C of -1 in the paper, rules alone its C of 0"
     )
     max_copy_share: Share = Field(0.5, description="rules: share of the response copied from the task, more is an echo")
@@ -225,18 +151,38 @@ class Train(Section):
 
 
 class Evaluate(Section):
-    """IFEval, and what a collapse would show in."""
+    """Benchmarks, and what a collapse would show in."""
 
-    ifeval_prompts: int = Field(64, description="fixed seeded subset of the 541 prompts, 0 is all", ge=0, le=541)
-    subset_seed: int = Field(0, description="which subset, the same for every iteration", ge=0)
-    answer_tokens: Positive = Field(256, description="new tokens an answer may have")
+    tasks: Entries = Field(
+        DEFAULT_TASKS, description="benchmarks, each whole or with the size of its fixed seeded subset after a colon"
+    )
+    data: Sources = Field([], description="own data: benchmark, an equals sign, and a file or org/name@revision of the hub")
+    subset_seed: int = Field(0, description="which subsets, the same for every iteration", ge=0)
+    few_shot: int = Field(0, description="solved examples before a question, where the data hold some (MMLU)", ge=0, le=5)
+    answer_tokens: Positive = Field(256, description="new tokens of an open answer or a program; short answers have their own")
+    code_sandbox: Literal["required", "unconfined"] = Field(
+        "required", description="refuse programs that models wrote where no sandbox is found, or run them as they are"
+    )
+    reuse_answers: bool = execution(True, "take answers that the same model gave to the same prompts before")
 
 
-class Shard(Section):
-    """Which part of a stage this worker fills; the stage commits when all parts are there."""
+class Judge(Section):
+    """AlpacaEval and MT-Bench: another reader of the answers that evaluate recorded."""
 
-    shard: int = execution(0, "this worker's number, from 0", ge=0)
-    num_shards: Positive = execution(1, "workers that fill the stage together")
+    judged: Annotated[list[Judged], AfterValidator(distinct)] = Field(
+        [], description="benchmarks that a judge reads, which evaluate.tasks must hold; none skips this stage"
+    )
+    judge_model: str = Field("", description="who judges: a model as in base_model, or a name served; empty is the base model")
+    judge_engine: Literal["transformers", "vllm", "server", "chat"] = Field(
+        "transformers", description="what computes the judge; chat is any server of chat completions"
+    )
+    judge_frame: FrameName = Field("chatml", description="chat frame of the judge; a chat server has its own")
+    judge_urls: Urls = execution([], "server and chat: addresses of the judge")
+    verdicts: Literal["written", "probabilities"] = Field(
+        "probabilities", description="how a verdict is read: from text, or from the probabilities of its labels"
+    )
+    verdict_tokens: Positive = Field(512, description="new tokens of a written verdict")
+    max_unread_verdicts: Share = Field(0.5, description="share of verdicts that cannot be read, more stops the stage")
 
 
 class SynthesizeParams(Synthesize, Shard, Model, Place):
@@ -259,13 +205,17 @@ class EvaluateParams(Evaluate, Model, EvaluatedPlace):
     """Parameters of `evaluate.ipynb`."""
 
 
+class JudgeParams(Judge, Model, EvaluatedPlace):
+    """Parameters of `judge.ipynb`."""
+
+
 class IterateParams(Section):
     """Parameters of `iterate.ipynb`."""
 
     iteration: int = Field(1, description="bring the run to this iteration", ge=1)
     params: str = Field("params/smollm2-135m.yaml", description="params file, one complete run", min_length=1)
     run: str = Field("", description="name under results or a path, empty takes the params file's")
-    override: str = Field("", description="changes to the params file, like train.epochs:1 evaluate.ifeval_prompts:0")
+    override: str = Field("", description="changes to the params file, like train.epochs:1 evaluate.answer_tokens:512")
     stale: Literal["stop", "redo", "keep"] = Field("stop", description="what to do with stages made by other code")
     share: bool = Field(True, description="take stages from runs beside this one that made the same of the same inputs")
 
@@ -276,6 +226,7 @@ STAGE_PARAMS: dict[str, type[Section]] = {
     "filter": FilterParams,
     "train": TrainParams,
     "evaluate": EvaluateParams,
+    "judge": JudgeParams,
 }
 SECTIONS: dict[str, type[Section]] = {
     "model": Model,
@@ -284,6 +235,7 @@ SECTIONS: dict[str, type[Section]] = {
     "filter": Filter,
     "train": Train,
     "evaluate": Evaluate,
+    "judge": Judge,
 }
 
 
@@ -298,6 +250,7 @@ class RunParams(Section):
     filter: Filter
     train: Train
     evaluate: Evaluate
+    judge: Judge = Judge()
 
     def stage(self, stage: str, iteration: int) -> dict[str, Any]:
         """Return the flat parameters of one stage notebook."""

@@ -1,6 +1,7 @@
 """Prompts and chat frames: text files in, framed text out.
 
-`render("quality-combined.txt", task="…", response="…")` fills a prompt; `Frame.prompt("…")` puts words into a chat frame.
+`render("quality-combined.txt", task="…", response="…")` fills a prompt; `Frame.prompt("…")` puts words into a chat frame,
+and `Frame.conversation([("…", "…")], "…")` puts earlier turns before them.
 
 Covers rendering and hashing. Does not cover tokens (engines).
 """
@@ -45,16 +46,32 @@ def user_words(task: Task) -> str:
 
 @dataclass(frozen=True)
 class Frame:
-    """What stands around the user's words, and what ends an answer."""
+    """What stands around the user's words, and what ends an answer.
+
+    Attributes:
+        name: as in the parameters.
+        before: up to the user's first words.
+        after: from the user's words to the answer that the model is to write.
+        end: ends an answer.
+        between: from an answer to the user's next words; where it is empty, `end` and `before`.
+        replied: from the user's words to an earlier answer; where it is empty, `after`.
+    """
 
     name: str
     before: str
     after: str
     end: str
+    between: str = ""
+    replied: str = ""
 
     def prompt(self, words: str) -> str:
         """Frame words so that the model's answer comes next."""
         return f"{self.before}{words}{self.after}"
+
+    def conversation(self, turns: list[tuple[str, str]], words: str) -> str:
+        """Frame words after earlier turns, each the user's words and the answer; a system prompt stands only at the start."""
+        between, replied = self.between or self.end + self.before, self.replied or self.after
+        return self.prompt("".join(f"{asked}{replied}{answer}{between}" for asked, answer in turns) + words)
 
 
 @cache
@@ -71,11 +88,12 @@ def get_frame(name: str, system: str, tokenizer: Any) -> Frame:
     if name == "tokenizer":
         return _frame_of(tokenizer, system)
     parts = _frames()[name]
-    return Frame(name, parts["before"].format(system=system), parts["after"], parts["end"] or tokenizer.eos_token)
+    before, end = parts["before"].format(system=system), parts["end"] or tokenizer.eos_token
+    return Frame(name, before, parts["after"], end, parts["between"])
 
 
 def _frame_of(tokenizer: Any, system: str) -> Frame:
-    """Read a frame off the chat template by rendering it around two markers."""
+    """Read a frame off the chat template by rendering it around markers."""
     if not tokenizer.chat_template:
         raise ModelError(
             "The model's tokenizer has no chat template",
@@ -83,7 +101,7 @@ def _frame_of(tokenizer: Any, system: str) -> Frame:
             allowed=", ".join(_frames()),
             do="choose one of these frames in the params file",
         )
-    asked, answered = "ASKED-7f3a", "ANSWERED-7f3a"
+    asked, answered, again = "ASKED-7f3a", "ANSWERED-7f3a", "AGAIN-7f3a"
     messages = [{"role": "system", "content": system}, {"role": "user", "content": asked}]
     try:
         text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
@@ -93,4 +111,11 @@ def _frame_of(tokenizer: Any, system: str) -> Frame:
     before, after = text.split(asked)
     messages.append({"role": "assistant", "content": answered})
     whole = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=False)
-    return Frame("tokenizer", before, after, whole.split(answered)[1].strip() or tokenizer.eos_token)
+    end = whole.split(answered)[1].strip() or tokenizer.eos_token
+    # Without a system message: some templates would put it before the last words, and so once more into the middle.
+    turns = [{"role": "user", "content": asked}, messages[-1], {"role": "user", "content": again}]
+    longer = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+    asking, following = longer.split(answered)
+    # Before an answer that is to come, some templates write more, or less, than before one that stands there.
+    replied = asking.split(asked)[1]
+    return Frame("tokenizer", before, after, end, following.split(again)[0], "" if replied == after else replied)

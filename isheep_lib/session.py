@@ -12,13 +12,14 @@ import json
 import os
 import shutil
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from isheep_lib import provenance, shards, stages, store, weights
+from isheep_lib import known, provenance, shards, stages, store, weights
 from isheep_lib.cell import cell_values
 from isheep_lib.engines import Engine, open_engine, preflight
 from isheep_lib.engines.precision import settle
@@ -140,6 +141,16 @@ class StageSession:
         place = (self.params.shard, self.params.num_shards) if self.shard else (0, 1)
         return shards.ShardJournal(self.work, name, fingerprint(self.parts), *place)
 
+    @contextlib.contextmanager
+    def answers(self) -> Iterator[shards.ShardJournal]:
+        """Open the journal of answers, with those that this model gave to the same prompts before, and keep fresh ones."""
+        folder = known.answers_folder(self.parts, str(self.engine_facts.get("device", "")))
+        earlier = known.read_known(folder) if self.params.reuse_answers else {}
+        with self.journal("answers") as journal:
+            journal.rows = earlier | journal.rows
+            yield journal
+            known.keep(folder, [row for id_, row in journal.rows.items() if id_ not in earlier])
+
     def common_journal(self, name: str) -> shards.ShardJournal | shards.CommonJournal:
         """Open the journal of a step that one worker does for all of them."""
         if self.shard:
@@ -154,6 +165,13 @@ class StageSession:
         """Read the rows of an earlier stage, whose bytes were verified when this stage was opened."""
         iteration = self.params.iteration if iteration is None else iteration
         return read_jsonl(store.stage_folder(self.run_dir, iteration, stage) / file)
+
+    def training_rows(self) -> list[dict]:
+        """Read every row that the model of this stage was trained on; the base model has none."""
+        rows: list[dict] = []
+        for name in store.trained_on(self.run_dir, self.model_iteration):
+            rows += read_jsonl(self.run_dir / name)
+        return rows
 
     def vectors(self) -> Any:
         """Read the pairs' vectors where the stage's inputs name them, else None; float32, pairs x size."""

@@ -6,9 +6,11 @@ Covers the graph of Algorithm 1. Does not cover how a stage works (the module of
 from dataclasses import dataclass
 from typing import Any
 
+from isheep_lib.catalogue import parse_entry, parse_source
 from isheep_lib.scorers import axes
 
-ORDER = ("synthesize", "assess", "filter", "train", "evaluate")
+ORDER = ("synthesize", "assess", "filter", "train", "evaluate", "judge")
+LEAVES = ("evaluate", "judge")  # no later iteration reads what these write
 
 
 @dataclass(frozen=True)
@@ -34,13 +36,25 @@ STAGES = {
         Stage("filter", inputs=((0, "synthesize", "examples.jsonl"), (0, "assess", "scores.jsonl"))),
         Stage("train", inputs=((0, "filter", "kept.jsonl"),), model="base"),
         Stage("evaluate", model="current"),
+        Stage("judge"),
     )
 }
 
 
-def steps(iterations: int) -> list[tuple[int, str]]:
-    """List (iteration, stage) in the order of work, the evaluation of the base model first."""
-    return [(0, "evaluate"), *((k, stage) for k in range(1, iterations + 1) for stage in ORDER)]
+def steps(iterations: int, judged: bool = False) -> list[tuple[int, str]]:
+    """List (iteration, stage) in the order of work, the evaluation of the base model first.
+
+    Args:
+        iterations: T.
+        judged: a judge reads answers after each evaluation.
+    """
+    found = [(0, "evaluate"), (0, "judge"), *((k, stage) for k in range(1, iterations + 1) for stage in ORDER)]
+    return [(k, stage) for k, stage in found if judged or stage != "judge"]
+
+
+def feeds(stage: str, iteration: int, later: str, later_iteration: int) -> bool:
+    """Tell whether a later stage may read what an earlier one writes."""
+    return stage not in LEAVES or (later == "judge" and stage == "evaluate" and iteration == later_iteration)
 
 
 def inputs_of(stage: str, iteration: int, params: dict[str, Any]) -> list[tuple[int, str, str]]:
@@ -51,9 +65,26 @@ def inputs_of(stage: str, iteration: int, params: dict[str, Any]) -> list[tuple[
         found += [(k, "synthesize", "examples.jsonl") for k in earlier]
     if stage == "filter" and clusters(stage, params):
         found.append((iteration, "assess", "vectors.npy"))
+    if stage == "judge":
+        found += [(iteration, "evaluate", f"samples-{name}.jsonl") for name in params["judged"]]
     if stage == "train" and params["setting"] == "total_base":
         found = [(k, "filter", "kept.jsonl") for k in earlier] + found
     return found
+
+
+def data_of(stage: str, params: dict[str, Any]) -> dict[str, str]:
+    """Name the benchmarks whose items a stage with these parameters reads, each with its own source or ""."""
+    if stage == "filter" and params["decontaminate"] != "ignore":
+        return dict(parse_source(entry) if "=" in entry else (entry, "") for entry in params["decontaminate_against"])
+    if stage == "evaluate":
+        own = dict(map(parse_source, params["data"]))
+        return {name: own.get(name, "") for name, _ in map(parse_entry, params["tasks"])}
+    return dict.fromkeys(params["judged"], "") if stage == "judge" else {}
+
+
+def packages_of(stage: str, params: dict[str, Any]) -> list[str]:
+    """Name the packages, engines apart, whose version decides what a stage with these parameters makes."""
+    return [*(["scikit-learn"] if clusters(stage, params) else []), *(["lm_eval"] if stage == "evaluate" else [])]
 
 
 def prompts_of(stage: str, params: dict[str, Any]) -> list[str]:

@@ -156,6 +156,15 @@ def lineage(run_dir: Path, iteration: int) -> list[int]:
     return [*lineage(run_dir, manifest.get("starts_from", 0)), iteration]
 
 
+def trained_on(run_dir: Path, iteration: int) -> dict[str, str]:
+    """Name the row files that M_k was trained on, below the run's folder, with their digests; {} for the base model."""
+    found: dict[str, str] = {}
+    for k in lineage(run_dir, iteration):
+        manifest = read_manifest(stage_folder(run_dir, k, "train")) or {"parts": {"inputs": {}}}
+        found |= {name: digest for name, digest in manifest["parts"]["inputs"].items() if name.endswith(".jsonl")}
+    return found
+
+
 def params_path(run_dir: Path) -> Path:
     """Return the file that says what a run is."""
     return run_dir / "params.yaml"

@@ -1,13 +1,14 @@
 """One server's address: requests to it, and what the HTTP status of an answer means.
 
 Covers the connection, the key, timeouts, and telling what passes (`Trouble`) from what does not (`RequestRefused`).
-Does not cover what to do then (`replicas`) or what an answer says (`server_engine`).
+Does not cover what to do then (`replicas`) or what an answer says (`server_engine`, `chat_engine`).
 """
 
 import asyncio
 import logging
 import math
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -51,12 +52,14 @@ class Call:
         path: below the address, like "/completions".
         body: JSON.
         about: whatever the caller wants back with the answer.
+        instead: makes an answer of the JSON of a refusal, or None where the refusal stands.
     """
 
     id: str
     path: str
     body: dict[str, Any]
     about: Any = None
+    instead: Callable[[Any], dict[str, Any] | None] = lambda refusal: None
 
 
 @cache
@@ -111,6 +114,9 @@ class Endpoint:
         response = await self._send("POST", self.url + call.path, json=call.body)
         self._check(response)
         if response.status_code != 200:
+            instead = call.instead(as_json(response))
+            if instead is not None:
+                return instead
             raise RequestRefused(
                 f"The server refused the request of {call.id} with status {response.status_code}: {self._message(response)}",
                 where=self.url + call.path,
@@ -119,7 +125,10 @@ class Endpoint:
         answer = as_json(response)
         if not isinstance(answer, dict):
             raise Trouble(f"{self.url} answered something that is no JSON object")
-        if any(isinstance(choice, dict) and choice.get("finish_reason") == "abort" for choice in answer.get("choices") or []):
+        choices = answer["choices"] if isinstance(answer.get("choices"), list) else []
+        if answer.get("error") and not choices:  # a gateway's, when the server behind it failed
+            raise Trouble(f"{self.url} answered with an error: {self._message(response)}", lost=True)
+        if any(isinstance(choice, dict) and choice.get("finish_reason") in ("abort", "error") for choice in choices):
             raise Trouble(f"{self.url} aborted the request", lost=True)
         return answer
 
@@ -138,8 +147,10 @@ class Endpoint:
             text = f"{self.url} answered with status {status}: {self._message(response)}"
             raise Trouble(text, lost=status >= 500, wait=_retry_after(response.headers.get("Retry-After", "")))
         if status in (401, 403):
+            # What comes with 401 often shows parts of the key; with 403 it says what the key may not do.
+            said = f": {self._message(response)}" if status == 403 else ""
             raise RequestRefused(
-                f"The server wants a key, and {KEY} is {'refused' if self._key else 'not set'} (status {status})",
+                f"The server wants a key, and {KEY} is {'refused' if self._key else 'not set'} (status {status}){said}",
                 where=self.url,
                 do=f"set the environment variable {KEY} to the server's --api-key",
             )

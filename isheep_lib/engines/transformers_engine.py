@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
-from transformers.modeling_outputs import BaseModelOutputWithPast
+from transformers.modeling_outputs import BaseModelOutputWithPast, CausalLMOutputWithPast
 
 from isheep_lib.engines import Completion, Request, quiet
 from isheep_lib.engines.decoding import ATTENTION, decode, pick
@@ -88,6 +88,8 @@ class TransformersEngine:
         self.dtype, self.cache_tokens = dtype, cache_tokens
         self.batch_tokens = batch_tokens or BATCH_TOKENS[device()]
         self._reader = Reader(self.model, self.tokenizer.pad_token_id, self.batch_tokens)
+        self._vectors = Reader(_Vectors(self.model), self.tokenizer.pad_token_id, self.batch_tokens)
+        self._exact_output: dict[str, torch.nn.Module] | None = None
 
     def facts(self) -> dict[str, Any]:
         """Say what computes; see the protocol."""
@@ -100,7 +102,7 @@ class TransformersEngine:
 
     def close(self) -> None:
         """Give the memory back."""
-        self.model = self._reader = None
+        self.model = self._reader = self._vectors = self._exact_output = None
         if device() == "cuda":
             torch.cuda.empty_cache()
 
@@ -148,27 +150,47 @@ class TransformersEngine:
         encoded = [self.vocabulary.encode_pair(pair) for pair in pairs]
         rows = [context + rest for context, rest in encoded]
         self.vocabulary.check_texts(rows)
-        order = sorted(range(len(rows)), key=lambda i: (len(rows[i]), i))
+        starts = [len(context) for context, _ in encoded]
+        sharing: dict[tuple[int, ...], list[int]] = {}
+        for i in sorted(range(len(rows)), key=lambda i: (len(rows[i]), i)):
+            sharing.setdefault(tuple(encoded[i][0]), []).append(i)
+        alone = [unit for unit in sharing.values() if len(unit) == 1]
+        shared = [unit for unit in sharing.values() if len(unit) > 1]  # the choices of one question
         results: list[tuple[float, int]] = [(0.0, 0)] * len(rows)
-        for group in _within([[i] for i in order], lambda i: len(rows[i]), self.batch_tokens):
-            starts = [len(encoded[i][0]) for i in group]
-            for i, value in zip(group, self._score([rows[i] for i in group], starts), strict=True):
-                results[i] = (round(value, 4), len(encoded[i][1]))
+        for units, find in ((alone, self._vectors_of), (shared, self._shared_vectors_of)):
+            for group in _within(units, lambda i: len(rows[i]), self.batch_tokens):
+                values = self._score(*find([rows[i] for i in group], [starts[i] for i in group]))
+                for i, value in zip(group, values, strict=True):
+                    results[i] = (round(value, 4), len(encoded[i][1]))
         return results
 
-    def _score(self, rows: list[list[int]], starts: list[int]) -> list[float]:
-        """Add up log p of each row's tokens from its start, with logits of few positions at a time."""
+    def _vectors_of(self, rows: list[list[int]], starts: list[int]) -> tuple[list[torch.Tensor], list[list[int]]]:
+        """Return the vectors that predict each row's tokens from its start, and these tokens."""
         hidden, _ = self._hidden(rows)
-        places = [(r, at) for r, start in enumerate(starts) for at in range(start, len(rows[r]))]
-        sums = [0.0] * len(rows)
-        for first in range(0, len(places), LOGIT_POSITIONS):
-            part = places[first : first + LOGIT_POSITIONS]
-            index = torch.tensor([(r, at - 1) for r, at in part], device=hidden.device)
-            target = torch.tensor([rows[r][at] for r, at in part], device=hidden.device)
-            logits = self._head(hidden[index[:, 0], index[:, 1]]).float()
-            chosen = logits.gather(1, target[:, None])[:, 0] - logits.logsumexp(-1)
-            for (r, _), value in zip(part, chosen.tolist(), strict=True):
-                sums[r] += value
+        ends = [row[start:] for row, start in zip(rows, starts, strict=True)]
+        return [
+            hidden[i, start - 1 : start - 1 + len(end)] for i, (start, end) in enumerate(zip(starts, ends, strict=True))
+        ], ends
+
+    def _shared_vectors_of(self, rows: list[list[int]], starts: list[int]) -> tuple[list[torch.Tensor], list[list[int]]]:
+        """Do the same for rows that begin alike, reading what they share once."""
+        ends = [row[start:] for row, start in zip(rows, starts, strict=True)]
+        hidden, _ = self._vectors.read(rows, [len(end) + 1 for end in ends], max(map(len, ends)) + 1, use_cache=False)
+        return [hidden[i, hidden.shape[1] - 1 - len(end) : -1] for i, end in enumerate(ends)], ends
+
+    def _score(self, vectors: list[torch.Tensor], ends: list[list[int]]) -> list[float]:
+        """Add up log p of tokens given the vectors that predict them, with logits of few positions at a time."""
+        owners = [i for i, end in enumerate(ends) for _ in end]
+        if not owners:
+            return [0.0] * len(ends)
+        every, targets = torch.cat(vectors), torch.tensor([token for end in ends for token in end], device=vectors[0].device)
+        sums = [0.0] * len(ends)
+        for first in range(0, len(owners), LOGIT_POSITIONS):
+            part = slice(first, first + LOGIT_POSITIONS)
+            logits = self._head(every[part])
+            chosen = logits.gather(1, targets[part, None])[:, 0] - logits.logsumexp(-1)
+            for owner, value in zip(owners[part], chosen.tolist(), strict=True):
+                sums[owner] += value
         return sums
 
     def _hidden(self, rows: list[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -182,10 +204,18 @@ class TransformersEngine:
         return self.model.base_model(input_ids=tokens, use_cache=False).last_hidden_state, mask
 
     def _head(self, hidden: torch.Tensor) -> torch.Tensor:
-        """Turn vectors, places x size, into logits by the model's own code, which may scale or cap them."""
+        """Turn vectors, places x size, into float32 logits by the model's own code, which may scale or cap them.
+
+        In bfloat16 two logits near 20 differ by an eighth or not at all, which is most of what tells "A" from "B".
+        """
+        if self._exact_output is None:
+            last = self.model.get_output_embeddings()
+            names = [name for name, module in self.model._modules.items() if module is last and self.dtype != "float32"]
+            self._exact_output = {name: copy.deepcopy(last).float() for name in names}
+        given = hidden.float() if self._exact_output else hidden
         head = copy.copy(self.model)
-        head._modules = {**self.model._modules, self.model.base_model_prefix: _Given(hidden[None])}
-        return head(input_ids=None, use_cache=False).logits[0]
+        head._modules = {**self.model._modules, **self._exact_output, self.model.base_model_prefix: _Given(given[None])}
+        return head(input_ids=None, use_cache=False).logits[0].float()
 
     def choices(self, prompts: list[str], labels: list[str]) -> list[list[float]]:
         """Score labels in one forward pass a prompt; see the protocol and `tokens.Labels`."""
@@ -231,6 +261,18 @@ class _Given(torch.nn.Module):
     def forward(self, **_: Any) -> BaseModelOutputWithPast:
         """Return the vectors."""
         return BaseModelOutputWithPast(last_hidden_state=self.hidden)
+
+
+class _Vectors:
+    """A model's layers without its head, in the form that a reader asks."""
+
+    def __init__(self, model: Any) -> None:
+        self._layers, self.config = model.base_model, model.config
+        self.device = model.device
+
+    def __call__(self, *, logits_to_keep: int, **asked: Any) -> CausalLMOutputWithPast:
+        """Return the last positions' vectors where logits would stand."""
+        return CausalLMOutputWithPast(logits=self._layers(**asked).last_hidden_state[:, -logits_to_keep:])
 
 
 def _within(units: list[list[int]], cost: Callable[[int], int], limit: int) -> list[list[int]]:

@@ -1,0 +1,43 @@
+"""Answers that were given before: the same model asked the same thing is not asked again.
+
+Rows lie in the cache folder, one folder for what decides an answer (weights, engine, its code, precision, device), one file
+for an evaluation; a row's id ends with a digest of the prompt and its sampling.
+
+Covers keeping and finding. Does not cover asking (`engines`) or the journal of a stage at work (`journal`).
+"""
+
+from pathlib import Path
+from typing import Any
+
+from isheep_lib.models import cache_folder
+from isheep_lib.records import canonical_json, digest_text, read_jsonl, write_jsonl
+
+DECIDING = ("engine", "inference_dtype", "context_tokens", "vllm_adapters", "served_model")
+
+
+def answers_folder(parts: dict[str, Any], device: str) -> Path:
+    """Name the folder of one model's answers.
+
+    Args:
+        parts: of the stage's fingerprint.
+        device: what computes.
+    """
+    key = {
+        "model": parts["model"],
+        "engine": parts["engine"],
+        "parameters": {name: parts["parameters"].get(name) for name in DECIDING},
+        "code": {name: digest for name, digest in parts["code"].items() if name.startswith("engines")},
+        "device": device,
+    }
+    return cache_folder() / "answers" / digest_text(canonical_json(key))[:24]
+
+
+def read_known(folder: Path) -> dict[str, dict[str, Any]]:
+    """Read all answers of a model by id."""
+    return {row["id"]: row for path in sorted(folder.glob("*.jsonl")) for row in read_jsonl(path)}
+
+
+def keep(folder: Path, rows: list[dict[str, Any]]) -> None:
+    """Keep fresh answers; equal sets have one file, so two evaluations at once do no harm."""
+    if rows:
+        write_jsonl(folder / f"{digest_text(canonical_json(rows))[:24]}.jsonl", rows)
