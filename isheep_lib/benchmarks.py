@@ -42,6 +42,7 @@ class Chosen:
         digest: of the data.
         source: where they came from, for people.
         subset_seed: which subset.
+        every: all rows, drawn or not.
     """
 
     benchmark: Benchmark
@@ -50,6 +51,7 @@ class Chosen:
     digest: str
     source: str
     subset_seed: int
+    every: list[dict[str, Any]] = field(default_factory=list, repr=False)
 
     @property
     def subset(self) -> str:
@@ -91,7 +93,7 @@ def open_suite(tasks: list[str], data: list[str], subset_seed: int) -> Suite:
             continue
         docs = read_docs(benchmark, own.get(name, ""))
         source = own.get(name) or PACKAGES[benchmark.package]
-        chosen.append(Chosen(benchmark, draw(docs, number, subset_seed), len(docs), digest, source, subset_seed))
+        chosen.append(Chosen(benchmark, draw(docs, number, subset_seed), len(docs), digest, source, subset_seed, docs))
     return Suite(chosen, absent)
 
 
@@ -146,7 +148,8 @@ def read_docs(benchmark: Benchmark, own: str = "") -> list[dict[str, Any]]:
     """
     paths = _files(benchmark.package, benchmark.files)
     rows = _own_rows(benchmark, own) if own else [row for path in paths for row in _read(path)]
-    needed = {*benchmark.texts, *([benchmark.id] if benchmark.id else [])}
+    columns = [column for text in benchmark.texts for column in text.split()]
+    needed = {*columns, *([benchmark.id] if benchmark.id else [])}
     problems = [
         f"row {number}: no {', '.join(sorted(needed - set(row)))}; it has {', '.join(sorted(row)[:12])}"
         for number, row in enumerate(rows, start=1)
@@ -172,9 +175,12 @@ def shots(benchmark: Benchmark) -> list[dict[str, Any]]:
 def items(benchmark: Benchmark, docs: list[dict[str, Any]]) -> Iterator[Item]:
     """Name what training rows must not repeat."""
     for doc in docs:
-        values = [doc[column] for column in benchmark.texts]
-        texts = [text for value in values for text in (value if isinstance(value, list) else [value])]
-        yield Item(benchmark.name, doc[ITEM], tuple(str(text) for text in texts))
+        texts: list[str] = []
+        for columns in benchmark.texts:
+            values = [doc[column] for column in columns.split()]
+            # MT-Bench's question is a list of turns.
+            texts += values[0] if isinstance(values[0], list) else [" ".join(str(value) for value in values)]
+        yield Item(benchmark.name, doc[ITEM], tuple(texts))
 
 
 def _adapted(benchmark: Benchmark, row: dict[str, Any]) -> dict[str, Any]:

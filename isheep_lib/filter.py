@@ -10,13 +10,17 @@ Covers decisions on scored pairs. Does not cover rules on instructions alone (`s
 import operator
 import random
 import re
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from isheep_lib import benchmarks, stages
+from isheep_lib.catalogue import BENCHMARKS
 from isheep_lib.clusters import cluster
+from isheep_lib.contamination import Hit, Index, Item
 from isheep_lib.errors import DataError
 from isheep_lib.prompts import user_words
 from isheep_lib.records import Task
@@ -45,7 +49,10 @@ RULES: dict[str, tuple[str, Rule]] = {
     "input_repeats": ("the input is contained in the instruction", lambda row: _repeats(row)),
 }
 # Every reason with its meaning, in the order of application, for the notebook and the docs.
-MEANINGS = {name: meaning for name, (meaning, _) in RULES.items()} | {
+MEANINGS = {"benchmark_item": "it repeats an item of a benchmark (the step decontaminate, before all others)"} | {
+    name: meaning for name, (meaning, _) in RULES.items()
+}
+MEANINGS |= {
     "echo": "more than max_copy_share of a response of at least 5 words is copied from the task",
     "unread_score": "a score that decides could not be read",
     "fails_threshold": "a score that decides does not compare with the threshold as `comparison` says",
@@ -164,6 +171,7 @@ def filter_pairs(
     params: Any,
     seed_of: Callable[[str], int],
     vectors: np.ndarray | None = None,
+    hits: Sequence[Hit] = (),
 ) -> Filtered:
     """Divide scored pairs into kept and dropped, each with its scores; a step sees what the steps before it kept.
 
@@ -173,6 +181,7 @@ def filter_pairs(
         params: `FilterParams`.
         seed_of: name of a draw to seed.
         vectors: of all pairs, for density; shape pairs x size.
+        hits: where pairs repeat benchmark items.
 
     Raises:
         DataError: pairs and scores are not about the same ids, or a scorer that decides was not run on all pairs.
@@ -183,8 +192,9 @@ def filter_pairs(
     _require_scores(scored, params)
     rows = [{**pair, "scores": by_id[pair["id"]]["scores"]} for pair in pairs]
     place = {pair["id"]: i for i, pair in enumerate(pairs)}
-    out: Reasons = {}
-    lines, left = [], rows
+    out = contaminated(rows, hits) if params.decontaminate == "drop" else {}
+    lines = [] if params.decontaminate == "ignore" else [_line("decontaminate", len(rows), len(rows) - len(out))]
+    left = clean = [row for row in rows if row["id"] not in out]
     for step in params.steps:
         if step == "top":
             struck = _top(left, params)
@@ -199,13 +209,67 @@ def filter_pairs(
         else:
             found = {row["id"]: row_problem(step, row, params) for row in left}
             struck = {id_: problem for id_, problem in found.items() if problem[0]}
-        lines.append({"step": step, "in": len(left), "kept": len(left) - len(struck)})
+        lines.append(_line(step, len(left), len(left) - len(struck)))
         left = [row for row in left if row["id"] not in struck]
         out |= struck
     if params.random_control:
-        out, lines = _control(rows, len(left), params, seed_of("random_control"))
+        before = {id_: reason for id_, reason in out.items() if reason[0] == "benchmark_item"}
+        drawn, control = _control(clean, len(left), params, seed_of("random_control"))
+        out, lines = before | drawn, lines[: len(lines) - len(params.steps)] + control
     dropped = [{**row, "reason": out[row["id"]][0], "detail": out[row["id"]][1]} for row in rows if row["id"] in out]
     return Filtered([row for row in rows if row["id"] not in out], dropped, lines)
+
+
+def _line(step: str, came: int, kept: int) -> dict[str, Any]:
+    """Write a step's line of the funnel."""
+    return {"step": step, "in": came, "kept": kept}
+
+
+def contaminated(rows: list[dict[str, Any]], hits: Sequence[Hit]) -> Reasons:
+    """Return the pairs that repeat a benchmark item, each with the first such item."""
+    known, out = {row["id"] for row in rows}, {}
+    for hit in hits:
+        if hit.row_id in known and hit.row_id not in out:
+            detail = f"{hit.kind} in the {hit.field}: {BENCHMARKS[hit.benchmark].title}, item {hit.item_id}"
+            out[hit.row_id] = ("benchmark_item", detail)
+    return out
+
+
+def find_hits(params: Any, pairs: list[dict[str, Any]], shown: list[dict[str, Any]]) -> tuple[list[Hit], dict[str, str]]:
+    """Find the benchmark items that pairs, or the tasks shown in prompts, repeat.
+
+    Args:
+        params: `FilterParams`.
+        pairs: rows of `examples.jsonl`.
+        shown: rows of `demonstrations.jsonl`.
+
+    Returns:
+        The hits, and why benchmarks could not be looked at, by name.
+    """
+    absent = {}
+
+    def items() -> Iterator[Item]:
+        for name, own in stages.data_of("filter", params.model_dump()).items():
+            benchmark = BENCHMARKS[name]
+            if benchmarks.data_digest(name, own) == benchmarks.ABSENT:
+                absent[name] = benchmarks.why_absent(benchmark)
+            else:
+                yield from benchmarks.items(benchmark, benchmarks.read_docs(benchmark, own))
+
+    return Index([*pairs, *shown]).find(items()), absent
+
+
+def contamination_counts(hits: Sequence[Hit], pairs: list[dict[str, Any]], absent: dict[str, str]) -> dict[str, Any]:
+    """Count for the manifest: pairs and shown tasks that repeat items, hits by benchmark, benchmarks not looked at."""
+    ids = {pair["id"] for pair in pairs}
+    found = {hit.row_id for hit in hits}
+    by_benchmark = Counter(hit.benchmark for hit in hits)
+    return {
+        "pairs": len(found & ids),
+        "demonstrations": len(found - ids),
+        "hits": dict(sorted(by_benchmark.items())),
+        "not_looked_at": absent,
+    }
 
 
 def _control(rows: list[dict[str, Any]], number: int, params: Any, seed: int) -> tuple[Reasons, list[dict[str, Any]]]:
@@ -214,10 +278,10 @@ def _control(rows: list[dict[str, Any]], number: int, params: Any, seed: int) ->
     if "rules" in params.steps:
         out = {row["id"]: problem for row in rows if (problem := row_problem("rules", row, params))[0]}
     pool = [row["id"] for row in rows if row["id"] not in out]
-    lines = [{"step": "rules", "in": len(rows), "kept": len(pool)}] if "rules" in params.steps else []
+    lines = [_line("rules", len(rows), len(pool))] if "rules" in params.steps else []
     drawn = set(random.Random(seed).sample(pool, number))  # noqa: S311 - reproducible, not secret
     out |= {id_: ("not_drawn", f"{number} of {len(pool)} were drawn") for id_ in pool if id_ not in drawn}
-    return out, [*lines, {"step": "random_control", "in": len(pool), "kept": number}]
+    return out, [*lines, _line("random_control", len(pool), number)]
 
 
 def deciding(params: Any) -> dict[str, list[str]]:

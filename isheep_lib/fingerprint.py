@@ -8,6 +8,7 @@ from typing import Any
 
 from isheep_lib import provenance, stages, store
 from isheep_lib.benchmarks import data_digests
+from isheep_lib.errors import ModelError, RecordError
 from isheep_lib.models import find_model
 from isheep_lib.params import STAGE_PARAMS, is_execution, is_routing
 from isheep_lib.prompts import digest as prompt_digest
@@ -19,6 +20,7 @@ DECIDING = {
     "transformers": ("torch", "transformers", "peft"),
     "vllm": ("torch", "transformers", "peft", "vllm"),
     "server": ("transformers",),
+    "chat": (),
 }
 
 
@@ -45,18 +47,39 @@ def fingerprint_parts(run_dir: Path, stage: str, params: dict[str, Any]) -> dict
         parts["model"] = {"base": find_model(params["base_model"]).digest}
         for k in store.lineage(run_dir, stages.trained_in(stage, iteration, params)):
             parts["model"][f"iter-{k}/adapter"] = _output(run_dir, k, "train", "adapter/adapter_model.safetensors")["sha256"]
-        packages, engine = provenance.versions(), params.get("engine", "transformers")
-        parts["engine"] = {name: packages[name] for name in DECIDING[engine] if name in packages}
+    if stage == "judge":
+        parts["judge"] = _judge(params)
+    engine = params.get("judge_engine") or params.get("engine", "")
+    if "model" in parts or "judge" in parts:
+        packages = provenance.versions()
+        parts["engine"] = {name: packages[name] for name in DECIDING[engine or "transformers"] if name in packages}
     if deciding := stages.packages_of(stage, params):
         parts["packages"] = {name: provenance.versions()[name] for name in deciding}
     parts["prompts"] = {name: prompt_digest(name) for name in stages.prompts_of(stage, params)}
-    parts["code"] = provenance.code_digests(stage, params.get("engine", ""))
+    parts["code"] = provenance.code_digests(stage, engine)
     return parts
+
+
+def _judge(params: dict[str, Any]) -> dict[str, str]:
+    """Name a judge by its weights, or, where nobody knows these, as its server does."""
+    if params["judge_engine"] == "chat":
+        return {"served": params["judge_model"]}
+    if not params["judge_model"]:
+        return {"model": find_model(params["base_model"]).digest}
+    try:
+        return {"model": find_model(params["judge_model"]).digest}
+    except ModelError as error:
+        raise ModelError(error.what, where=f"judge.judge_model {error.where}", allowed=error.allowed, do=error.do) from error
 
 
 def _output(run_dir: Path, iteration: int, stage: str, file: str) -> dict[str, Any]:
     folder = store.stage_folder(run_dir, iteration, stage)
-    return store.require_intact(folder, [file])["outputs"][file]
+    outputs = store.require_intact(folder, [file])["outputs"]
+    if file not in outputs:
+        made = ", ".join(name for name in outputs if name.endswith(".jsonl")) or "no rows"
+        do = f"run {stage}.ipynb with what makes it, such as evaluate.tasks with the benchmarks that are judged"
+        raise RecordError(f"iter-{iteration}/{stage} has made no {file}", where=store.short(folder), allowed=made, do=do)
+    return outputs[file]
 
 
 def fingerprint(parts: dict[str, Any]) -> str:

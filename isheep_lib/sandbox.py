@@ -159,17 +159,19 @@ def _run(program: str, method: str, limits: Limits) -> Outcome:
         else:
             settings["packages"] = sorted({str(path.parent) for path in enclosure.offered()})
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="isheep-", ignore_cleanup_errors=True))
-        process = subprocess.Popen(  # noqa: S603
-            [*before, enclosure.python(), *enclosure.FLAGS, "-c", f"{enclosure.inside()}\nmain({settings!r})"],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            cwd=folder or "/",
-            env=ENVIRONMENT,
-            pass_fds=pipes,
-            start_new_session=True,
-        )
-        os.close(result_write)
+        try:
+            process = subprocess.Popen(  # noqa: S603
+                [*before, enclosure.python(), *enclosure.FLAGS, "-c", f"{enclosure.inside()}\nmain({settings!r})"],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                cwd=folder or "/",
+                env=ENVIRONMENT,
+                pass_fds=pipes,
+                start_new_session=True,
+            )
+        finally:
+            os.close(result_write)
         watch = _Watch(process, result_read, limits, method)
         return watch.outcome(token, watch.until_the_end())
 

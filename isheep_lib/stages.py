@@ -11,6 +11,8 @@ from isheep_lib.scorers import axes
 
 ORDER = ("synthesize", "assess", "filter", "train", "evaluate", "judge")
 LEAVES = ("evaluate", "judge")  # no later iteration reads what these write
+# Prompts of a judge by benchmark.
+READ_BY = {"alpaca_eval": ("pair",), "mt_bench": ("turn1", "turn1-reference", "turn2", "turn2-reference")}
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,14 @@ STAGES = {
     for stage in (
         Stage("synthesize", model="previous"),
         Stage("assess", inputs=((0, "synthesize", "examples.jsonl"),), model="previous"),
-        Stage("filter", inputs=((0, "synthesize", "examples.jsonl"), (0, "assess", "scores.jsonl"))),
+        Stage(
+            "filter",
+            inputs=(
+                (0, "synthesize", "examples.jsonl"),
+                (0, "synthesize", "demonstrations.jsonl"),
+                (0, "assess", "scores.jsonl"),
+            ),
+        ),
         Stage("train", inputs=((0, "filter", "kept.jsonl"),), model="base"),
         Stage("evaluate", model="current"),
         Stage("judge"),
@@ -92,8 +101,10 @@ def prompts_of(stage: str, params: dict[str, Any]) -> list[str]:
     own = {
         "synthesize": ["synthesize.txt"],
         "assess": [f"{axis}-{params.get('assessment_prompt')}.txt" for axis in axes(params.get("level", "none"))],
+        "judge": [f"judge-{name}-{params.get('verdicts')}.txt" for judged in params.get("judged", []) for name in READ_BY[judged]],
     }
-    return [*own.get(stage, []), *(["frames.yaml"] if STAGES[stage].model else [])]
+    framed = STAGES[stage].model or params.get("judge_engine", "chat") != "chat"  # a chat server has its own frame
+    return [*own.get(stage, []), *(["frames.yaml"] if framed else [])]
 
 
 def clusters(stage: str, params: dict[str, Any]) -> bool:

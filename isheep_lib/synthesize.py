@@ -8,6 +8,7 @@ Covers prompts, parsing, rules on instructions and deduplication. Does not cover
 """
 
 import re
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -227,6 +228,19 @@ def respond(
         for row in tasks
         if row["id"] in answers
     ]
+
+
+def shown_tasks(harvest: Harvest, known: list[Task]) -> list[dict[str, Any]]:
+    """List the tasks that prompts showed, with the number of generated tasks that followed each.
+
+    Args:
+        harvest: what the prompts brought.
+        known: seeds and tasks of earlier iterations; those of this one are in the harvest.
+    """
+    times = Counter(id_ for row in (*harvest.accepted, *harvest.dropped) for id_ in row["demonstrations"])
+    own = [Task(row["id"], row["instruction"], row["input"]) for row in harvest.accepted]
+    fields = ("id", "instruction", "input", "output")
+    return [{**{f: getattr(task, f) for f in fields}, "shown": times[task.id]} for task in [*known, *own] if task.id in times]
 
 
 def funnel_of(harvest: Harvest, examples: list[dict[str, Any]]) -> dict[str, Any]:

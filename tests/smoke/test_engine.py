@@ -189,3 +189,23 @@ def test_the_reference_of_a_base_is_computed_once(folder, tmp_path, monkeypatch)
 
 def test_the_faster_format_is_measured_in_a_process_of_its_own(folder):
     assert 0.05 < precision.gain(folder) < 50
+
+
+@pytest.mark.parametrize("batch_tokens", [64, 4096])
+def test_choices_of_one_question_score_as_each_does_alone(folder, batch_tokens):
+    engine = TransformersEngine(find_model(str(folder)), "float32", batch_tokens, cache_tokens=200)
+    draw = random.Random(3)
+    questions = [" ".join(draw.choices(WORDS, k=number)) for number in (1, 9, 30, 30, 45)]
+    pairs = [(text, " " + " ".join(draw.choices(WORDS, k=k))) for text in questions for k in (1, 1, 4, 12)]
+    alone = [engine.logprobs([pair])[0] for pair in pairs]
+    order = draw.sample(range(len(pairs)), len(pairs))
+    for number, (value, tokens) in zip(order, engine.logprobs([pairs[i] for i in order]), strict=True):
+        assert (value, tokens) == (pytest.approx(alone[number][0], abs=2e-4), alone[number][1])
+
+
+def test_scores_are_float32_where_the_weights_are_not(folder):
+    whole, half = (TransformersEngine(find_model(str(folder)), dtype, 256, 200) for dtype in ("float32", "bfloat16"))
+    pairs = [("the old river", " " + word) for word in WORDS[:24]]
+    values = [value for value, _ in half.logprobs(pairs)]
+    assert len(set(values)) > 16, "logits near one another fell together"
+    assert values == pytest.approx([value for value, _ in whole.logprobs(pairs)], abs=0.05)
