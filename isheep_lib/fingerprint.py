@@ -12,9 +12,10 @@ from isheep_lib.errors import ModelError, RecordError
 from isheep_lib.models import find_model
 from isheep_lib.params import STAGE_PARAMS, is_execution, is_routing
 from isheep_lib.prompts import digest as prompt_digest
-from isheep_lib.records import canonical_json, digest_text
+from isheep_lib.records import canonical_json, digest_file, digest_text
 from isheep_lib.seeds import digest_seeds
 
+TASKS = Path(__file__).parent / "tasks"  # questions in our own words
 # Packages whose version decides a result; a server's own are not known here and stand in the manifest.
 DECIDING = {
     "transformers": ("torch", "transformers", "peft"),
@@ -56,6 +57,8 @@ def fingerprint_parts(run_dir: Path, stage: str, params: dict[str, Any]) -> dict
     if deciding := stages.packages_of(stage, params):
         parts["packages"] = {name: provenance.versions()[name] for name in deciding}
     parts["prompts"] = {name: prompt_digest(name) for name in stages.prompts_of(stage, params)}
+    if stage == "evaluate":
+        parts["prompts"] |= {f"tasks/{path.name}": digest_file(path) for path in sorted(TASKS.glob("*.yaml"))}
     parts["code"] = provenance.code_digests(stage, engine)
     return parts
 

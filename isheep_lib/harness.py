@@ -187,14 +187,17 @@ def _row(benchmark: Benchmark, task: str, sample: dict[str, Any], completions: d
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Keep lm-eval's remarks and its bars for work of milliseconds out of the record."""
+    import datasets
     from lm_eval.api import task
 
     log, bar = logging.getLogger("lm_eval"), task.tqdm
     level = log.level
     log.setLevel(logging.ERROR)
     task.tqdm = lambda rows, **_: rows
+    datasets.disable_progress_bars()
     try:
         yield
     finally:
         task.tqdm = bar
+        datasets.enable_progress_bars()
         log.setLevel(level)

@@ -61,9 +61,9 @@ def scores_table(metrics: dict[str, Any], earlier: dict[str, Any] | None = None)
                 row["model before"] = with_error(earlier["tasks"].get(name, {}).get("values", {}).get(metric))
             if any(other["trained_on"] for other in metrics["tasks"].values()):
                 clean = task["clean"].get(metric)
-                row["clean items only"] = (
-                    f"{with_error(clean)} ({clean['items']})" if task["trained_on"] and clean else "the same"
-                )
+                row["clean items only"] = f"{with_error(clean)} ({clean['items']})" if clean else "no clean item"
+                if not task["trained_on"]:
+                    row["clean items only"] = "the same"
             rows.append(row)
     left = [f"{BENCHMARKS[name].title} was left out: its data are absent" for name in metrics["absent"]]
     return Table(rows, "; ".join(["± is one standard error", *left]))

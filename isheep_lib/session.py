@@ -168,10 +168,7 @@ class StageSession:
 
     def training_rows(self) -> list[dict]:
         """Read every row that the model of this stage was trained on; the base model has none."""
-        rows: list[dict] = []
-        for name in store.trained_on(self.run_dir, self.model_iteration):
-            rows += read_jsonl(self.run_dir / name)
-        return rows
+        return weights.training_rows(self.run_dir, self.model_iteration)
 
     def vectors(self) -> Any:
         """Read the pairs' vectors where the stage's inputs name them, else None; float32, pairs x size."""

@@ -101,7 +101,7 @@ def prompts_of(stage: str, params: dict[str, Any]) -> list[str]:
     own = {
         "synthesize": ["synthesize.txt"],
         "assess": [f"{axis}-{params.get('assessment_prompt')}.txt" for axis in axes(params.get("level", "none"))],
-        "judge": [f"judge-{name}-{params.get('verdicts')}.txt" for judged in params.get("judged", []) for name in READ_BY[judged]],
+        "judge": [f"judge-{kind}-{params.get('verdicts')}.txt" for name in params.get("judged", []) for kind in READ_BY[name]],
     }
     framed = STAGES[stage].model or params.get("judge_engine", "chat") != "chat"  # a chat server has its own frame
     return [*own.get(stage, []), *(["frames.yaml"] if framed else [])]

@@ -1,4 +1,4 @@
-"""The weights of a run: the model of each iteration, what they say of fixed texts, and how to serve them.
+"""The weights of a run: the model of each iteration, what made it, what it says of fixed texts, and how to serve it.
 
 Covers base plus the adapter that an iteration trained. Does not cover finding a base (`models`) or asking it (`engines`).
 """
@@ -15,6 +15,7 @@ from isheep_lib.engines.serving import served_name
 from isheep_lib.errors import RecordError
 from isheep_lib.models import ModelRef, find_model
 from isheep_lib.params import Model
+from isheep_lib.records import digest_file, read_jsonl
 
 
 def model_of(run_dir: Path, base_model: str, iteration: int) -> ModelRef:
@@ -57,6 +58,25 @@ def trained_values(run_dir: Path, iteration: int) -> list[float] | None:
         return None
     store.require_intact(folder, ["parity.json"])
     return [probe["adapter"] for probe in json.loads((folder / "parity.json").read_text(encoding="utf-8"))["probes"]]
+
+
+def training_rows(run_dir: Path, iteration: int) -> list[dict[str, Any]]:
+    """Read every row that the model of an iteration was trained on; the base model has none.
+
+    Raises:
+        RecordError: a file is absent, or not the one that was trained on.
+    """
+    rows: list[dict[str, Any]] = []
+    for name, digest in store.trained_on(run_dir, iteration).items():
+        path = run_dir / name
+        if not path.is_file() or digest_file(path) != digest:
+            raise RecordError(
+                f"{name} is not what iteration {iteration} was trained on",
+                where=store.short(path),
+                do="restore the file, or make the training anew with isheep iterate --stale redo",
+            )
+        rows += read_jsonl(path)
+    return rows
 
 
 def serve_command(run_dir: Path, iteration: int) -> str:

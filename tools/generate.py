@@ -1,4 +1,4 @@
-"""Writes what is derived: parameter cells, docs/parameters.md, docs/rules.md, docs/settings.md, the README's map and presets.
+"""Writes what is derived: parameter cells, the generated pages below docs, the README's map and presets.
 
 `python tools/generate.py` writes, `python tools/generate.py --check` exits 1 when a file would change.
 """
@@ -10,6 +10,8 @@ from pathlib import Path
 import nbformat
 import yaml
 
+from isheep_lib import benchmarks, drift, harness
+from isheep_lib.catalogue import BENCHMARKS, PACKAGES
 from isheep_lib.filter import MEANINGS
 from isheep_lib.params import SECTIONS, STAGE_PARAMS, IterateParams, Place, Section, Shard, is_execution
 from isheep_lib.params_file import load_run
@@ -126,6 +128,47 @@ def settings_text() -> str:
     return "\n".join(parts) + "\n"
 
 
+def benchmarks_text() -> str:
+    """Return docs/benchmarks.md."""
+    parts = [
+        "# Benchmarks",
+        "",
+        "Generated from `isheep_lib/catalogue.py`, `isheep_lib/tasks` and `isheep_lib/drift.py` by `make docs`.",
+        "What the numbers mean, how data of your own are used and how code is confined: [evaluation.md](evaluation.md).",
+        "",
+        "The paper does not state its few-shot counts. Here every benchmark is asked without examples; MMLU's data hold five a",
+        "subject, of which `evaluate.few_shot` are shown.",
+        "",
+        "| name | items | split | asked by | new tokens | first metric | data | licence of the data | in the paper |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    asked = {".": "our task file", "": "this package"}
+    for row in BENCHMARKS.values():
+        data = f"`{PACKAGES[row.package]}`" if row.package else "your own file, or the hub"
+        limit = row.tokens or ("none" if row.kind == "choice" else "`answer_tokens`")
+        cells = (f"`{row.name}`: {row.title}", row.items, row.split, asked.get(row.tasks, "lm-eval"), limit)
+        cells += (f"`{row.metric}`", data, row.licence, row.paper)
+        parts.append(f"| {' | '.join(map(str, cells))} |")
+    parts += [
+        "",
+        "## What is asked",
+        "",
+        "Names in ⟨⟩ are the columns whose text stands there; after the arrow, the continuations whose probabilities are",
+        "compared. A model with a chat frame gets these words as the user's, and for code a variant of its own. What no",
+        "package ships data for is asked as the files in `isheep_lib/tasks` say.",
+    ]
+    shown = benchmarks.open_suite([f"{name}:1" for name in BENCHMARKS], [], 0).of("choice", "answer", "code")
+    plain, framed = (harness.prompts(shown, chat, lambda said, **_: said[-1]["content"]) for chat in (False, True))
+    for name, text in plain.items():
+        parts += ["", f"### {BENCHMARKS[name].title}", "", "````", text, "````"]
+        if BENCHMARKS[name].chat_task:
+            parts += ["", "With a chat frame:", "", "````", framed[name], "````"]
+    rules = drift.rule_rows()
+    parts += ["", "## When the signs of a collapse warn", "", f"| {' | '.join(rules[0])} |", "|---|---|---|"]
+    parts += [f"| {' | '.join(rule.values())} |" for rule in rules]
+    return "\n".join(parts) + "\n"
+
+
 def presets_text() -> str:
     """Return the table of the presets' differences."""
     runs = [load_run(ROOT / "params" / f"{name}.yaml").model_dump(exclude={"run"}) for name in PRESETS]
@@ -175,6 +218,7 @@ def main() -> None:
         ROOT / "docs/parameters.md": parameters_text(),
         ROOT / "docs/rules.md": rules_text(),
         ROOT / "docs/settings.md": settings_text(),
+        ROOT / "docs/benchmarks.md": benchmarks_text(),
         ROOT / "README.md": map_text(),
     }
     old = [path for path, text in files.items() if not path.is_file() or path.read_text(encoding="utf-8") != text]

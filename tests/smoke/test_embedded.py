@@ -15,7 +15,7 @@ NAME = "embedded:smollm2-135m-instruct"
 SMALL = (
     "synthesize.instructions:12 synthesize.min_instructions:4 synthesize.prompts_per_batch:6 synthesize.response_tokens:96 "
     "assess.checked_pairs:6 assess.bootstrap:100 filter.min_kept:2 filter.threshold:0.0 "
-    "evaluate.ifeval_prompts:8 evaluate.answer_tokens:64"
+    "evaluate.tasks:[ifeval:8,arc_easy:8,nq_open:8,humaneval:2] evaluate.answer_tokens:64"
 )
 
 

@@ -12,9 +12,10 @@ import isheep_lib
 PACKAGE = Path(isheep_lib.__file__).parent
 # A module may import only from rows above its own.
 LAYERS = [
-    ["errors", "scorers"],
+    ["errors", "scorers", "confined", "plus_compare"],
     ["records", "catalogue"],
     ["journal", "provenance", "progress", "tables", "text", "counts", "reading", "clusters", "stages", "sections", "grading"],
+    ["enclosure"],
     ["params", "near_duplicates", "sources", "contamination", "significance", "drift", "preferences", "sandbox"],
     ["params_check", "programs"],
     ["params_file", "cell", "prompts", "models", "seeds", "benchmarks"],
@@ -72,7 +73,10 @@ def test_imports_point_one_way(name):
 
 def test_importing_the_package_and_the_command_loads_nothing_heavy():
     heavy = ("torch", "transformers", "peft", "lm_eval", "papermill", "matplotlib")
-    code = f"import sys, isheep_lib.cli, isheep_lib.session; print([m for m in {heavy} if m in sys.modules])"
+    heavy += ("datasets", "pyarrow", "pandas", "sklearn", "scipy", "statsmodels", "nltk")
+    stages = "isheep_lib.synthesize, isheep_lib.assess, isheep_lib.filter, isheep_lib.evaluate"
+    modules = f"isheep_lib.cli, isheep_lib.session, isheep_lib.scoreboard, isheep_lib.comparison, {stages}"
+    code = f"import sys, {modules}; print([m for m in {heavy} if m in sys.modules])"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
 

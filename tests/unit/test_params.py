@@ -5,6 +5,7 @@ import pathlib
 import pytest
 import yaml
 
+from isheep_lib.catalogue import BENCHMARKS, parse_entry
 from isheep_lib.errors import ParameterError
 from isheep_lib.params import (
     SECTIONS,
@@ -76,11 +77,11 @@ def test_a_stage_gets_exactly_its_own_parameters(stage):
     assert {name: flat[name] for name in changed if name in flat} == {n: v for n, v in changed.items() if n in flat}
 
 
-def test_batching_alone_may_change_within_a_run():
+def test_batching_addresses_and_reuse_alone_may_change_within_a_run():
     names = {f"{s}.{n}" for s, kind in SECTIONS.items() for n in kind.model_fields if is_execution(kind, n)}
     ours = {"batch_tokens", "cache_tokens"}
     theirs = {"tensor_parallel", "gpu_memory", "base_urls", "concurrency", "request_seconds", "patience_seconds"}
-    assert names == {f"model.{name}" for name in ours | theirs}
+    assert names == {f"model.{name}" for name in ours | theirs} | {"evaluate.reuse_answers", "judge.judge_urls"}
     assert all(is_execution(STAGE_PARAMS["assess"], name) for name in Shard.model_fields)
 
 
@@ -173,7 +174,6 @@ def test_a_name_in_the_wrong_section_is_shown_the_right_one(override, said):
         (FilterParams, {"threshold": float("nan")}, "threshold: nan"),
         (FilterParams, {"threshold": float("inf")}, "threshold: inf"),
         (FilterParams, {"threshold": "half"}, "threshold: 'half' should be a valid number"),
-        (EvaluateParams, {"ifeval_prompts": 542}, "ifeval_prompts: 542 should be less than or equal to 541"),
         (STAGE_PARAMS["assess"], {"scorers": ["greedy", "greedy"]}, "none twice"),
         (STAGE_PARAMS["assess"], {"checked_pairs": 3}, "checked_pairs: 3 should be"),
         (STAGE_PARAMS["assess"], {"scorers": ["writen"]}, "'writen' should be 'greedy', 'sampled', 'expected',"),
@@ -251,6 +251,54 @@ def test_a_bad_value_of_the_filter_is_named_with_what_is_allowed(values, said):
     assert said in refusal(FilterParams, values)
 
 
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"ifeval_prompts": 64}, "ifeval_prompts: no such parameter"),
+        ({"tasks": "ifeval"}, "tasks: 'ifeval' should be a valid list"),
+        ({"tasks": ["arc_esay"]}, "'arc_esay' is no benchmark; did you mean arc_easy?"),
+        ({"tasks": ["arc_easy:many"]}, "'arc_easy:many' should be a name, or a name and a number of items, such as arc_easy:64"),
+        ({"tasks": ["arc_easy:-1"]}, "such as arc_easy:64"),
+        ({"tasks": ["arc_easy", "arc_easy:4"]}, "none twice"),
+        ({"data": ["dev-v2.0.json"]}, "'dev-v2.0.json' should have the form benchmark=file, such as squadv2=squad/dev-v2.0.json"),
+        ({"data": ["squad=dev-v2.0.json"]}, "'squad' is no benchmark; did you mean squadv2?"),
+        ({"data": ["squadv2=a", "squadv2=b"]}, "none twice"),
+        ({"few_shot": 6}, "few_shot: 6 should be less than or equal to 5"),
+        ({"few_shot": -1}, "few_shot: -1 should be greater than or equal to 0"),
+        ({"subset_seed": -1}, "subset_seed: -1 should be greater than or equal to 0"),
+        ({"answer_tokens": 0}, "answer_tokens: 0 should be greater than or equal to 1"),
+        ({"code_sandbox": "docker"}, "code_sandbox: 'docker' should be 'required' or 'unconfined'"),
+        ({"reuse_answers": "no"}, "reuse_answers: 'no' should be a valid boolean"),
+    ],
+)
+def test_a_bad_value_of_the_evaluation_is_named_with_what_is_allowed(values, said):
+    assert said in refusal(EvaluateParams, values)
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"decontaminate": "keep"}, "decontaminate: 'keep' should be 'drop', 'list' or 'ignore'"),
+        ({"decontaminate_against": ["arc_esay"]}, "'arc_esay' is no benchmark; did you mean arc_easy?"),
+        ({"decontaminate_against": ["squadv2", "squadv2=dev-v2.0.json"]}, "none twice"),
+    ],
+)
+def test_a_bad_value_of_decontamination_is_named_with_what_is_allowed(values, said):
+    assert said in refusal(FilterParams, values)
+
+
+def test_pairs_are_held_against_every_known_benchmark_unless_told_otherwise():
+    found = FilterParams()
+    assert found.decontaminate == "drop"
+    assert found.decontaminate_against == list(BENCHMARKS)
+
+
+def test_the_default_suite_names_known_benchmarks_whose_data_come_with_the_setup():
+    entries = dict(parse_entry(entry) for entry in EvaluateParams().tasks)
+    assert all(BENCHMARKS[name].package and 0 < number <= BENCHMARKS[name].items for name, number in entries.items())
+    assert {BENCHMARKS[name].kind for name in entries} == {"instructions", "choice", "answer", "code"}
+
+
 @pytest.mark.parametrize("value", ["one-base", "last", "", None, 1])
 def test_a_bad_setting_of_training_is_named_with_what_is_allowed(value):
     assert f"setting: {value!r} should be 'one_base', 'one_last' or 'total_base'" in refusal(TrainParams, {"setting": value})
@@ -265,7 +313,10 @@ def test_only_what_chooses_inputs_or_a_model_is_routing():
     ("kind", "values"),
     [
         (EvaluateParams, {"iteration": 0}),
-        (EvaluateParams, {"ifeval_prompts": 0}),
+        (EvaluateParams, {"tasks": [], "data": [], "few_shot": 5, "subset_seed": 0}),
+        (EvaluateParams, {"tasks": ["arc_easy:0", "mmlu:1"], "data": ["squadv2=squad/dev-v2.0.json", "nq_open=a/b@0123"]}),
+        (FilterParams, {"decontaminate_against": []}),
+        (FilterParams, {"decontaminate_against": ["arc_easy", "squadv2=squad/dev-v2.0.json"], "decontaminate": "list"}),
         (TrainParams, {"iteration": 1, "seed": 0}),
         (FilterParams, {"max_copy_share": 1, "threshold": -2}),
         (SynthesizeParams, {"instruction_temperature": 0.0, "max_rouge": 1.0}),
@@ -447,6 +498,7 @@ def test_missing_parameters_and_sections_are_named(tmp_path):
     message = refusal(path=written(tmp_path, "seed: 1\nmodel: {}\nfilter: {}\n"))
     for name in ("run", "synthesize", "assess", "train", "evaluate"):
         assert f"\n  {name}: missing" in message
+    assert "judge" not in message  # a stage that may be left out
 
 
 @pytest.mark.parametrize(

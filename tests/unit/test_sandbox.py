@@ -170,6 +170,8 @@ for path in ({str(target)!r}, os.__file__, "/new", "/dev/new", "/packages/new", 
     try: open(path, "a").write("x")
     except OSError: continue
     raise AssertionError(path)
+for path in ("/", "/usr/lib", os.__file__, sys.executable):
+    assert os.statvfs(path).f_flag & os.ST_RDONLY, path
 open("/dev/null", "w").write("x")
 open("mine", "w").write("x")
 """
@@ -318,6 +320,7 @@ run_program("import time; time.sleep(1000)", {confined!r}, Limits(seconds={no_sl
         mark = f"'seconds': {no_slower(2)!r}"
         while gone(mark, patience=0) and caller.poll() is None:
             time.sleep(0.02)
+        time.sleep(0.5)  # until it runs; before, it would end by finding nobody to tell that it has started
         caller.send_signal(signal.SIGKILL)
     assert gone(mark, patience=10)
 
