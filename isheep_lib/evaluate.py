@@ -20,7 +20,7 @@ from isheep_lib.harness import benchmark_of, prompts, run
 from isheep_lib.journal import Journal
 from isheep_lib.prompts import Frame
 from isheep_lib.records import canonical_json, digest_text
-from isheep_lib.sandbox import find_sandbox
+from isheep_lib.sandbox import sandbox_method, why_not
 from isheep_lib.significance import mean_with_error
 
 Rows = dict[str, list[dict[str, Any]]]  # by benchmark
@@ -32,37 +32,29 @@ QUESTION = {"ifeval": "prompt", "alpaca_eval": "instruction"}  # the column that
 def open_suite(params: Any) -> tuple[Suite, str]:
     """Read the data of the benchmarks and find the sandbox, before any model is loaded.
 
+    Benchmarks that run programs are left out, by name, where no sandbox is found and running without one is not allowed.
+
     Raises:
-        DataError: data are altered, none are at hand, or programs cannot be confined.
+        DataError: data are altered, or nothing is left to evaluate.
     """
     suite = benchmarks.open_suite(params.tasks, params.data, params.subset_seed)
+    programs = [chosen.benchmark.name for chosen in suite.of("code")]
+    method = sandbox_method(params.code_sandbox) if programs else ""
+    if programs and not method:
+        kept = [chosen for chosen in suite.chosen if chosen.benchmark.name not in programs]
+        suite = Suite(kept, suite.absent | dict.fromkeys(programs, no_sandbox()))
     if not suite.chosen:
         lines = "\n  ".join(f"{name}: {reason}" for name, reason in suite.absent.items())
-        raise DataError(f"No benchmark has its data here:\n  {lines}", where="evaluate.tasks", do="run make setup")
-    method = sandbox_method(suite, params.code_sandbox)
+        raise DataError(f"There is nothing to evaluate:\n  {lines}", where="evaluate.tasks", do="run make setup")
     if suite.of("instructions"):
         ifeval.load_checkers()  # complains now about what it lacks
     return suite, method
 
 
-def sandbox_method(suite: Suite, wanted: str) -> str:
-    """Choose how programs that a model wrote are confined, "" where there are none.
-
-    Raises:
-        DataError: no sandbox is found, and running without one was not allowed.
-    """
-    names = [chosen.benchmark.name for chosen in suite.of("code")]
-    if not names:
-        return ""
-    found = find_sandbox()
-    if not found and wanted == "required":
-        raise DataError(
-            f"{', '.join(names)} run programs that a model wrote, and no sandbox is found here",
-            where="evaluate.tasks, evaluate.code_sandbox",
-            allowed="bubblewrap, or Linux namespaces that this user may open",
-            do="install bubblewrap, leave these benchmarks out, or set code_sandbox to unconfined on a machine of no worth",
-        )
-    return found or "unconfined"
+def no_sandbox() -> str:
+    """Say why programs that the model writes are not run, and what to do."""
+    found = "; ".join(f"{method}: {why_not(method)}" for method in ("bubblewrap", "namespaces"))
+    return f"it runs programs that the model writes, and there is no sandbox ({found}); see evaluate.code_sandbox"
 
 
 def answer_all(engine: Engine, frame: Frame, suite: Suite, params: Any, journal: Journal, method: str) -> Rows:

@@ -241,7 +241,7 @@ def find_hits(params: Any, pairs: list[dict[str, Any]], shown: list[dict[str, An
     Args:
         params: `FilterParams`.
         pairs: rows of `examples.jsonl`.
-        shown: rows of `demonstrations.jsonl`.
+        shown: rows of `demonstrations.jsonl`; those that are pairs, too, are looked at once, as pairs.
 
     Returns:
         The hits, and why benchmarks could not be looked at, by name.
@@ -252,11 +252,12 @@ def find_hits(params: Any, pairs: list[dict[str, Any]], shown: list[dict[str, An
         for name, own in stages.data_of("filter", params.model_dump()).items():
             benchmark = BENCHMARKS[name]
             if benchmarks.data_digest(name, own) == benchmarks.ABSENT:
-                absent[name] = benchmarks.why_absent(benchmark)
+                absent[name] = benchmarks.why_absent(benchmark, "filter.decontaminate_against")
             else:
                 yield from benchmarks.items(benchmark, benchmarks.read_docs(benchmark, own))
 
-    return Index([*pairs, *shown]).find(items()), absent
+    ids = {pair["id"] for pair in pairs}
+    return Index([*pairs, *(row for row in shown if row["id"] not in ids)]).find(items()), absent
 
 
 def contamination_counts(hits: Sequence[Hit], pairs: list[dict[str, Any]], absent: dict[str, str]) -> dict[str, Any]:

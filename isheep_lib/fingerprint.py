@@ -13,6 +13,7 @@ from isheep_lib.models import find_model
 from isheep_lib.params import STAGE_PARAMS, is_execution, is_routing
 from isheep_lib.prompts import digest as prompt_digest
 from isheep_lib.records import canonical_json, digest_file, digest_text
+from isheep_lib.sandbox import sandbox_method
 from isheep_lib.seeds import digest_seeds
 
 TASKS = Path(__file__).parent / "tasks"  # questions in our own words
@@ -42,6 +43,8 @@ def fingerprint_parts(run_dir: Path, stage: str, params: dict[str, Any]) -> dict
     if stage == "evaluate":
         parts["inputs"] |= store.trained_on(run_dir, iteration)
     parts["inputs"] |= {f"benchmarks/{name}": digest for name, digest in data_digests(stages.data_of(stage, params)).items()}
+    if stages.runs_programs(stage, params):
+        parts["programs"] = "run" if sandbox_method(params["code_sandbox"]) else "left out"
     if "seeds" in params:
         parts["inputs"]["seeds"] = digest_seeds(params["seeds"], params["seed_fields"])
     if stages.STAGES[stage].model:

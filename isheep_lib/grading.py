@@ -17,7 +17,7 @@ PUNCTUATION = str.maketrans("", "", string.punctuation)
 def squad_scores(doc: dict[str, Any], results: list[str]) -> dict[str, float]:
     """Compare an answer with every gold one: exact match and F1 of words (Rajpurkar et al. 2018), the best counts."""
     said = normalise(results[0])
-    golds = [normalise(text) for text in doc["answers"]["text"]] or [""]
+    golds = [gold for text in doc["answers"]["text"] if (gold := normalise(text))] or [""]
     said = "" if said == NO_ANSWER else said
     return {"exact_match": float(max(said == gold for gold in golds)), "f1": max(_f1(said, gold) for gold in golds)}
 

@@ -22,6 +22,8 @@ from isheep_lib.sandbox import Limits, Outcome, run_programs
 OWN_TASKS = Path(__file__).parent / "tasks"
 GROUP = "isheep"
 SHORT = 2  # letters of a label
+# Columns of a task of code that its prompt shows; tests and inputs have no common type, and are looked up by item.
+SHOWN = (ITEM, "prompt", "text", "test_list", "canonical_solution", "code")
 PROGRAMS = {
     "humaneval": programs.humaneval_program,
     "mbpp": programs.mbpp_program,
@@ -74,7 +76,7 @@ def _members(chosen: Chosen, framed: bool, few_shot: int, method: str) -> Iterat
             "task": task,
             "dataset_path": None,
             "dataset_name": None,
-            "custom_dataset": _rows_of(docs, own),
+            "custom_dataset": _rows_of(docs, own, SHOWN if benchmark.kind == "code" else ()),
             "test_split": "items",
             "validation_split": None,
             "training_split": None,
@@ -82,29 +84,35 @@ def _members(chosen: Chosen, framed: bool, few_shot: int, method: str) -> Iterat
             "num_fewshot": min(few_shot, len(own)),
         }
         if benchmark.kind == "code":
-            member["filter_list"] = [{"name": "run", "filter": [{"function": "custom", "filter_fn": _runner(task, method)}]}]
+            member["filter_list"] = [
+                {"name": "run", "filter": [{"function": "custom", "filter_fn": _runner(task, docs, method)}]}
+            ]
         yield member
 
 
-def _rows_of(docs: list[dict[str, Any]], examples: list[dict[str, Any]]) -> Callable[..., Any]:
+def _rows_of(docs: list[dict[str, Any]], examples: list[dict[str, Any]], shown: tuple[str, ...]) -> Callable[..., Any]:
     def rows(**_: Any) -> dict[str, Any]:
         from datasets import Dataset
 
-        found = {"items": Dataset.from_list(docs)}
+        # Every row gets the columns of all rows: a dataset would take the first one's alone.
+        columns = [name for name in dict.fromkeys(key for doc in docs for key in doc) if not shown or name in shown]
+        found = {"items": Dataset.from_list([{name: doc.get(name) for name in columns} for doc in docs])}
         return found | ({"shots": Dataset.from_list(examples)} if examples else {})
 
     return rows
 
 
-def _runner(task: str, method: str) -> Callable[..., list[Outcome]]:
+def _runner(task: str, docs: list[dict[str, Any]], method: str) -> Callable[..., list[Outcome]]:
     """Return lm-eval's filter that runs all programs of a task, a few at a time."""
     benchmark = benchmark_of(task)
     chat = task == benchmark.chat_task
+    whole = {doc[ITEM]: doc for doc in docs}
 
-    def outcomes(answers: list[list[str]], docs: list[dict[str, Any]]) -> list[Outcome]:
-        texts = {doc[ITEM]: PROGRAMS[benchmark.name](doc, answer[0], chat) for doc, answer in zip(docs, answers, strict=True)}
+    def outcomes(answers: list[list[str]], asked: list[dict[str, Any]]) -> list[Outcome]:
+        said = {doc[ITEM]: answer[0] for doc, answer in zip(asked, answers, strict=True)}
+        texts = {item: PROGRAMS[benchmark.name](whole[item], answer, chat) for item, answer in said.items()}
         found = run_programs(texts, method, Limits(), f"{benchmark.title} programs")
-        return [found[doc[ITEM]] for doc in docs]
+        return [found[doc[ITEM]] for doc in asked]
 
     return outcomes
 
@@ -163,25 +171,31 @@ def run(chosen: list[Chosen], model: Any, framed: bool, few_shot: int = 0, metho
     for task, samples in found["samples"].items():
         benchmark = benchmark_of(task)
         for sample in samples:
-            row = _row(benchmark, task, sample, getattr(model, "completions", {}))
+            row = _row(benchmark, tasks[task], sample, getattr(model, "completions", {}))
             by_item[benchmark.name][row["id"]] = row
     return {c.benchmark.name: [by_item[c.benchmark.name][doc[ITEM]] for doc in c.docs] for c in chosen}
 
 
-def _row(benchmark: Benchmark, task: str, sample: dict[str, Any], completions: dict[tuple[str, str], Any]) -> dict[str, Any]:
+def _row(benchmark: Benchmark, task: Any, sample: dict[str, Any], completions: dict[tuple[str, str], Any]) -> dict[str, Any]:
     """Keep what the model did and how it was graded; the question itself stays where its data are."""
     item = sample["doc"][ITEM]
     row: dict[str, Any] = {"id": item, "scores": {name: float(sample[name]) for name in sample["metrics"]}}
     if benchmark.kind == "choice":
         row["logprobs"] = [answers[0][0] for answers in sample["resps"]]
-        return row | ({} if benchmark.private else {"gold": sample["target"]})
+        return row | ({} if benchmark.private else {"gold": _gold(task, sample)})
     row["answer"] = sample["resps"][0][0]
-    if said := completions.get((task, item)):
+    if said := completions.get((task.task_name, item)):
         row |= {"finish": said.finish, "num_tokens": said.num_tokens}
     if benchmark.kind == "code":
         outcome = sample["filtered_resps"][0]
         row |= {"outcome": outcome.reason, "detail": outcome.detail}
     return row
+
+
+def _gold(task: Any, sample: dict[str, Any]) -> int:
+    """Return the number of the right choice; some tasks name it by its label, and one by the text that goes before."""
+    gold = task.doc_to_text(sample["doc"]) if task.multiple_input else sample["target"]
+    return task.doc_to_choice(sample["doc"]).index(gold) if isinstance(gold, str) else gold
 
 
 @contextlib.contextmanager

@@ -161,7 +161,7 @@ class Evaluate(Section):
     few_shot: int = Field(0, description="solved examples before a question, where the data hold some (MMLU)", ge=0, le=5)
     answer_tokens: Positive = Field(256, description="new tokens of an open answer or a program; short answers have their own")
     code_sandbox: Literal["required", "unconfined"] = Field(
-        "required", description="refuse programs that models wrote where no sandbox is found, or run them as they are"
+        "required", description="without a sandbox, benchmarks that run programs are left out by name, or run unconfined"
     )
     reuse_answers: bool = execution(True, "take answers that the same model gave to the same prompts before")
 

@@ -75,6 +75,11 @@ def find_sandbox() -> str:
     return next((method for method in ("bubblewrap", "namespaces") if not why_not(method)), "")
 
 
+def sandbox_method(wanted: str) -> str:
+    """Choose how programs run, "" for not at all: confined where that works, else "unconfined" where it is `wanted`."""
+    return find_sandbox() or ("unconfined" if wanted == "unconfined" else "")
+
+
 @functools.cache
 def why_not(method: str) -> str:
     """Return why a method does not work here, or ""."""

@@ -43,9 +43,7 @@ def suite_table(suite: Suite, params: Any, sandbox: str) -> Table:
         }
         for chosen in suite.chosen
     ]
-    rows += [
-        {"benchmark": BENCHMARKS[name].title, "items": "left out: no data", "data": why} for name, why in suite.absent.items()
-    ]
+    rows += [{"benchmark": BENCHMARKS[name].title, "items": "left out", "data": why} for name, why in suite.absent.items()]
     confined = {"": "", "unconfined": "Programs that the model writes run UNCONFINED."}
     return Table(rows, confined.get(sandbox, f"Programs that the model writes run in a sandbox ({sandbox})."))
 
@@ -65,7 +63,7 @@ def scores_table(metrics: dict[str, Any], earlier: dict[str, Any] | None = None)
                 if not task["trained_on"]:
                     row["clean items only"] = "the same"
             rows.append(row)
-    left = [f"{BENCHMARKS[name].title} was left out: its data are absent" for name in metrics["absent"]]
+    left = [f"{BENCHMARKS[name].title} was left out" for name in metrics["absent"]]
     return Table(rows, "; ".join(["± is one standard error", *left]))
 
 

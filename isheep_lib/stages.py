@@ -6,7 +6,7 @@ Covers the graph of Algorithm 1. Does not cover how a stage works (the module of
 from dataclasses import dataclass
 from typing import Any
 
-from isheep_lib.catalogue import parse_entry, parse_source
+from isheep_lib.catalogue import BENCHMARKS, parse_entry, parse_source
 from isheep_lib.scorers import axes
 
 ORDER = ("synthesize", "assess", "filter", "train", "evaluate", "judge")
@@ -89,6 +89,11 @@ def data_of(stage: str, params: dict[str, Any]) -> dict[str, str]:
         own = dict(map(parse_source, params["data"]))
         return {name: own.get(name, "") for name, _ in map(parse_entry, params["tasks"])}
     return dict.fromkeys(params["judged"], "") if stage == "judge" else {}
+
+
+def runs_programs(stage: str, params: dict[str, Any]) -> bool:
+    """Tell whether a stage with these parameters runs programs that a model wrote."""
+    return any(BENCHMARKS[name].kind == "code" for name in data_of(stage, params)) if stage == "evaluate" else False
 
 
 def packages_of(stage: str, params: dict[str, Any]) -> list[str]:

@@ -1,5 +1,6 @@
-"""Filtering: each step against a plain reading of it, steps in any order, and a partition that loses nothing."""
+"""Filtering: benchmark items first, each step against a plain reading of it, and a partition that loses nothing."""
 
+import json
 import zlib
 
 import numpy as np
@@ -9,8 +10,19 @@ from hypothesis import strategies as st
 
 from isheep_lib import filter as filtering
 from isheep_lib.clusters import cluster
-from isheep_lib.errors import DataError
-from isheep_lib.filter import MEANINGS, RULES, deciding, filter_pairs, number_of_clusters, rule_problem
+from isheep_lib.contamination import COMMON, Hit
+from isheep_lib.errors import DataError, ParameterError
+from isheep_lib.filter import (
+    MEANINGS,
+    RULES,
+    contaminated,
+    contamination_counts,
+    deciding,
+    filter_pairs,
+    find_hits,
+    number_of_clusters,
+    rule_problem,
+)
 from isheep_lib.params import FilterParams
 from isheep_lib.params_check import check
 
@@ -28,16 +40,21 @@ def seeds(start=0):
     return lambda name: zlib.crc32(name.encode()) + start
 
 
-def run(rows, *, vectors=None, seed=0, **values):
-    """Filter rows of the form (scores, output) or scores, whose ids are their places."""
+def run(rows, *, vectors=None, seed=0, hits=(), places=None, **values):
+    """Filter rows of the form (scores, output) or scores, whose ids are their places; no benchmark item is minded.
+
+    Where `places` are given, only the rows at these places come in.
+    """
     rows = [row if isinstance(row, tuple) else (row, "The Seine flows through Paris.") for row in rows]
-    pairs = [pair(output, id=str(n)) for n, (_, output) in enumerate(rows)]
+    places = range(len(rows)) if places is None else places
+    pairs = [pair(rows[n][1], id=str(n)) for n in places]
     scored = [
-        {"id": str(n), "scores": scores, "unread": dict.fromkeys(set(COLUMNS) - set(scores), "no_number"), "raw": {}}
-        for n, (scores, _) in enumerate(rows)
+        {"id": str(n), "scores": rows[n][0], "unread": dict.fromkeys(set(COLUMNS) - set(rows[n][0]), "no_number"), "raw": {}}
+        for n in places
     ]
-    params = check(FilterParams, {"min_kept": 1, **values}, "x")
-    return filter_pairs(pairs, scored[::-1], params, seeds(seed), None if vectors is None else np.array(vectors, np.float32))
+    params = check(FilterParams, {"min_kept": 1, "decontaminate": "ignore", **values}, "x")
+    chosen = None if vectors is None else np.array([vectors[n] for n in places], np.float32)
+    return filter_pairs(pairs, scored[::-1], params, seeds(seed), chosen, hits)
 
 
 def kept(rows, **values):
@@ -498,3 +515,191 @@ def test_no_pairs_are_filtered_to_none(steps):
 def test_every_reason_a_rule_gives_has_a_meaning():
     assert set(RULES) < set(MEANINGS)
     assert all(MEANINGS.values())
+
+
+def hit(row, benchmark="arc_easy", item="7", field="instruction", kind="exact"):
+    return Hit(str(row), field, benchmark, item, kind, "name a river in france")
+
+
+@few
+@given(
+    st.lists(st.tuples(some_scores, outputs), max_size=14),
+    st.sets(st.integers(0, 13)),
+    chosen_steps,
+    choices,
+    st.booleans(),
+    st.randoms(),
+)
+def test_a_pair_that_repeats_a_benchmark_item_goes_before_all_steps_and_the_rest_is_as_if_it_had_never_come(
+    rows, struck, steps, values, control, rng
+):
+    rows = [*rows, everything_ran]
+    struck &= set(range(len(rows) - 1))
+    values = {**values, "vectors": [[float(rng.randrange(4)), float(rng.randrange(4))] for _ in rows]}
+    values |= {"comparison": "at_least", "top_scorer": "expected", "steps": steps}
+    values["random_control"] = control and bool(set(steps) - {"rules"})
+    result = run(rows, hits=[hit(n) for n in sorted(struck)], decontaminate="drop", **values)
+    clean = run(rows, places=[n for n in range(len(rows)) if n not in struck], **values)
+    assert result.kept == clean.kept
+    assert result.lines == [{"step": "decontaminate", "in": len(rows), "kept": len(rows) - len(struck)}, *clean.lines]
+    assert {int(row["id"]) for row in result.dropped if row["reason"] == "benchmark_item"} == struck
+    assert [row for row in result.dropped if row["reason"] != "benchmark_item"] == clean.dropped
+    assert [int(row["id"]) for row in result.dropped] == sorted(int(row["id"]) for row in result.dropped)
+
+
+def test_a_pair_dropped_for_a_benchmark_item_names_the_first_and_breaks_no_other_rule():
+    rows = [({"mutual_information": 0.0}, BAD), {"mutual_information": 0.9}]
+    hits = [hit(0, kind="8-gram", field="output"), hit(0, "nq_open", "00003"), hit(1, "gpqa_diamond", "rec-x")]
+    result = run(rows, hits=hits, decontaminate="drop")
+    assert result.kept == []
+    assert reasons(result) == {
+        0: ("benchmark_item", "8-gram in the output: ARC easy, item 7"),
+        1: ("benchmark_item", "exact in the instruction: GPQA diamond, item rec-x"),
+    }
+    assert result.lines == [
+        {"step": "decontaminate", "in": 2, "kept": 0},
+        {"step": "rules", "in": 0, "kept": 0},
+        {"step": "threshold", "in": 0, "kept": 0},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("decontaminate", "left", "lines"),
+    [
+        ("drop", [1], [{"step": "decontaminate", "in": 2, "kept": 1}]),
+        ("list", [0, 1], [{"step": "decontaminate", "in": 2, "kept": 2}]),
+        ("ignore", [0, 1], []),
+    ],
+)
+def test_a_pair_that_repeats_an_item_is_dropped_only_where_that_is_wanted_and_the_funnel_says_what_was_done(
+    decontaminate, left, lines
+):
+    result = run(of("mutual_information", 0.9, 0.9), steps=[], hits=[hit(0)], decontaminate=decontaminate)
+    assert [int(row["id"]) for row in result.kept] == left
+    assert result.lines == lines
+
+
+def test_hits_in_tasks_that_were_only_shown_drop_nothing():
+    shown = [hit("seed-1"), hit("i0-r0-p000-t0")]
+    result = run(of("mutual_information", 0.9, 0.9), steps=[], hits=shown, decontaminate="drop")
+    assert len(result.kept) == 2
+    assert contaminated(result.kept, shown) == {}
+
+
+def test_a_random_control_never_draws_a_pair_that_repeats_an_item_and_still_has_the_size_of_the_steps():
+    struck = [39, 38, 37, 2, 1, 0]  # of the eleven that the steps would keep and of the others
+    values = {"steps": ["rules", "threshold"], "threshold": 24.5, "decontaminate": "drop", "hits": [hit(n) for n in struck]}
+    wanted = len(kept(CONTROLLED, **values))
+    draws = [run(CONTROLLED, random_control=True, seed=seed, **values) for seed in range(30)]
+    for drawn in draws:
+        ids = {int(row["id"]) for row in drawn.kept}
+        assert len(ids) == wanted == 9
+        assert not ids & set(struck)
+        assert [n for n, (reason, _) in reasons(drawn).items() if reason == "benchmark_item"] == sorted(struck)
+        assert [(line["step"], line["in"], line["kept"]) for line in drawn.lines] == [
+            ("decontaminate", 40, 34),
+            ("rules", 34, 25),
+            ("random_control", 25, 9),
+        ]
+    assert len({tuple(row["id"] for row in drawn.kept) for drawn in draws}) == 30
+
+
+QUESTION = "Which of these rivers flows through the city of Paris?"
+OTHER = "Why does the moon change its shape during a month?"
+
+
+@pytest.fixture
+def items(tmp_path):
+    """Return a function that writes questions as a benchmark's rows and returns the parameter's entry."""
+
+    def written(*questions, benchmark="arc_easy", column="question"):
+        rows = [{"id": f"{benchmark}-{n}", column: text} for n, text in enumerate(questions)]
+        path = tmp_path / f"{benchmark}.jsonl"
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+        return f"{benchmark}={path}"
+
+    return written
+
+
+def found(pairs, shown, *against, decontaminate="drop"):
+    return find_hits(FilterParams(decontaminate=decontaminate, decontaminate_against=list(against)), pairs, shown)
+
+
+@pytest.mark.parametrize("decontaminate", ["drop", "list"])
+@pytest.mark.parametrize(
+    ("where", "field"),
+    [
+        ({"instruction": QUESTION}, "instruction"),
+        ({"instruction": "Answer: which of THESE rivers flows through the city of Paris"}, "instruction"),
+        ({"instruction": "Which of these rivers", "input": "flows through the city of Paris"}, "instruction"),
+        ({"input": QUESTION}, "input"),
+        ({"output": f"I wonder. {QUESTION}"}, "output"),
+    ],
+)
+def test_what_repeats_an_item_is_found_in_every_field_of_a_pair(items, where, field, decontaminate):
+    (only,), absent = found([pair("Yes.", **where), pair(id="b")], [], items(OTHER, QUESTION), decontaminate=decontaminate)
+    assert (only.row_id, only.field, only.benchmark, only.item_id) == ("a", field, "arc_easy", "arc_easy-1")
+    assert absent == {}
+
+
+def test_nothing_is_looked_up_where_benchmark_items_are_ignored(items, tmp_path):
+    pairs = [pair(instruction=QUESTION)]
+    assert found(pairs, pairs, items(QUESTION), decontaminate="ignore") == ([], {})
+    nowhere = f"arc_easy={tmp_path / 'none.jsonl'}"
+    assert found(pairs, [], nowhere, "squadv2", decontaminate="ignore") == ([], {})
+    with pytest.raises(DataError, match=r"none\.jsonl does not exist"):
+        found(pairs, [], nowhere, decontaminate="list")
+
+
+def test_a_task_shown_in_prompts_is_listed_by_its_own_id_and_counted_apart_from_pairs(items):
+    pairs, shown = [pair(), pair(id="b", instruction=OTHER)], [pair(id="seed-1", instruction=QUESTION) | {"shown": 3}]
+    hits, absent = found(pairs, shown, items(QUESTION, OTHER))
+    assert [(one.row_id, one.item_id) for one in hits] == [("b", "arc_easy-1"), ("seed-1", "arc_easy-0")]
+    expected = {"pairs": 1, "demonstrations": 1, "hits": {"arc_easy": 2}, "not_looked_at": {}}
+    assert contamination_counts(hits, pairs, absent) == expected
+
+
+def test_a_pair_that_was_also_shown_is_listed_and_counted_once_as_a_pair(items):
+    pairs = [pair(instruction=QUESTION)]
+    hits, absent = found(pairs, [{**pairs[0], "output": "", "shown": 2}], items(QUESTION))
+    assert [one.row_id for one in hits] == ["a"]
+    counts = contamination_counts(hits, pairs, absent)
+    assert (counts["pairs"], counts["demonstrations"], counts["hits"]) == (1, 0, {"arc_easy": 1})
+
+
+def test_a_benchmark_whose_data_are_absent_is_named_with_what_brings_them_and_the_others_are_looked_at(items):
+    pairs = [pair(instruction=QUESTION)]
+    hits, absent = found(pairs, [], "gpqa_diamond", items(QUESTION), "humaneval_plus")
+    assert [one.benchmark for one in hits] == ["arc_easy"]
+    counts = contamination_counts(hits, pairs, absent)
+    assert list(counts["not_looked_at"]) == ["gpqa_diamond", "humaneval_plus"]
+    assert "filter.decontaminate_against: gpqa_diamond=FILE" in counts["not_looked_at"]["gpqa_diamond"]
+
+
+def test_hits_are_counted_by_benchmark_and_a_pair_with_several_once(items):
+    pairs = [pair(instruction=QUESTION, input=OTHER), pair(id="b", instruction=OTHER)]
+    against = [items(OTHER, benchmark="openbookqa", column="question_stem"), items(QUESTION)]
+    hits, absent = found(pairs, [], *against)
+    counts = contamination_counts(hits, pairs, absent)
+    assert (counts["pairs"], counts["hits"]) == (2, {"arc_easy": 1, "openbookqa": 2})
+    assert list(counts["hits"]) == ["arc_easy", "openbookqa"]
+
+
+@pytest.mark.parametrize(("number", "tells"), [(COMMON - 1, True), (COMMON, False)])
+def test_a_phrase_is_common_by_the_items_of_all_benchmarks_together(items, number, tells):
+    one = items(*["Which of these is a planet?"] * (number // 2))
+    other = items(*["Which of these is a planet?"] * (number - number // 2), benchmark="openbookqa", column="question_stem")
+    hits, _ = found([pair(instruction="Which of these is a planet?")], [], one, other)
+    assert {hit.benchmark for hit in hits} == ({"arc_easy", "openbookqa"} if tells else set())
+
+
+def test_no_pairs_repeat_nothing(items):
+    hits, absent = found([], [], items(QUESTION))
+    assert contamination_counts(hits, [], absent) == {"pairs": 0, "demonstrations": 0, "hits": {}, "not_looked_at": {}}
+
+
+def test_an_entry_with_a_number_of_items_is_refused_since_all_are_looked_at():
+    with pytest.raises(ParameterError, match="all items are looked at"):
+        check(FilterParams, {"decontaminate_against": ["arc_easy:64"]}, "x")
+    with pytest.raises(ParameterError, match="all items are looked at"):
+        check(FilterParams, {"decontaminate_against": ["arc_easy:64=mine.jsonl"]}, "x")
