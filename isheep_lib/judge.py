@@ -13,7 +13,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 from isheep_lib import judging, preferences, store, weights
 from isheep_lib.benchmarks import ITEM, read_docs
@@ -26,6 +26,7 @@ from isheep_lib.models import find_model
 from isheep_lib.prompts import Frame, get_frame, render
 
 PAIRS, GRADES = "alpaca_eval", "mt_bench"
+PROMPTS: dict[str, Literal["alpacaeval", "mtbench"]] = {PAIRS: "alpacaeval", GRADES: "mtbench"}
 EXAMPLE = 80  # letters of a reply that an error shows
 Rows = dict[str, list[dict[str, Any]]]  # verdicts by benchmark
 
@@ -126,19 +127,17 @@ def judge_settings(params: Any) -> Any:
     return params.model_copy(update=given)
 
 
-def first_prompts(judge: judging.Judge, opened: Sequence[Answered]) -> dict[str, str]:
-    """Show the prompt of each benchmark's first item, in the judge's frame."""
-    shown = {}
-    for answered in opened:
-        doc = answered.docs[0]
-        if answered.name == PAIRS:
-            words = {"instruction": doc["instruction"], "first": answered.answers[doc["id"]]["answer"], "second": doc["output"]}
-            kind = "pair"
-        else:
-            words = judging.turn_words(doc, answered.answers[doc["id"]]["answers"], 1)
-            kind = "turn1-reference" if "reference" in words else "turn1"
-        shown[answered.name] = judge.frame.prompt(render(f"judge-{kind}-{judge.verdicts}.txt", **words))
-    return shown
+def shown_prompts(judge: judging.Judge, opened: Sequence[Answered]) -> dict[str, str]:
+    """Show the judge's prompts in its frame, by file; names stand for the texts of data and answers."""
+    files = [file for a in opened for file in judging.prompt_files(PROMPTS[a.name], judge.verdicts)]
+    return {file: judge.frame.prompt(render(file, **{name: f"⟨{name}⟩" for name in _words(file)})) for file in files}
+
+
+def _words(file: str) -> list[str]:
+    if "pair" in file:
+        return ["instruction", "first", "second"]
+    earlier = ["first_question", "first_answer"] if "turn2" in file else []
+    return [*earlier, "question", "answer", *(["reference"] if "reference" in file else [])]
 
 
 def ask(judge: judging.Judge, opened: Sequence[Answered], seed_of: Callable[[str], int], journal: Journal) -> Rows:

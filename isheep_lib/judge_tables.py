@@ -18,6 +18,7 @@ PAIRS, GRADES = "alpaca_eval", "mt_bench"
 Metrics = dict[int, dict[str, Any]]  # by iteration
 NOT_MEASURED = "not measured"
 OF_TURN = "single_turn_score"
+EXTRAPOLATED = "extrapolated: the model's answers are all shorter, or all longer, than the baseline's"
 
 
 def recorded(run_dir: Path, before: int | None = None) -> Metrics:
@@ -30,8 +31,8 @@ def recorded(run_dir: Path, before: int | None = None) -> Metrics:
     return found
 
 
-def opened_table(opened: Sequence[Any]) -> Table:
-    """Show what a judge is to read."""
+def opened_table(opened: Sequence[Any], judge: dict[str, Any]) -> Table:
+    """Show who is to read what."""
     return Table(
         [
             {
@@ -42,13 +43,13 @@ def opened_table(opened: Sequence[Any]) -> Table:
                 "licence": BENCHMARKS[answered.name].licence,
             }
             for answered in opened
-        ]
+        ],
+        f"Judge: {judge_name(judge)}",
     )
 
 
-def judge_name(metrics: dict[str, Any]) -> str:
-    """Name a judge; one whose weights are here is a local judge."""
-    judge = metrics["judge"]
+def judge_name(judge: dict[str, Any]) -> str:
+    """Name a judge; one whose weights are known is a local judge."""
     if not judge["local"]:
         return f"{judge['name']} (a chat server; verdicts {judge['verdicts']})"
     own = "M_0 of this run, " if judge["own"] else ""
@@ -61,7 +62,7 @@ def caption(found: Metrics) -> str:
     last = max(found)
     metrics = found[last]
     left = [f"M_{k}" for k in found if found[k]["judge"] != metrics["judge"]]
-    lines = [f"Judge: {judge_name(metrics)}.", f"Its biases on M_{last}: {biases(metrics)}."]
+    lines = [f"Judge: {judge_name(metrics['judge'])}.", f"Its biases on M_{last}: {biases(metrics)}."]
     return " ".join([*lines, *([f"Left out, read by another judge: {', '.join(left)}."] if left else [])])
 
 
@@ -92,9 +93,7 @@ def win_table(found: Metrics) -> Table:
     for k, metrics in of_one_judge(found, PAIRS).items():
         pairs = metrics[PAIRS]
         rate, controlled = pairs["win_rate"], pairs["length_controlled"]
-        note = controlled["why"] or (
-            "extrapolated: no pair of equal lengths lies between" if controlled["extrapolated"] else ""
-        )
+        note = controlled["why"] or (EXTRAPOLATED if controlled["extrapolated"] else "")
         rows.append(
             {
                 "model": f"M_{k}",
@@ -119,9 +118,15 @@ def mt_bench_table(found: Metrics) -> Table:
             row = {"model": f"M_{k}", "turn": means["turn"], "score": with_error(means[OF_TURN], errors[OF_TURN])}
             row |= {column.replace("_", " "): number(means[column], 2) for column in COLUMNS.values()}
             rows.append(row | {"average": with_error(means["average"], errors["average"])})
-    items = next((m[GRADES]["subset"] for m in reversed(found.values()) if GRADES in m), "")
-    words = f"{items} questions, grades 1 to 10, ± is one standard error over questions; the average is over both turns."
-    return Table(rows or [{"MT-Bench": "not judged"}], f"{caption(found)} {words if rows else ''}".strip())
+    if not rows:
+        return Table([{"MT-Bench": "not judged"}], caption(found))
+    last = list(of_one_judge(found, GRADES).values())[-1][GRADES]
+    words = (
+        f"{last['subset']} questions, grades 1 to 10, ± is one standard error over questions; the average is over both turns."
+    )
+    mass = last["label_mass"]
+    read = "" if mass is None else f" {percent(mass, None)} of the probability fell on the numbers 1 to 10."
+    return Table(rows, f"{caption(found)} {words}{read}")
 
 
 def bias_table(found: Metrics) -> Table:

@@ -5,6 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import nbformat
+
+from isheep_lib import store
+from isheep_lib.params_file import load_run
+
 BIN = Path(sys.executable).parent
 PARAMS = "tests/smoke/tiny.yaml"
 
@@ -27,6 +32,24 @@ def command(run: Path, model: Path, iteration: int, *more: str) -> list[str]:
 
 def call(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(arguments, cwd=root, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=600)
+
+
+def claimed(root: Path, run: Path, model: Path, *overrides: str) -> Path:
+    """Make the parameters the run's own, so that a stage by hand needs its name only."""
+    params = load_run(root / PARAMS, " ".join([f"model.base_model:{model}", *overrides]), str(run))
+    store.claim_params(run, params.model_dump(exclude={"run"}))
+    return run
+
+
+def alone(root: Path, run: Path, stage: str) -> None:
+    """Run a stage's cells in this process, as one worker without shards."""
+    cells = nbformat.read(root / f"notebooks/{stage}.ipynb", as_version=4).cells
+    names: dict = {}
+    for cell in cells:
+        if cell.cell_type == "code":
+            exec(cell.source, names)
+            if cell.id == "parameters":
+                names["run"] = str(run)
 
 
 def digests(run: Path) -> dict[str, str]:

@@ -3,17 +3,23 @@
 import importlib.util
 import json
 import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import nbformat
 import pytest
 
-from tests.runs import BIN, call, command
+from tests.runs import BIN, alone, call, claimed, command
 
 absent = importlib.util.find_spec("eval_framework") is None
 pytestmark = pytest.mark.skipif(absent, reason="the IFEval prompts are not installed (make setup)")
+
+
+def rows(path: Path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
 
 
 def parts(run: Path, stage: str) -> dict:
@@ -61,9 +67,94 @@ def test_an_engine_that_cannot_work_is_named_in_seconds_and_nothing_is_lost(
 
 
 def test_no_instruction_is_accepted_twice_in_a_run(finished: Path) -> None:
-    rows = [json.loads(line) for k in (1, 2) for line in (finished / f"iter-{k}/synthesize/examples.jsonl").open()]
-    assert len({row["instruction"].lower() for row in rows}) == len(rows)
-    assert len({row["id"] for row in rows}) == len(rows)
+    accepted = [row for k in (1, 2) for row in rows(finished / f"iter-{k}/synthesize/examples.jsonl")]
+    assert len({row["instruction"].lower() for row in accepted}) == len(accepted)
+    assert len({row["id"] for row in accepted}) == len(accepted)
+
+
+def test_every_task_that_prompts_showed_is_recorded_with_how_often(finished: Path) -> None:
+    earlier = set()
+    for k in (1, 2):
+        folder = finished / f"iter-{k}/synthesize"
+        shown = rows(folder / "demonstrations.jsonl")
+        counts = json.loads((folder / "manifest.json").read_text())["counts"]
+        assert sum(row["shown"] for row in shown) == 2 * counts["in"]
+        own = {row["id"] for row in rows(folder / "examples.jsonl")}
+        generated = {row["id"] for row in shown if row["id"].startswith("i")}
+        assert generated and generated <= own | earlier
+        earlier |= own
+
+
+def test_the_filter_looks_for_benchmark_items_before_all_steps_and_records_what_it_found(finished: Path) -> None:
+    for k in (1, 2):
+        folder = finished / f"iter-{k}/filter"
+        manifest = json.loads((folder / "manifest.json").read_text())
+        assert manifest["contamination"] == {"pairs": 0, "demonstrations": 0, "hits": {}, "not_looked_at": {}}
+        assert manifest["steps"][0] == {"step": "decontaminate", "in": 24, "kept": 24}
+        assert [line["step"] for line in manifest["steps"][1:]] == ["rules", "threshold", "density"]
+        assert {"benchmarks/arc_easy", "benchmarks/nq_open"} < set(manifest["parts"]["inputs"])
+        assert rows(folder / "contamination.jsonl") == []
+
+
+@pytest.fixture
+def planted(root: Path, finished: Path, tiny_model: Path, tmp_path: Path) -> tuple[Callable[[str], Path], dict, dict]:
+    """Return a function that makes a run up to its filter, and a kept pair and a shown seed that its benchmark repeats."""
+    done = finished / "iter-1"
+    pair = max(rows(done / "filter/kept.jsonl"), key=lambda row: len(set(row["instruction"].split())))
+    seeds = [row for row in rows(done / "synthesize/demonstrations.jsonl") if row["id"].startswith("seed")]
+    seed = max(seeds, key=lambda row: len(set(row["instruction"].split())))
+    questions = ["Which of these animals lays its eggs in a nest?", f"{pair['instruction'].upper()}?", seed["instruction"]]
+    own = {"choices": {"text": ["a crow", "a cow"], "label": ["A", "B"]}, "answerKey": "A"}
+    items = [{"id": f"planted-{n}", "question": text, **own} for n, text in enumerate(questions)]
+    (tmp_path / "items.jsonl").write_text("".join(json.dumps(item) + "\n" for item in items))
+
+    def made(decontaminate: str) -> Path:
+        against = f"filter.decontaminate_against:[arc_easy={tmp_path / 'items.jsonl'},gpqa_diamond]"
+        run = claimed(root, tmp_path / decontaminate, tiny_model, f"filter.decontaminate:{decontaminate}", against)
+        for stage in ("synthesize", "assess"):
+            shutil.copytree(done / stage, run / "iter-1" / stage)
+        return run
+
+    return made, pair, seed
+
+
+def test_a_pair_that_repeats_a_planted_benchmark_item_is_dropped_with_its_name_and_a_shown_seed_is_listed(
+    root: Path, planted: tuple[Callable[[str], Path], dict, dict], tmp_path: Path
+) -> None:
+    made, pair, seed = planted
+    run = made("drop")
+    flags = ["-p", "run", str(run), "-p", "iteration", "1"]
+    result = call(root, str(BIN / "papermill"), "notebooks/filter.ipynb", str(tmp_path / "filter.ipynb"), *flags)
+    assert result.returncode == 0, result.stderr[-3000:]
+    folder = run / "iter-1/filter"
+    struck = [row for row in rows(folder / "dropped.jsonl") if row["reason"] == "benchmark_item"]
+    assert [(row["id"], row["detail"]) for row in struck] == [
+        (pair["id"], "exact in the instruction: ARC easy, item planted-1")
+    ]
+    assert pair["id"] not in {row["id"] for row in rows(folder / "kept.jsonl")}
+    found = {(hit["row_id"], hit["item_id"]) for hit in rows(folder / "contamination.jsonl")}
+    assert found == {(pair["id"], "planted-1"), (seed["id"], "planted-2")}
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert manifest["steps"][0] == {"step": "decontaminate", "in": 24, "kept": 23}
+    assert manifest["counts"]["dropped"]["benchmark_item"] == 1
+    absent = manifest["contamination"].pop("not_looked_at")
+    assert manifest["contamination"] == {"pairs": 1, "demonstrations": 1, "hits": {"arc_easy": 2}}
+    assert list(absent) == ["gpqa_diamond"]
+
+
+def test_a_pair_that_repeats_a_planted_benchmark_item_is_only_listed_where_that_is_wanted(
+    root: Path, finished: Path, planted: tuple[Callable[[str], Path], dict, dict]
+) -> None:
+    made, pair, seed = planted
+    run = made("list")
+    alone(root, run, "filter")
+    folder = run / "iter-1/filter"
+    assert (folder / "kept.jsonl").read_bytes() == (finished / "iter-1/filter/kept.jsonl").read_bytes()
+    assert [hit["row_id"] for hit in rows(folder / "contamination.jsonl")] == [pair["id"], seed["id"]]
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert manifest["steps"][0] == {"step": "decontaminate", "in": 24, "kept": 24}
+    assert "benchmark_item" not in manifest["counts"]["dropped"]
+    assert (manifest["contamination"]["pairs"], manifest["contamination"]["demonstrations"]) == (1, 1)
 
 
 def test_progress_does_not_flood_the_executed_notebook(finished: Path) -> None:

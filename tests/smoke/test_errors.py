@@ -32,6 +32,10 @@ def isheep(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
             ["1", "--override", "synthesize.generated_demonstrations:5"],
             "must be fewer than demonstrations, or no seed is shown",
         ),
+        (["1", "--override", "filter.decontaminate:yes"], "filter.decontaminate: True should be 'drop', 'list' or 'ignore'"),
+        (["1", "--override", "filter.decontaminate:dropp"], "'dropp' should be 'drop', 'list' or 'ignore'"),
+        (["1", "--override", "filter.decontaminate_against:[arc_easi]"], "did you mean arc_easy?"),
+        (["1", "--override", "filter.decontaminate_against:[arc_easy=none.jsonl]"], "none.jsonl does not exist"),
         (["1", "--override", "train.setting:last"], "train.setting: 'last' should be 'one_base', 'one_last' or 'total_base'"),
     ],
 )

@@ -9,28 +9,9 @@ import nbformat
 import pytest
 
 from isheep_lib import store
-from isheep_lib.params_file import load_run
+from tests.runs import alone, claimed
 
-PARAMS = Path(__file__).parent / "tiny.yaml"
 WORKERS = {"synthesize": 3, "assess": 2}
-
-
-def claimed(run: Path, model: Path) -> Path:
-    """Make the parameters the run's own, so that a stage by hand needs its name only."""
-    params = load_run(PARAMS, f"model.base_model:{model}", str(run))
-    store.claim_params(run, params.model_dump(exclude={"run"}))
-    return run
-
-
-def alone(root: Path, run: Path, stage: str) -> None:
-    """Run a stage's cells in this process, as one worker without shards."""
-    cells = nbformat.read(root / f"notebooks/{stage}.ipynb", as_version=4).cells
-    names: dict = {}
-    for cell in cells:
-        if cell.cell_type == "code":
-            exec(cell.source, names)
-            if cell.id == "parameters":
-                names["run"] = str(run)
 
 
 def together(root: Path, run: Path, stage: str, shards: range) -> list[list]:
@@ -54,7 +35,7 @@ def together(root: Path, run: Path, stage: str, shards: range) -> list[list]:
 def runs(root: Path, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """Return a run of one worker and an empty one for several."""
     folder = tmp_path_factory.mktemp("shards")
-    one, many = claimed(folder / "one", tiny_model), claimed(folder / "many", tiny_model)
+    one, many = (claimed(root, folder / name, tiny_model) for name in ("one", "many"))
     for stage in WORKERS:
         alone(root, one, stage)
     return one, many

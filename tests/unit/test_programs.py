@@ -261,7 +261,8 @@ def test_an_answer_to_a_plus_record_is_compared_with_the_canonical_solution(meth
         "nearly": "    mean = sum(x / len(xs) for x in xs)\n    return [mean + 1e-9, [x for x in xs if x > mean]]\n",
         "far": "    mean = sum(xs) / len(xs)\n    return [mean + 1e-3, [x for x in xs if x > mean]]\n",
         "right on the base alone": "    if 0.1 in xs: return None\n" + PLUS["canonical_solution"],
-        "changes its input": "    ys = xs[:]; xs.clear()\n    m = sum(ys) / len(ys)\n    return [m, [y for y in ys if y > m]]",
+        "changes its input": "    ys = xs[:]; xs.clear()\n    m = sum(ys) / len(ys)\n    return [m, [y for y in ys if y > m]]"
+        + "\n",
         "another type": "    return tuple(g(xs))\ndef g(xs):\n" + PLUS["canonical_solution"],
         "empty": "",
     }

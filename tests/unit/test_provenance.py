@@ -97,7 +97,7 @@ def test_a_stage_depends_on_its_own_module_and_on_no_plumbing(stage):
     assert list(found) == sorted(found)
 
 
-@pytest.mark.parametrize("stage", ["synthesize", "assess", "evaluate"])
+@pytest.mark.parametrize("stage", ["synthesize", "assess", "evaluate", "judge"])
 @pytest.mark.parametrize("engine", ["transformers", "vllm", "server"])
 def test_a_stage_that_asks_a_model_depends_on_its_engine_alone(stage, engine):
     known = {f"engines.{name}_engine" for name in ENGINES}

@@ -283,7 +283,10 @@ def test_the_number_of_files_is_bounded(confined):
 
 
 def test_memory_is_bounded(method):
-    assert attack("x = []\nwhile True: x.append(bytearray(1 << 20))", method, seconds=no_slower(20)).reason == "memory"
+    assert (
+        attack("x = []\nwhile True: x.append(bytearray(1 << 20))", method, seconds=no_slower(20), memory_mb=256).reason
+        == "memory"
+    )
 
 
 def test_memory_of_all_processes_together_is_bounded(method):

@@ -5,8 +5,9 @@ import itertools
 import pytest
 
 from isheep_lib import prompts
+from isheep_lib.judging import prompt_files
 from isheep_lib.params import SECTIONS
-from isheep_lib.stages import ORDER, STAGES, inputs_of, prompts_of, steps, trained_in
+from isheep_lib.stages import ORDER, STAGES, feeds, inputs_of, prompts_of, steps, trained_in
 
 
 def parameters(stage, **values):
@@ -23,6 +24,7 @@ VARIANTS = [
     *(("filter", {"steps": names}) for names in ([], ["rules"], ["density"], ["top", "density_perplexity"])),
     *(("train", {"setting": setting}) for setting in ("one_base", "one_last", "total_base")),
     ("evaluate", {}),
+    ("judge", {"judged": ["alpaca_eval", "mt_bench"]}),
 ]
 
 
@@ -33,6 +35,17 @@ def test_the_base_model_is_evaluated_before_everything():
     assert len(steps(3)) == len(set(steps(3))) == 16
 
 
+def test_a_judge_reads_the_answers_of_every_model_right_after_they_are_recorded():
+    found = steps(2, judged=True)
+    assert [step for step in found if step[1] != "judge"] == steps(2)
+    assert [found[i - 1] for i, (_, stage) in enumerate(found) if stage == "judge"] == [(k, "evaluate") for k in range(3)]
+
+
+def test_only_the_judge_of_the_same_iteration_waits_for_an_evaluation():
+    assert [(later, k) for later in ORDER for k in (1, 2, 3) if feeds("evaluate", 2, later, k)] == [("judge", 2)]
+    assert not [(later, k) for later in ORDER for k in (1, 2, 3) if feeds("judge", 2, later, k)]
+
+
 def test_the_table_and_the_order_name_the_same_stages():
     assert set(STAGES) == set(ORDER)
     assert all(name == stage.name for name, stage in STAGES.items())
@@ -40,7 +53,7 @@ def test_the_table_and_the_order_name_the_same_stages():
 
 @pytest.mark.parametrize(("stage", "values"), VARIANTS)
 def test_every_input_and_every_model_comes_from_a_step_done_before(stage, values):
-    order, params = steps(4), parameters(stage, **values)
+    order, params = steps(4, judged=True), parameters(stage, **values)
     for position, (iteration, name) in enumerate(order):
         if name != stage:
             continue
@@ -56,7 +69,7 @@ def files(stage, file, *iterations):
 
 
 TASKS, PAIRS = ("synthesize", "examples.jsonl"), ("filter", "kept.jsonl")
-SCORED = [*files(*TASKS, 3), *files("assess", "scores.jsonl", 3)]
+SCORED = [*files(*TASKS, 3), *files("synthesize", "demonstrations.jsonl", 3), *files("assess", "scores.jsonl", 3)]
 WITH_VECTORS = [*SCORED, *files("assess", "vectors.npy", 3)]
 
 
@@ -81,6 +94,8 @@ WITH_VECTORS = [*SCORED, *files("assess", "vectors.npy", 3)]
         ("train", {"setting": "one_last"}, files(*PAIRS, 3)),
         ("train", {"setting": "total_base"}, files(*PAIRS, 1, 2, 3)),
         ("evaluate", {}, []),
+        ("judge", {}, []),
+        ("judge", {"judged": ["mt_bench"]}, files("evaluate", "samples-mt_bench.jsonl", 3)),
     ],
 )
 def test_a_stage_of_the_third_iteration_reads_these_files(stage, values, expected):
@@ -103,6 +118,7 @@ def test_nothing_is_read_from_before_the_first_iteration(stage, values):
         ("train", {"setting": "total_base"}, {1: 0, 2: 0, 5: 0}),
         ("train", {"setting": "one_last"}, {1: 0, 2: 1, 5: 4}),
         ("evaluate", {}, {0: 0, 1: 1, 5: 5}),
+        ("judge", {}, {0: 0, 1: 0, 5: 0}),  # the base model judges, if no other is named
     ],
 )
 def test_a_stage_uses_the_model_of_this_iteration(stage, values, models):
@@ -139,8 +155,19 @@ def test_the_prompts_of_the_other_stages_are_these_and_exist(stage, expected):
     assert all((prompts.FOLDER / name).is_file() for name in expected)
 
 
+@pytest.mark.parametrize("verdicts", ["written", "probabilities"])
+@pytest.mark.parametrize("engine", ["transformers", "chat"])
+def test_the_prompts_of_a_judge_are_those_that_judging_fills_for_its_benchmarks(verdicts, engine):
+    for judged, name in (("alpaca_eval", "alpacaeval"), ("mt_bench", "mtbench")):
+        found = prompts_of("judge", parameters("judge", judged=[judged], verdicts=verdicts, judge_engine=engine))
+        assert sorted({*found} - {"frames.yaml"}) == sorted(prompt_files(name, verdicts))
+        assert ("frames.yaml" in found) == (engine != "chat")
+
+
 def test_every_prompt_of_the_package_is_used_by_a_stage():
     assess = [{"level": "both", "assessment_prompt": variant} for variant in ("combined", "simple", "icl")]
     used = {name for values in assess for name in prompts_of("assess", parameters("assess", **values))}
+    judge = [{"judged": ["alpaca_eval", "mt_bench"], "verdicts": verdicts} for verdicts in ("written", "probabilities")]
+    used |= {name for values in judge for name in prompts_of("judge", parameters("judge", **values))}
     used |= {name for stage in ORDER for name in prompts_of(stage, parameters(stage))}
     assert used == {path.name for path in prompts.FOLDER.iterdir()}
