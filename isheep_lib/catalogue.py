@@ -306,6 +306,6 @@ def parse_source(entry: str) -> tuple[str, str]:
         ValueError: the form is another, or the name is unknown.
     """
     name, equals, source = (part.strip() for part in entry.partition("="))
-    if not equals or not source:
+    if not equals or not source or ":" in name:
         raise ValueError(f"{entry!r} should have the form benchmark=file, such as squadv2=squad/dev-v2.0.json")
     return parse_entry(name)[0], source

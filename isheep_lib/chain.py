@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from isheep_lib import provenance, runner, stages, store
+from isheep_lib.benchmarks import data_digests
 from isheep_lib.cell import cell_values
 from isheep_lib.engines.precision import settle
 from isheep_lib.errors import RecordError
@@ -171,7 +172,7 @@ class Chain:
 
 
 def prepare(values: dict[str, Any]) -> tuple[IterateParams, RunParams, Path]:
-    """Check everything that needs no model: all parameters, the params file, the seeds, whether the run is free and the same.
+    """Check what needs no model: parameters, the params file, seeds, benchmarks' data, whether the run is free and the same.
 
     Returns:
         The parameters of `iterate.ipynb`, those of the run, and the run's folder.
@@ -179,6 +180,8 @@ def prepare(values: dict[str, Any]) -> tuple[IterateParams, RunParams, Path]:
     params = check(IterateParams, values, "iterate.ipynb")
     run_params = load_run(store.find_file(params.params, "params"), params.override, params.run)
     load_seeds(run_params.synthesize.seeds, run_params.synthesize.seed_fields)
+    for stage in stages.ORDER:
+        data_digests(stages.data_of(stage, run_params.stage(stage, 1)))
     run_dir = store.run_folder(run_params.run)
     recorded = store.run_params(run_dir).get("model", {}).get("inference_dtype")
     if recorded and run_params.model.inference_dtype == "auto":

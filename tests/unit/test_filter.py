@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from isheep_lib import filter as filtering
 from isheep_lib.clusters import cluster
 from isheep_lib.contamination import COMMON, Hit
-from isheep_lib.errors import DataError, ParameterError
+from isheep_lib.errors import DataError
 from isheep_lib.filter import (
     MEANINGS,
     RULES,
@@ -698,10 +698,3 @@ def test_a_phrase_is_common_by_the_items_of_all_benchmarks_together(items, numbe
 def test_no_pairs_repeat_nothing(items):
     hits, absent = found([], [], items(QUESTION))
     assert contamination_counts(hits, [], absent) == {"pairs": 0, "demonstrations": 0, "hits": {}, "not_looked_at": {}}
-
-
-def test_an_entry_with_a_number_of_items_is_refused_since_all_are_looked_at():
-    with pytest.raises(ParameterError, match="all items are looked at"):
-        check(FilterParams, {"decontaminate_against": ["arc_easy:64"]}, "x")
-    with pytest.raises(ParameterError, match="all items are looked at"):
-        check(FilterParams, {"decontaminate_against": ["arc_easy:64=mine.jsonl"]}, "x")

@@ -2,6 +2,7 @@
 
 import importlib.util
 import math
+import random
 import sys
 from types import SimpleNamespace
 
@@ -95,6 +96,20 @@ def test_a_checked_row_keeps_the_answer_and_says_which_instruction_was_followed(
             "scores": {"prompt_strict": 0.0, "prompt_loose": 1.0},
         }
     ]
+
+
+def test_what_a_checker_draws_is_decided_by_the_prompt_alone():
+    def draw(example, answer):
+        return SimpleNamespace(follow_instruction_list=[random.random() < 0.5 for _ in range(40)])
+
+    checkers = SimpleNamespace(
+        InputExample=SimpleNamespace, test_instruction_following_strict=draw, test_instruction_following_loose=draw
+    )
+    docs = [{"key": key, "prompt": "p", "instruction_id_list": [], "kwargs": []} for key in (5, 6)]
+    rows = [{"id": str(doc["key"]), "answer": ""} for doc in docs]
+    five, six = check_answers(rows, docs, checkers)
+    assert check_answers(rows[::-1], docs[::-1], checkers) == [six, five]
+    assert five["strict"] != six["strict"]
 
 
 def test_answers_and_prompts_of_another_number_are_never_paired():

@@ -257,10 +257,16 @@ def test_a_bad_value_of_the_filter_is_named_with_what_is_allowed(values, said):
         ({"ifeval_prompts": 64}, "ifeval_prompts: no such parameter"),
         ({"tasks": "ifeval"}, "tasks: 'ifeval' should be a valid list"),
         ({"tasks": ["arc_esay"]}, "'arc_esay' is no benchmark; did you mean arc_easy?"),
-        ({"tasks": ["arc_easy:many"]}, "'arc_easy:many' should be a name, or a name and a number of items, such as arc_easy:64"),
+        (
+            {"tasks": ["arc_easy:many"]},
+            "'arc_easy:many' should be a name, or a name and a number of items, such as arc_easy:64",
+        ),
         ({"tasks": ["arc_easy:-1"]}, "such as arc_easy:64"),
         ({"tasks": ["arc_easy", "arc_easy:4"]}, "none twice"),
-        ({"data": ["dev-v2.0.json"]}, "'dev-v2.0.json' should have the form benchmark=file, such as squadv2=squad/dev-v2.0.json"),
+        (
+            {"data": ["dev-v2.0.json"]},
+            "'dev-v2.0.json' should have the form benchmark=file, such as squadv2=squad/dev-v2.0.json",
+        ),
         ({"data": ["squad=dev-v2.0.json"]}, "'squad' is no benchmark; did you mean squadv2?"),
         ({"data": ["squadv2=a", "squadv2=b"]}, "none twice"),
         ({"few_shot": 6}, "few_shot: 6 should be less than or equal to 5"),
@@ -281,6 +287,7 @@ def test_a_bad_value_of_the_evaluation_is_named_with_what_is_allowed(values, sai
         ({"decontaminate": "keep"}, "decontaminate: 'keep' should be 'drop', 'list' or 'ignore'"),
         ({"decontaminate_against": ["arc_esay"]}, "'arc_esay' is no benchmark; did you mean arc_easy?"),
         ({"decontaminate_against": ["squadv2", "squadv2=dev-v2.0.json"]}, "none twice"),
+        ({"decontaminate_against": ["arc_easy:64"]}, "'arc_easy:64' should be a name alone"),
     ],
 )
 def test_a_bad_value_of_decontamination_is_named_with_what_is_allowed(values, said):

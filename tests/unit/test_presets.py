@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from isheep_lib.catalogue import BENCHMARKS
 from isheep_lib.params import SECTIONS, is_execution
 from isheep_lib.params_file import load_run
 
@@ -99,3 +100,18 @@ def test_fixed_stops_at_no_number_judges_without_chance_and_drops_duplicates_eve
     assert set(found["assess.scorers"]).isdisjoint({"sampled"})
     assert found["assess.checked_scorers"]
     assert found["filter.max_copy_share"] < 1.0
+
+
+def test_the_papers_preset_evaluates_all_items_of_every_known_benchmark() -> None:
+    assert set(values("isheep-paper")["evaluate.tasks"]) == set(BENCHMARKS)  # no entry ends with a number
+
+
+def test_the_papers_preset_lists_repetitions_of_benchmark_items_and_drops_none() -> None:
+    found = values("isheep-paper")
+    assert found["filter.decontaminate"] == "list"
+    assert found["filter.decontaminate_against"] == list(BENCHMARKS)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_a_params_file_runs_programs_of_a_model_in_a_sandbox_alone(path: Path) -> None:
+    assert load_run(path).evaluate.code_sandbox == "required"

@@ -3,6 +3,7 @@
 import getpass
 import json
 import platform
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -140,3 +141,16 @@ def test_imports_are_followed_through_every_form_but_not_into_plumbing(tmp_path,
         unused="",
     )
     assert set(found) == {"top", "a", "b", "c", "d"}
+
+
+def test_an_evaluation_depends_on_everything_that_asks_confines_and_grades():
+    grading = {"harness", "language_model", "programs", "plus_compare", "sandbox", "confined", "ifeval", "grading"}
+    assert grading <= set(code_digests("evaluate", "transformers"))
+    assert not grading & set(code_digests("train"))
+
+
+def test_functions_that_task_files_name_belong_to_the_code_of_an_evaluation():
+    tasks = (Path(provenance.__file__).parent / "tasks").glob("*.yaml")
+    named = {name for path in tasks for name in re.findall(r"!function isheep_lib\.(\w+)\.", path.read_text(encoding="utf-8"))}
+    assert named
+    assert named <= set(code_digests("evaluate"))

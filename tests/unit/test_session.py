@@ -1,35 +1,44 @@
-"""A stage being opened and committed: parameters of a notebook, the run's own values, damaged inputs, repetition."""
+"""A stage being opened and committed: parameters of a notebook, the run's own values, damaged inputs, repetition, reuse."""
 
 import json
 
 import pytest
 
-from isheep_lib import cell, session, store
+from isheep_lib import cell, provenance, session, store
+from isheep_lib.engines import Request, generate_all
+from isheep_lib.engines.scripted import ScriptedEngine
 from isheep_lib.errors import ParameterError, RecordError
+from isheep_lib.fingerprint import fingerprint
 from isheep_lib.params import FilterParams
+from isheep_lib.records import write_jsonl
 
 PAIR = {"id": "a", "instruction": "Name three rivers.", "input": "", "output": "Rhine, Elbe, Oder", "finish": "end"}
 
 
 def notebook(run, *cells, **values):
     """Imitate a notebook's globals after its parameter cells have run."""
+    values = {"decontaminate": "ignore", **values}  # benchmark data need not be installed
     injected = "# Parameters\n" + "\n".join(f"{name} = {value!r}" for name, value in {"run": str(run), **values}.items())
     names = {"In": ["", 'run: str = "smollm2-135m"', injected, *cells], "pairs": [1, 2], "counts": {}}
     return names | {"run": str(run), **values}
 
 
+def record(run_dir, iteration, stage, files, **more):
+    """Record a finished stage with these row files, and return their digests by their names below the run."""
+    folder = store.stage_folder(run_dir, iteration, stage)
+    for name, rows in files.items():
+        write_jsonl(folder / name, rows)
+    outputs = {name: store.describe_file(folder / name) for name in files}
+    store.write_manifest(folder, {"outputs": outputs, "parts": {}, **more})
+    return {f"iter-{iteration}/{stage}/{name}": kept["sha256"] for name, kept in outputs.items()}
+
+
 @pytest.fixture
 def run(tmp_path):
     """Return a run whose pairs and scores are recorded, so that the filter can be opened."""
-    from isheep_lib.records import write_jsonl
-
-    for stage, file, rows in (
-        ("synthesize", "examples.jsonl", [PAIR]),
-        ("assess", "scores.jsonl", [{"id": "a", "scores": {"mutual_information": 1.0}, "unread": {}}]),
-    ):
-        folder = tmp_path / "run" / "iter-1" / stage
-        write_jsonl(folder / file, rows)
-        store.write_manifest(folder, {"outputs": {file: store.describe_file(folder / file)}, "parts": {}})
+    scores = [{"id": "a", "scores": {"mutual_information": 1.0}, "unread": {}}]
+    record(tmp_path / "run", 1, "synthesize", {"examples.jsonl": [PAIR], "demonstrations.jsonl": []})
+    record(tmp_path / "run", 1, "assess", {"scores.jsonl": scores})
     return tmp_path / "run"
 
 
@@ -128,8 +137,180 @@ def test_a_stale_stage_names_what_differs(old, new, said):
 
 
 def test_only_an_evaluation_may_be_made_anew_with_other_settings(run):
-    store.claim_params(run, {"seed": 5, "filter": {"threshold": 0.9}, "evaluate": {"ifeval_prompts": 64}})
-    store.claim_params(run, {"evaluate": {"ifeval_prompts": 0}}, free=("evaluate",))
-    assert store.run_params(run)["evaluate"] == {"ifeval_prompts": 0}
+    store.claim_params(run, {"seed": 5, "filter": {"threshold": 0.9}, "evaluate": {"tasks": ["ifeval:64"]}})
+    store.claim_params(run, {"evaluate": {"tasks": ["ifeval", "piqa:8"]}}, free=("evaluate",))
+    assert store.run_params(run)["evaluate"] == {"tasks": ["ifeval", "piqa:8"]}
+    with pytest.raises(ParameterError, match=r"evaluate\.tasks"):
+        store.claim_params(run, {"evaluate": {"tasks": ["ifeval"]}})
     with pytest.raises(ParameterError, match=r"filter\.threshold"):
         store.claim_params(run, {"filter": {"threshold": 0.1}}, free=("evaluate",))
+
+
+@pytest.fixture
+def evaluation(tmp_path, monkeypatch):
+    """Return a function that opens an evaluation of a made-up model on own data; equal calls are equal evaluations."""
+    pytest.importorskip("lm_eval")
+    monkeypatch.setenv("ISHEEP_CACHE", str(tmp_path / "cache"))
+    write_jsonl(tmp_path / "nq.jsonl", [{"question": "who wrote faust", "answer": ["Goethe"]}])
+    opened = []
+
+    def open_evaluation(run="one", model="small", iteration=0, **values):
+        folder = tmp_path / model
+        folder.mkdir(exist_ok=True)
+        (folder / "config.json").write_text("{}")
+        (folder / "m.safetensors").write_text(model)
+        values = {"base_model": str(folder), "inference_dtype": "float32", "iteration": iteration, **values}
+        values |= {"tasks": ["nq_open"], "data": [f"nq_open={tmp_path / 'nq.jsonl'}"], "run": str(tmp_path / run)}
+        stage = session.open_stage("evaluate", {"In": [], **values})
+        stage.engine_facts = {"device": "cpu"}
+        opened.append(stage)
+        return stage
+
+    yield open_evaluation
+    for stage in opened:
+        stage.lock.release()
+
+
+ASKED = [Request("nq_open/0/aa", "who?", 4), Request("nq_open/1/bb", "where?", 4)]
+
+
+def ask(stage, engine=None):
+    """Ask two things and return the answers and the number of questions that the engine was asked."""
+    engine = engine or ScriptedEngine(lambda request: request.prompt.upper())
+    with stage.answers() as journal:
+        found = generate_all(engine, ASKED, journal, "answers")
+    stage.lock.release()
+    return {id_: completion.text for id_, completion in found.items()}, len(engine.asked)
+
+
+SAID = {"nq_open/0/aa": "WHO?", "nq_open/1/bb": "WHERE?"}
+
+
+def test_answers_of_the_same_model_are_taken_from_an_earlier_evaluation(evaluation):
+    assert ask(evaluation("one")) == (SAID, 2)
+    assert ask(evaluation("two")) == (SAID, 0)
+    assert ask(evaluation("three", few_shot=3, subset_seed=4, code_sandbox="unconfined")) == (SAID, 0)
+
+
+@pytest.mark.parametrize(
+    "change", [{"model": "large"}, {"inference_dtype": "bfloat16"}, {"context_tokens": 99}, {"vllm_adapters": "lora"}], ids=str
+)
+def test_another_model_or_precision_is_asked_again(evaluation, change):
+    ask(evaluation("one"))
+    assert ask(evaluation("two", **change)) == (SAID, 2)
+    assert ask(evaluation("three")) == (SAID, 0)  # and does not disturb the first
+
+
+def test_another_device_is_asked_again(evaluation):
+    ask(evaluation("one"))
+    stage = evaluation("two")
+    stage.engine_facts = {"device": "another"}
+    assert ask(stage) == (SAID, 2)
+
+
+@pytest.mark.parametrize(("module", "times"), [("engines.transformers_engine", 2), ("engines", 2), ("evaluate", 0)])
+def test_answers_of_other_engine_code_are_asked_again_and_those_of_other_grading_are_not(
+    evaluation, monkeypatch, module, times
+):
+    ask(evaluation("one"))
+    before = provenance.code_digests
+    assert module in before("evaluate", "transformers")
+    monkeypatch.setattr(provenance, "code_digests", lambda stage, engine="": {**before(stage, engine), module: "changed"})
+    assert ask(evaluation("two")) == (SAID, times)
+
+
+def test_answers_are_asked_again_where_none_are_to_be_reused(evaluation):
+    ask(evaluation("one"))
+    assert ask(evaluation("two", reuse_answers=False)) == (SAID, 2)
+
+
+def test_whether_answers_are_reused_does_not_make_another_evaluation(evaluation):
+    stages = [evaluation(run, reuse_answers=reuse) for run, reuse in (("one", True), ("two", False))]
+    assert fingerprint(stages[0].parts) == fingerprint(stages[1].parts)
+
+
+def test_a_stage_that_is_killed_keeps_its_journal_and_its_answers_are_nobody_elses(evaluation):
+    stage = evaluation("one")
+    with pytest.raises(IndexError):
+        ask(stage, ScriptedEngine(["the first"]))  # and then the script ends
+    stage.lock.release()
+    assert ask(evaluation("two")) == (SAID, 2)
+    assert ask(evaluation("one")) == ({**SAID, "nq_open/0/aa": "the first"}, 0)  # its own come before those of others
+
+
+def test_an_evaluation_that_is_killed_does_not_ask_again_what_was_reused(evaluation):
+    ask(evaluation("one"))
+    stage = evaluation("two")
+    with pytest.raises(IndexError), stage.answers() as journal:
+        generate_all(ScriptedEngine(), [*ASKED, Request("nq_open/2/cc", "when?", 4)], journal, "answers")
+    stage.lock.release()
+    assert ask(evaluation("two")) == (SAID, 0)
+
+
+def train(run_dir, *settings):
+    """Record iterations that kept one pair each and were trained in these settings."""
+    kept = {}
+    for k, setting in enumerate(settings, start=1):
+        own = record(run_dir, k, "filter", {"kept.jsonl": [{**PAIR, "id": f"row-{k}"}]})
+        kept |= own
+        inputs = dict(kept) if setting == "total_base" else own
+        adapter = store.stage_folder(run_dir, k, "train") / "adapter" / "adapter_model.safetensors"
+        adapter.parent.mkdir(parents=True)
+        adapter.write_text(str(k))
+        outputs = {"adapter/adapter_model.safetensors": store.describe_file(adapter)}
+        start = k - 1 if setting == "one_last" else 0
+        parts = {"inputs": {**inputs, "something/else.npy": "x"}}
+        store.write_manifest(adapter.parents[1], {"outputs": outputs, "parts": parts, "starts_from": start})
+
+
+@pytest.mark.parametrize(
+    ("setting", "rows"),
+    [
+        ("one_base", [[], ["row-1"], ["row-2"], ["row-3"]]),
+        ("one_last", [[], ["row-1"], ["row-1", "row-2"], ["row-1", "row-2", "row-3"]]),
+        ("total_base", [[], ["row-1"], ["row-1", "row-2"], ["row-1", "row-2", "row-3"]]),
+    ],
+)
+def test_a_model_was_trained_on_the_rows_that_its_setting_says(evaluation, tmp_path, setting, rows):
+    train(tmp_path / "one", *[setting] * 3)
+    for k, expected in enumerate(rows):
+        stage = evaluation("one", iteration=k)
+        assert [row["id"] for row in stage.training_rows()] == expected
+        named = {name for name in stage.parts["inputs"] if "filter" in name}
+        assert named == {f"iter-{row.removeprefix('row-')}/filter/kept.jsonl" for row in expected}
+        stage.lock.release()
+
+
+@pytest.mark.parametrize("damage", [lambda path: path.unlink(), lambda path: path.write_text("")], ids=["absent", "changed"])
+def test_rows_that_are_not_those_of_the_training_are_refused(evaluation, tmp_path, damage):
+    train(tmp_path / "one", "one_base")
+    damage(tmp_path / "one/iter-1/filter/kept.jsonl")
+    with pytest.raises(RecordError, match="is not what iteration 1 was trained on"):
+        evaluation("one", iteration=1).training_rows()
+
+
+def test_an_evaluation_rests_on_its_data_its_tasks_and_what_grades(evaluation):
+    parts = evaluation().parts
+    assert set(parts["inputs"]) == {"benchmarks/nq_open"}
+    assert set(parts["packages"]) == {"lm_eval"}
+    assert {"tasks/humaneval.yaml", "tasks/squadv2.yaml", "frames.yaml"} <= set(parts["prompts"])
+    assert {"harness", "grading", "programs", "sandbox", "significance"} <= set(parts["code"])
+
+
+def test_other_data_make_another_evaluation(evaluation, tmp_path):
+    before = fingerprint(evaluation("one").parts)
+    write_jsonl(tmp_path / "nq.jsonl", [{"question": "who wrote egmont", "answer": ["Goethe"]}])
+    assert fingerprint(evaluation("two").parts) != before
+
+
+def test_the_metrics_of_the_model_before_are_those_of_the_iteration_before(evaluation, tmp_path):
+    train(tmp_path / "one", "one_base", "one_base")
+    write = store.write_manifest
+    for k in (0, 1):
+        write(store.stage_folder(tmp_path / "one", k, "evaluate"), {"tasks": k}, "metrics.json")
+    found = []
+    for k in (0, 1, 2):
+        stage = evaluation("one", iteration=k)
+        found.append(stage.earlier_metrics())
+        stage.lock.release()
+    assert found == [None, {"tasks": 0}, {"tasks": 1}]

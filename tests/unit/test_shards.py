@@ -352,6 +352,7 @@ def test_three_workers_leave_the_same_bytes_as_one_and_only_the_last_records(wor
             assert manifests[0][part] == manifests[1][part]
         assert (many / "iter-1" / stage / "manifest.json").is_file()
     assert "shard" not in store.params_path(many).read_text()
+    assert outputs(many / "iter-1/synthesize")["demonstrations.jsonl"].count(b"\n") > 2, "no shown task is recorded"
 
 
 def test_a_worker_without_anything_at_hand_shows_that_and_ends_well(worker, tmp_path):
@@ -418,7 +419,9 @@ def test_two_workers_that_both_see_everything_record_once(worker, tmp_path):
 
     def commit(values):
         begin.wait()
-        rows = {"examples.jsonl": values["examples"], "dropped.jsonl": values["harvest"].dropped}
+        harvest = values["harvest"]
+        rows = {"examples.jsonl": values["examples"], "dropped.jsonl": harvest.dropped}
+        rows["demonstrations.jsonl"] = synthesize.shown_tasks(harvest, values["seed_tasks"])
         said.append(values["stage"].commit(rows, counts=counts))
 
     threads = [threading.Thread(target=commit, args=(values,)) for values in names]
@@ -429,6 +432,7 @@ def test_two_workers_that_both_see_everything_record_once(worker, tmp_path):
     assert sum("is recorded in" in line for line in said) == 1
     assert sum("another worker has recorded the stage" in line for line in said) == 2
     assert sorted(p.name for p in (tmp_path / "run/iter-1/synthesize").iterdir()) == [
+        "demonstrations.jsonl",
         "dropped.jsonl",
         "examples.jsonl",
         "manifest.json",

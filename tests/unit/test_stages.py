@@ -7,7 +7,18 @@ import pytest
 from isheep_lib import prompts
 from isheep_lib.judging import prompt_files
 from isheep_lib.params import SECTIONS
-from isheep_lib.stages import ORDER, STAGES, feeds, inputs_of, prompts_of, steps, trained_in
+from isheep_lib.stages import (
+    ORDER,
+    STAGES,
+    data_of,
+    feeds,
+    inputs_of,
+    packages_of,
+    prompts_of,
+    runs_programs,
+    steps,
+    trained_in,
+)
 
 
 def parameters(stage, **values):
@@ -171,3 +182,49 @@ def test_every_prompt_of_the_package_is_used_by_a_stage():
     used |= {name for values in judge for name in prompts_of("judge", parameters("judge", **values))}
     used |= {name for stage in ORDER for name in prompts_of(stage, parameters(stage))}
     assert used == {path.name for path in prompts.FOLDER.iterdir()}
+
+
+@pytest.mark.parametrize(
+    ("stage", "values", "expected"),
+    [
+        ("evaluate", {"tasks": ["arc_easy:4", "mmlu"]}, {"arc_easy": "", "mmlu": ""}),
+        ("evaluate", {"tasks": ["squadv2:4"], "data": ["squadv2=a.json", "nq_open=b.json"]}, {"squadv2": "a.json"}),
+        ("evaluate", {"tasks": []}, {}),
+        ("filter", {"decontaminate_against": ["mmlu", "squadv2=a.json"]}, {"mmlu": "", "squadv2": "a.json"}),
+        ("filter", {"decontaminate": "list", "decontaminate_against": ["mmlu"]}, {"mmlu": ""}),
+        ("filter", {"decontaminate": "ignore", "decontaminate_against": ["mmlu"]}, {}),
+        ("synthesize", {}, {}),
+        ("assess", {}, {}),
+        ("train", {}, {}),
+    ],
+)
+def test_a_stage_reads_the_items_of_these_benchmarks(stage, values, expected):
+    assert data_of(stage, parameters(stage, **values)) == expected
+
+
+@pytest.mark.parametrize(
+    ("stage", "values", "expected"),
+    [
+        ("synthesize", {}, []),
+        ("synthesize", {"demonstration_choice": "one_a_cluster"}, ["scikit-learn"]),
+        ("filter", {}, []),
+        ("filter", {"steps": ["density"]}, ["scikit-learn"]),
+        ("filter", {"steps": ["rules", "density_perplexity"]}, ["scikit-learn"]),
+        ("train", {}, []),
+        ("evaluate", {}, ["lm_eval"]),
+    ],
+)
+def test_these_packages_decide_what_a_stage_makes(stage, values, expected):
+    assert packages_of(stage, parameters(stage, **values)) == expected
+
+
+@pytest.mark.parametrize(
+    ("stage", "values", "expected"),
+    [
+        ("evaluate", {"tasks": ["ifeval", "mbpp:4"]}, True),
+        ("evaluate", {"tasks": ["ifeval", "mmlu"]}, False),
+        ("filter", {"decontaminate_against": ["humaneval"]}, False),  # items are read, nothing is run
+    ],
+)
+def test_only_an_evaluation_with_code_benchmarks_runs_programs(stage, values, expected):
+    assert runs_programs(stage, parameters(stage, **values)) is expected

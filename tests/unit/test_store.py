@@ -273,3 +273,26 @@ def test_locks_of_different_runs_are_apart(tmp_path):
     locks = [RunLock(tmp_path / name) for name in "ab"]
     for lock in locks:
         lock.release()
+
+
+def fed(run_dir, **rows):
+    """Record trainings by name "k2" with their start and the iterations whose pairs they read."""
+    for name, (start, read) in rows.items():
+        inputs = {f"iter-{k}/filter/kept.jsonl": f"digest-{k}" for k in read} | {"iter-1/assess/vectors.npy": "no rows"}
+        manifest = {"outputs": {}, "starts_from": start, "parts": {"inputs": inputs}}
+        store.write_manifest(store.stage_folder(run_dir, int(name[1:]), "train"), manifest)
+
+
+@pytest.mark.parametrize(
+    ("starts", "expected"),
+    [
+        ({"k1": (0, [1]), "k2": (0, [2]), "k3": (0, [3])}, [[], [1], [2], [3]]),  # one_base
+        ({"k1": (0, [1]), "k2": (1, [2]), "k3": (2, [3])}, [[], [1], [1, 2], [1, 2, 3]]),  # one_last
+        ({"k1": (0, [1]), "k2": (0, [1, 2]), "k3": (0, [1, 2, 3])}, [[], [1], [1, 2], [1, 2, 3]]),  # total_base
+        ({"k1": (0, [1]), "k2": (1, [1, 2])}, [[], [1], [1, 2]]),  # each file once
+    ],
+)
+def test_a_model_was_trained_on_the_rows_of_its_own_training_and_of_its_ancestors(tmp_path, starts, expected):
+    fed(tmp_path, **starts)
+    for k, iterations in enumerate(expected):
+        assert store.trained_on(tmp_path, k) == {f"iter-{i}/filter/kept.jsonl": f"digest-{i}" for i in iterations}

@@ -2,6 +2,7 @@
 
 import tempfile
 import zlib
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from isheep_lib.params import SynthesizeParams
 from isheep_lib.prompts import Frame
 from isheep_lib.records import Task
 from isheep_lib.synthesize import (
+    Harvest,
     Item,
     collect_instructions,
     funnel_of,
@@ -24,6 +26,7 @@ from isheep_lib.synthesize import (
     list_request,
     parse_list,
     respond,
+    shown_tasks,
 )
 
 few = settings(max_examples=50, deadline=None)
@@ -344,6 +347,43 @@ def test_the_first_batch_of_a_run_shows_seeds_alone(tmp_path):
     first, second = (row["demonstrations"] for row in harvest.accepted)
     assert {id_[:4] for id_ in first} == {"seed"}
     assert sorted(id_[:4] for id_ in second) == ["i1-r", "seed"]
+
+
+def wrote(id_, *shown):
+    return {"id": id_, "instruction": f"Task {id_}.", "input": "", "demonstrations": list(shown)}
+
+
+def test_a_shown_task_counts_the_tasks_that_followed_it_whether_accepted_or_dropped():
+    harvest = Harvest([wrote("a", "seed-0", "seed-2")], [wrote("b", "seed-0", "seed-2"), wrote("c", "seed-2", "seed-0")])
+    harvest.dropped.append(wrote("d", "seed-0"))
+    known = [Task("seed-0", "Add.", "1, 2", "3"), *SEEDS[1:]]
+    assert shown_tasks(harvest, known) == [
+        {"id": "seed-0", "instruction": "Add.", "input": "1, 2", "output": "3", "shown": 4},
+        {"id": "seed-2", "instruction": SEEDS[2].instruction, "input": "", "output": "", "shown": 3},
+    ]
+
+
+def test_tasks_of_earlier_iterations_and_of_earlier_batches_are_listed_behind_the_seeds_once_shown():
+    harvest = Harvest([wrote("i2-a", "i1-x", "seed-1"), wrote("i2-b", "i2-a", "seed-1")], [wrote("i2-c", "i1-x")])
+    found = shown_tasks(harvest, [*SEEDS, Task("i1-x", CALM), Task("i1-y", GAMES)])
+    assert [(row["id"], row["shown"]) for row in found] == [("seed-1", 2), ("i1-x", 2), ("i2-a", 1)]
+    assert [row["instruction"] for row in found] == [SEEDS[1].instruction, CALM, "Task i2-a."]
+
+
+def test_every_task_of_a_collection_counts_for_the_tasks_in_its_prompt(tmp_path):
+    engine = ScriptedEngine([listed(BEES, "Hum."), listed(CALM), listed(GAMES, GAMES, BEES), listed("Sing.")])
+    values = {"generated_demonstrations": 1, "prompts_per_batch": 2, "max_batches": 2, "instructions": 9}
+    harvest = collect(engine, tmp_path, [Task("i0-a", "Spell a long word.")], hash_of, **values)
+    shown = shown_tasks(harvest, [*SEEDS, Task("i0-a", "Spell a long word.")])
+    written = [*harvest.accepted, *harvest.dropped]
+    assert sum(row["shown"] for row in shown) == 2 * len(written) == 14
+    assert {row["id"]: row["shown"] for row in shown} == Counter(id_ for row in written for id_ in row["demonstrations"])
+    prompts = "".join(request.prompt for request in engine.asked)
+    assert all(row["instruction"] in prompts for row in shown)
+
+
+def test_prompts_that_showed_nothing_list_nothing():
+    assert shown_tasks(Harvest(), SEEDS) == []
 
 
 def test_too_few_tasks_stop_the_stage_with_reasons_and_advice(tmp_path):

@@ -9,6 +9,7 @@ from isheep_lib import weights
 from isheep_lib.cli import main
 from isheep_lib.errors import RecordError
 from isheep_lib.params import Model
+from isheep_lib.records import digest_file, write_jsonl
 from isheep_lib.store import claim_params, stage_folder, write_manifest
 
 
@@ -76,3 +77,31 @@ def test_what_a_trained_model_says_is_read_from_its_record_and_an_older_record_h
     folder.mkdir(parents=True)
     (folder / "manifest.json").write_text(json.dumps({"outputs": {}}))
     assert weights.trained_values(run_dir, 1) is None
+
+
+@pytest.fixture
+def kept(run_dir):
+    """Record two trainings, the second from the first, each on rows of its own; return the row files."""
+    paths = [stage_folder(run_dir, k, "filter") / "kept.jsonl" for k in (1, 2)]
+    for k, path in enumerate(paths, start=1):
+        write_jsonl(path, [{"id": f"{k}-{n}"} for n in range(2)])
+        parts = {"inputs": {f"iter-{k}/filter/kept.jsonl": digest_file(path)}}
+        write_manifest(stage_folder(run_dir, k, "train"), {"outputs": {}, "starts_from": k - 1, "parts": parts})
+    return paths
+
+
+def test_the_rows_of_all_trainings_are_read_in_their_order_and_the_base_model_has_none(run_dir, kept):
+    found = [[row["id"] for row in weights.training_rows(run_dir, k)] for k in range(3)]
+    assert found == [[], ["1-0", "1-1"], ["1-0", "1-1", "2-0", "2-1"]]
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda path: path.unlink(), lambda path: write_jsonl(path, [{"id": "new"}])], ids=["absent", "changed"]
+)
+def test_rows_that_were_not_trained_on_are_refused_by_name(run_dir, kept, damage):
+    damage(kept[0])
+    with pytest.raises(RecordError) as caught:
+        weights.training_rows(run_dir, 2)
+    assert "iter-1/filter/kept.jsonl is not what iteration 2 was trained on" in str(caught.value)
+    assert "restore the file" in str(caught.value)
+    assert weights.training_rows(run_dir, 0) == []
