@@ -118,7 +118,7 @@ def data_digest(name: str, own: str = "") -> str:
     paths = _files(benchmark.package, benchmark.files)
     if not paths:
         return ABSENT
-    digest = _digest(paths)
+    digest = _digest((*paths, *_files(benchmark.package, benchmark.shot_files)))
     if digest != benchmark.digest:
         raise DataError(
             f"The data of {benchmark.title} are not the known ones",

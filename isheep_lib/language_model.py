@@ -55,7 +55,11 @@ class EngineLM(LM):
         return [found[request.id].text for request in asked]
 
     def loglikelihood(self, requests: list[Any]) -> list[tuple[float, bool]]:
-        """Score continuations in nats; whether greedy decoding would say them is not computed, no task here asks."""
+        """Score continuations in nats; whether greedy decoding would say them is not computed, no task here asks.
+
+        A choice alone is scored. lm-eval's own classes would also score white space that ends a context, so a frame's
+        last line break, which is the same for all choices and yet moves a mean over a choice's letters.
+        """
         pairs = {_identify(i, str(i.idx), list(i.args)): tuple(i.args) for i in requests}
         score_pairs(self._engine, pairs, self._journal, "choices")
         return [(self._journal.rows[_identify(i, str(i.idx), list(i.args))]["logprob"], False) for i in requests]

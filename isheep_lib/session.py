@@ -143,9 +143,9 @@ class StageSession:
 
     @contextlib.contextmanager
     def answers(self) -> Iterator[shards.ShardJournal]:
-        """Open the journal of answers, with those that this model gave to the same prompts before, and keep fresh ones."""
+        """Open the journal of answers with those that this model gave before, and keep fresh ones; a repetition asks anew."""
         folder = known.answers_folder(self.parts, str(self.engine_facts.get("device", "")))
-        earlier = known.read_known(folder) if self.params.reuse_answers else {}
+        earlier = known.read_known(folder) if self.params.reuse_answers and not self.repeats else {}
         with self.journal("answers") as journal:
             journal.rows = earlier | journal.rows
             yield journal

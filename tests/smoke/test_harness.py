@@ -21,7 +21,7 @@ from isheep_lib.evaluate import HARNESS
 from isheep_lib.journal import Journal
 from isheep_lib.language_model import EngineLM
 from isheep_lib.models import find_model
-from isheep_lib.prompts import Frame
+from isheep_lib.prompts import Frame, get_frame
 from isheep_lib.records import read_jsonl, write_jsonl
 from isheep_lib.sandbox import find_sandbox
 
@@ -387,19 +387,24 @@ def test_programs_are_run_and_a_model_with_a_frame_is_asked_for_a_code_block(ask
 # --- against lm-eval's own classes
 
 
-def test_a_tiny_model_gets_the_numbers_that_lm_eval_s_own_class_gives_it(tmp_path, tiny_model, suite):
+@pytest.mark.parametrize("name", ["plain", "chatml"])
+def test_a_tiny_model_gets_the_numbers_that_lm_eval_s_own_class_gives_it(tmp_path, tiny_model, suite, name):
     from lm_eval.models.huggingface import HFLM
+
+    engine = TransformersEngine(find_model(str(tiny_model)), "float32", batch_tokens=512, cache_tokens=400)
+    frame = get_frame(name, "Be brief.", engine.tokenizer)
 
     class Short(HFLM):
         max_gen_toks = 24
 
+        def apply_chat_template(self, chat_history, add_generation_prompt=True):
+            return EngineLM(None, frame, None, len).apply_chat_template(chat_history, add_generation_prompt)
+
     chosen = [replace(one, docs=one.docs[:5]) for one in chosen_of(suite, "arc_easy", "winogrande", "nq_open")]
-    theirs = harness.run(chosen, Short(pretrained=str(tiny_model), dtype="float32", device="cpu", batch_size=1), framed=False)
-    engine = TransformersEngine(find_model(str(tiny_model)), "float32", batch_tokens=512, cache_tokens=400)
+    other_model = Short(pretrained=str(tiny_model), dtype="float32", device="cpu", batch_size=1)
+    theirs = harness.run(chosen, other_model, framed=name != "plain")
     with Journal(tmp_path / "j.jsonl", "f") as journal:
-        ours = harness.run(
-            chosen, EngineLM(engine, Frame("plain", "", "\n", "<|im_end|>"), journal, lambda _: 24), framed=False
-        )
+        ours = harness.run(chosen, EngineLM(engine, frame, journal, lambda _: 24), framed=name != "plain")
     for name in ("arc_easy", "winogrande"):
         for row, other in zip(ours[name], theirs[name], strict=True):
             assert row["logprobs"] == pytest.approx(other["logprobs"], abs=1e-3)
