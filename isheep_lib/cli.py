@@ -23,7 +23,7 @@ def main() -> None:
 @click.option("--share/--no-share", default=True, help="Take stages that a run beside this one made of the same inputs.")
 def iterate(**given: object) -> None:
     """Bring a run to an iteration: finished stages are reused, missing ones run."""
-    from isheep_lib import report, runner, store
+    from isheep_lib import runner, scoreboard, store
     from isheep_lib.chain import prepare
     from isheep_lib.provenance import project_root
 
@@ -31,7 +31,7 @@ def iterate(**given: object) -> None:
     output = run_dir / "iterate.ipynb"
     click.echo(f"results go to {store.short(run_dir)}", err=True)
     _or_exit(runner.execute, project_root() / "notebooks" / "iterate.ipynb", output, given)
-    click.echo(report.results_table(run_dir))
+    click.echo(scoreboard.results_table(scoreboard.metrics_of(run_dir)))
     click.echo(f"\nNext: open {store.short(output)}, or isheep status {given['run'] or run_dir.name}")
 
 
@@ -39,11 +39,11 @@ def iterate(**given: object) -> None:
 @click.argument("run")
 def status(run: str) -> None:
     """Show a run at a glance: what is done, what it brought, what runs now."""
-    from isheep_lib import chain, report, store
+    from isheep_lib import chain, report, scoreboard, store
 
     run_dir = store.run_folder(run)
     click.echo(repr(report.Table(_or_exit(chain.status, run_dir))))
-    click.echo(f"\n{report.results_table(run_dir)!r}")
+    click.echo(f"\n{scoreboard.results_table(scoreboard.metrics_of(run_dir))!r}")
 
 
 @main.command()

@@ -29,6 +29,9 @@ METRICS = {
 }
 
 
+ERRORS = "± is one standard error; (< …) is a one-sided bound of 95 % where all items came out alike"
+
+
 def suite_table(suite: Suite, params: Any, sandbox: str) -> Table:
     """Show what is evaluated on which data, and what is not for want of data."""
     rows = [
@@ -64,15 +67,20 @@ def scores_table(metrics: dict[str, Any], earlier: dict[str, Any] | None = None)
                     row["clean items only"] = "the same"
             rows.append(row)
     left = [f"{BENCHMARKS[name].title} was left out" for name in metrics["absent"]]
-    return Table(rows, "; ".join(["± is one standard error", *left]))
+    return Table(rows, "; ".join([ERRORS, *left]))
 
 
 def with_error(value: dict[str, Any] | None) -> str:
-    """Write a value in percent with its standard error."""
+    """Write a value in percent with its standard error, or with a bound where all items came out alike."""
     if value is None:
         return "not evaluated"
-    error = value["standard_error"]
-    return f"{value['value']:.1f} ± " + ("not defined" if error is None else f"{error:.1f}")
+    error, shown = value["standard_error"], f"{value['value']:.1f}"
+    if error is None:
+        return f"{shown} ± not defined"
+    if value["value"] in (0, 100):  # the spread of equal values is 0, which is no certainty
+        reach = 100 * (1 - 0.05 ** (1 / value["items"]))
+        return f"{shown} (< {reach:.1f})" if value["value"] == 0 else f"{shown} (> {100 - reach:.1f})"
+    return f"{shown} ± {error:.1f}"
 
 
 def hits_table(hits: Sequence[Hit], number: int = 20) -> Table:
@@ -165,7 +173,7 @@ def results_table(found: dict[int, dict[str, Any]]) -> Table:
         row = {"benchmark": BENCHMARKS[name].title, "items": " / ".join(subsets), "metric": METRICS[metric]}
         values = {column(k): with_error(task and task["values"][metric]) for k, task in tasks.items()}
         rows.append(row | values)
-    return Table(rows, "percent; ± is one standard error")
+    return Table(rows, f"percent; {ERRORS}")
 
 
 def drift_table(found: dict[int, dict[str, Any]]) -> Table:

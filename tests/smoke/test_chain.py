@@ -160,7 +160,7 @@ def test_a_pair_that_repeats_a_planted_benchmark_item_is_only_listed_where_that_
 def test_progress_does_not_flood_the_executed_notebook(finished: Path) -> None:
     for path in finished.glob("*/*/*.ipynb"):
         for cell in nbformat.read(path, as_version=4).cells:
-            assert len(cell.get("outputs", [])) <= 5, f"{path.name} {cell.id}"
+            assert len(cell.get("outputs", [])) <= 8, f"{path.name} {cell.id}"  # evaluate has a bar a kind of work
 
 
 def test_a_finished_run_is_reused_verified_and_shown(root: Path, finished: Path, tiny_model: Path) -> None:

@@ -250,6 +250,17 @@ def test_scores_do_not_depend_on_the_order_of_items_or_on_other_benchmarks(tool,
             assert alone == {one.benchmark.name: together[one.benchmark.name]}
 
 
+def test_rows_come_in_the_order_of_items_although_each_subject_is_a_task_of_its_own(tool, suite):
+    (one,) = chosen_of(suite, "mmlu")
+    by_subject = {}
+    for doc in one.every:
+        by_subject.setdefault(doc["subject"], []).append(doc)
+    first, second, *_ = by_subject.values()
+    docs = [first[0], second[0], first[1], second[1]]
+    rows = harness.run([replace(one, docs=docs)], tool.Scripted(knows=True), framed=False)["mmlu"]
+    assert [(row["id"], row["gold"]) for row in rows] == [(doc[ITEM], doc["answer"]) for doc in docs]
+
+
 def test_nothing_chosen_is_nothing_run():
     assert harness.run([], None, framed=False) == {}
 

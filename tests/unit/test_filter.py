@@ -679,7 +679,7 @@ def test_a_benchmark_whose_data_are_absent_is_named_with_what_brings_them_and_th
 
 
 def test_hits_are_counted_by_benchmark_and_a_pair_with_several_once(items):
-    pairs = [pair(instruction=QUESTION, input=OTHER), pair(id="b", instruction=OTHER)]
+    pairs = [pair(instruction=OTHER, input=QUESTION), pair(id="b", instruction=OTHER)]
     against = [items(OTHER, benchmark="openbookqa", column="question_stem"), items(QUESTION)]
     hits, absent = found(pairs, [], *against)
     counts = contamination_counts(hits, pairs, absent)

@@ -304,3 +304,16 @@ def test_a_base_model_in_another_frame_is_no_measure_of_a_collapse():
     same = {0: made(signs={"median_words": 200.0}), **series}
     assert "none" in scoreboard.warnings_table(other).rows[0]["warnings"]
     assert warned(scoreboard.warnings_table(same)) == [("1", "0", SIGNS["median_words"]), ("2", "0", SIGNS["median_words"])]
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "items", "shown"),
+    [
+        (0.0, 0.0, 32, "0.0 (< 8.9)"),
+        (100.0, 0.0, 32, "100.0 (> 91.1)"),
+        (0.0, None, 1, "0.0 ± not defined"),
+        (50.0, 8.9, 32, "50.0 ± 8.9"),
+    ],
+)
+def test_items_that_all_came_out_alike_have_a_bound_and_no_error_of_zero(value, error, items, shown):
+    assert scoreboard.with_error({"value": value, "standard_error": error, "items": items}) == shown
