@@ -253,7 +253,7 @@ def _own_rows(benchmark: Benchmark, source: str) -> list[dict[str, Any]]:
         return _csv(path)
     if path and benchmark.name == "squadv2" and path.suffix == ".json" and (nested := _squad(path)):
         return nested
-    return [row.content for row in open_rows(source, PARAMETER).rows]
+    return [row.content for row in open_rows(source, f"{PARAMETER} or filter.decontaminate_against").rows]
 
 
 def _csv(path: Path) -> list[dict[str, Any]]:

@@ -260,6 +260,11 @@ def find_hits(params: Any, pairs: list[dict[str, Any]], shown: list[dict[str, An
     return Index([*pairs, *(row for row in shown if row["id"] not in ids)]).find(items()), absent
 
 
+def listed(hits: Sequence[Hit]) -> list[dict[str, Any]]:
+    """Make rows of hits; the words of questions that must not be published are left out."""
+    return [{**vars(hit), "text": "" if BENCHMARKS[hit.benchmark].private else hit.text} for hit in hits]
+
+
 def contamination_counts(hits: Sequence[Hit], pairs: list[dict[str, Any]], absent: dict[str, str]) -> dict[str, Any]:
     """Count for the manifest: pairs and shown tasks that repeat items, hits by benchmark, benchmarks not looked at."""
     ids = {pair["id"] for pair in pairs}

@@ -6,13 +6,19 @@ for an evaluation; a row's id ends with a digest of the prompt and its sampling.
 Covers keeping and finding. Does not cover asking (`engines`) or the journal of a stage at work (`journal`).
 """
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from isheep_lib.errors import RecordError
+from isheep_lib.journal import Journal
 from isheep_lib.models import cache_folder
 from isheep_lib.records import canonical_json, digest_text, read_jsonl, write_jsonl
 
 DECIDING = ("engine", "inference_dtype", "context_tokens", "vllm_adapters", "served_model")
+
+J = TypeVar("J", bound=Journal)
 
 
 def answers_folder(parts: dict[str, Any], device: str) -> Path:
@@ -41,3 +47,19 @@ def keep(folder: Path, rows: list[dict[str, Any]]) -> None:
     """Keep fresh answers; equal sets have one file, so two evaluations at once do no harm."""
     if rows:
         write_jsonl(folder / f"{digest_text(canonical_json(rows))[:24]}.jsonl", rows)
+
+
+@contextlib.contextmanager
+def with_known(journal: J, folder: Path, reuse: bool) -> Iterator[J]:
+    """Hold a journal that also knows what the folder has, and keep there what is asked in the meantime.
+
+    A folder that cannot be written costs a later evaluation time; it is no reason to lose this one.
+    """
+    earlier = read_known(folder) if reuse else {}
+    with journal:
+        journal.rows = earlier | journal.rows
+        yield journal
+        try:
+            keep(folder, [row for id_, row in journal.rows.items() if id_ not in earlier])
+        except RecordError as error:
+            print(f"These answers are not kept for later evaluations: {error}")

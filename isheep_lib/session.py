@@ -12,7 +12,6 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -141,15 +140,10 @@ class StageSession:
         place = (self.params.shard, self.params.num_shards) if self.shard else (0, 1)
         return shards.ShardJournal(self.work, name, fingerprint(self.parts), *place)
 
-    @contextlib.contextmanager
-    def answers(self) -> Iterator[shards.ShardJournal]:
-        """Open the journal of answers with those that this model gave before, and keep fresh ones; a repetition asks anew."""
+    def answers(self) -> contextlib.AbstractContextManager[shards.ShardJournal]:
+        """Open the journal of answers with those that this model gave before; a repetition asks anew."""
         folder = known.answers_folder(self.parts, str(self.engine_facts.get("device", "")))
-        earlier = known.read_known(folder) if self.params.reuse_answers and not self.repeats else {}
-        with self.journal("answers") as journal:
-            journal.rows = earlier | journal.rows
-            yield journal
-            known.keep(folder, [row for id_, row in journal.rows.items() if id_ not in earlier])
+        return known.with_known(self.journal("answers"), folder, self.params.reuse_answers and not self.repeats)
 
     def common_journal(self, name: str) -> shards.ShardJournal | shards.CommonJournal:
         """Open the journal of a step that one worker does for all of them."""

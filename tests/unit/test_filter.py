@@ -20,6 +20,7 @@ from isheep_lib.filter import (
     deciding,
     filter_pairs,
     find_hits,
+    listed,
     number_of_clusters,
     rule_problem,
 )
@@ -685,6 +686,12 @@ def test_hits_are_counted_by_benchmark_and_a_pair_with_several_once(items):
     counts = contamination_counts(hits, pairs, absent)
     assert (counts["pairs"], counts["hits"]) == (2, {"arc_easy": 1, "openbookqa": 2})
     assert list(counts["hits"]) == ["arc_easy", "openbookqa"]
+
+
+def test_the_words_of_a_question_that_must_not_be_published_are_not_listed():
+    shown, hidden = listed([Hit("a", "instruction", name, "1", "exact", "the very words") for name in ("piqa", "gpqa_diamond")])
+    assert (shown["text"], hidden["text"]) == ("the very words", "")
+    assert hidden | {"text": ""} == {**shown, "benchmark": "gpqa_diamond", "text": ""}
 
 
 @pytest.mark.parametrize(("number", "tells"), [(COMMON - 1, True), (COMMON, False)])
