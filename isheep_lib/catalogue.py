@@ -281,6 +281,7 @@ _ROWS = (
     ),
 )
 BENCHMARKS = {row.name: row for row in _ROWS}
+ALL = "all"  # stands for every one of them
 
 
 def parse_entry(entry: str) -> tuple[str, int]:

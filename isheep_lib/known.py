@@ -61,5 +61,5 @@ def with_known(journal: J, folder: Path, reuse: bool) -> Iterator[J]:
         yield journal
         try:
             keep(folder, [row for id_, row in journal.rows.items() if id_ not in earlier])
-        except RecordError as error:
+        except (RecordError, OSError) as error:
             print(f"These answers are not kept for later evaluations: {error}")

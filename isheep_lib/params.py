@@ -10,7 +10,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
-from isheep_lib.catalogue import BENCHMARKS
 from isheep_lib.scorers import Level, Scorer
 from isheep_lib.sections import (
     Against,
@@ -106,9 +105,8 @@ class Filter(Section):
         "drop", description="pairs that repeat a benchmark item: dropped, only listed, or not looked for"
     )
     decontaminate_against: Against = Field(
-        list(BENCHMARKS), description="benchmarks whose items no pair may repeat, own data after an equals sign"
+        ["all"], description="benchmarks whose items no pair may repeat, or all; own data after an equals sign"
     )
-
     steps: Annotated[list[FilterStep], AfterValidator(distinct)] = Field(
         ["rules", "threshold"], description="filters in order; none at all is the C of -1 in the paper, rules alone its C of 0"
     )

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from isheep_lib.catalogue import parse_entry, parse_source
+from isheep_lib.catalogue import ALL, parse_entry, parse_source
 from isheep_lib.records import parse_fields
 from isheep_lib.scorers import Scorer
 
@@ -36,11 +36,12 @@ def _sources(entries: list[str]) -> list[str]:
 
 
 def _against(entries: list[str]) -> list[str]:
-    for entry in entries:
+    named = [entry for entry in entries if entry != ALL]
+    for entry in named:
         if ":" in entry and "=" not in entry:
             raise ValueError(f"{entry!r} should be a name alone: all items of a benchmark are looked at")
-    distinct([(parse_source(entry) if "=" in entry else parse_entry(entry))[0] for entry in entries])
-    return entries
+    distinct([(parse_source(entry) if "=" in entry else parse_entry(entry))[0] for entry in named])
+    return distinct(entries)
 
 
 def _fields(pairs: list[str]) -> list[str]:

@@ -6,7 +6,7 @@ Covers the graph of Algorithm 1. Does not cover how a stage works (the module of
 from dataclasses import dataclass
 from typing import Any
 
-from isheep_lib.catalogue import BENCHMARKS, parse_entry, parse_source
+from isheep_lib.catalogue import ALL, BENCHMARKS, parse_entry, parse_source
 from isheep_lib.scorers import axes
 
 ORDER = ("synthesize", "assess", "filter", "train", "evaluate", "judge")
@@ -84,7 +84,9 @@ def inputs_of(stage: str, iteration: int, params: dict[str, Any]) -> list[tuple[
 def data_of(stage: str, params: dict[str, Any]) -> dict[str, str]:
     """Name the benchmarks whose items a stage with these parameters reads, each with its own source or ""."""
     if stage == "filter" and params["decontaminate"] != "ignore":
-        return dict(parse_source(entry) if "=" in entry else (entry, "") for entry in params["decontaminate_against"])
+        entries = params["decontaminate_against"]
+        named = dict(parse_source(entry) if "=" in entry else (entry, "") for entry in entries if entry != ALL)
+        return (dict.fromkeys(BENCHMARKS, "") if ALL in entries else {}) | named
     if stage == "evaluate":
         own = dict(map(parse_source, params["data"]))
         return {name: own.get(name, "") for name, _ in map(parse_entry, params["tasks"])}

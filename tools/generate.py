@@ -19,6 +19,7 @@ from isheep_lib.params_file import load_run
 ROOT = Path(__file__).resolve().parents[1]
 MAP_START, MAP_END = "<!-- map: generated -->", "<!-- end of map -->"
 PRESETS_START, PRESETS_END = "<!-- presets: generated -->", "<!-- end of presets -->"
+WIDTH = 128
 PRESETS = ("isheep-paper", "isheep-as-released", "isheep-fixed")
 
 
@@ -39,7 +40,8 @@ def parameter_cell(kind: type[Section]) -> str:
         f"{name}: {annotation(kind, name)} = {literal(field.default)}  # {field.description}"
         for name, field in kind.model_fields.items()
     ]
-    return "\n".join(lines)
+    # papermill reads one parameter a line, so the formatter must leave long ones as they are.
+    return "\n".join(line + ("  # fmt: skip" if len(line) > WIDTH else "") for line in lines)
 
 
 def notebook_text(name: str, kind: type[Section]) -> str:

@@ -22,6 +22,7 @@ from isheep_lib.params import (
 )
 from isheep_lib.params_check import check
 from isheep_lib.params_file import load_run
+from isheep_lib.stages import data_of
 
 ROOT = pathlib.Path(__file__).parents[2]
 DEFAULT = ROOT / "params" / "smollm2-135m.yaml"
@@ -297,7 +298,14 @@ def test_a_bad_value_of_decontamination_is_named_with_what_is_allowed(values, sa
 def test_pairs_are_held_against_every_known_benchmark_unless_told_otherwise():
     found = FilterParams()
     assert found.decontaminate == "drop"
-    assert found.decontaminate_against == list(BENCHMARKS)
+    assert list(data_of("filter", found.model_dump())) == list(BENCHMARKS)
+
+
+def test_all_benchmarks_may_be_named_at_once_with_own_data_for_some():
+    found = data_of("filter", FilterParams(decontaminate_against=["all", "squadv2=mine.json"]).model_dump())
+    assert set(found) == set(BENCHMARKS)
+    assert {name: own for name, own in found.items() if own} == {"squadv2": "mine.json"}
+    assert "none twice" in refusal(FilterParams, {"decontaminate_against": ["all", "all"]})
 
 
 def test_the_default_suite_names_known_benchmarks_whose_data_come_with_the_setup():
