@@ -190,7 +190,7 @@ def scores_over_iterations(found: dict[int, dict[str, Any]]) -> Figure:
     """Draw each benchmark's first metric over iterations, the base model at 0."""
     names = list(dict.fromkeys(name for metrics in found.values() for name in metrics["tasks"]))
     panels = [(f"{BENCHMARKS[name].title} (%)", {k: _first(m, name) for k, m in found.items()}) for name in names]
-    return _panels(panels, list(found), BLUE)
+    return _panels(panels, list(found), BLUE, (0, 100))
 
 
 def drift_over_iterations(found: dict[int, dict[str, Any]]) -> Figure:
@@ -202,7 +202,9 @@ def drift_over_iterations(found: dict[int, dict[str, Any]]) -> Figure:
     return _panels(panels, list(found), DARK)
 
 
-def _panels(panels: Sequence[tuple[str, dict[int, dict[str, Any]]]], iterations: list[int], color: str) -> Figure:
+def _panels(
+    panels: Sequence[tuple[str, dict[int, dict[str, Any]]]], iterations: list[int], color: str, limits: Any = None
+) -> Figure:
     rows = max(1, -(-len(panels) // 4))
     figure, axes = _figure(4, height=2.4 * rows, rows=rows, width=11.0)
     for axis in axes[len(panels) :]:
@@ -214,4 +216,5 @@ def _panels(panels: Sequence[tuple[str, dict[int, dict[str, Any]]]], iterations:
         axis.set_title("\n".join(textwrap.wrap(title, 34)), fontsize=8, loc="left")
         axis.set_xlabel("iteration (0 is the base model)", fontsize=8)
         axis.set_xticks(iterations)
+        axis.set_ylim(limits)
     return figure

@@ -104,16 +104,16 @@ def hits_table(hits: Sequence[Hit], number: int = 20) -> Table:
 
 
 def comparison_table(compared: Sequence[Compared]) -> Table:
-    """Show paired tests of one model with others; all of them are one family for Holm's correction."""
+    """Show paired tests of one model with others; the benchmarks of two models are a family for Holm's correction."""
     if not compared:
         return Table([{"comparison": "there is no earlier evaluation to compare with"}])
-    family = {f"{c.before} to {c.after}/{name}": found for c in compared for name, found in c.found.items()}
     rows = []
-    for row in comparison_rows(family) if family else []:
-        models, _, name = row["task"].partition("/")
-        rows.append({"models": models, "benchmark": BENCHMARKS[name].title, **{k: v for k, v in row.items() if k != "task"}})
+    for pair in compared:
+        for row in comparison_rows(pair.found) if pair.found else []:
+            facts = {name: text for name, text in row.items() if name != "task"}
+            rows.append({"models": f"{pair.before} to {pair.after}", "benchmark": BENCHMARKS[row["task"]].title, **facts})
     left = [f"{BENCHMARKS[name].title} ({c.before} to {c.after}): {why}" for c in compared for name, why in c.left_out.items()]
-    caption = f"{len(family)} paired tests on each benchmark's first metric, Holm over all; differences in percentage points"
+    caption = "Paired tests on each benchmark's first metric in percentage points; Holm over the benchmarks of two models"
     return Table(rows or [{"comparison": "nothing can be compared"}], "; left out: ".join([caption, *left]))
 
 

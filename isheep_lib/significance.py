@@ -239,6 +239,8 @@ def comparison_rows(comparisons: Mapping[str, Comparison], alpha: float = 0.05) 
 
 
 def _difference(found: Comparison) -> str:
+    if not found.only_before and not found.only_after:
+        return "0 (no item differs)"
     if found.low == found.high:
         return f"{found.difference:+.1f} (no interval: all items differ alike)"
     return f"{found.difference:+.1f} ({found.low:+.1f} to {found.high:+.1f})"

@@ -298,7 +298,7 @@ def test_a_table_of_tasks_adjusts_them_together():
     assert (rows[0]["before (%)"], rows[0]["after (%)"]) == ("86.0", "100.0")
     assert rows[0]["difference (95 % interval)"].startswith("+14.0 (+")
     assert rows[1]["only before / only after"] == "3 / 4"
-    assert rows[2]["difference (95 % interval)"] == "+0.0 (no interval: all items differ alike)"
+    assert rows[2]["difference (95 % interval)"] == "0 (no item differs)"
     assert rows[2]["smallest detectable"] == "none: too few items"
     assert float(rows[0]["smallest detectable"]) == pytest.approx(smallest_detectable(50, 0.14, alpha=0.05 / 3), abs=0.05)
     assert "smallest detectable" in repr(Table(rows))
