@@ -165,7 +165,7 @@ def test_better_and_worse_are_said_where_the_test_says_so():
     )
     assert [row["verdict"] for row in table.rows] == ["improved", "worse", "no difference shown"]
     assert [row["benchmark"] for row in table.rows] == [BENCHMARKS[n].title for n in ("arc_easy", "piqa", "nq_open")]
-    assert "3 paired tests" in table.caption
+    assert "Holm over the benchmarks of two models" in table.caption
 
 
 def test_a_verdict_is_that_of_significance_alone(monkeypatch):
