@@ -264,7 +264,7 @@ def test_holm_by_hand():
     assert holm({}) == {}
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(st.dictionaries(st.sampled_from("abcdefgh"), st.floats(0, 1)))
 def test_holm_keeps_the_order_and_never_lowers_p(raw):
     adjusted = holm(raw)

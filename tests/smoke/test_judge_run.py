@@ -61,6 +61,7 @@ def test_its_own_answers_are_what_self_preference_is_measured_against(local: Pat
     assert "Its biases on M_1: position" in shown
 
 
+@pytest.mark.slow
 def test_the_notebook_of_the_judge_run_by_hand_gives_the_same_bytes(root: Path, local: Path, tmp_path: Path) -> None:
     output = tmp_path / "judge.ipynb"
     result = call(
@@ -75,6 +76,7 @@ def decide(number: int, body: dict) -> tuple[int, dict]:
     return 200, says("The first one is better. [[A]]" if "Answer B:" in words else "Plain. [[4]]", model="judge-2024")
 
 
+@pytest.mark.slow
 def test_a_chat_server_reads_the_same_answers_in_writing_and_nothing_else_is_made_again(
     root: Path, finished: Path, tiny_model: Path, local: Path
 ) -> None:
