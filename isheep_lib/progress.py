@@ -47,8 +47,10 @@ class Progress:
     def line(self) -> str:
         """Return the present state as one line of text."""
         elapsed = time.monotonic() - self._start
+        # A batch that is computed again for its missing rows counts those that were there twice, until it is finished.
+        shared = round(self.count + self._share, 1)
         return tqdm.format_meter(
-            round(self.count + self._share, 1) if self._share else self.count,
+            (min(shared, self.total) if self.total else shared) if self._share else self.count,
             self.total,
             elapsed,
             prefix=self.label,

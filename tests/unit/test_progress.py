@@ -185,3 +185,10 @@ def test_without_any_terminal_nothing_is_shown(monkeypatch):
     with Progress("x", 1) as bar:
         bar.advance()
     assert counts(bar.line()) == (1, 1)
+
+
+def test_a_share_never_shows_more_than_all(recwarn):
+    progress = Progress("answers", 541, done=490)
+    progress.set_share(64.0)
+    assert "541/541" in progress.line()
+    assert not list(recwarn)
