@@ -1,4 +1,4 @@
-"""The command `isheep`: iterate, status, verify, serve. It checks, shows and starts notebooks; it computes nothing itself."""
+"""The command `isheep`: it checks, shows and starts notebooks; it computes nothing itself."""
 
 import sys
 
@@ -71,6 +71,69 @@ def serve(run: str, iteration: int) -> None:
     from isheep_lib import store, weights
 
     click.echo(_or_exit(weights.serve_command, store.run_folder(run), iteration))
+
+
+@main.command()
+@click.argument("sweep")
+@click.option("--dry", is_flag=True, help="Plan and estimate only (a probe is run where nothing is known).")
+@click.option("--stale", default="stop", show_default=True, help="Stages made by other code or settings: stop, redo or keep.")
+def ablate(**given: object) -> None:
+    """Run a sweep: the YAML file SWEEP names axes, values and seeds (params/ablations holds those of the paper)."""
+    from isheep_lib import ablation, runner, store
+    from isheep_lib import sweep as sweeps
+    from isheep_lib.provenance import project_root
+
+    opened = _or_exit(sweeps.open_sweep, str(given["sweep"]))
+    _or_exit(sweeps.check_runs, opened, str(given["stale"]))
+    click.echo(sweeps.plan_table(opened))
+    output = opened.folder / "ablate.ipynb"
+    _or_exit(runner.execute_watched, project_root() / "notebooks" / "ablate.ipynb", output, given, "sweep:")
+    click.echo(f"\n{ablation.ablation_table(opened)!r}\n\nNext: open {store.short(output)}")
+
+
+@main.command()
+@click.option("--run", "runs", multiple=True, help="A row of the tables, an equals sign, a run: one_last=NAME. Repeatable.")
+@click.option("--out", default="results/paper", show_default=True, help="Folder for the notebook, tables and figures.")
+def paper(runs: tuple[str, ...], out: str) -> None:
+    """Regenerate the paper's tables and figures, as published and as measured by your runs."""
+    from isheep_lib import provenance, runner, store
+    from isheep_lib.params import PaperParams
+    from isheep_lib.params_check import check
+
+    given = {"out": out, **({"runs": list(runs)} if runs else {})}
+    _or_exit(check, PaperParams, given, "isheep paper")
+    output = provenance.folder_of(out) / "paper.ipynb"
+    _or_exit(runner.execute_watched, provenance.project_root() / "notebooks" / "paper.ipynb", output, given, "paper:")
+    click.echo(f"Next: open {store.short(output)}; tables and figures lie beside it")
+
+
+@main.command()
+@click.argument("run")
+@click.option("--out", default="", help="Folder to write; the run's own folder report by default.")
+def report(run: str, out: str) -> None:
+    """Write a run as pages to hand over: one folder of HTML that opens without a server, offline, on a phone."""
+    from isheep_lib import pages, provenance, store
+
+    index = _or_exit(pages.write, store.run_folder(run), provenance.folder_of(out) if out else None)
+    click.echo(f"Next: open {store.short(index)}")
+
+
+@main.command()
+@click.argument("run")
+@click.option("--stage", "stages", multiple=True, help="Only stages of this name, each on the record's own inputs. Repeatable.")
+@click.option("--iteration", "iterations", multiple=True, type=int, help="Only this iteration. Repeatable.")
+@click.option("--into", default="", help="New folder for the repetition; results/rerun-RUN by default.")
+def rerun(run: str, stages: tuple[str, ...], iterations: tuple[int, ...], into: str) -> None:
+    """Execute a record again in a new place and show cell by cell what differs; exit 1 when something does."""
+    from isheep_lib import provenance, replay, store
+
+    found = _or_exit(replay.rerun, store.run_folder(run), stages, iterations, provenance.folder_of(into) if into else None)
+    for line in replay.summary(found):
+        click.echo(line)
+    differing = any(repeated.differs for repeated in found)
+    if differing:
+        click.echo(f"\n{replay.differences_table(found)!r}")
+    sys.exit(1 if differing else 0)
 
 
 def _or_exit(function, *arguments):  # noqa: ANN001, ANN002, ANN202 - passes any call through

@@ -20,6 +20,7 @@ from isheep_lib.sections import (
     Model,
     Place,
     Positive,
+    Rows,
     Scorers,
     Section,
     Shard,
@@ -218,6 +219,37 @@ class IterateParams(Section):
     share: bool = Field(True, description="take stages from runs beside this one that made the same of the same inputs")
 
 
+class PaperParams(Section):
+    """Parameters of `paper.ipynb`."""
+
+    runs: Rows = Field(
+        ["one_base=reference/smollm2-135m"], description="what was measured: a row of the tables, an equals sign, a run"
+    )
+    map_sets: list[str] = Field(["seeds/tasks.jsonl"], description="files of tasks whose vectors span the map of Figure 4")
+    map_model: str = Field("", description="model whose vectors place instructions, empty is the base model of the first run")
+    out: str = Field("results/paper", description="folder for tables and figures", min_length=1)
+
+
+class AblateParams(Section):
+    """Parameters of `ablate.ipynb`."""
+
+    sweep: str = Field("params/ablations/small-threshold.yaml", description="sweep file: axes, values, seeds", min_length=1)
+    dry: bool = Field(False, description="plan and estimate only; the probe is run, the sweep is not")
+    stale: Literal["stop", "redo", "keep"] = Field("stop", description="what to do with stages made by other code")
+
+
+class ExploreParams(Section):
+    """Parameters of `explore.ipynb`."""
+
+    run: str = Field("reference/smollm2-135m", description="name under results, or a path", min_length=1)
+    iteration: int = Field(1, description="whose pairs are looked at first", ge=1)
+    pair: str = Field("", description="id of the pair that is followed, empty is the first kept one")
+    search: str = Field("", description="show only pairs with this text in task or response")
+    sort: str = Field("id", description="column that pairs are sorted by")
+    ask_models: bool = Field(False, description="ask this model and the next one the followed task again; needs their weights")
+    map_model: str = Field("", description="model whose vectors place pairs on the map, empty is the base model of the run")
+
+
 STAGE_PARAMS: dict[str, type[Section]] = {
     "synthesize": SynthesizeParams,
     "assess": AssessParams,
@@ -225,6 +257,13 @@ STAGE_PARAMS: dict[str, type[Section]] = {
     "train": TrainParams,
     "evaluate": EvaluateParams,
     "judge": JudgeParams,
+}
+# Notebooks that are no stage.
+OTHER_PARAMS: dict[str, type[Section]] = {
+    "iterate": IterateParams,
+    "paper": PaperParams,
+    "ablate": AblateParams,
+    "explore": ExploreParams,
 }
 SECTIONS: dict[str, type[Section]] = {
     "model": Model,

@@ -137,10 +137,16 @@ def _terminal() -> TerminalSink:
 class Relay:
     """Shows in this process what a kernel writes to its progress file."""
 
-    def __init__(self, path: Path, title: str) -> None:
-        """Watch a file; `title` goes before each line."""
+    def __init__(self, path: Path, title: str, onward: str | None = None) -> None:
+        """Watch a file; `title` goes before each line.
+
+        Args:
+            path: what the kernel writes.
+            title: stands before each line.
+            onward: a file that a process further out watches; then that one, not this one, has the terminal.
+        """
         self._path, self._title, self._seen = path, title, {}
-        self._terminal, self._display = _terminal(), _DisplaySink()
+        self._sinks = [_FileSink(Path(onward)) if onward else _terminal(), _DisplaySink()]
 
     def poll(self) -> None:
         """Show the newest state, if it changed."""
@@ -150,9 +156,5 @@ class Relay:
             return
         if state != self._seen:
             self._seen = state
-            self._terminal.show(f"{self._title} {state['line']}", state["last"])
-            self._display.show(f"{self._title} {state['line']}", state["last"])
-
-    def say(self, line: str) -> None:
-        """Add a line of its own to the terminal."""
-        self._terminal.show(line, True)
+            for sink in self._sinks:
+                sink.show(f"{self._title} {state['line']}", state["last"])

@@ -51,6 +51,12 @@ def project_root() -> Path:
     return root
 
 
+def folder_of(name: str) -> Path:
+    """Return a folder that is to be written, named from the clone's root or by a whole path."""
+    path = Path(name).expanduser()
+    return path if path.is_absolute() else project_root() / path
+
+
 def peak_memory_mb() -> int:
     """Return the largest resident memory of this process so far, in MiB."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -213,7 +213,7 @@ def run_stage(stage: str, iteration: int, run_dir: Path, params: dict[str, Any],
     (folder / store.PENDING).unlink(missing_ok=True)
     # Threads that wait by spinning fight with whatever else the machine runs, and slow both tenfold.
     threads = {"OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE")}
-    names = {session.UNDER_RUNNER: str(folder), PROGRESS_FILE: str(state), **threads}
+    names = {session.UNDER_RUNNER: str(folder), **threads}
     with _environment(names), _relayed(state, title):
         execute(notebooks / f"{stage}.ipynb", output, params)
     manifest = store.read_manifest(folder, store.PENDING)
@@ -227,6 +227,13 @@ def run_stage(stage: str, iteration: int, run_dir: Path, params: dict[str, Any],
     (folder / store.PENDING).unlink()
     session.finish(folder)
     return manifest
+
+
+def execute_watched(notebook: Path, output: Path, params: dict[str, Any], title: str) -> None:
+    """Execute a notebook that itself runs notebooks, and show here how far these are; see `execute`."""
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with _relayed(output.with_name(".progress.json"), title):
+        execute(notebook, output, params)
 
 
 @contextlib.contextmanager
@@ -246,7 +253,7 @@ def _environment(values: dict[str, str]) -> Iterator[None]:
 @contextlib.contextmanager
 def _relayed(state: Path, title: str) -> Iterator[None]:
     """Show a kernel's progress from a thread while this process waits for it."""
-    relay, over = Relay(state, title), threading.Event()
+    relay, over = Relay(state, title, os.environ.get(PROGRESS_FILE)), threading.Event()
 
     def watch() -> None:
         while not over.wait(1.0):
@@ -255,7 +262,8 @@ def _relayed(state: Path, title: str) -> Iterator[None]:
     thread = threading.Thread(target=watch, daemon=True)
     thread.start()
     try:
-        yield
+        with _environment({PROGRESS_FILE: str(state)}):
+            yield
     finally:
         over.set()
         thread.join()

@@ -44,6 +44,14 @@ def _against(entries: list[str]) -> list[str]:
     return distinct(entries)
 
 
+def _rows(entries: list[str]) -> list[str]:
+    for entry in entries:
+        row, equals, run = entry.partition("=")
+        if not (row.strip() and equals and run.strip()):
+            raise ValueError(f"{entry!r} should be a row of the tables, an equals sign and a run, like one_base=smollm2-135m")
+    return distinct(entries)
+
+
 def _fields(pairs: list[str]) -> list[str]:
     parse_fields(pairs)
     return pairs
@@ -69,6 +77,7 @@ def _addresses(urls: list[str]) -> list[str]:
 
 Urls = Annotated[list[str], AfterValidator(_addresses)]
 Scorers = Annotated[list[Scorer], AfterValidator(distinct)]
+Rows = Annotated[list[str], AfterValidator(_rows)]
 Fields = Annotated[list[str], AfterValidator(_fields)]
 Stops = Annotated[list[str], AfterValidator(_stops)]
 Entries = Annotated[list[str], AfterValidator(_entries)]

@@ -13,7 +13,7 @@ import yaml
 from isheep_lib import benchmarks, drift, harness
 from isheep_lib.catalogue import BENCHMARKS, PACKAGES
 from isheep_lib.filter import MEANINGS
-from isheep_lib.params import SECTIONS, STAGE_PARAMS, IterateParams, Place, Section, Shard, is_execution
+from isheep_lib.params import OTHER_PARAMS, SECTIONS, STAGE_PARAMS, Place, Section, Shard, is_execution
 from isheep_lib.params_file import load_run
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -72,7 +72,8 @@ def parameters_text() -> str:
         "heading below. *speed only* marks a parameter that may differ between sessions of one run; in bfloat16 last bits may",
         "follow it.",
     ]
-    kinds = {"top level": Place, **SECTIONS, "a worker of synthesize or assess": Shard, "iterate.ipynb": IterateParams}
+    kinds = {"top level": Place, **SECTIONS, "a worker of synthesize or assess": Shard}
+    kinds |= {f"{name}.ipynb": kind for name, kind in OTHER_PARAMS.items()}
     for title, kind in kinds.items():
         properties = kind.model_json_schema()["properties"]
         rows = [
@@ -214,7 +215,7 @@ def map_text() -> str:
 
 def main() -> None:
     """Write or check every generated file."""
-    kinds = {**STAGE_PARAMS, "iterate": IterateParams}
+    kinds = {**STAGE_PARAMS, **OTHER_PARAMS}
     files = {ROOT / "notebooks" / f"{name}.ipynb": notebook_text(name, kind) for name, kind in kinds.items()}
     files |= {
         ROOT / "docs/parameters.md": parameters_text(),

@@ -7,10 +7,10 @@ import nbformat
 import papermill
 import pytest
 
-from isheep_lib.params import STAGE_PARAMS, IterateParams
+from isheep_lib.params import OTHER_PARAMS, STAGE_PARAMS
 
 FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
-KINDS = {**STAGE_PARAMS, "iterate": IterateParams}
+KINDS = {**STAGE_PARAMS, **OTHER_PARAMS}
 BOOKS = sorted(FOLDER.glob("*.ipynb"))
 
 
@@ -79,6 +79,6 @@ def test_prose_comes_before_code(path):
     assert "code code code code" not in " ".join(kinds)
 
 
-@pytest.mark.parametrize("path", [p for p in BOOKS if p.stem != "iterate"], ids=lambda p: p.stem)
-def test_the_last_cell_commits(path):
+@pytest.mark.parametrize("path", [p for p in BOOKS if p.stem in STAGE_PARAMS], ids=lambda p: p.stem)
+def test_the_last_cell_of_a_stage_commits(path):
     assert "stage.commit(" in code_cells(path)[-1].source

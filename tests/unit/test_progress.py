@@ -124,8 +124,15 @@ def test_a_relay_shows_each_state_once_under_its_title(tmp_path, terminal):
     for state in ({"line": "1/3", "last": False}, {"line": "1/3", "last": False}, {"line": "3/3", "last": True}):
         path.write_text(json.dumps(state))
         relay.poll()
-    relay.say("done")
-    assert terminal.shown == [("[1 assess] 1/3", False), ("[1 assess] 3/3", True), ("done", True)]
+    assert terminal.shown == [("[1 assess] 1/3", False), ("[1 assess] 3/3", True)]
+
+
+def test_a_relay_between_two_kernels_passes_on_what_it_sees_and_leaves_the_terminal_alone(tmp_path, terminal):
+    inner, outer = tmp_path / "inner.json", tmp_path / "outer.json"
+    inner.write_text(json.dumps({"line": "3/3", "last": True}))
+    Relay(inner, "iteration 1 assess:", str(outer)).poll()
+    assert json.loads(outer.read_text()) == {"line": "iteration 1 assess: 3/3", "last": True}
+    assert terminal.shown == []
 
 
 def test_a_relay_ends_the_line_also_when_its_last_text_was_seen(tmp_path, terminal):

@@ -1,0 +1,346 @@
+"""A sweep: one YAML file with axes, values and seeds, which becomes runs that share what they have in common.
+
+    sweep = open_sweep("params/ablations/small-threshold.yaml")
+    sweep.points        # one run each: axes x values x seeds, and a random control of equal size for every filter
+    missing(sweep)      # the distinct stages that nobody has made yet
+
+Covers reading a sweep, its plan, and running it. Does not cover what it will cost (`estimate`) or found (`ablation`).
+"""
+
+import itertools
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field
+
+from isheep_lib import provenance, runner, stages, store
+from isheep_lib.chain import prepare
+from isheep_lib.errors import IsheepError, StageFailed
+from isheep_lib.params import STAGE_PARAMS, RunParams, is_execution, is_routing
+from isheep_lib.params_check import check, refusal
+from isheep_lib.params_file import load_run, read_yaml
+from isheep_lib.provenance import project_root
+from isheep_lib.records import canonical_json, digest_text
+from isheep_lib.sections import Positive, Section, distinct
+from isheep_lib.tables import Table
+
+CONTROL, PROBE = "control", "probe"
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
+
+
+def _name(text: str) -> str:
+    if not NAME.fullmatch(text):
+        raise ValueError(f"{text!r} names a folder: letters, digits, dot, dash, underscore, plus, a letter or digit first")
+    return text
+
+
+def _filled(axes: dict[str, Any]) -> dict[str, Any]:
+    for name, values in axes.items():
+        if not values:
+            raise ValueError(f"the axis {name} has no value")
+        if isinstance(values, list) and "." not in name:
+            raise ValueError(f"{name} has a list of values, so it must be a parameter: section.name")
+        if isinstance(values, list):
+            distinct([str(value) for value in values])
+        else:
+            for value in values:
+                _name(value)
+    return axes
+
+
+class Value(Section):
+    """One named value of an axis that is more than one parameter, or has a number of iterations of its own."""
+
+    override: str = Field("", description="changes to the params file")
+    iterations: Positive | None = Field(None, description="iterations of these runs, where they differ")
+
+
+Values = dict[str, str | Value]
+
+
+class SweepFile(Section):
+    """A sweep file."""
+
+    name: Annotated[str, AfterValidator(_name)] = Field(description="folder under results that the runs go to")
+    params: str = Field(description="params file of all runs", min_length=1)
+    iterations: Positive = Field(description="iterations of every run")
+    override: str = Field("", description="changes to the params file for all runs")
+    axes: Annotated[dict[str, list[Any] | Values], AfterValidator(_filled)] = Field(
+        description="a parameter and its values, or an axis of named overrides", min_length=1
+    )
+    reference: list[str] = Field([], description="values, one an axis, of the run that all others are compared with")
+    seeds: Annotated[list[Annotated[int, Field(ge=0, lt=2**31)]], AfterValidator(distinct)] = Field(
+        [], description="seeds of the run, each repeats the sweep; none takes that of the params file"
+    )
+    control: bool = Field(True, description="a twin of every filtered run that keeps as many pairs by chance")
+    probe: int = Field(50, description="instructions of the probe that times and tokens are estimated from, 0 for none", ge=0)
+
+
+@dataclass(frozen=True)
+class Point:
+    """One run of a sweep: `values` by axis, and its seed; a control has the values of its twin."""
+
+    run: str
+    values: dict[str, str]
+    iterations: int
+    override: str
+    params: RunParams
+    control: bool = False
+
+    @property
+    def name(self) -> str:
+        """The run's own folder."""
+        return self.run.rsplit("/", 1)[-1]
+
+    @property
+    def label(self) -> str:
+        """The values alone, the same for all seeds."""
+        return ", ".join(self.values.values())
+
+
+@dataclass(frozen=True)
+class Work:
+    """One distinct stage: who makes it, and who shares it."""
+
+    point: Point
+    iteration: int
+    stage: str
+    shared_by: int
+    done: bool
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A checked sweep."""
+
+    path: str
+    file: SweepFile
+    points: list[Point]
+
+    @property
+    def folder(self) -> Path:
+        """Where the runs go."""
+        return store.run_folder(self.file.name)
+
+    @property
+    def reference(self) -> Point | None:
+        """The run that others are compared with, of the first seed."""
+        wanted = ", ".join(self.file.reference)
+        return next((point for point in self.points if wanted and point.label == wanted and not point.control), None)
+
+
+def open_sweep(path: str) -> Sweep:
+    """Read a sweep file and check every run of it: parameters, seeds, data, and what its folder holds already.
+
+    Raises:
+        ParameterError: anything wrong with the file or with one of its runs; all problems at once.
+    """
+    found = store.find_file(path, "sweep")
+    values, lines = read_yaml(found)
+    file = check(SweepFile, values, path, lines)
+    problems: list[str] = []
+    points: list[Point] = []
+    for values_, override, iterations, seed in _combinations(file):
+        _add(points, problems, file, values_, override, iterations, seed)
+    names = [point.run for point in points]
+    problems += [f"two runs would be named {name}" for name in sorted({n for n in names if names.count(n) > 1})]
+    problems += _same(points)
+    labels = {point.label for point in points}
+    if file.reference and ", ".join(file.reference) not in labels:
+        problems.append(f"reference: no run has the values {file.reference}; there are {sorted(labels)}")
+    if problems:
+        raise refusal(list(dict.fromkeys(problems)), path)
+    return Sweep(path, file, points)
+
+
+def _combinations(file: SweepFile) -> list[tuple[dict[str, str], str, int, int | None]]:
+    """List (values by axis, override, iterations, seed) of every combination."""
+    axes = [[(axis, *choice) for choice in _choices(axis, values)] for axis, values in file.axes.items()]
+    found = []
+    for seed, chosen in itertools.product(file.seeds or [None], itertools.product(*axes)):
+        named = {axis: name for axis, name, _, _ in chosen}
+        override = " ".join([file.override, *(text for _, _, text, _ in chosen)]).strip()
+        own = [iterations for *_, iterations in chosen if iterations]
+        found.append((named, override, min(own, default=file.iterations), seed))
+    return found
+
+
+def _choices(axis: str, values: list[Any] | Values) -> list[tuple[str, str, int | None]]:
+    """List (name, override, iterations) of an axis's values."""
+    if isinstance(values, list):
+        short = axis.rsplit(".", 1)[-1]
+        return [(f"{short}-{_folder(_plain(value))}", f"{axis}:{_plain(value)}", None) for value in values]
+    named = {name: Value(override=value) if isinstance(value, str) else value for name, value in values.items()}
+    return [(name, value.override, value.iterations) for name, value in named.items()]
+
+
+def _plain(value: Any) -> str:
+    """Write a value as YAML in one word."""
+    return value if isinstance(value, str) else canonical_json(value)
+
+
+def _folder(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._+-]+", "-", text).strip("-")
+
+
+def _add(
+    points: list[Point],
+    problems: list[str],
+    file: SweepFile,
+    values: dict[str, str],
+    override: str,
+    iterations: int,
+    seed: int | None,
+) -> None:
+    """Check one combination and add its run, and its random control where a filter does more than rules."""
+    name = "-".join(values.values())
+    name += f"-seed-{seed}" if seed is not None and len(file.seeds) > 1 else ""
+    override = f"{override} seed:{seed}".strip() if seed is not None else override
+    for control in (False, True):
+        if control and not (file.control and set(points[-1].params.filter.steps) - {"rules"}):
+            return
+        run = f"{file.name}/{name}{f'-{CONTROL}' if control else ''}"
+        text = f"{override} filter.random_control:true".strip() if control else override
+        try:
+            params = load_run(store.find_file(file.params, "params"), text, run)
+        except IsheepError as error:
+            problems += [f"{run}: {line.strip()}" for line in error.what.split("\n")[1:] or [error.what]]
+            return
+        points.append(Point(run, values, iterations, text, params, control))
+
+
+def _same(points: list[Point]) -> list[str]:
+    """Name runs that would be the same run twice."""
+    seen: dict[str, str] = {}
+    problems = []
+    for point in points:
+        key = canonical_json([point.iterations, point.params.model_dump(exclude={"run"})])
+        if key in seen:
+            problems.append(f"{point.run} and {seen[key]} are the same run: their values set nothing that differs")
+        seen.setdefault(key, point.run)
+    return problems
+
+
+def check_runs(sweep: Sweep, stale: str) -> None:
+    """Check against the machine what would stop a run later: seeds, data, and whether its folder holds another run.
+
+    Raises:
+        ParameterError: all problems of all runs at once.
+    """
+    problems = []
+    for point in sweep.points:
+        try:
+            prepare(given(sweep, point, stale))
+        except IsheepError as error:
+            problems.append(f"{point.run}: {error.what}" + (f" ({error.where})" if error.where else ""))
+    if problems:
+        raise refusal(list(dict.fromkeys(problems)), sweep.path)
+
+
+def given(sweep: Sweep, point: Point, stale: str, iterations: int | None = None) -> dict[str, Any]:
+    """Return the parameters of `iterate.ipynb` for one run."""
+    return {
+        "iteration": iterations or point.iterations,
+        "params": sweep.file.params,
+        "run": point.run,
+        "override": point.override,
+        "stale": stale,
+        "share": True,
+    }
+
+
+def stage_keys(params: RunParams, iterations: int) -> dict[tuple[int, str], str]:
+    """Return what decides each stage before anything is run: equal keys are one stage, made once and shared.
+
+    The fingerprint of a stage holds digests of its inputs; here the keys of the stages that make these stand for them.
+    """
+    keys: dict[tuple[int, str], str] = {}
+
+    def lineage(k: int) -> list[int]:
+        built_on = stages.trained_in("train", k, params.stage("train", k)) if k else 0
+        return [*lineage(built_on), k] if k else []
+
+    for k, stage in stages.steps(iterations, bool(params.judge.judged)):
+        flat, kind = params.stage(stage, k), STAGE_PARAMS[stage]
+        apart = {name for name in flat if name == "run" or is_execution(kind, name) or is_routing(kind, name)}
+        model = stages.trained_in(stage, k, flat) if stages.STAGES[stage].model else 0
+        own = {name: value for name, value in flat.items() if name not in apart}
+        inputs = [(name, file, keys[i, name]) for i, name, file in stages.inputs_of(stage, k, flat)]
+        keys[k, stage] = digest_text(canonical_json([stage, own, inputs, [keys[i, "train"] for i in lineage(model)]]))
+    return keys
+
+
+def work(sweep: Sweep) -> list[Work]:
+    """List the distinct stages of a sweep in the order of the work; each is made by the first run that needs it."""
+    order: dict[str, tuple[Point, int, str]] = {}
+    users: dict[str, int] = {}
+    done: set[str] = set()
+    for point in sweep.points:
+        for (iteration, stage), key in stage_keys(point.params, point.iterations).items():
+            order.setdefault(key, (point, iteration, stage))
+            users[key] = users.get(key, 0) + 1
+            if store.read_manifest(store.stage_folder(store.run_folder(point.run), iteration, stage)):
+                done.add(key)
+    return [Work(*place, users[key] - 1, key in done) for key, place in order.items()]
+
+
+def facts_table(sweep: Sweep) -> Table:
+    """Show what the sweep file says."""
+    file = sweep.file
+    facts = {"file": sweep.path, "params": file.params, "iterations": file.iterations, "override": file.override}
+    facts |= {axis: ", ".join(name for name, _, _ in _choices(axis, values)) for axis, values in file.axes.items()}
+    facts |= {"compared with": ", ".join(file.reference) or "nothing", "seeds": file.seeds or "that of the params file"}
+    return Table([{"fact": name, "value": str(value)} for name, value in (facts | provenance.git_state()).items()])
+
+
+def plan_table(sweep: Sweep) -> Table:
+    """Show every run: what it has to make itself, what it shares with runs before it, what is there."""
+    found = work(sweep)
+    rows = []
+    for point in sweep.points:
+        own = [item for item in found if item.point is point]
+        steps = stages.steps(point.iterations, bool(point.params.judge.judged))
+        rows.append(
+            {
+                "run": point.name,
+                **{axis.rsplit(".", 1)[-1]: value for axis, value in point.values.items()},
+                "iterations": point.iterations,
+                "stages": len(steps),
+                "its own": len(own),
+                "shared with runs above": len(steps) - len(own),
+                "of its own still to run": sum(not item.done for item in own),
+            }
+        )
+    left = sum(not item.done for item in found)
+    total = sum(row["stages"] for row in rows)
+    caption = f"{len(rows)} runs of {total} stages, of which {len(found)} are distinct and {left} still to run"
+    return Table(rows, f"{caption}; runs go to {store.short(sweep.folder)}")
+
+
+def run_all(sweep: Sweep, stale: str, say: Callable[[str], None] = print) -> None:
+    """Run what is missing, one run after another, each as its own iterate.ipynb; a run that fails does not stop the others.
+
+    Raises:
+        StageFailed: with every run that failed, after all others are done.
+    """
+    failed = []
+    for number, point in enumerate(sweep.points, 1):
+        title = f"{point.name} ({number} of {len(sweep.points)})"
+        try:
+            run_point(sweep, point, stale, title)
+        except IsheepError as error:
+            failed.append(f"{point.run}: {error}")
+            say(f"{title} failed")
+    if failed:
+        listed = "\n\n".join(failed)
+        raise StageFailed(f"{len(failed)} of {len(sweep.points)} run(s) failed; the others are done:\n\n{listed}")
+
+
+def run_point(sweep: Sweep, point: Point, stale: str, title: str, iterations: int | None = None) -> None:
+    """Bring one run to its last iteration, or to the one given."""
+    source = project_root() / "notebooks" / "iterate.ipynb"
+    output = store.run_folder(point.run) / "iterate.ipynb"
+    runner.execute_watched(source, output, given(sweep, point, stale, iterations), title)
