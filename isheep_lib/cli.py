@@ -75,6 +75,7 @@ def serve(run: str, iteration: int) -> None:
 
 @main.command()
 @click.argument("sweep")
+@click.option("--name", default="", help="Folder under results for the runs; the sweep file's name by default.")
 @click.option("--dry", is_flag=True, help="Plan and estimate only (a probe is run where nothing is known).")
 @click.option("--stale", default="stop", show_default=True, help="Stages made by other code or settings: stop, redo or keep.")
 def ablate(**given: object) -> None:
@@ -83,7 +84,7 @@ def ablate(**given: object) -> None:
     from isheep_lib import sweep as sweeps
     from isheep_lib.provenance import project_root
 
-    opened = _or_exit(sweeps.open_sweep, str(given["sweep"]))
+    opened = _or_exit(sweeps.open_sweep, str(given["sweep"]), str(given["name"]))
     _or_exit(sweeps.check_runs, opened, str(given["stale"]))
     click.echo(sweeps.plan_table(opened))
     output = opened.folder / "ablate.ipynb"

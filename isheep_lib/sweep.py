@@ -29,6 +29,7 @@ from isheep_lib.tables import Table
 
 CONTROL, PROBE = "control", "probe"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
+FOLDER = re.compile(rf"{NAME.pattern}(/{NAME.pattern})*")
 
 
 def _name(text: str) -> str:
@@ -51,6 +52,12 @@ def _filled(axes: dict[str, Any]) -> dict[str, Any]:
     return axes
 
 
+def _folder_name(text: str) -> str:
+    if not FOLDER.fullmatch(text):
+        raise ValueError(f"{text!r} should be a folder under results, like thresholds or mine/thresholds")
+    return text
+
+
 class Value(Section):
     """One named value of an axis that is more than one parameter, or has a number of iterations of its own."""
 
@@ -64,7 +71,7 @@ Values = dict[str, str | Value]
 class SweepFile(Section):
     """A sweep file."""
 
-    name: Annotated[str, AfterValidator(_name)] = Field(description="folder under results that the runs go to")
+    name: Annotated[str, AfterValidator(_folder_name)] = Field(description="folder under results that the runs go to")
     params: str = Field(description="params file of all runs", min_length=1)
     iterations: Positive = Field(description="iterations of every run")
     override: str = Field("", description="changes to the params file for all runs")
@@ -132,15 +139,15 @@ class Sweep:
         return next((point for point in self.points if wanted and point.label == wanted and not point.control), None)
 
 
-def open_sweep(path: str) -> Sweep:
-    """Read a sweep file and check every run of it: parameters, seeds, data, and what its folder holds already.
+def open_sweep(path: str, name: str = "") -> Sweep:
+    """Read a sweep file, under another name if one is given, and check the parameters of every run of it.
 
     Raises:
         ParameterError: anything wrong with the file or with one of its runs; all problems at once.
     """
     found = store.find_file(path, "sweep")
     values, lines = read_yaml(found)
-    file = check(SweepFile, values, path, lines)
+    file = check(SweepFile, values | ({"name": name} if name else {}), path, lines)
     problems: list[str] = []
     points: list[Point] = []
     for values_, override, iterations, seed in _combinations(file):
