@@ -153,7 +153,7 @@ def ablation_table(sweep: Sweep, rows: Sequence[Row] | None = None) -> Table:
             "iteration": row.iteration,
             "pairs": " / ".join(str(n) for n in dict.fromkeys(row.side.pairs)),
             "benchmark": f"{BENCHMARKS[row.benchmark].title}, {METRICS[BENCHMARKS[row.benchmark].metric]}",
-            "percent": with_error(row.value),
+            "percent": with_error(row.value) if row.value else f"left out: {row.control}",
         }
         if len(row.seeds) > 1:
             line["seeds from, to"] = f"{min(row.seeds):.1f}, {max(row.seeds):.1f}"
@@ -181,7 +181,7 @@ def _said(found: Sequence[Comparison | str]) -> list[str]:
         p = adjusted[str(i)]
         word = verdict(item, p)
         shown = "" if word == NOTHING_SHOWN else f": {word}"
-        texts.append(f"{item.difference:+.1f} ({item.low:+.1f} to {item.high:+.1f}), p {p:.3f}{shown}")
+        texts.append(f"{item.difference:+.1f} ({item.low:+.1f} to {item.high:+.1f}), p {'< 0.001' if p < 0.001 else f'{p:.3f}'}{shown}")
     return texts
 
 

@@ -76,6 +76,7 @@ def serve(run: str, iteration: int) -> None:
 @main.command()
 @click.argument("sweep")
 @click.option("--name", default="", help="Folder under results for the runs; the sweep file's name by default.")
+@click.option("--override", default="", help="Changes to the params file for all runs, after those of the sweep file.")
 @click.option("--dry", is_flag=True, help="Plan and estimate only (a probe is run where nothing is known).")
 @click.option("--stale", default="stop", show_default=True, help="Stages made by other code or settings: stop, redo or keep.")
 def ablate(**given: object) -> None:
@@ -84,9 +85,9 @@ def ablate(**given: object) -> None:
     from isheep_lib import sweep as sweeps
     from isheep_lib.provenance import project_root
 
-    opened = _or_exit(sweeps.open_sweep, str(given["sweep"]), str(given["name"]))
-    _or_exit(sweeps.check_runs, opened, str(given["stale"]))
+    opened = _or_exit(sweeps.open_sweep, str(given["sweep"]), str(given["name"]), str(given["override"]))
     click.echo(sweeps.plan_table(opened))
+    _or_exit(sweeps.check_runs, opened, str(given["stale"]))
     output = opened.folder / "ablate.ipynb"
     _or_exit(runner.execute_watched, project_root() / "notebooks" / "ablate.ipynb", output, given, "sweep:")
     click.echo(f"\n{ablation.ablation_table(opened)!r}\n\nNext: open {store.short(output)}")

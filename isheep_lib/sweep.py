@@ -19,6 +19,7 @@ from pydantic import AfterValidator, Field
 from isheep_lib import provenance, runner, stages, store
 from isheep_lib.chain import prepare
 from isheep_lib.errors import IsheepError, StageFailed
+from isheep_lib.models import find_model
 from isheep_lib.params import STAGE_PARAMS, RunParams, is_execution, is_routing
 from isheep_lib.params_check import check, refusal
 from isheep_lib.params_file import load_run, read_yaml
@@ -53,9 +54,9 @@ def _filled(axes: dict[str, Any]) -> dict[str, Any]:
 
 
 def _folder_name(text: str) -> str:
-    if not FOLDER.fullmatch(text):
-        raise ValueError(f"{text!r} should be a folder under results, like thresholds or mine/thresholds")
-    return text
+    if not FOLDER.fullmatch(text) and not text.startswith(("/", "./", "~/")):
+        raise ValueError(f"{text!r} should be a folder under results, like thresholds or mine/thresholds, or a path")
+    return text.rstrip("/")
 
 
 class Value(Section):
@@ -71,7 +72,9 @@ Values = dict[str, str | Value]
 class SweepFile(Section):
     """A sweep file."""
 
-    name: Annotated[str, AfterValidator(_folder_name)] = Field(description="folder under results that the runs go to")
+    name: Annotated[str, AfterValidator(_folder_name)] = Field(
+        description="folder under results, or a path, that the runs go to"
+    )
     params: str = Field(description="params file of all runs", min_length=1)
     iterations: Positive = Field(description="iterations of every run")
     override: str = Field("", description="changes to the params file for all runs")
@@ -139,8 +142,13 @@ class Sweep:
         return next((point for point in self.points if wanted and point.label == wanted and not point.control), None)
 
 
-def open_sweep(path: str, name: str = "") -> Sweep:
-    """Read a sweep file, under another name if one is given, and check the parameters of every run of it.
+def open_sweep(path: str, name: str = "", override: str = "") -> Sweep:
+    """Read a sweep file and check the parameters of every run of it.
+
+    Args:
+        path: from here, or from the clone's root.
+        name: goes before the file's own name.
+        override: further changes to the params file for all runs.
 
     Raises:
         ParameterError: anything wrong with the file or with one of its runs; all problems at once.
@@ -148,6 +156,7 @@ def open_sweep(path: str, name: str = "") -> Sweep:
     found = store.find_file(path, "sweep")
     values, lines = read_yaml(found)
     file = check(SweepFile, values | ({"name": name} if name else {}), path, lines)
+    file = file.model_copy(update={"override": f"{file.override} {override}".strip()})
     problems: list[str] = []
     points: list[Point] = []
     for values_, override, iterations, seed in _combinations(file):
@@ -165,7 +174,7 @@ def open_sweep(path: str, name: str = "") -> Sweep:
 
 def _combinations(file: SweepFile) -> list[tuple[dict[str, str], str, int, int | None]]:
     """List (values by axis, override, iterations, seed) of every combination."""
-    axes = [[(axis, *choice) for choice in _choices(axis, values)] for axis, values in file.axes.items()]
+    axes = [[(axis, *choice) for choice in choices(axis, values)] for axis, values in file.axes.items()]
     found = []
     for seed, chosen in itertools.product(file.seeds or [None], itertools.product(*axes)):
         named = {axis: name for axis, name, _, _ in chosen}
@@ -175,7 +184,7 @@ def _combinations(file: SweepFile) -> list[tuple[dict[str, str], str, int, int |
     return found
 
 
-def _choices(axis: str, values: list[Any] | Values) -> list[tuple[str, str, int | None]]:
+def choices(axis: str, values: list[Any] | Values) -> list[tuple[str, str, int | None]]:
     """List (name, override, iterations) of an axis's values."""
     if isinstance(values, list):
         short = axis.rsplit(".", 1)[-1]
@@ -232,12 +241,17 @@ def _same(points: list[Point]) -> list[str]:
 
 
 def check_runs(sweep: Sweep, stale: str) -> None:
-    """Check against the machine what would stop a run later: seeds, data, and whether its folder holds another run.
+    """Check against the machine what would stop a run later: model, seeds, data, and whether its folder holds another run.
 
     Raises:
         ParameterError: all problems of all runs at once.
     """
     problems = []
+    for name in dict.fromkeys(point.params.model.base_model for point in sweep.points):
+        try:
+            find_model(name)
+        except IsheepError as error:
+            problems.append(f'{error.what}; {error.do} (--override "model.base_model:…")')
     for point in sweep.points:
         try:
             prepare(given(sweep, point, stale))
@@ -298,7 +312,7 @@ def facts_table(sweep: Sweep) -> Table:
     """Show what the sweep file says."""
     file = sweep.file
     facts = {"file": sweep.path, "params": file.params, "iterations": file.iterations, "override": file.override}
-    facts |= {axis: ", ".join(name for name, _, _ in _choices(axis, values)) for axis, values in file.axes.items()}
+    facts |= {axis: ", ".join(name for name, _, _ in choices(axis, values)) for axis, values in file.axes.items()}
     facts |= {"compared with": ", ".join(file.reference) or "nothing", "seeds": file.seeds or "that of the params file"}
     return Table([{"fact": name, "value": str(value)} for name, value in (facts | provenance.git_state()).items()])
 

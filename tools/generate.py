@@ -14,7 +14,9 @@ from isheep_lib import benchmarks, drift, harness
 from isheep_lib.catalogue import BENCHMARKS, PACKAGES
 from isheep_lib.filter import MEANINGS
 from isheep_lib.params import OTHER_PARAMS, SECTIONS, STAGE_PARAMS, Place, Section, Shard, is_execution
+from isheep_lib.params_check import check
 from isheep_lib.params_file import load_run
+from isheep_lib.sweep import SweepFile, choices
 
 ROOT = Path(__file__).resolve().parents[1]
 MAP_START, MAP_END = "<!-- map: generated -->", "<!-- end of map -->"
@@ -117,7 +119,7 @@ def settings_text() -> str:
         parts.append(f"| {row['axis']} | {names} | {values} | `{row['test'].replace('::', '` `')}` |")
     parts += [
         "",
-        "## The paper's settings and baselines",
+        "## Settings and baselines one at a time",
         "",
         "Each is a run of its own beside the others, such as",
         "`isheep iterate 3 --params params/isheep-paper.yaml --run one-last --override "
@@ -128,6 +130,21 @@ def settings_text() -> str:
         "|---|---|---|---|",
         *(f"| {r['name']} | {r['iteration']} | `{r['override'] or '(none)'}` | {r['note']} |" for r in known["settings"]),
     ]
+    parts += [
+        "",
+        "## The paper's ablations, each one command",
+        "",
+        "`isheep ablate params/ablations/FILE.yaml` plans a sweep, shows what its runs share, estimates tokens and hours from a",
+        "probe, runs what is missing, and ends in one table with random controls and paired tests. `--dry` stops before the runs.",
+        "",
+        "| file | iterations | axis | values |",
+        "|---|---|---|---|",
+    ]
+    for path in sorted((ROOT / "params/ablations").glob("*.yaml")):
+        file = check(SweepFile, yaml.safe_load(path.read_text(encoding="utf-8")), path.name)
+        for axis, values in file.axes.items():
+            shown = [f"`{name}`: `{override or '(none)'}`" for name, override, _ in choices(axis, values)]
+            parts.append(f"| `{path.name}` | {file.iterations} | {axis} | {'<br>'.join(shown)} |")
     return "\n".join(parts) + "\n"
 
 
@@ -206,7 +223,7 @@ def map_text() -> str:
         lines.append(f"{path.relative_to(ROOT)!s:44s} {first_sentence(path)}")
     lines += [
         f"{path.relative_to(ROOT)!s:44s} {path.read_text().split(chr(10))[0][2:]}"
-        for path in sorted((ROOT / "params").glob("*.yaml"))
+        for path in [*sorted((ROOT / "params").glob("*.yaml")), *sorted((ROOT / "params/ablations").glob("*.yaml"))]
     ]
     lines.append("```")
     readme = between((ROOT / "README.md").read_text(encoding="utf-8"), MAP_START, MAP_END, "\n".join(lines))
