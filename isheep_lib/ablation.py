@@ -2,7 +2,7 @@
 
     ablation_table(sweep)      # rows: values x iterations x benchmarks; paired tests on the same items
 
-Covers pairing runs of a sweep, over its seeds. Does not cover running it (`sweep`) or the tests themselves (`significance`).
+Covers pairing runs of a sweep, over its seeds. Does not cover running it (`sweep_work`) or the tests (`significance`).
 """
 
 from collections.abc import Sequence
@@ -181,7 +181,9 @@ def _said(found: Sequence[Comparison | str]) -> list[str]:
         p = adjusted[str(i)]
         word = verdict(item, p)
         shown = "" if word == NOTHING_SHOWN else f": {word}"
-        texts.append(f"{item.difference:+.1f} ({item.low:+.1f} to {item.high:+.1f}), p {'< 0.001' if p < 0.001 else f'{p:.3f}'}{shown}")
+        texts.append(
+            f"{item.difference:+.1f} ({item.low:+.1f} to {item.high:+.1f}), p {'< 0.001' if p < 0.001 else f'{p:.3f}'}{shown}"
+        )
     return texts
 
 

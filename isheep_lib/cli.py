@@ -81,13 +81,13 @@ def serve(run: str, iteration: int) -> None:
 @click.option("--stale", default="stop", show_default=True, help="Stages made by other code or settings: stop, redo or keep.")
 def ablate(**given: object) -> None:
     """Run a sweep: the YAML file SWEEP names axes, values and seeds (params/ablations holds those of the paper)."""
-    from isheep_lib import ablation, runner, store
-    from isheep_lib import sweep as sweeps
+    from isheep_lib import ablation, runner, store, sweep_work
     from isheep_lib.provenance import project_root
+    from isheep_lib.sweep import open_sweep
 
-    opened = _or_exit(sweeps.open_sweep, str(given["sweep"]), str(given["name"]), str(given["override"]))
-    click.echo(sweeps.plan_table(opened))
-    _or_exit(sweeps.check_runs, opened, str(given["stale"]))
+    opened = _or_exit(open_sweep, str(given["sweep"]), str(given["name"]), str(given["override"]))
+    click.echo(sweep_work.plan_table(opened))
+    _or_exit(sweep_work.check_runs, opened, str(given["stale"]))
     output = opened.folder / "ablate.ipynb"
     _or_exit(runner.execute_watched, project_root() / "notebooks" / "ablate.ipynb", output, given, "sweep:")
     click.echo(f"\n{ablation.ablation_table(opened)!r}\n\nNext: open {store.short(output)}")
@@ -122,19 +122,22 @@ def report(run: str, out: str) -> None:
 
 @main.command()
 @click.argument("run")
-@click.option("--stage", "stages", multiple=True, help="Only stages of this name, each on the record's own inputs. Repeatable.")
+@click.option("--stage", "stages", multiple=True, help="Only this stage, on the record's files. Repeatable.")
 @click.option("--iteration", "iterations", multiple=True, type=int, help="Only this iteration. Repeatable.")
 @click.option("--into", default="", help="New folder for the repetition; results/rerun-RUN by default.")
 def rerun(run: str, stages: tuple[str, ...], iterations: tuple[int, ...], into: str) -> None:
     """Execute a record again in a new place and show cell by cell what differs; exit 1 when something does."""
     from isheep_lib import provenance, replay, store
 
-    found = _or_exit(replay.rerun, store.run_folder(run), stages, iterations, provenance.folder_of(into) if into else None)
-    for line in replay.summary(found):
-        click.echo(line)
+    def tell(repeated: replay.Repeated) -> None:
+        click.echo("\n".join(repeated.lines()))
+
+    folder = provenance.folder_of(into) if into else None
+    found = _or_exit(replay.rerun, store.run_folder(run), stages, iterations, folder, tell)
     differing = any(repeated.differs for repeated in found)
     if differing:
         click.echo(f"\n{replay.differences_table(found)!r}")
+    click.echo(f"\n{replay.summary(found)[-1]}")
     sys.exit(1 if differing else 0)
 
 

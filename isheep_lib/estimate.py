@@ -3,14 +3,14 @@
     probe(sweep, "stop")           # 50 instructions through all stages, unless records of the sweep are there already
     estimate_table(sweep)
 
-Covers rates and their extrapolation in proportion to rows. Does not cover running the sweep (`sweep`).
+Covers rates and their extrapolation in proportion to rows. Does not cover running the sweep (`sweep_work`).
 """
 
 import math
 from dataclasses import dataclass
 from typing import Any
 
-from isheep_lib import stages, store, sweep
+from isheep_lib import stages, store, sweep_work
 from isheep_lib.catalogue import BENCHMARKS, parse_entry
 from isheep_lib.params import RunParams
 from isheep_lib.params_file import load_run
@@ -48,12 +48,12 @@ def probe(found: Sweep, stale: str) -> str:
         return f"no probe (probe: 0), so nothing is known of {', '.join(lacking)}"
     first = found.points[0]
     if first.params.synthesize.instructions <= size:
-        sweep.run_point(found, first, stale, f"{first.name} as probe", 1)
+        sweep_work.run_point(found, first, stale, f"{first.name} as probe", 1)
         return f"the first iteration of {first.name} is no larger than a probe of {size} instructions, so it was the probe"
     override = f"{first.override} {probe_override(first.params, size)}"
     run = f"{found.file.name}/{PROBE}"
     params = load_run(store.find_file(found.file.params, "params"), override, run)
-    sweep.run_point(found, Point(run, {}, 1, override, params), stale, PROBE, 1)
+    sweep_work.run_point(found, Point(run, {}, 1, override, params), stale, PROBE, 1)
     return f"{size} instructions were taken through every stage in {store.short(store.run_folder(run))}"
 
 
@@ -97,7 +97,7 @@ def rate_of(manifest: dict[str, Any]) -> Rate | None:
     return Rate(start, seconds / units, tokens / units, units)
 
 
-def units_of(item: sweep.Work, kept: float) -> float:
+def units_of(item: sweep_work.Work, kept: float) -> float:
     """Return the units that a planned stage will have.
 
     Args:
@@ -136,7 +136,7 @@ def _stages(found: Sweep) -> list[str]:
 def estimate_table(found: Sweep) -> Table:
     """Show what is still to run: distinct stages, units, tokens and hours, with a total."""
     known, kept = rates(found), kept_share(found)
-    left = [item for item in sweep.work(found) if not item.done]
+    left = [item for item in sweep_work.work(found) if not item.done]
     rows, hours, tokens = [], 0.0, 0.0
     for stage in _stages(found):
         mine = [units_of(item, kept) for item in left if item.stage == stage]

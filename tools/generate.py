@@ -9,6 +9,7 @@ from pathlib import Path
 
 import nbformat
 import yaml
+from pydantic.fields import FieldInfo
 
 from isheep_lib import benchmarks, drift, harness
 from isheep_lib.catalogue import BENCHMARKS, PACKAGES
@@ -36,6 +37,11 @@ def literal(value: object) -> str:
     return repr(value).replace("'", '"')
 
 
+def default(field: FieldInfo) -> str:
+    """Write a field's default, or that it must be given."""
+    return "must be given" if field.is_required() else f"`{literal(field.default)}`"
+
+
 def parameter_cell(kind: type[Section]) -> str:
     """Write the parameters cell of a notebook: one literal a line, with its meaning."""
     lines = [
@@ -60,6 +66,8 @@ def allowed(schema: dict) -> str:
         return ", ".join(schema["enum"])
     if schema.get("type") == "array":
         return f"list of {allowed(schema['items'])}"
+    if schema.get("type") == "object":
+        return "mapping"
     words = {"minimum": "at least", "exclusiveMinimum": "above", "maximum": "at most", "exclusiveMaximum": "below"}
     limits = [f"{word} {schema[key]:g}" for key, word in words.items() if key in schema]
     return " ".join([schema.get("type", ""), ", ".join(limits)]).strip()
@@ -75,11 +83,11 @@ def parameters_text() -> str:
         "follow it.",
     ]
     kinds = {"top level": Place, **SECTIONS, "a worker of synthesize or assess": Shard}
-    kinds |= {f"{name}.ipynb": kind for name, kind in OTHER_PARAMS.items()}
+    kinds |= {f"{name}.ipynb": kind for name, kind in OTHER_PARAMS.items()} | {"a sweep file": SweepFile}
     for title, kind in kinds.items():
         properties = kind.model_json_schema()["properties"]
         rows = [
-            f"| `{name}` | {allowed(properties[name])} | `{literal(field.default)}` | {field.description}"
+            f"| `{name}` | {allowed(properties[name])} | {default(field)} | {field.description}"
             f"{' (*speed only*)' if is_execution(kind, name) else ''} |"
             for name, field in kind.model_fields.items()
         ]
@@ -134,8 +142,9 @@ def settings_text() -> str:
         "",
         "## The paper's ablations, each one command",
         "",
-        "`isheep ablate params/ablations/FILE.yaml` plans a sweep, shows what its runs share, estimates tokens and hours from a",
-        "probe, runs what is missing, and ends in one table with random controls and paired tests. `--dry` stops before the runs.",
+        "`isheep ablate params/ablations/FILE.yaml` plans a sweep, shows what its runs share, estimates tokens and hours",
+        "from a probe, runs what is missing, and ends in one table with random controls and paired tests. `--dry` stops",
+        "before the runs. What such a file may hold: [parameters.md](parameters.md).",
         "",
         "| file | iterations | axis | values |",
         "|---|---|---|---|",

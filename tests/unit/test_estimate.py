@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from isheep_lib import estimate, store, sweep
+from isheep_lib import estimate, store, sweep, sweep_work
 from isheep_lib.params_file import load_run
 
 PARAMS = "params/smollm2-135m.yaml"
@@ -19,9 +19,7 @@ def opened(folder: Path, **changes: object) -> sweep.Sweep:
     return sweep.open_sweep(str(path))
 
 
-def record(
-    run: Path, stage: str, seconds: float, rows: int, *, iteration: int = 1, kept: int | None = None, tokens=None
-) -> None:
+def record(run: Path, stage: str, seconds: float, rows: int, *, kept: int | None = None, tokens: int = 0) -> None:
     folder = store.stage_folder(run, 1, stage)
     folder.mkdir(parents=True)
     manifest = {
@@ -87,15 +85,15 @@ def test_nothing_known_is_said_and_not_counted_as_nothing(found):
 def test_total_base_learns_from_all_data_so_far_up_to_the_limit(tmp_path):
     axes = {"train.setting": ["one_base", "total_base"]}
     limited = "synthesize.instructions:200 train.max_rows:500 train.epochs:1"
-    items = sweep.work(opened(tmp_path, axes=axes, iterations=3, control=False, override=limited))
+    items = sweep_work.work(opened(tmp_path, axes=axes, iterations=3, control=False, override=limited))
     units = {(w.point.name, w.iteration): estimate.units_of(w, 1.0) for w in items if w.stage == "train"}
     assert units["setting-one_base", 3] == 200
     assert (units["setting-total_base", 2], units["setting-total_base", 3]) == (400, 500)
 
 
 def test_a_probe_is_a_valid_small_run_that_asks_every_benchmark_in_proportion():
-    params = load_run(sweep.store.find_file(PARAMS, "params"))
-    small = load_run(sweep.store.find_file(PARAMS, "params"), estimate.probe_override(params, 50))
+    params = load_run(store.find_file(PARAMS, "params"))
+    small = load_run(store.find_file(PARAMS, "params"), estimate.probe_override(params, 50))
     asked = estimate.items(small)
     assert list(asked) == list(estimate.items(params))
     assert 50 <= sum(asked.values()) <= 50 + len(asked)
@@ -111,7 +109,7 @@ def started(monkeypatch) -> list:
     def run_point(found, point, stale, title, iterations=None):
         runs.append((point.name, iterations, point.params.synthesize.instructions))
 
-    monkeypatch.setattr(sweep, "run_point", run_point)
+    monkeypatch.setattr(sweep_work, "run_point", run_point)
     return runs
 
 

@@ -8,7 +8,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from isheep_lib import store, sweep
+from isheep_lib import store, sweep, sweep_work
 from isheep_lib.errors import ModelError, ParameterError, StageFailed
 from isheep_lib.params_file import load_run
 
@@ -104,7 +104,7 @@ def test_the_problems_of_all_runs_are_said_at_once(tmp_path):
 
 def test_the_settings_share_all_before_their_second_training_and_direct_shares_the_base_model(tmp_path):
     found = sweep.open_sweep(str(ROOT / "params/ablations/small-setting.yaml"), name=str(tmp_path / "x"))
-    own = {point.name: [(w.iteration, w.stage) for w in sweep.work(found) if w.point is point] for point in found.points}
+    own = {point.name: [(w.iteration, w.stage) for w in sweep_work.work(found) if w.point is point] for point in found.points}
     assert len(own["one_base"]) == 11
     assert own["one_last"] == own["total_base"] == [(2, "train"), (2, "evaluate")]
     assert own["direct"] == [(1, stage) for stage in ("synthesize", "assess", "filter", "train", "evaluate")]
@@ -124,8 +124,8 @@ def test_the_settings_share_all_before_their_second_training_and_direct_shares_t
     ],
 )
 def test_a_change_leaves_everything_before_it_shared(change, first_own):
-    one = sweep.stage_keys(load_run(ROOT / PARAMS), 1)
-    other = sweep.stage_keys(load_run(ROOT / PARAMS, change), 1)
+    one = sweep_work.stage_keys(load_run(ROOT / PARAMS), 1)
+    other = sweep_work.stage_keys(load_run(ROOT / PARAMS, change), 1)
     differing = [step for step in one if one[step] != other[step]]
     order = ["synthesize", "assess", "filter", "train", "evaluate"]
     if first_own == "evaluate of the base":
@@ -138,7 +138,7 @@ def test_a_change_leaves_everything_before_it_shared(change, first_own):
 @given(st.sampled_from(["one_base", "one_last", "total_base"]), st.integers(1, 4), st.integers(1, 4))
 def test_a_longer_run_has_the_same_stages_as_a_shorter_one_and_more(setting, few, more):
     params = load_run(ROOT / PARAMS, f"train.setting:{setting}")
-    short, long = sweep.stage_keys(params, few), sweep.stage_keys(params, few + more)
+    short, long = sweep_work.stage_keys(params, few), sweep_work.stage_keys(params, few + more)
     assert short.items() <= long.items()
     assert len(set(long.values())) == len(long)
 
@@ -148,7 +148,7 @@ def test_what_the_plan_shares_is_what_the_records_share(folder):
     found = sweep.open_sweep(str(ROOT / f"params/ablations/{folder.name}.yaml"), name=f"reference/{folder.name}")
     prints: dict[str, set[str]] = {}
     for point in found.points:
-        for step, key in sweep.stage_keys(point.params, point.iterations).items():
+        for step, key in sweep_work.stage_keys(point.params, point.iterations).items():
             manifest = store.read_manifest(store.stage_folder(store.run_folder(point.run), *step))
             prints.setdefault(key, set()).add(manifest["fingerprint"])
     assert all(len(found) == 1 for found in prints.values()), "a stage was planned as shared and was not"
@@ -175,11 +175,11 @@ def test_every_ablation_of_the_paper_has_a_file_and_a_small_one():
 def test_the_machine_is_asked_before_anything_runs(tmp_path, monkeypatch):
     found = opened(tmp_path, override="model.base_model:nobody/nothing", control=False)
     with pytest.raises(ParameterError, match="not pinned"):
-        sweep.check_runs(found, "stop")
-    monkeypatch.setattr(sweep, "find_model", lambda name: None)
+        sweep_work.check_runs(found, "stop")
+    monkeypatch.setattr(sweep_work, "find_model", lambda name: None)
     store.claim_params(tmp_path / "s/threshold-0.1", {"seed": 1})
     with pytest.raises(ParameterError, match=r"threshold-0.1: .*\n?.*seed"):
-        sweep.check_runs(found, "stop")
+        sweep_work.check_runs(found, "stop")
 
 
 def test_a_run_that_fails_is_named_at_the_end_and_stops_no_other(tmp_path, monkeypatch):
@@ -190,19 +190,19 @@ def test_a_run_that_fails_is_named_at_the_end_and_stops_no_other(tmp_path, monke
         if "0.1" in params["run"]:
             raise ModelError("no memory")
 
-    monkeypatch.setattr(sweep.runner, "execute_watched", run)
+    monkeypatch.setattr(sweep_work.runner, "execute_watched", run)
     with pytest.raises(StageFailed, match=r"1 of 2 run.*\n\n.*threshold-0.1: no memory"):
-        sweep.run_all(found, "stop", said.append)
+        sweep_work.run_all(found, "stop", said.append)
     assert len(ran) == 2
     assert said == ["threshold-0.1 (1 of 2) failed"]
 
 
 def test_the_plan_counts_what_is_done_and_what_is_shared(tmp_path):
     found = opened(tmp_path)
-    rows = {row["run"]: row for row in sweep.plan_table(found).rows}
+    rows = {row["run"]: row for row in sweep_work.plan_table(found).rows}
     assert rows["threshold-0.5"]["shared with runs above"] == 3  # base, synthesis, assessment
     store.stage_folder(store.run_folder(found.points[0].run), 1, "synthesize").mkdir(parents=True)
     store.write_manifest(store.stage_folder(store.run_folder(found.points[0].run), 1, "synthesize"), {"stage": "synthesize"})
-    after = {row["run"]: row for row in sweep.plan_table(found).rows}
+    after = {row["run"]: row for row in sweep_work.plan_table(found).rows}
     assert after["threshold-0.1"]["of its own still to run"] == rows["threshold-0.1"]["of its own still to run"] - 1
-    assert "of which" in sweep.plan_table(found).caption
+    assert "of which" in sweep_work.plan_table(found).caption
