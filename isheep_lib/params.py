@@ -223,7 +223,7 @@ class PaperParams(Section):
     """Parameters of `paper.ipynb`."""
 
     runs: Rows = Field(
-        ["one_base=reference/smollm2-135m"], description="what was measured: a row of the tables, an equals sign, a run"
+        [], description="what was measured: a row of the tables, an equals sign, a run; none is the reference record"
     )
     map_sets: list[str] = Field(["seeds/tasks.jsonl"], description="files of tasks whose vectors span the map of Figure 4")
     map_model: str = Field("", description="model whose vectors place instructions, empty is the base model of the first run")
