@@ -1,4 +1,4 @@
-"""The committed reference record: intact and complete (that its filter notebooks give the same outputs again: `test_chain`)."""
+"""The committed reference record: intact and complete (that its filters come out the same again: `test_replay`)."""
 
 import json
 import subprocess
