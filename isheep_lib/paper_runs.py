@@ -43,7 +43,7 @@ class Role:
 
 ROLES = {
     "one_base": Role("I-SHEEP, One_base", "1 to 5, 7 to 12", needs=("train.setting", "one_base"), many=True),
-    "self_instruct": Role("Self-Instruct", "1", "threshold"),
+    "self_instruct": Role("Self-Instruct", "1", "setting"),
     "one_last": Role("One_last", "2, 8", "setting", ("train.setting", "one_last")),
     "total_base": Role("Total_base", "2, 9", "setting", ("train.setting", "total_base")),
     "direct_20k": Role("Direct, 20k at once", "2, 10", "setting"),

@@ -26,7 +26,7 @@ from isheep_lib.stages import data_of
 
 ROOT = pathlib.Path(__file__).parents[2]
 DEFAULT = ROOT / "params" / "smollm2-135m.yaml"
-FILES = sorted((ROOT / "params").rglob("*.yaml"))
+FILES = sorted((ROOT / "params").glob("*.yaml"))  # those of sweeps: test_sweep
 
 
 def refusal(kind=None, values=None, *, path=DEFAULT, override="", run=""):
