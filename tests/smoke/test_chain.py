@@ -245,6 +245,7 @@ EVERYTHING = {"iter-0/evaluate"} | {
 }
 
 
+@pytest.mark.slow
 def test_one_last_shares_all_but_its_own_training_and_stacks_its_adapters(root: Path, finished: Path, tiny_model: Path) -> None:
     run = variant(root, finished, tiny_model, "one-last", 2, "train.setting:one_last")
     assert shared(run) == EVERYTHING - {"iter-2/train", "iter-2/evaluate"}

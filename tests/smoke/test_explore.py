@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import nbformat
+import pytest
 
 from isheep_lib import runner
 
@@ -42,6 +43,7 @@ def test_a_finished_run_is_explored_in_plain_tables_and_a_map_of_its_recorded_ve
     assert {"iteration 1", "iteration 2"} <= set(shown["trend"]["text/plain"].replace("  ", "\n").split("\n"))
 
 
+@pytest.mark.slow
 def test_without_itables_and_ipywidgets_the_same_tables_are_shown_and_both_models_are_asked_again(
     root, finished, tmp_path, monkeypatch
 ):

@@ -45,23 +45,35 @@ def kill_at(process: subprocess.Popen, reached, seconds: float = 180.0) -> None:
     process.wait()
 
 
+def started(root: Path, run: Path, model: Path) -> subprocess.Popen:
+    quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    return subprocess.Popen(command(run, model, 1), cwd=root, **quiet)
+
+
+def killed_and_resumed(root: Path, finished: Path, model: Path, run: Path, *points: str) -> None:
+    for point in points:
+        kill_at(started(root, run, model), lambda point=point: POINTS[point](run))
+        done = {p.parent.name for p in run.glob("iter-1/*/manifest.json")}
+        assert len(done) < 4, f"killed {point}, but the stage was over: {done}"
+    resumed = call(root, *command(run, model, 1))
+    assert resumed.returncode == 0, resumed.stderr[-3000:]
+    whole = {name: digest for name, digest in digests(finished).items() if not name.startswith("iter-2")}
+    assert digests(run) == whole
+
+
+def test_killed_after_a_checkpoint_and_resumed_the_files_are_the_same_bytes(
+    root: Path, finished: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "killed"
+    for done in ("iter-0/evaluate", "iter-1/synthesize", "iter-1/assess", "iter-1/filter"):
+        shutil.copytree(finished / done, run / done)
+    killed_and_resumed(root, finished, tiny_model, run, "after the first checkpoint")
+
+
+@pytest.mark.slow
 def test_killed_at_several_points_and_resumed_the_files_are_the_same_bytes(
     root: Path, finished: Path, tiny_model: Path, tmp_path: Path
 ) -> None:
     run = tmp_path / "killed"
     shutil.copytree(finished / "iter-0", run / "iter-0")  # the base model's evaluation is not what is killed
-    for point, reached in POINTS.items():
-        started = subprocess.Popen(
-            command(run, tiny_model, 1),
-            cwd=root,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        kill_at(started, lambda reached=reached: reached(run))
-        done = {p.parent.name for p in run.glob("iter-1/*/manifest.json")}
-        assert len(done) < 4, f"killed {point}, but the stage was over: {done}"
-    resumed = call(root, *command(run, tiny_model, 1))
-    assert resumed.returncode == 0, resumed.stderr[-3000:]
-    whole = {name: digest for name, digest in digests(finished).items() if not name.startswith("iter-2")}
-    assert digests(run) == whole
+    killed_and_resumed(root, finished, tiny_model, run, *POINTS)

@@ -41,7 +41,7 @@ def runs(root: Path, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory)
     return one, many
 
 
-@pytest.mark.parametrize("stage", WORKERS)
+@pytest.mark.parametrize("stage", ["synthesize", pytest.param("assess", marks=pytest.mark.slow)])
 def test_workers_started_together_leave_the_bytes_of_one_worker(root: Path, runs: tuple[Path, Path], stage: str) -> None:
     one, many = (run / "iter-1" / stage for run in runs)
     cells = together(root, runs[1], stage, range(WORKERS[stage]))
