@@ -113,7 +113,7 @@ def missing_table(number: str, measured: Measured) -> Table:
             **({"model": model} if model else {}),
             "not run": _listed(list(places)),
             "columns": "all" if len(columns) == len(grid.columns) else ", ".join(columns),
-            "command": command.replace(LAST, str(max(1, *last, 1))),
+            "command": command.replace(LAST, str(max(1, *last))),
         }
         for (model, command), (places, columns, last) in lacking.items()
     ]
