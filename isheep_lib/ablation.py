@@ -15,6 +15,7 @@ from isheep_lib import store
 from isheep_lib.catalogue import BENCHMARKS
 from isheep_lib.comparison import Evaluated, recorded, values_of
 from isheep_lib.figures import BLUE, DARK, GREY, Drawing
+from isheep_lib.records import canonical_json
 from isheep_lib.scoreboard import METRICS, with_error
 from isheep_lib.significance import NOTHING_SHOWN, Comparison, compare, holm, mean_with_error, verdict
 from isheep_lib.stages import steps
@@ -33,6 +34,7 @@ class Side:
     bases: set[str]
     frames: set[str]
     pairs: list[int]  # trained on, one a seed
+    weights: list[str]  # of base model and adapters, one a seed
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,7 @@ def _reference(sweep: Sweep, label: str, iteration: int, last: int) -> Side | No
 def side_of(sweep: Sweep, label: str, iteration: int, control: bool = False) -> Side:
     """Read the models of a point, one a seed; those that are not finished yet are not in it."""
     points = [p for p in sweep.points if p.label == label and p.control == control and p.iterations >= iteration]
-    models, bases, frames, pairs = [], set(), set(), []
+    models, bases, frames, pairs, weights = [], set(), set(), [], []
     for point in points:
         run_dir = store.run_folder(point.run)
         model = recorded(run_dir, iteration)
@@ -102,7 +104,8 @@ def side_of(sweep: Sweep, label: str, iteration: int, control: bool = False) -> 
         bases.add(evaluation["parts"]["model"]["base"])
         frames.add(evaluation["metrics"]["frame"])
         pairs.append(train["counts"]["kept"])
-    return Side(label, models, bases, frames, pairs)
+        weights.append(canonical_json(sorted(evaluation["parts"]["model"].values())))
+    return Side(label, models, bases, frames, pairs, weights)
 
 
 def pooled(models: Sequence[Evaluated], name: str) -> dict[str, list[float]] | str:
@@ -119,6 +122,8 @@ def _compared(side: Side, other: Side, name: str) -> Comparison | str:
     """Compare two points on one benchmark, or say why that would be unfair."""
     if not other.models:
         return NOT_RUN
+    if other.weights == side.weights:
+        return "the same model"
     if other.bases != side.bases:
         return "left out: another base model"
     if other.frames != side.frames:

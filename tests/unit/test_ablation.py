@@ -31,6 +31,7 @@ def evaluated(
     frame: str = "chatml",
     subset: str = "40 of 570 (seed 0)",
     benchmark: str = "arc_easy",
+    adapter: str = "",
 ) -> None:
     """Record a model that has these items right."""
     run_dir = found.folder / name
@@ -41,7 +42,8 @@ def evaluated(
     write_jsonl(
         folder / f"samples-{benchmark}.jsonl", [{"id": str(i), "scores": {"acc_norm": float(i in right)}} for i in range(ITEMS)]
     )
-    facts = {"stage": "evaluate", "iteration": iteration, "parts": {"model": {"base": base}}, "metrics": {"frame": frame}}
+    facts = {"stage": "evaluate", "iteration": iteration, "metrics": {"frame": frame}}
+    facts["parts"] = {"model": {"base": base, f"iter-{iteration}/adapter": adapter or f"{name}-{iteration}"}}
     store.write_manifest(folder, facts)
     train = store.stage_folder(run_dir, iteration, "train")
     train.mkdir(parents=True)
@@ -95,6 +97,15 @@ def test_what_is_not_comparable_is_left_out_by_name(tmp_path, other, said):
     evaluated(found, "low", range(10), **other)
     evaluated(found, "high", range(30))
     assert lines(found)["high", 1][REFERENCE] == f"left out: {said}"
+
+
+def test_runs_that_ended_in_the_same_weights_are_no_comparison_and_no_test_to_correct_for(tmp_path):
+    found = opened(tmp_path)
+    for name in ("low", "low-control", "high"):
+        evaluated(found, name, range(10), adapter="one")
+    evaluated(found, "high-control", range(4))  # six items: p = 0.031
+    assert lines(found)["low", 1][CONTROL] == lines(found)["high", 1][REFERENCE] == "the same model"
+    assert lines(found)["high", 1][CONTROL].endswith("p 0.031: improved")
 
 
 def test_what_is_not_run_is_said_with_the_command_and_no_row_is_invented(tmp_path):
