@@ -163,7 +163,7 @@ def ablation_table(sweep: Sweep, rows: Sequence[Row] | None = None) -> Table:
         if len(row.seeds) > 1:
             line["seeds from, to"] = f"{min(row.seeds):.1f}, {max(row.seeds):.1f}"
         if with_control:
-            line["against as many pairs by chance"] = control or "keeps all that pass the rules"
+            line["against as many pairs by chance"] = control or "none: no choice among pairs"
         if reference:
             line[f"against {reference}"] = against or "it is the reference"
         shown.append(line)

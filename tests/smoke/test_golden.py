@@ -11,8 +11,12 @@ from isheep_lib import chain, runner, store
 REFERENCE = Path(__file__).resolve().parents[2] / "results" / "reference" / "smollm2-135m"
 
 
-def test_the_reference_is_as_it_was_recorded_but_for_its_weights():
-    verdicts = chain.verify(REFERENCE)
+RUNS = sorted(path.parent for path in REFERENCE.parent.rglob("params.yaml"))
+
+
+@pytest.mark.parametrize("run", RUNS, ids=lambda p: str(p.relative_to(REFERENCE.parent)))
+def test_a_committed_run_is_as_it_was_recorded_but_for_its_weights(run):
+    verdicts = chain.verify(run)
     assert [v for v in verdicts if not v.holds] == []
     absent = [v.item for v in verdicts if v.detail.startswith("not at hand")]
     assert all(item.endswith("adapter_model.safetensors") for item in absent)
