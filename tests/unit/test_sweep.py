@@ -147,12 +147,16 @@ def test_a_longer_run_has_the_same_stages_as_a_shorter_one_and_more(setting, few
 def test_what_the_plan_shares_is_what_the_records_share(folder):
     found = sweep.open_sweep(str(ROOT / f"params/ablations/{folder.name}.yaml"), name=f"reference/{folder.name}")
     prints: dict[str, set[str]] = {}
+    stages: dict[str, dict[str, str]] = {}
     for point in found.points:
         for step, key in sweep_work.stage_keys(point.params, point.iterations).items():
             manifest = store.read_manifest(store.stage_folder(store.run_folder(point.run), *step))
             prints.setdefault(key, set()).add(manifest["fingerprint"])
+            stages.setdefault(manifest["fingerprint"], {})[key] = step[1]
     assert all(len(found) == 1 for found in prints.values()), "a stage was planned as shared and was not"
-    assert len(prints) == len(set.union(*prints.values())), "a stage was shared and was not planned so"
+    more = {stage for keys in stages.values() if len(keys) > 1 for stage in keys.values()}
+    # Two filters may keep the same pairs, which nobody can know before.
+    assert more <= {"train", "evaluate"}, "a stage was shared and was not planned so"
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
