@@ -134,25 +134,31 @@ def _stages(found: Sweep) -> list[str]:
 
 
 def estimate_table(found: Sweep) -> Table:
-    """Show what is still to run: distinct stages, units, tokens and hours, with a total."""
+    """Show what is still to run: distinct stages, units, tokens and hours, with a total; and hours from the start."""
     known, kept = rates(found), kept_share(found)
-    left = [item for item in sweep_work.work(found) if not item.done]
-    rows, hours, tokens = [], 0.0, 0.0
-    for stage in _stages(found):
-        mine = [units_of(item, kept) for item in left if item.stage == stage]
-        row: dict[str, Any] = {"stage": stage, "to run": len(mine), "units": f"{sum(mine):,.0f} {UNITS[stage]}"}
-        rate = known.get(stage)
-        if rate:
-            time = (rate.start * len(mine) + rate.seconds * sum(mine)) / 3600
-            hours, tokens = hours + time, tokens + rate.tokens * sum(mine)
-            row |= {"measured on": f"{rate.units:,.0f}", "seconds a unit": f"{rate.seconds:.2f}"}
-            row |= {"tokens": f"{rate.tokens * sum(mine):,.0f}", "hours": f"{time:.2f}"}
-        elif mine:
-            row |= {"measured on": "nothing yet", "seconds a unit": "", "tokens": "unknown", "hours": "unknown"}
-        rows.append(row)
+    items = sweep_work.work(found)
+    rows = [
+        _estimated(stage, [item for item in items if item.stage == stage], known.get(stage), kept) for stage in _stages(found)
+    ]
+    total: dict[str, Any] = {"stage": "all", "to run": sum(row["to run"] for row in rows)}
+    for name, form in (("tokens", ",.0f"), ("hours", ".2f"), ("hours from the start", ".2f")):
+        total[name] = format(sum(row[name] for row in rows if isinstance(row[name], float)), form)
+        for row in rows:
+            row[name] = format(row[name], form) if isinstance(row[name], float) else row[name]
     whole = all(stage in known for stage in _stages(found))
-    rows.append({"stage": "all", "to run": len(left), "tokens": f"{tokens:,.0f}", "hours": f"{hours:.2f}"})
     note = "" if whole else "; stages without a record are not in the total"
     return Table(
-        rows, f"In proportion to rows, by the slowest record of each stage, loading the model included in its rate{note}"
+        [*rows, total], f"In proportion to rows, by each stage's slowest record, loading the model included in its rate{note}"
     )
+
+
+def _estimated(stage: str, items: list[sweep_work.Work], rate: Rate | None, kept: float) -> dict[str, Any]:
+    """Return a stage's row, tokens and hours as numbers where there is a rate."""
+    left = [units_of(item, kept) for item in items if not item.done]
+    row: dict[str, Any] = {"stage": stage, "to run": len(left), "units": f"{sum(left):,.0f} {UNITS[stage]}"}
+    if rate is None:
+        return row | {"measured on": "nothing yet", **dict.fromkeys(("tokens", "hours", "hours from the start"), "unknown")}
+    every = [units_of(item, kept) for item in items]
+    row |= {"measured on": f"{rate.units:,.0f}", "seconds a unit": f"{rate.seconds:.2f}", "tokens": rate.tokens * sum(left)}
+    hours = [(rate.start * len(units) + rate.seconds * sum(units)) / 3600 for units in (left, every)]
+    return row | dict(zip(("hours", "hours from the start"), hours, strict=True))

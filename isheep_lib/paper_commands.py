@@ -13,7 +13,9 @@ from isheep_lib.catalogue import BENCHMARKS
 from isheep_lib.paper_cells import PER_MODEL, STUDIED, Grid, Place, published_name
 from isheep_lib.paper_runs import NOBODY, ROLES, Measured, Run
 from isheep_lib.provenance import project_root
+from isheep_lib.store import read_manifest, stage_folder
 
+TIMES = {"direct_20k": 2, "direct_30k": 3}  # of the data of one iteration
 LAST = "LAST"  # stands for the iteration, as one command serves all iterations up to the last
 
 
@@ -39,9 +41,15 @@ def command_for(grid: Grid, place: Place, lacking: Sequence[str], measured: Meas
 
 
 def again(run: Run, ending: str = "", last: str = LAST) -> str:
-    """Write the command that goes on with a run, or makes a like one beside it."""
+    """Write the command that goes on with a run, or makes a like one beside it; a record without its weights cannot go on."""
+    ending = ending or ("" if _can_go_on(run) else "-more")
     home = run.name if run.name.startswith(("/", ".", "~")) else f"results/{run.name.removeprefix('results/')}"
     return f"isheep iterate {last} --params {shlex.quote(home + '/params.yaml')} --run {shlex.quote(run.name + ending)}"
+
+
+def _can_go_on(run: Run) -> bool:
+    trained = (m for m in (read_manifest(stage_folder(run.folder, k, "train")) for k in run.metrics if k) if m)
+    return all((stage_folder(run.folder, m["iteration"], "train") / name).is_file() for m in trained for name in m["outputs"])
 
 
 def _main_command(grid: Grid, place: Place) -> str:
@@ -54,5 +62,15 @@ def sweep_command(role: str, measured: Measured) -> str:
     """Write the command that runs a role: in miniature where the first run is of the embedded model, else as the paper."""
     name = ROLES[role].sweep
     small = f"params/ablations/small-{name}.yaml"
-    there = bool(measured.runs) and measured.runs[0].base_model.startswith("embedded:") and (project_root() / small).is_file()
-    return f"isheep ablate {small if there else f'params/ablations/{name}.yaml'}"
+    if not measured.runs or not measured.runs[0].base_model.startswith("embedded:"):
+        return f"isheep ablate params/ablations/{name}.yaml"
+    if role in TIMES:
+        return _direct(role, measured.runs[0])
+    return f"isheep ablate {small if (project_root() / small).is_file() else f'params/ablations/{name}.yaml'}"
+
+
+def _direct(role: str, run: Run) -> str:
+    """Write the command that generates several times a run's data at once."""
+    names = ("synthesize.instructions", "synthesize.max_batches")
+    changes = " ".join(f"{name}:{TIMES[role] * (run.param(name) or 1)}" for name in names)
+    return f"{again(run, f'-{role}', '1')} --override '{changes}'"

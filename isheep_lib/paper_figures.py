@@ -66,7 +66,7 @@ def _look(number: int) -> dict[str, Any]:
 # Figure 1.
 
 STEPS = {  # place in the drawing, title, what happens
-    "seeds": ((0, 1), "seed tasks", "written by people"),
+    "seeds": ((0, 1), "seed tasks", "given"),
     "prompts": ((1, 1), "prompts $P_t$", "in context, by $M_t$"),
     "responses": ((2, 1), "responses $R_t$", "one each, by $M_t$"),
     "assess": ((3, 1), "self-assessment $S_t$", "each pair, by $M_t$"),

@@ -67,7 +67,9 @@ def test_hours_and_tokens_are_in_proportion_to_rows_and_every_kernel_starts_once
 
 def test_what_is_done_is_not_estimated_again(found):
     record(store.run_folder(found.points[0].run), "synthesize", 100, 200)
-    assert rows(estimate.estimate_table(found))["synthesize"]["to run"] == 0
+    line = rows(estimate.estimate_table(found))["synthesize"]
+    assert (line["to run"], line["hours"]) == (0, "0.00")
+    assert line["hours from the start"] == f"{(4 + 100) / 3600:.2f}"
 
 
 def test_the_slowest_record_counts_because_answers_known_before_make_others_too_fast(found):

@@ -329,12 +329,27 @@ def test_commands_name_the_paper_s_files_and_small_ones_for_the_embedded_model(t
     monkeypatch.setattr(paper_commands, "project_root", lambda: tmp_path)
     assert paper_commands.sweep_command("one_last", big) == "isheep ablate params/ablations/setting.yaml"
     assert paper_commands.sweep_command("one_last", small) == "isheep ablate params/ablations/small-setting.yaml"
+    direct = paper_commands.sweep_command("direct_30k", small)
+    assert direct.startswith("isheep iterate 1 --params ") and "-direct_30k --override 'synthesize.instructions:" in direct
+    assert paper_commands.sweep_command("direct_30k", big) == "isheep ablate params/ablations/setting.yaml"
     assert paper_commands.sweep_command("density", small) == "isheep ablate params/ablations/filter.yaml"
     table = {row["model"]: row["command"] for row in reproduction.missing_table("1", small).rows if row["columns"] == "all"}
     assert table["Qwen1.5-32B"] == "isheep iterate 4 --params params/qwen1.5-32b.yaml"
-    assert table["Qwen1.5-72B"] == "isheep ablate params/ablations/threshold.yaml"  # its last row, Self-Instruct
+    assert table["Qwen1.5-72B"] == "isheep ablate params/ablations/setting.yaml"  # its last row, Self-Instruct
     (llama,) = reproduction.missing_table("5", small).rows
     assert llama["command"] == "isheep iterate 3 --params params/llama-3-70b.yaml"
+
+
+def test_a_record_without_its_weights_is_not_gone_on_with_but_made_again_beside_it(tmp_path):
+    (run,) = given(one_base=whole(tmp_path / "a")).runs
+    assert paper_commands.again(run).endswith(f"--run {run.folder}")
+    train = store.stage_folder(run.folder, 1, "train")
+    train.mkdir(parents=True, exist_ok=True)
+    store.write_manifest(train, {"iteration": 1, "outputs": {"adapter/adapter_model.safetensors": {}}})
+    assert paper_commands.again(run).endswith(f"--run {run.folder}-more")
+    (train / "adapter").mkdir()
+    (train / "adapter/adapter_model.safetensors").touch()
+    assert paper_commands.again(run).endswith(f"--run {run.folder}")
 
 
 def test_every_published_number_is_measured_left_out_or_not_run(tmp_path):
