@@ -1,4 +1,4 @@
-"""The committed reference record: intact and complete (that its filters come out the same again: `test_replay`)."""
+"""The committed reference record: intact and complete (that its filters come out the same again: `test_rerun`)."""
 
 import json
 import subprocess
