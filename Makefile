@@ -42,9 +42,9 @@ lint: setup
 	$(BIN)/nbstripout --verify $(STRIP) notebooks/*.ipynb
 	$(BIN)/python tools/generate.py --check
 
-# Two processes, each with whole files: the long one runs real kernels, and the others fit beside it.
+# Three processes for two cores, as some wait; whole files each: the one that runs real kernels is the longest.
 test: lint
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 test-slow: setup
 	$(BIN)/python -m pytest -m slow

@@ -17,11 +17,20 @@ of in to for with about from and or not is are can should three ideas words reas
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Order what takes long: one process begins with the chain, and what needs its run comes after the other smoke tests.
+    """Order what takes long: the chain makes the finished run, and files that look at it come when it will be there.
 
     The Makefile passes `--dist loadfile --no-loadscope-reorder`: a file's tests stay in one process, files come in this order.
     """
-    items.sort(key=lambda item: (item.path.parent.name != "smoke", item.path.name == "test_kill.py"))
+    waiting = {item.path for item in items if "finished" in getattr(item, "fixturenames", ())}
+
+    def place(item: pytest.Item) -> int:
+        if item.path.name == "test_chain.py":
+            return 0
+        if item.path.parent.name != "smoke":
+            return 3
+        return 2 if item.path in waiting else 1
+
+    items.sort(key=place)
 
 
 @pytest.fixture(scope="session")
