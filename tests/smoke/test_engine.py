@@ -187,6 +187,7 @@ def test_the_reference_of_a_base_is_computed_once(folder, tmp_path, monkeypatch)
     assert kept.stat().st_mtime_ns == before
 
 
+@pytest.mark.slow
 def test_the_faster_format_is_measured_in_a_process_of_its_own(folder):
     assert 0.05 < precision.gain(folder) < 50
 

@@ -53,8 +53,7 @@ def started(root: Path, run: Path, model: Path) -> subprocess.Popen:
 def killed_and_resumed(root: Path, finished: Path, model: Path, run: Path, *points: str) -> None:
     for point in points:
         kill_at(started(root, run, model), lambda point=point: POINTS[point](run))
-        done = {p.parent.name for p in run.glob("iter-1/*/manifest.json")}
-        assert len(done) < 4, f"killed {point}, but the stage was over: {done}"
+        assert not (run / "iter-1/train/manifest.json").exists(), f"killed {point}, but the stage was over"
     resumed = call(root, *command(run, model, 1))
     assert resumed.returncode == 0, resumed.stderr[-3000:]
     whole = {name: digest for name, digest in digests(finished).items() if not name.startswith("iter-2")}
@@ -65,7 +64,8 @@ def test_killed_after_a_checkpoint_and_resumed_the_files_are_the_same_bytes(
     root: Path, finished: Path, tiny_model: Path, tmp_path: Path
 ) -> None:
     run = tmp_path / "killed"
-    for done in ("iter-0/evaluate", "iter-1/synthesize", "iter-1/assess", "iter-1/filter"):
+    # With the evaluation at hand, too: another adapter would make it stale, and that stops the resumed run.
+    for done in ("iter-0/evaluate", *(f"iter-1/{stage}" for stage in ("synthesize", "assess", "filter", "evaluate"))):
         shutil.copytree(finished / done, run / done)
     killed_and_resumed(root, finished, tiny_model, run, "after the first checkpoint")
 

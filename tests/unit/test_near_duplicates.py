@@ -184,6 +184,7 @@ def test_only_pairs_that_share_enough_words_are_compared_in_full():
     assert near.compared == 3
 
 
+@pytest.mark.slow  # a million words
 def test_more_words_than_there_are_characters_stay_apart():
     near = filled(0.5, [" ".join(map(str, range(1_200_000))), "p q r", "s t u"])
     assert near.find("s t u v") == ("s t u", pytest.approx(6 / 7))
