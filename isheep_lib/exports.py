@@ -13,14 +13,13 @@ Covers writing. Does not cover what tables say (`tables`, `report`) or how figur
 
 import csv
 import io
-import os
 import re
 import unicodedata
 from pathlib import Path
 from typing import Any
 
 from isheep_lib.errors import ParameterError
-from isheep_lib.records import publish, write_atomic, write_failure
+from isheep_lib.records import write_atomic
 from isheep_lib.tables import Table
 
 LINE_BREAK = re.compile("\r\n|[\n\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
@@ -81,7 +80,7 @@ def save_figure(figure: Any, folder: Path, name: str) -> Any:
         # Type 42 is TrueType: journals refuse matplotlib's own Type 3, whose text cannot be edited either.
         with rc_context({"pdf.fonttype": 42}):
             figure.savefig(buffer, format=ending, metadata=metadata, dpi=200)
-        _write_bytes(folder / f"{name}.{ending}", buffer.getvalue())
+        write_atomic(folder / f"{name}.{ending}", buffer.getvalue())
     return figure
 
 
@@ -89,21 +88,6 @@ def _check_name(name: str) -> None:
     if not re.fullmatch("[a-z0-9-]+", name):
         allowed = "small letters, digits and hyphens, such as table-1"
         raise ParameterError(f"{name!r} is no name for a table or figure", allowed=allowed, do="choose another name")
-
-
-def _write_bytes(path: Path, content: bytes) -> None:
-    """Write a file that is not text so that readers see the old bytes or all of the new ones."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with open(partial, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        publish(partial, path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise write_failure(path, error) from error
 
 
 def _texts(table: Table) -> tuple[list[str], list[list[str]]]:
