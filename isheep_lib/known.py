@@ -1,7 +1,8 @@
 """Answers that were given before: the same model asked the same thing is not asked again.
 
-Rows lie in the cache folder, one folder for what decides an answer (weights, engine, its code, precision, device), one file
-for an evaluation; a row's id ends with a digest of the prompt and its sampling.
+Rows lie in the cache folder, one folder for what decides an answer (weights, engine, its code, precision, device; where
+precision is less than float32 also the benchmarks asked), one file for an evaluation; a row's id ends with a digest of the
+prompt and its sampling.
 
 Covers keeping and finding. Does not cover asking (`engines`) or the journal of a stage at work (`journal`).
 """
@@ -17,6 +18,8 @@ from isheep_lib.models import cache_folder
 from isheep_lib.records import canonical_json, digest_text, read_jsonl, write_jsonl
 
 DECIDING = ("engine", "inference_dtype", "context_tokens", "vllm_adapters", "served_model")
+# What decides which rows are computed beside one another: in bfloat16 a row's last bits, and so a choice, depend on it.
+BESIDE = ("tasks", "data", "subset_seed", "few_shot", "answer_tokens")
 
 J = TypeVar("J", bound=Journal)
 
@@ -28,10 +31,11 @@ def answers_folder(parts: dict[str, Any], device: str) -> Path:
         parts: of the stage's fingerprint.
         device: what computes.
     """
+    alone = parts["parameters"]["inference_dtype"] == "float32"
     key = {
         "model": parts["model"],
         "engine": parts["engine"],
-        "parameters": {name: parts["parameters"].get(name) for name in DECIDING},
+        "parameters": {name: parts["parameters"].get(name) for name in (*DECIDING, *([] if alone else BESIDE))},
         "code": {name: digest for name, digest in parts["code"].items() if name.startswith("engines")},
         "device": device,
     }

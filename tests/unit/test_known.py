@@ -37,6 +37,17 @@ def cache(tmp_path, monkeypatch):
     return tmp_path / "cache"
 
 
+@pytest.mark.parametrize("name", ["tasks", "data", "subset_seed", "few_shot", "answer_tokens"])
+def test_in_bfloat16_an_answer_holds_among_the_same_questions_alone_and_in_float32_among_any(name):
+    def folder(dtype, value):
+        parts = changed(("parameters", "inference_dtype"), dtype)
+        parts["parameters"][name] = value
+        return answers_folder(parts, "cpu")
+
+    assert folder("bfloat16", ["ifeval:64"]) != folder("bfloat16", ["arc_easy:64"])
+    assert folder("float32", ["ifeval:64"]) == folder("float32", ["arc_easy:64"])
+
+
 @pytest.mark.parametrize(
     "path",
     [
