@@ -2,21 +2,28 @@
 
     before_python("bubblewrap", ...)  # ["/usr/bin/bwrap", "--unshare-ipc", ..., "--"]
 
-Covers bubblewrap and util-linux's unshare. Does not cover running them (`sandbox`) or what happens inside (`confined`).
+Covers bubblewrap, util-linux's unshare, and whom root's programs run as. Does not cover running them (`sandbox`) or what
+happens inside (`confined`).
 """
 
+import contextlib
 import functools
 import importlib.util
 import os
+import secrets
 import shutil
+import socket
 import sys
 import sysconfig
+from collections.abc import Iterator
 from pathlib import Path
 
 from isheep_lib import confined
+from isheep_lib.errors import DataError
 
 FLAGS = ["-s", "-S", "-P", "-B", "-X", "utf8"]  # not -I: it would ignore the seed of hashing
 OFFERED = ("numpy",)  # tests of the plus benchmarks import it
+UNUSED_USERS = range(60578, 61184)  # systemd leaves them free; root's programs run as these
 COMMANDS = {"bubblewrap": "bwrap", "namespaces": "unshare"}
 
 
@@ -91,3 +98,27 @@ def unshare(as_root: bool) -> list[str]:
 
 def _path(method: str) -> str:
     return shutil.which(COMMANDS[method]) or COMMANDS[method]
+
+
+@contextlib.contextmanager
+def own_user() -> Iterator[int]:
+    """Hold a user that no other program on this machine runs as: the kernel counts processes by user, not by sandbox.
+
+    Raises:
+        DataError: all of them are taken.
+    """
+    for user in secrets.SystemRandom().sample(UNUSED_USERS, len(UNUSED_USERS)):
+        with socket.socket(socket.AF_UNIX) as claim:
+            if _claimed(claim, user):
+                yield user
+                return
+    raise DataError(f"{len(UNUSED_USERS)} programs run already", do="wait for them to end")
+
+
+def _claimed(claim: socket.socket, user: int) -> bool:
+    """Take a name that one process at a time can have, that is no file, and that ends with its process."""
+    try:
+        claim.bind(f"\0isheep-user-{user}")
+    except OSError:
+        return False
+    return True

@@ -30,11 +30,11 @@ POINTS = {
 }
 
 
-def kill_at(process: subprocess.Popen, reached, seconds: float = 180.0) -> None:
+def kill_at(process: subprocess.Popen, said: Path, reached, seconds: float = 180.0) -> None:
     """Kill the command and every kernel below it as soon as a point is reached."""
     deadline = time.monotonic() + seconds
     while not reached():
-        assert process.poll() is None, "the run ended before the point was reached"
+        assert process.poll() is None, f"the run ended before the point was reached: {said.read_text()[-3000:]}"
         assert time.monotonic() < deadline, "the point was not reached in time"
         time.sleep(0.005)
     family = psutil.Process(process.pid).children(recursive=True)
@@ -46,13 +46,17 @@ def kill_at(process: subprocess.Popen, reached, seconds: float = 180.0) -> None:
 
 
 def started(root: Path, run: Path, model: Path) -> subprocess.Popen:
-    quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    return subprocess.Popen(command(run, model, 1), cwd=root, **quiet)
+    with open(log_of(run), "w") as log:
+        return subprocess.Popen(command(run, model, 1), cwd=root, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+
+def log_of(run: Path) -> Path:
+    return run.with_suffix(".log")
 
 
 def killed_and_resumed(root: Path, finished: Path, model: Path, run: Path, *points: str) -> None:
     for point in points:
-        kill_at(started(root, run, model), lambda point=point: POINTS[point](run))
+        kill_at(started(root, run, model), log_of(run), lambda point=point: POINTS[point](run))
         assert not (run / "iter-1/train/manifest.json").exists(), f"killed {point}, but the stage was over"
     resumed = call(root, *command(run, model, 1))
     assert resumed.returncode == 0, resumed.stderr[-3000:]

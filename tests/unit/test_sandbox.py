@@ -1,5 +1,6 @@
 """Confined programs: what passes, and what no program gets at or leaves behind."""
 
+import contextlib
 import os
 import re
 import shutil
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -358,6 +360,28 @@ def test_where_no_sandbox_is_the_error_says_what_is_missing(monkeypatch):
         assert run_programs({"a": "pass"}, "unconfined")["a"].passed
     finally:
         sandbox.why_not.cache_clear()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root's programs run as other users")
+def test_no_two_programs_run_as_one_user_at_a_time():
+    users = enclosure.UNUSED_USERS
+    with contextlib.ExitStack() as held:
+        taken = {held.enter_context(enclosure.own_user()) for _ in users[:-1]}
+        (left,) = set(users) - taken
+        code = "from isheep_lib import enclosure\nwith enclosure.own_user() as user: print(user)"
+        result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        assert int(result.stdout) == left
+        with enclosure.own_user(), pytest.raises(DataError, match="606 programs"), enclosure.own_user():
+            pass
+
+
+def test_a_program_that_takes_all_its_processes_leaves_others_theirs(confined):
+    bomb = "while True:\n  try:\n    if os.fork() == 0: time.sleep(20)\n  except OSError: time.sleep(0.01)\n"
+    with ThreadPoolExecutor(1) as pool:
+        full = pool.submit(attack, bomb, confined, seconds=2.0)
+        time.sleep(1.0)
+        assert all(run_program("pass", confined).passed for _ in range(3))
+        assert full.result().reason == "timeout"
 
 
 def test_an_unknown_method_is_refused():
