@@ -17,7 +17,7 @@ from typing import Any
 from isheep_lib import provenance, runner, stages, store
 from isheep_lib.benchmarks import data_digests
 from isheep_lib.cell import cell_values
-from isheep_lib.engines.precision import settle
+from isheep_lib.engines.precision import settle, settle_training
 from isheep_lib.errors import RecordError
 from isheep_lib.fingerprint import fingerprint, fingerprint_parts, stale_reason
 from isheep_lib.models import find_model
@@ -183,9 +183,8 @@ def prepare(values: dict[str, Any]) -> tuple[IterateParams, RunParams, Path]:
     for stage in stages.ORDER:
         data_digests(stages.data_of(stage, run_params.stage(stage, 1)))
     run_dir = store.run_folder(run_params.run)
-    recorded = store.run_params(run_dir).get("model", {}).get("inference_dtype")
-    if recorded and run_params.model.inference_dtype == "auto":
-        run_params = _with_dtype(run_params, recorded)
+    recorded = store.run_params(run_dir).get("model", {})
+    run_params = _with_dtypes(run_params, recorded.get("inference_dtype", "auto"), recorded.get("dtype", "auto"))
     if run_dir.is_dir():
         store.RunLock(run_dir).release()
         store.check_params(run_dir, run_params.model_dump(exclude={"run"}), FREE)
@@ -203,7 +202,7 @@ def open_chain(names: dict[str, Any]) -> Chain:
     try:
         model = find_model(run_params.model.base_model)
         dtype, why = settle(run_params.model.inference_dtype, run_params.model.engine, model.path)
-        run_params = _with_dtype(run_params, dtype)
+        run_params = _with_dtypes(run_params, dtype, settle_training(run_params.model.dtype))
         store.claim_params(run_dir, run_params.model_dump(exclude={"run"}), FREE)
     except BaseException:
         lock.release()
@@ -211,8 +210,11 @@ def open_chain(names: dict[str, Any]) -> Chain:
     return Chain(params, run_params, run_dir, lock, f"{dtype} ({why})")
 
 
-def _with_dtype(run_params: RunParams, dtype: str) -> RunParams:
-    return run_params.model_copy(update={"model": run_params.model.model_copy(update={"inference_dtype": dtype})})
+def _with_dtypes(run_params: RunParams, inference: str, training: str) -> RunParams:
+    """Put number formats where the parameters leave them open."""
+    found = {"inference_dtype": inference, "dtype": training}
+    settled = {name: value for name, value in found.items() if getattr(run_params.model, name) == "auto"}
+    return run_params.model_copy(update={"model": run_params.model.model_copy(update=settled)})
 
 
 def status(run_dir: Path) -> list[dict[str, Any]]:

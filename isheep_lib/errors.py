@@ -41,5 +41,9 @@ class YieldError(IsheepError):
     """A stage that produced too little to go on with."""
 
 
+class TrainingError(IsheepError):
+    """A training that cannot start, or must not go on."""
+
+
 class StageFailed(IsheepError):
     """A stage notebook that ended without its manifest."""

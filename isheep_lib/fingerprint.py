@@ -50,7 +50,7 @@ def fingerprint_parts(run_dir: Path, stage: str, params: dict[str, Any]) -> dict
     if stages.STAGES[stage].model:
         parts["model"] = {"base": find_model(params["base_model"]).digest}
         for k in store.lineage(run_dir, stages.trained_in(stage, iteration, params)):
-            parts["model"][f"iter-{k}/adapter"] = _output(run_dir, k, "train", "adapter/adapter_model.safetensors")["sha256"]
+            parts["model"] |= _trained(run_dir, k)
     if stage == "judge":
         parts["judge"] = _judge(params)
     engine = params.get("judge_engine") or params.get("engine", "")
@@ -76,6 +76,20 @@ def _judge(params: dict[str, Any]) -> dict[str, str]:
         return {"model": find_model(params["judge_model"]).digest}
     except ModelError as error:
         raise ModelError(error.what, where=f"judge.judge_model {error.where}", allowed=error.allowed, do=error.do) from error
+
+
+def trained_weights(run_dir: Path, iteration: int) -> list[str]:
+    """Name the weight files that an iteration's training left: an adapter's, or a whole model's."""
+    outputs = store.require_intact(store.stage_folder(run_dir, iteration, "train"), [])["outputs"]
+    return [name for name in sorted(outputs) if name.endswith(store.WEIGHTS)]
+
+
+def _trained(run_dir: Path, iteration: int) -> dict[str, str]:
+    """Name what an iteration trained, by the digests of its weights."""
+    files = trained_weights(run_dir, iteration)
+    names = files if len(files) > 1 else [file.split("/")[0] for file in files]
+    digests = [_output(run_dir, iteration, "train", file)["sha256"] for file in files]
+    return {f"iter-{iteration}/{name}": digest for name, digest in zip(names, digests, strict=True)}
 
 
 def _output(run_dir: Path, iteration: int, stage: str, file: str) -> dict[str, Any]:

@@ -72,6 +72,21 @@ def find_model(name: str) -> ModelRef:
     return ModelRef(name, path, digest_model(path))
 
 
+def trained_model(name: str, path: Path) -> ModelRef:
+    """Return a model whose weights a run has trained itself.
+
+    Raises:
+        ModelError: the weights are absent.
+    """
+    if not list(path.glob("*.safetensors")):
+        raise ModelError(
+            "The trained weights are not here; a committed record keeps only their digests",
+            where=str(path),
+            do="train that iteration again, or start a run of your own (-p run NAME)",
+        )
+    return ModelRef(name, path, digest_model(path))
+
+
 def check_adapters(model: ModelRef) -> None:
     """Refuse adapters whose weights are absent or that were trained on another base.
 

@@ -33,6 +33,7 @@ from isheep_lib.sections import (
     execution,
     routing,
 )
+from isheep_lib.training_params import Train
 
 Corruption = Literal["shuffled", "truncated", "wrong_task"]
 FilterStep = Literal["rules", "threshold", "perplexity", "density", "density_perplexity", "top"]
@@ -127,26 +128,6 @@ class Filter(Section):
     top_share: float = Field(0.5, description="top: share of the pairs kept", gt=0.0, le=1.0)
     random_control: bool = Field(False, description="keep as many pairs as the steps would, drawn from those that pass rules")
     min_kept: Positive = Field(16, description="fewer than this stops the run")
-
-
-class Train(Section):
-    """LoRA fine-tuning (paper, Appendix E)."""
-
-    setting: Literal["one_base", "one_last", "total_base"] = routing(
-        "one_base", "base or last model, trained on the last data or on all so far"
-    )
-    lora_rank: Positive = Field(8, description="rank of the adapter")
-    lora_alpha: Positive = Field(16, description="scale of the adapter")
-    lora_dropout: float = Field(0.05, description="dropout inside the adapter", ge=0.0, lt=1.0)
-    learning_rate: float = Field(0.0002, description="peak of the cosine schedule", gt=0.0, lt=1.0)
-    warmup_steps: int = Field(2, description="steps of linear warm-up", ge=0)
-    epochs: Positive = Field(2, description="passes over the training rows")
-    train_batch: Positive = Field(8, description="rows an optimizer step")
-    micro_batch: Positive = Field(2, description="rows a forward pass, divides train_batch")
-    cutoff: int = Field(512, description="tokens of prompt and response, longer rows are cut", ge=8)
-    max_rows: Positive = Field(3000, description="rows drawn from the kept ones at most")
-    held_out: float = Field(0.1, description="share of the rows kept out for the held-out loss", gt=0.0, lt=1.0)
-    save_steps: Positive = Field(4, description="steps between checkpoints and held-out losses")
 
 
 class Evaluate(Section):

@@ -57,8 +57,8 @@ def _conflicts(values: dict[str, Any]) -> list[str]:
         problems.append(f"shard: {values['shard']} is not below num_shards, {values['num_shards']}; shards count from 0")
     if "tasks_per_prompt" in synthesize:
         problems += _synthesis_conflicts(synthesize)
-    if "micro_batch" in train and train["train_batch"] % train["micro_batch"]:
-        problems.append("micro_batch: must divide train_batch")
+    if "micro_batch" in train:
+        problems += _training_conflicts(train)
     if "checked_scorers" in assess and assess["level"] == "none":
         asking = [name for name in PROMPTED if name in (*assess["scorers"], *assess["checked_scorers"])]
         problems += [f"level: none asks nothing, but {name} must ask; take it out, or choose a level" for name in asking]
@@ -87,6 +87,23 @@ def _synthesis_conflicts(synthesize: dict[str, Any]) -> list[str]:
         problems.append("generated_demonstrations: must be fewer than demonstrations, or no seed is shown")
     if synthesize["min_instructions"] > synthesize["instructions"]:
         problems.append("min_instructions: must be at most instructions")
+    return problems
+
+
+def _training_conflicts(train: dict[str, Any]) -> list[str]:
+    problems, batch, processes = [], train["train_batch"], train["num_processes"]
+    if batch % (train["micro_batch"] * processes):
+        fitting = [n for n in range(1, batch + 1) if batch % (n * processes) == 0]
+        allowed = f"{', '.join(map(str, fitting))} would do" if fitting else f"num_processes itself does not divide {batch}"
+        problems.append(
+            f"micro_batch: {train['micro_batch']} x {processes} process(es) does not divide train_batch {batch}; {allowed}"
+        )
+    if processes % train["num_machines"]:
+        problems.append(f"num_machines: {train['num_machines']} does not divide num_processes, {processes}")
+    if train["method"] == "full" and (train["dora"] or train["rslora"]):
+        problems.append("method: full trains all weights; dora and rslora are for adapters")
+    if train["method"] == "qlora" and train["parallel"] != "ddp" and processes > 1:
+        problems.append("parallel: a base in 4 bits is whole on every process; set ddp")
     return problems
 
 

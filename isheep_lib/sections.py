@@ -126,7 +126,9 @@ class TrainedModel(Section):
     )
     aligned_frame: FrameName = Field("chatml", description="chat frame of the trained models")
     system_prompt: str = Field("You are a helpful assistant.", description="system line of the chat frames")
-    dtype: Literal["float32", "bfloat16"] = Field("float32", description="number format of training, float32 on a CPU")
+    dtype: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="number format of training, auto is bfloat16 on a GPU and float32 on a CPU"
+    )
 
 
 class Model(TrainedModel):

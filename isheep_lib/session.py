@@ -21,7 +21,7 @@ from typing import Any
 from isheep_lib import known, provenance, shards, stages, store, weights
 from isheep_lib.cell import cell_values
 from isheep_lib.engines import Engine, open_engine, preflight
-from isheep_lib.engines.precision import settle
+from isheep_lib.engines.precision import settle, settle_training
 from isheep_lib.errors import DataError, RecordError
 from isheep_lib.fingerprint import fingerprint, fingerprint_parts, stale_reason
 from isheep_lib.journal import WAITS
@@ -309,6 +309,8 @@ def _claim(run_dir: Path, stage: str, given: dict[str, Any]) -> tuple[Any, dict[
     values = store.complete_params(run_dir, kind, given, stage)
     if values.get("inference_dtype") == "auto":  # a stage by hand is the first of its run
         values["inference_dtype"], _ = settle("auto", values["engine"], find_model(values["base_model"]).path)
+    if "dtype" in values:
+        values["dtype"] = settle_training(values["dtype"])
     params = check(kind, values, f"{stage}.ipynb")
     store.claim_params(run_dir, store.as_sections(kind, values, stage))
     return params, fingerprint_parts(run_dir, stage, values)

@@ -1,279 +1,212 @@
-"""Training: LoRA fine-tuning of the base model, or of the last one, on D_t (Algorithm 1, M_{t+1}; settings of Appendix E).
+"""Training: fine-tuning the base model, or the last one, on D_t (Algorithm 1, M_{t+1}; settings of Appendix E).
 
-Covers rendering rows to tokens with a loss mask, the split, the Trainer, resuming. Does not cover which rows
-(`filter`). Loss is on the response and its end token only; the mask never looks at the pad token, which is the end
-token in some tokenizers and would then never be learned.
+    layout = train.lay_out(stage.model, data, stage.params, seed)    # every complaint comes now, before weights load
+    result = train.fine_tune(layout, stage.work, stage.out)
+
+Covers what a training will do, doing it here or by several processes, taking the best checkpoint, judging it. Does not
+cover rows and labels (`labels`), batches (`batches`), the steps themselves (`trainer`) or starting processes (`launch`).
 """
 
+import gc
 import json
-import random
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-from peft import LoraConfig, get_peft_model
-from transformers import (
-    AutoModelForCausalLM,
-    AutoTokenizer,
-    DataCollatorForSeq2Seq,
-    PrinterCallback,
-    Trainer,
-    TrainerCallback,
-    TrainingArguments,
-    set_seed,
-)
-from transformers.utils import logging
-
-from isheep_lib.counts import funnel
+from isheep_lib import batches, checkpoints, launch, trainable
+from isheep_lib.engines import parity
 from isheep_lib.engines.merged import merged_folder
-from isheep_lib.engines.tokens import encode, encode_rest
-from isheep_lib.errors import YieldError
-from isheep_lib.models import ModelRef
-from isheep_lib.progress import Progress
-from isheep_lib.prompts import Frame, user_words
-from isheep_lib.records import Task
+from isheep_lib.jobs import JOB, RESULT, Job, save_rows
+from isheep_lib.labels import Data, encode_row, mask_rows, masked_text, prepare
+from isheep_lib.models import ModelRef, check_adapters
 
-MASKED = -100
-ADAPTER_FILES = ("adapter/adapter_model.safetensors", "adapter/adapter_config.json")
+__all__ = ["encode_row", "fine_tune", "lay_out", "mask_rows", "masked_text", "prepare"]
+
+TOKENIZER_FILES = ("tokenizer*", "special_tokens_map.json", "vocab*", "merges.txt", "added_tokens.json", "*.jinja", "*.model")
 
 
 @dataclass(frozen=True)
-class TrainRow:
-    """Tokens of one row; labels are MASKED outside the response."""
+class Layout:
+    """A training that could start: who learns what, in which batches."""
 
-    id: str
-    input_ids: list[int]
-    labels: list[int]
-    cut: bool
+    model: ModelRef
+    data: Data
+    params: Any
+    seed: int
+    plan: batches.Plan
 
-    def trainer_row(self) -> dict[str, list[int]]:
-        """Return what the collator wants."""
-        return {"input_ids": self.input_ids, "attention_mask": [1] * len(self.input_ids), "labels": self.labels}
-
-
-def encode_row(row: dict[str, Any], frame: Frame, tokenizer: Any, cutoff: int) -> TrainRow:
-    """Turn a pair into tokens and labels, cut at `cutoff` tokens."""
-    prompt = encode(tokenizer, frame.prompt(user_words(Task(row["id"], row["instruction"], row["input"]))))
-    response = encode_rest(tokenizer, row["output"]) + encode_rest(tokenizer, frame.end)
-    ids, labels = prompt + response, [MASKED] * len(prompt) + response
-    return TrainRow(row["id"], ids[:cutoff], labels[:cutoff], len(ids) > cutoff)
-
-
-def split_rows(
-    rows: list[dict[str, Any]], max_rows: int, held_out: float, seed: int
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[dict[str, Any]]]:
-    """Draw at most `max_rows` rows by seed and hold a share out; both parts get at least one row.
-
-    Returns:
-        Training rows, held-out rows, rows left over.
-
-    Raises:
-        YieldError: fewer than two rows.
-    """
-    if len(rows) < 2:
-        raise YieldError(f"{len(rows)} kept row(s) cannot be split", do="lower filter.threshold, or synthesize more")
-    order = list(range(len(rows)))
-    random.Random(seed).shuffle(order)  # noqa: S311 - reproducible, not secret
-    chosen, left = order[:max_rows], order[max_rows:]
-    number = min(max(1, round(held_out * len(chosen))), len(chosen) - 1)
-    parts = sorted(chosen[number:]), sorted(chosen[:number]), sorted(left)
-    train, held, rest = ([rows[i] for i in part] for part in parts)
-    return train, held, rest
-
-
-@dataclass(frozen=True)
-class Data:
-    """Rows as tokens, and what became of every kept pair."""
-
-    train: list[TrainRow]
-    held_out: list[TrainRow]
-    counts: dict[str, Any]
-
-    @property
-    def train_ids(self) -> list[str]:
-        """Ids that are learned."""
-        return [row.id for row in self.train]
-
-    @property
-    def held_out_ids(self) -> list[str]:
-        """Ids that only measure."""
-        return [row.id for row in self.held_out]
-
-    def facts(self) -> dict[str, int]:
-        """Count rows, tokens, and rows shortened by the cutoff."""
-        learned = sum(label != MASKED for row in self.train for label in row.labels)
-        return {
-            "training rows": len(self.train),
-            "held-out rows": len(self.held_out),
-            "tokens": sum(len(row.input_ids) for row in self.train),
-            "learned tokens": learned,
-            "rows shortened by the cutoff": sum(row.cut for row in [*self.train, *self.held_out]),
+    def rows(self) -> list[dict[str, str]]:
+        """Describe it as rows of a table."""
+        params, lengths = self.params, [len(row.input_ids) for row in self.data.train]
+        each = batches.accumulation(params)
+        padding = batches.padding_share(self.plan, lengths, params.batching)
+        facts = {
+            "trained": _trained(params),
+            "number format": f"{params.dtype}, what is trained in float32",
+            "processes": f"{params.num_processes}, {params.parallel}" if params.num_processes > 1 else "1, this kernel",
+            "rows an optimizer step": f"{params.train_batch} = {params.micro_batch} a pass x {params.num_processes} "
+            f"process(es) x {each} accumulated pass(es)",
+            "optimizer steps": f"{len(self.plan.steps)} = {self.plan.steps_per_epoch} x {params.epochs} epoch(s)",
+            "padding": f"{padding:.1%} of the positions computed ({params.batching})",
         }
+        return [{"fact": name, "value": value} for name, value in facts.items()]
 
 
-def prepare(rows: list[dict[str, Any]], frame: Frame, tokenizer: Any, params: Any, seed: int) -> Data:
-    """Encode, drop rows without a token to learn, split.
-
-    Raises:
-        YieldError: fewer than two usable rows.
-    """
-    encoded = {row["id"]: encode_row(row, frame, tokenizer, params.cutoff) for row in rows}
-    usable = [row for row in rows if any(label != MASKED for label in encoded[row["id"]].labels)]
-    train, held_out, left = split_rows(usable, params.max_rows, params.held_out, seed)
-    dropped = [{"reason": "beyond_max_rows"}] * len(left) + [{"reason": "beyond_cutoff"}] * (len(rows) - len(usable))
-    return Data([encoded[r["id"]] for r in train], [encoded[r["id"]] for r in held_out], funnel(len(rows), dropped))
+def _trained(params: Any) -> str:
+    if params.method == "full":
+        return "all weights"
+    kinds = [name for name, on in (("DoRA", params.dora), ("rsLoRA", params.rslora)) if on] or ["LoRA"]
+    base = ", base in 4 bits" if params.method == "qlora" else ""
+    return f"{' and '.join(kinds)} of rank {params.lora_rank} on {', '.join(params.target_modules)}{base}"
 
 
-def held_out_change(log: list[dict[str, float]]) -> dict[str, float]:
-    """Return the held-out loss before training, the best one after, and the step it was reached at."""
-    held = [row for row in log if "eval_loss" in row]
-    best = min(held, key=lambda row: (row["eval_loss"], row["step"]))
-    return {"before": held[0]["eval_loss"], "best": best["eval_loss"], "at step": int(best["step"])}
-
-
-def masked_text(row: TrainRow, tokenizer: Any) -> tuple[str, str]:
-    """Decode the part that is read and the part that is learned."""
-    learned = [label for label in row.labels if label != MASKED]
-    return tokenizer.decode(row.input_ids[: len(row.input_ids) - len(learned)]), tokenizer.decode(learned)
-
-
-@dataclass
-class Trained:
-    """What training left: the log of steps, and counts."""
-
-    log: list[dict[str, float]]
-    trainable: int
-    steps: int
-    tokens: int
-
-
-class _Shown(TrainerCallback):
-    def __init__(self, progress: Progress) -> None:
-        self.progress = progress
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        self.progress.advance(state.global_step - self.progress.count)
-        if state.global_step >= state.max_steps:
-            control.should_evaluate = True  # the last step may be the best one, too
-
-
-def fine_tune(
-    model: ModelRef,
-    data: Data,
-    params: Any,
-    seed: int,
-    work: Path,
-    out: Path,
-) -> Trained:
-    """Train an adapter and put the best checkpoint's into `out/adapter`; resumes from the last whole checkpoint.
+def lay_out(model: ModelRef, data: Data, params: Any, seed: int) -> Layout:
+    """Plan a training and refuse what cannot work, before any weights are read.
 
     Args:
-        model: the base model, or in the setting One_last the last one, whose adapters are merged first.
+        model: the base model, or in the setting One_last the last one.
         data: rows to learn, and held-out rows whose loss chooses the best checkpoint.
         params: `TrainParams`.
-        seed: of adapter initialisation, dropout and order.
-        work: folder of checkpoints.
-        out: the stage's output folder.
+        seed: of adapter initialisation, order and dropout.
+
+    Raises:
+        TrainingError: devices, packages or layers are not there.
+        ModelError: an adapter is absent or belongs to another base.
     """
-    logging.disable_progress_bar()
-    tokenizer = AutoTokenizer.from_pretrained(model.path, trust_remote_code=False)
-    base = AutoModelForCausalLM.from_pretrained(
-        merged_folder(model), dtype=getattr(torch, params.dtype), use_safetensors=True, trust_remote_code=False
+    launch.check_devices(params)
+    check_adapters(model)
+    if params.method != "full":
+        trainable.check_targets(model.path, params.target_modules)
+    plan = batches.plan([len(row.input_ids) for row in data.train], params, seed)
+    return Layout(model, data, params, seed, plan)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What training left.
+
+    Attributes:
+        log: a row a step, and one a held-out loss.
+        best: the step whose weights were kept.
+        trainable: number of weights trained.
+        tokens: tokens of the rows learned, over all epochs.
+        speed: what differs from machine to machine: seconds, tokens a second, memory.
+        files: outputs, below the stage's folder.
+        said: the end of the processes' log, if there were several.
+    """
+
+    log: list[dict[str, float]]
+    best: int
+    trainable: int
+    tokens: int
+    speed: dict[str, Any]
+    files: tuple[str, ...]
+    said: tuple[str, ...]
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Describe it as a row of a table."""
+        return [
+            {
+                "optimizer steps": int(max(row["step"] for row in self.log)),
+                "kept step": self.best,
+                "trainable parameters": self.trainable,
+                "tokens seen": self.tokens,
+                "tokens a second": self.speed["tokens_a_second"],
+                "peak memory (MiB)": self.speed["peak_memory_mb"],
+            }
+        ]
+
+
+def fine_tune(layout: Layout, work: Path, out: Path) -> Trained:
+    """Train, here or by several processes, and put the best checkpoint's weights into `out`; resumes after a crash.
+
+    Args:
+        layout: from `lay_out`.
+        work: folder of the job and its checkpoints.
+        out: the stage's output folder.
+
+    Raises:
+        TrainingError: a loss is not finite, or a process failed.
+    """
+    job = Job(merged_folder(layout.model), layout.params, layout.seed, work)
+    save_rows(layout.data, work)
+    file = job.save()
+    said: list[str] = []
+    if layout.params.num_processes > 1:
+        said = launch.start(file, layout.params)
+    else:
+        _train_here(job)
+    result = json.loads((work / RESULT).read_text(encoding="utf-8"))
+    best = checkpoints.best_step(result["log"])
+    files = _take(work / "checkpoints" / f"checkpoint-{best}", layout, out)
+    (work / JOB).unlink()  # nobody can join any more
+    tokens = sum(len(row.input_ids) for row in layout.data.train) * layout.params.epochs
+    speed = {name: result[name] for name in ("seconds", "began_after_step", "tokens_a_second", "peak_memory_mb", "device")}
+    return Trained(result["log"], best, result["trainable"], tokens, speed, files, tuple(said))
+
+
+def _train_here(job: Job) -> None:
+    """Train in this process and give the memory back."""
+    import torch
+
+    from isheep_lib import trainer
+
+    trainer.train(job)
+    gc.collect()
+    if torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
+
+
+def _take(checkpoint: Path, layout: Layout, out: Path) -> tuple[str, ...]:
+    """Copy the weights of a checkpoint into the record; return the files' names."""
+    if layout.params.method == "full":
+        folder, patterns = (
+            out / "model",
+            ("*.safetensors", "model.safetensors.index.json", "config.json", "generation_config.json"),
+        )
+    else:
+        folder, patterns = out / "adapter", ("adapter_model.safetensors", "adapter_config.json")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    for source, wanted in ((layout.model.path, TOKENIZER_FILES if folder.name == "model" else ()), (checkpoint, patterns)):
+        for path in sorted({path for pattern in wanted for path in source.glob(pattern)}):
+            shutil.copyfile(path, folder / path.name)
+    if folder.name == "adapter":
+        _tidy(folder / "adapter_config.json", layout.model.name)
+    return tuple(f"{folder.name}/{path.name}" for path in sorted(folder.iterdir()))
+
+
+def _tidy(config: Path, name: str) -> None:
+    """Name the base as the params file does instead of a path of this machine."""
+    values = json.loads(config.read_text(encoding="utf-8")) | {"base_model_name_or_path": name}
+    if isinstance(values["target_modules"], list):
+        values["target_modules"] = sorted(values["target_modules"])  # a set inside peft, in no stable order
+    config.write_text(json.dumps(values, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def held_out_change(log: list[dict[str, float]]) -> dict[str, Any]:
+    """Return the held-out loss before training, the best one after, the step it was reached at, and whether it is lower."""
+    before = next(row["eval_loss"] for row in log if "eval_loss" in row)
+    step = checkpoints.best_step(log)
+    best = next(row["eval_loss"] for row in log if "eval_loss" in row and row["step"] == step)
+    return {"before": before, "best": best, "at step": step, "improved": best < before}
+
+
+def verdict(log: list[dict[str, float]]) -> str:
+    """Say in a sentence whether training helped on rows that it did not see."""
+    change = held_out_change(log)
+    if change["improved"]:
+        return f"The held-out loss fell from {change['before']:.4f} to {change['best']:.4f} nats a token."
+    return (
+        f"WARNING: the held-out loss did not fall: {change['before']:.4f} before, {change['best']:.4f} at its best. This "
+        "model learned nothing that carries over to pairs it has not seen; look at train.learning_rate, train.epochs and "
+        "the kept pairs before using it."
     )
-    set_seed(seed)  # right before the adapter's random matrices
-    adapted = get_peft_model(base, _lora(params))
-    trainer = Trainer(
-        model=adapted,
-        args=_arguments(params, seed, work),
-        train_dataset=[row.trainer_row() for row in data.train],
-        eval_dataset=[row.trainer_row() for row in data.held_out],
-        data_collator=DataCollatorForSeq2Seq(tokenizer, label_pad_token_id=MASKED, padding=True),
-    )
-    trainer.remove_callback(PrinterCallback)  # the log is a figure and a file, not lines in the notebook
-    total = -(-len(data.train) // params.train_batch) * params.epochs
-    checkpoint = last_checkpoint(work)
-    with Progress("training", total, unit="step") as progress:
-        trainer.add_callback(_Shown(progress))
-        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    adapted.save_pretrained(out / "adapter")
-    _tidy(out / "adapter", model.name)
-    trainable, _ = adapted.get_nb_trainable_parameters()
-    tokens = sum(len(row.input_ids) for row in data.train) * params.epochs
-    return Trained(_clean(trainer.state.log_history), trainable, trainer.state.global_step, tokens)
 
 
-def _lora(params: Any) -> LoraConfig:
-    return LoraConfig(
-        r=params.lora_rank,
-        lora_alpha=params.lora_alpha,
-        lora_dropout=params.lora_dropout,
-        target_modules="all-linear",
-        task_type="CAUSAL_LM",
-    )
-
-
-def _arguments(params: Any, seed: int, work: Path) -> TrainingArguments:
-    cuda = torch.cuda.is_available()
-    return TrainingArguments(
-        output_dir=str(work / "checkpoints"),
-        per_device_train_batch_size=params.micro_batch,
-        per_device_eval_batch_size=params.micro_batch,
-        gradient_accumulation_steps=params.train_batch // params.micro_batch,
-        learning_rate=params.learning_rate,
-        lr_scheduler_type="cosine",
-        warmup_steps=params.warmup_steps,
-        num_train_epochs=params.epochs,
-        logging_steps=1,
-        eval_strategy="steps",
-        eval_on_start=True,  # the base model's held-out loss, step 0 of the curve
-        eval_steps=params.save_steps,
-        save_strategy="steps",
-        save_steps=params.save_steps,
-        save_total_limit=2,
-        load_best_model_at_end=True,
-        metric_for_best_model="eval_loss",
-        greater_is_better=False,
-        seed=seed,
-        data_seed=seed,
-        use_cpu=not cuda,
-        dataloader_pin_memory=cuda,
-        report_to=[],
-        disable_tqdm=True,
-        log_level="error",
-    )
-
-
-def last_checkpoint(work: Path) -> Path | None:
-    """Return the newest checkpoint whose files are whole; a torn one is removed."""
-    found = sorted((work / "checkpoints").glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]))
-    for checkpoint in reversed(found):
-        try:
-            json.loads((checkpoint / "trainer_state.json").read_text())
-            return checkpoint
-        except (FileNotFoundError, json.JSONDecodeError):
-            shutil.rmtree(checkpoint)
-    return None
-
-
-def _tidy(adapter: Path, name: str) -> None:
-    """Leave what loads the adapter, and name the base as the params file does instead of a path of this machine."""
-    config = adapter / "adapter_config.json"
-    values = json.loads(config.read_text()) | {"base_model_name_or_path": name}
-    values["target_modules"] = sorted(values["target_modules"])  # a set inside peft, in no stable order
-    config.write_text(json.dumps(values, indent=1, sort_keys=True) + "\n")
-    (adapter / "README.md").unlink(missing_ok=True)
-
-
-KEPT = ("step", "epoch", "loss", "grad_norm", "learning_rate", "eval_loss")
-
-
-def _clean(history: list[dict[str, float]]) -> list[dict[str, float]]:
-    """Keep what two runs of the same training share: no timings, no totals, no evaluation that a resume repeats."""
-    rows: dict[tuple[float, bool], dict[str, float]] = {}
-    for row in history:
-        if "loss" in row or "eval_loss" in row:
-            kept = {key: round(float(row[key]), 6) for key in KEPT if key in row}
-            rows.setdefault((row["step"], "eval_loss" in row), kept)
-    return list(rows.values())
+def check_parity(layout: Layout, out: Path) -> list[parity.Probe]:
+    """Compare what was trained with what the next stages will load; none where the weights do not fit this machine."""
+    if layout.params.method == "full":
+        return parity.check_weights(layout.model, out / "model")
+    return parity.check_trained(layout.model, out / "adapter")

@@ -13,16 +13,25 @@ from isheep_lib.engines import Engine, parity
 from isheep_lib.engines.merged import merged_folder
 from isheep_lib.engines.serving import served_name
 from isheep_lib.errors import RecordError
-from isheep_lib.models import ModelRef, find_model
+from isheep_lib.fingerprint import trained_weights
+from isheep_lib.models import ModelRef, find_model, trained_model
 from isheep_lib.params import Model
 from isheep_lib.records import digest_file, read_jsonl
 
 
 def model_of(run_dir: Path, base_model: str, iteration: int) -> ModelRef:
-    """Return M_k of a run: the base model with the adapters that lead to iteration k; 0 is the bare base."""
+    """Return M_k of a run: the base model with the adapters that lead to iteration k, or the weights trained in it.
+
+    Iteration 0 is the bare base.
+
+    Raises:
+        ModelError: all weights were trained, and they are not here.
+    """
     base = find_model(base_model)
-    adapters = [store.stage_folder(run_dir, k, "train") / "adapter" for k in store.lineage(run_dir, iteration)]
-    return ModelRef(base.name, base.path, base.digest, tuple(adapters))
+    folders = [store.stage_folder(run_dir, k, "train") for k in store.lineage(run_dir, iteration)]
+    if folders and trained_weights(run_dir, iteration)[0].startswith("model/"):
+        return trained_model(f"{base.name}, iteration {iteration}", folders[-1] / "model")
+    return ModelRef(base.name, base.path, base.digest, tuple(folder / "adapter" for folder in folders))
 
 
 def hold_against_weights(engine: Engine, run_dir: Path, model: ModelRef, iteration: int, settings: Any) -> dict[str, Any]:
@@ -57,7 +66,7 @@ def trained_values(run_dir: Path, iteration: int) -> list[float] | None:
     if manifest is None or "parity.json" not in manifest["outputs"]:
         return None
     store.require_intact(folder, ["parity.json"])
-    return [probe["adapter"] for probe in json.loads((folder / "parity.json").read_text(encoding="utf-8"))["probes"]]
+    return [probe["adapter"] for probe in json.loads((folder / "parity.json").read_text(encoding="utf-8"))["probes"]] or None
 
 
 def training_rows(run_dir: Path, iteration: int) -> list[dict[str, Any]]:

@@ -98,6 +98,9 @@ def check_trained(model: ModelRef, adapter: Path) -> list[Probe]:
         model: the model that the adapter was trained on.
         adapter: its folder.
 
+    Returns:
+        A probe a text, none where the weights do not fit this machine's memory.
+
     Raises:
         EngineError: merging changed what the model says.
     """
@@ -105,6 +108,8 @@ def check_trained(model: ModelRef, adapter: Path) -> list[Probe]:
 
     from isheep_lib.engines.transformers_engine import load_model
 
+    if not _fits(model):
+        return []
     plain, tokenizer = load_model(model, "float32")
     base = plain_values(plain, tokenizer)
     beside = PeftModel.from_pretrained(plain, adapter).eval()
@@ -112,8 +117,36 @@ def check_trained(model: ModelRef, adapter: Path) -> list[Probe]:
     del plain, beside
     merged = plain_values(load_model(replace(model, adapters=(*model.adapters, adapter)), "float32")[0], tokenizer)
     compare(with_adapter, merged, "float32", "The merged model")
+    return _probes(base, with_adapter, merged)
+
+
+def check_weights(model: ModelRef, trained: Path) -> list[Probe]:
+    """Say what a model says of the texts before and after all its weights were trained; there is nothing to merge.
+
+    Args:
+        model: the model that training started from.
+        trained: folder of the trained weights.
+    """
+    from isheep_lib.engines.transformers_engine import load_model
+
+    if not _fits(model):
+        return []
+    base = plain_values(*load_model(model, "float32"))
+    after = plain_values(*load_model(ModelRef(model.name, trained, ""), "float32"))
+    return _probes(base, after, after)
+
+
+def _probes(base: list[float], adapter: list[float], merged: list[float]) -> list[Probe]:
     texts = [context + rest for context, rest in PROBES]
-    return [Probe(*values) for values in zip(texts, base, with_adapter, merged, strict=True)]
+    return [Probe(*values) for values in zip(texts, base, adapter, merged, strict=True)]
+
+
+def _fits(model: ModelRef) -> bool:
+    try:
+        check_room(weight_bytes(model.path, "float32"), free_memory("cpu"), "float32", "cpu")
+    except EngineError:
+        return False
+    return True
 
 
 def check_engine(engine: Engine, expected: list[float], dtype: str) -> float:
@@ -129,9 +162,7 @@ def base_values(model: ModelRef) -> list[float] | None:
     """Return the reference of a base model, computed once a model; None where it does not fit this machine's memory."""
     path = cache_folder() / "parity" / f"{model.digest}.json"
     if not path.is_file():
-        try:
-            check_room(weight_bytes(model.path, "float32"), free_memory("cpu"), "float32", "cpu")
-        except EngineError:
+        if not _fits(model):
             return None
         from isheep_lib.engines.transformers_engine import load_model
 
@@ -146,8 +177,8 @@ def base_values(model: ModelRef) -> list[float] | None:
 
 def document(probes: list[Probe]) -> dict[str, Any]:
     """Return the parity of a trained model as a document."""
-    worst = max(abs(probe.adapter - probe.merged) for probe in probes)
-    change = max(abs(probe.adapter - probe.base) for probe in probes)
+    worst = max((abs(probe.adapter - probe.merged) for probe in probes), default=0.0)
+    change = max((abs(probe.adapter - probe.base) for probe in probes), default=0.0)
     return {
         "unit": "nats a token",
         "largest difference, adapter and merged": round(worst, 6),
@@ -158,6 +189,8 @@ def document(probes: list[Probe]) -> dict[str, Any]:
 
 def rows(probes: list[Probe]) -> list[dict[str, str]]:
     """Return the parity of a trained model as rows of a table."""
+    if not probes:
+        return [{"text": "not compared: the weights in float32 do not fit this machine's memory"}]
     return [
         {
             "text": probe.text,

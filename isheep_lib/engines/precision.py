@@ -31,6 +31,15 @@ def settle(wanted: str, engine: str, folder: Path) -> tuple[str, str]:
     return chosen, f"bfloat16 measured {ratio:.1f} times as fast as float32 on one layer of this model"
 
 
+def settle_training(wanted: str) -> str:
+    """Return the number format of training: the one named, else bfloat16 on a GPU and float32 on a CPU."""
+    if wanted != "auto":
+        return wanted
+    import torch
+
+    return "bfloat16" if torch.cuda.is_available() else "float32"
+
+
 def gain(folder: Path) -> float:
     """Measure how many times as fast bfloat16 is as float32 on one layer of this model's shape, on this device.
 

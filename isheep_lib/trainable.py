@@ -1,0 +1,79 @@
+"""The model that learns: an adapter, an adapter on a base in 4 bits, or all weights; and what a base offers to train.
+
+Covers loading and peft's configuration. Does not cover training (`trainer`).
+"""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
+from transformers import AutoConfig, AutoModelForCausalLM, BitsAndBytesConfig
+
+from isheep_lib.errors import TrainingError
+from isheep_lib.jobs import Job
+
+
+def load_trainable(job: Job) -> Any:
+    """Load the weights and put what is to be trained on them.
+
+    LoRA's own weights and arithmetic are float32 on a base in any format; all weights are trained in float32, with
+    the forward pass in `dtype`.
+    """
+    params = job.params
+    more: dict[str, Any] = {}
+    if params.method == "qlora":
+        more["quantization_config"] = four_bits(params.dtype)
+        more["device_map"] = {"": torch.cuda.current_device() if torch.cuda.is_available() else "cpu"}
+    dtype = torch.float32 if params.method == "full" else getattr(torch, params.dtype)
+    model = AutoModelForCausalLM.from_pretrained(job.model, dtype=dtype, use_safetensors=True, trust_remote_code=False, **more)
+    if params.method == "full":
+        return model
+    if params.method == "qlora":
+        model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=params.gradient_checkpointing)
+    torch.manual_seed(job.seed)  # right before the adapter's random matrices
+    return get_peft_model(model, lora_config(params))
+
+
+def check_targets(folder: Path, targets: list[str]) -> None:
+    """Refuse layers that a model does not have; its weights are not read.
+
+    Raises:
+        TrainingError: with the names of those it has.
+    """
+    if targets == ["all-linear"]:
+        return
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(folder, trust_remote_code=False))
+    linear = [name for name, module in model.named_modules() if isinstance(module, torch.nn.Linear)]
+    absent = [target for target in targets if not any(f".{name}".endswith(f".{target}") for name in linear)]
+    if absent:
+        raise TrainingError(
+            f"No layer of the model is called {', '.join(absent)}",
+            where="train.target_modules",
+            allowed=", ".join(["all-linear", *dict.fromkeys(name.rpartition(".")[2] for name in linear)]),
+        )
+
+
+def four_bits(dtype: str) -> BitsAndBytesConfig:
+    """Return QLoRA's format of the base: NF4 with quantized constants (arXiv 2305.14314)."""
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=getattr(torch, dtype),
+    )
+
+
+def lora_config(params: Any) -> LoraConfig:
+    """Return peft's configuration of the adapter."""
+    targets = params.target_modules
+    return LoraConfig(
+        r=params.lora_rank,
+        lora_alpha=params.lora_alpha,
+        lora_dropout=params.lora_dropout,
+        target_modules=targets[0] if targets == ["all-linear"] else targets,
+        use_dora=params.dora,
+        use_rslora=params.rslora,
+        task_type="CAUSAL_LM",
+    )
