@@ -74,6 +74,20 @@ def serve(run: str, iteration: int) -> None:
 
 
 @main.command()
+@click.argument("run")
+@click.argument("iteration", type=int)
+@click.option("--machine", type=int, required=True, help="This machine's number, from 1; the first is 0 and runs iterate.")
+@click.option("--patience", default=3600.0, show_default=True, help="Seconds to wait for the training to begin.")
+@click.option("--print", "only_print", is_flag=True, help="Show the commands of accelerate and torchrun instead of running.")
+def join(run: str, iteration: int, machine: int, patience: float, only_print: bool) -> None:
+    """Give this machine's processes to a training that another machine has begun; see docs/scaling.md."""
+    from isheep_lib import launch, store
+
+    do = launch.commands if only_print else launch.join
+    click.echo(_or_exit(do, store.run_folder(run), iteration, machine, patience))
+
+
+@main.command()
 @click.argument("sweep")
 @click.option("--name", default="", help="Folder under results for the runs; the sweep file's name by default.")
 @click.option("--override", default="", help="Changes to the params file for all runs, after those of the sweep file.")

@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from isheep_lib import provenance, stages, store
+from isheep_lib import store
 from isheep_lib.engines import Request, ask, open_engine, preflight
 from isheep_lib.errors import DataError, ModelError, RecordError
 from isheep_lib.filter import row_problem
@@ -20,7 +20,7 @@ from isheep_lib.params import FilterParams, Model, Synthesize
 from isheep_lib.params_check import check
 from isheep_lib.projection import settings_for, vectors_by_words
 from isheep_lib.prompts import get_frame, user_words
-from isheep_lib.records import Task, digest_file, read_jsonl
+from isheep_lib.records import Task, read_jsonl
 from isheep_lib.tables import Table
 from isheep_lib.weights import hold_against_weights, model_of
 
@@ -33,7 +33,7 @@ WHOLE = {  # the others, each with the reason that it gives
     "random_control": "not_drawn",
 }
 NEAREST = 3  # recorded answers shown
-LEARNED, HELD_OUT, LEFT_OVER = "trained on", "held out", "left over"
+FATES = {"learned": "trained on", "held_out": "held out", "beyond_max_rows": "left over"}
 
 
 @dataclass(frozen=True)
@@ -70,29 +70,15 @@ def rows_of(run_dir: Path, iteration: int, stage: str, file: str) -> list[dict[s
 
 
 def training_fates(run_dir: Path, iteration: int) -> tuple[dict[str, str], str]:
-    """Tell of every row that M_k's training drew from whether it was learned; the draw is made again from its seed.
+    """Tell of every kept pair what M_k's training did with it, as its record says.
 
     Returns:
         Fates by id; where they cannot be known, none, and why.
     """
-    manifest = store.read_manifest(store.stage_folder(run_dir, iteration, "train"))
-    if manifest is None:
-        return {}, f"iter-{iteration}/train is not done"
-    if manifest["counts"]["dropped"].get("beyond_cutoff"):
-        return {}, "rows without a token to learn were left out before the draw, and the record does not name them"
-    rows: list[dict[str, Any]] = []
-    for k, stage, file in stages.inputs_of("train", iteration, manifest["parameters"]):
-        path = store.stage_folder(run_dir, k, stage) / file
-        if not path.is_file() or digest_file(path) != manifest["parts"]["inputs"].get(f"iter-{k}/{stage}/{file}"):
-            return {}, f"iter-{k}/{stage}/{file} is not what iteration {iteration} was trained on"
-        rows += read_jsonl(path)
-    from isheep_lib.train import split_rows
-
-    params = manifest["parameters"]
-    seed = provenance.seed_for(params["seed"], iteration, "train", "split")
-    parts = split_rows(rows, params["max_rows"], params["held_out"], seed)
-    fates = zip((LEARNED, HELD_OUT, LEFT_OVER), parts, strict=True)
-    return {row["id"]: fate for fate, part in fates for row in part}, ""
+    rows = rows_of(run_dir, iteration, "train", "rows.jsonl")
+    if rows is None:
+        return {}, f"iter-{iteration}/train is not done, or its record does not tell the pairs apart"
+    return {row["id"]: FATES.get(row["fate"], row["fate"].replace("_", " ")) for row in rows}, ""
 
 
 def follow(run_dir: Path, iteration: int, id_: str, ask_models: bool = False) -> Story:
@@ -189,9 +175,11 @@ def _training(run_dir: Path, iteration: int, row: dict[str, Any]) -> Table:
     """Show whether a model learned from the pair."""
     fates, unknown = training_fates(run_dir, iteration)
     meaning = {
-        LEARNED: f"M_{iteration} was trained on it",
-        HELD_OUT: f"held out: it measured the loss of M_{iteration} and was not learned",
-        LEFT_OVER: "left over: more rows were kept than train.max_rows",
+        "trained on": f"M_{iteration} was trained on it",
+        "held out": f"held out: it measured the loss of M_{iteration} and was not learned",
+        "left over": "left over: more rows were kept than train.max_rows",
+        "beyond cutoff": "no: its prompt alone is longer than train.cutoff",
+        "empty response": "no: its response is empty",
     }
     said = unknown or meaning.get(fates.get(row["id"], ""), f"no: M_{iteration} did not see it")
     return Table([{"model": f"M_{iteration}", "used in training": said}])

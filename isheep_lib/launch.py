@@ -11,6 +11,7 @@ import contextlib
 import importlib.util
 import json
 import os
+import shlex
 import socket
 import subprocess
 import sys
@@ -25,13 +26,14 @@ import yaml
 
 from isheep_lib import errors, store
 from isheep_lib.errors import IsheepError, RecordError, TrainingError
-from isheep_lib.jobs import FAILURE, JOB
+from isheep_lib.jobs import FAILURE, JOB, Job
 from isheep_lib.progress import PROGRESS_FILE, Relay
 
 FOLDER = Path(__file__).parent / "parallel"
 SHIPPED = sorted(path.stem for path in FOLDER.glob("*.yaml"))
 LOG = "training.log"
 TAIL = 12  # lines of the log that a notebook or an error shows
+LOOK_SECONDS = 1.0  # between looks for a training that is to begin
 NEEDS_GPU = ("FSDP", "DEEPSPEED")
 
 
@@ -67,7 +69,7 @@ def check_devices(params: Any) -> None:
     if kind in NEEDS_GPU and not gpus:
         do = "set train.parallel to ddp; it also runs on CPUs"
         raise TrainingError(f"{params.parallel} needs GPUs, and this machine has none", where="train.parallel", do=do)
-    devices, what = (gpus, "GPU(s)") if gpus else (len(os.sched_getaffinity(0)), "CPU core(s)")
+    devices, what = (gpus, "GPU(s)") if gpus else (os.cpu_count() or 1, "CPU core(s)")
     if here > devices:
         raise TrainingError(
             f"{here} processes on a machine with {devices} {what}",
@@ -164,7 +166,7 @@ def _shown(state: Path) -> Iterator[dict[str, str]]:
         state.unlink(missing_ok=True)
 
 
-def join(run_dir: Path, iteration: int, machine: int, patience: float = 3600.0, poll: float = 1.0) -> str:
+def join(run_dir: Path, iteration: int, machine: int, patience: float) -> str:
     """Give this machine's processes to a training that the first machine starts; return once it is over.
 
     Args:
@@ -172,36 +174,56 @@ def join(run_dir: Path, iteration: int, machine: int, patience: float = 3600.0, 
         iteration: whose training.
         machine: this one's number, from 1.
         patience: seconds to wait for the first machine to come to it.
-        poll: seconds between looks.
 
     Raises:
         RecordError: the first machine did not come to it.
-        TrainingError: a process here failed.
+        TrainingError: there is no such machine in it, or a process here failed.
     """
-    from isheep_lib.jobs import Job
+    job_file = _await_job(run_dir, iteration, patience)
+    if job_file is None:
+        return f"iteration {iteration} is trained"
+    params = _params_for(job_file, machine)
+    check_devices(params)
+    log = job_file.with_name(f"training-{machine}.log")
+    with open(log, "w", encoding="utf-8") as file:
+        started = command(job_file, params, machine)
+        code = subprocess.call(started, stdin=subprocess.DEVNULL, stdout=file, stderr=file)  # noqa: S603 - our own module
+    if code:
+        raise failure(job_file.parent, code, tail(log))
+    return f"this machine's part of iteration {iteration} is done"
 
+
+def commands(run_dir: Path, iteration: int, machine: int, patience: float) -> str:
+    """Return what `join` would run, and torchrun's way to the same; see `join`."""
+    job_file = _await_job(run_dir, iteration, patience)
+    if job_file is None:
+        return f"iteration {iteration} is trained"
+    params = _params_for(job_file, machine)
+    host, _, port = params.main_address.rpartition(":")
+    each = params.num_processes // params.num_machines
+    torchrun = ["torchrun", "--nnodes", str(params.num_machines), "--nproc-per-node", str(each), "--node-rank", str(machine)]
+    torchrun += ["--master-addr", host, "--master-port", port, "-m", "isheep_lib.trainer", str(job_file)]
+    return f"{shlex.join(command(job_file, params, machine))}\n{shlex.join(torchrun)}"
+
+
+def _await_job(run_dir: Path, iteration: int, patience: float) -> Path | None:
+    """Wait until a training has begun and return its file, None where it is over already."""
     folder, deadline = store.stage_folder(run_dir, iteration, "train"), time.monotonic() + patience
-    while True:
-        if store.read_manifest(folder) is not None:
-            return f"iteration {iteration} is trained"
-        waiting = sorted(folder.glob(f".work-*/{JOB}"))
-        if waiting:
-            break
+    while store.read_manifest(folder) is None:
+        if begun := sorted(folder.glob(f".work-*/{JOB}"), key=lambda path: path.stat().st_mtime):
+            return begun[-1]
         if time.monotonic() > deadline:
             do = "start isheep iterate on the first machine; both must see this folder"
             raise RecordError(
                 f"No training of iteration {iteration} began in {patience:.0f} s", where=store.short(folder), do=do
             )
-        time.sleep(poll)
-    job_file = waiting[-1]
+        time.sleep(LOOK_SECONDS)
+    return None
+
+
+def _params_for(job_file: Path, machine: int) -> Any:
     params = Job.load(job_file).params
     if not 0 < machine < params.num_machines:
         allowed = f"1 to {params.num_machines - 1}; the first machine is 0 and runs isheep iterate"
         raise TrainingError(f"No machine {machine} in this training", where=store.short(job_file), allowed=allowed)
-    check_devices(params)
-    log = job_file.with_name(f"training-{machine}.log")
-    with open(log, "w", encoding="utf-8") as file:
-        code = subprocess.call(command(job_file, params, machine), stdin=subprocess.DEVNULL, stdout=file, stderr=file)  # noqa: S603
-    if code:
-        raise failure(job_file.parent, code, tail(log))
-    return f"this machine's part of iteration {iteration} is done"
+    return params

@@ -78,6 +78,8 @@ def lay_out(model: ModelRef, data: Data, params: Any, seed: int) -> Layout:
     check_adapters(model)
     if params.method != "full":
         trainable.check_targets(model.path, params.target_modules)
+    if params.batching == "packed":
+        trainable.check_packing(model.path)
     plan = batches.plan([len(row.input_ids) for row in data.train], params, seed)
     return Layout(model, data, params, seed, plan)
 

@@ -12,6 +12,10 @@ from transformers import AutoConfig, AutoModelForCausalLM, BitsAndBytesConfig
 
 from isheep_lib.errors import TrainingError
 from isheep_lib.jobs import Job
+from isheep_lib.labels import TrainRow
+from isheep_lib.losses import tensors, token_losses
+
+PACKED_TOLERANCE = 1e-3  # nats a token; other sums in float32 stay a hundred times below
 
 
 def load_trainable(job: Job) -> Any:
@@ -52,6 +56,30 @@ def check_targets(folder: Path, targets: list[str]) -> None:
             f"No layer of the model is called {', '.join(absent)}",
             where="train.target_modules",
             allowed=", ".join(["all-linear", *dict.fromkeys(name.rpartition(".")[2] for name in linear)]),
+        )
+
+
+def check_packing(folder: Path) -> None:
+    """Refuse packed rows where a model's attention would let them see one another; one random layer of its shape is tried.
+
+    Raises:
+        TrainingError: a row says something else beside another row than alone.
+    """
+    config = AutoConfig.from_pretrained(folder, trust_remote_code=False).get_text_config()
+    config.num_hidden_layers = 1
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
+        rows = [TrainRow(str(i), torch.randint(config.vocab_size, (40,)).tolist(), 1) for i in range(3)]
+    with torch.inference_mode():
+        alone = torch.cat([token_losses(model, tensors([row], packed=False), True)[0].flatten() for row in rows])
+        together = token_losses(model, tensors(rows, packed=True), True)[0].flatten()
+    apart = (alone - together).abs().max().item()
+    if not apart < PACKED_TOLERANCE:
+        raise TrainingError(
+            f"Packed rows would see one another in this model: their losses change by up to {apart:.3f} nats a token",
+            where=f"train.batching packed, attention {model.config._attn_implementation}",
+            do="set train.batching to grouped",
         )
 
 

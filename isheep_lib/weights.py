@@ -29,7 +29,7 @@ def model_of(run_dir: Path, base_model: str, iteration: int) -> ModelRef:
     """
     base = find_model(base_model)
     folders = [store.stage_folder(run_dir, k, "train") for k in store.lineage(run_dir, iteration)]
-    if folders and trained_weights(run_dir, iteration)[0].startswith("model/"):
+    if folders and any(name.startswith("model/") for name in trained_weights(run_dir, iteration)):
         return trained_model(f"{base.name}, iteration {iteration}", folders[-1] / "model")
     return ModelRef(base.name, base.path, base.digest, tuple(folder / "adapter" for folder in folders))
 

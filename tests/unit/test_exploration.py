@@ -11,7 +11,6 @@ from isheep_lib import exploration, following, pair_map, projection, provenance,
 from isheep_lib.errors import DataError, ModelError, ParameterError, RecordError
 from isheep_lib.params import Filter, Model, Train
 from isheep_lib.records import digest_file, write_jsonl
-from isheep_lib.train import split_rows
 
 HOSTILE = "<script>go()</script> & <b>bold</b>"
 SCORES = {"p0": 0.9, "p1": 0.1, "p2": 0.5, "p10": 0.7, "p3": 0.8}
@@ -61,10 +60,13 @@ def filtered(run_dir, pairs, iteration=1):
     return record(run_dir, iteration, "filter", {"kept.jsonl": kept, "dropped.jsonl": gone}, parameters=params), kept
 
 
-def trained(run_dir, folder, iteration=1, **changed):
-    params = Train().model_dump() | {"seed": 7, "iteration": iteration, "max_rows": 2, "held_out": 0.5} | changed
-    inputs = {f"iter-{iteration}/filter/kept.jsonl": digest_file(folder / "kept.jsonl")}
-    record(run_dir, iteration, "train", {}, parameters=params, parts={"inputs": inputs}, starts_from=0)
+FATES = {"p0": "learned", "p2": "held_out", "p10": "beyond_max_rows"}
+
+
+def trained(run_dir, iteration=1, fates=FATES):
+    rows = [{"id": id_, "fate": fate, "tokens": 9, "learned": 4, "cut": False} for id_, fate in fates.items()]
+    params = Train().model_dump() | {"seed": 7, "iteration": iteration}
+    record(run_dir, iteration, "train", {"rows.jsonl": rows}, parameters=params, parts={"inputs": {}}, starts_from=0)
 
 
 def evaluated(run_dir, iteration, answers):
@@ -78,8 +80,8 @@ def run_dir(tmp_path):
     run_dir = tmp_path / "run"
     pairs = synthesized(run_dir)
     assessed(run_dir)
-    folder, _ = filtered(run_dir, pairs)
-    trained(run_dir, folder)
+    filtered(run_dir, pairs)
+    trained(run_dir)
     params = {"seed": 7, "model": Model(base_model="nowhere/at/all", inference_dtype="float32").model_dump()}
     (run_dir / "params.yaml").write_text(yaml.safe_dump(params))
     return run_dir
@@ -114,12 +116,8 @@ def test_every_row_says_what_became_of_it(run_dir):
     assert found.first() == "p0"
 
 
-def test_the_draw_of_training_is_made_again_from_its_seed(run_dir):
-    kept = [{"id": id_} for id_ in ("p0", "p2", "p10")]
-    learned, held_out, left = split_rows(kept, 2, 0.5, provenance.seed_for(7, 1, "train", "split"))
-    wanted = {**dict.fromkeys(ids(learned), "trained on"), **dict.fromkeys(ids(held_out), "held out")}
-    wanted |= dict.fromkeys(ids(left), "left over")
-    assert len(wanted) == 3
+def test_what_training_did_with_a_pair_is_what_its_record_says(run_dir):
+    wanted = {"p0": "trained on", "p2": "held out", "p10": "left over"}
     assert {row["id"]: row["trained"] for row in exploration.pairs(run_dir, 1).rows if row["trained"]} == wanted
     said = {id_: following.follow(run_dir, 1, id_).training.rows[0]["used in training"] for id_ in [*wanted, "p1"]}
     start = {"trained on": "M_1 was trained on it", "held out": "held out: it measured", "left over": "left over: more rows"}
@@ -128,32 +126,19 @@ def test_the_draw_of_training_is_made_again_from_its_seed(run_dir):
     assert said["p1"] == "no: M_1 did not see it"
 
 
-def test_all_data_so_far_is_drawn_from_in_the_order_of_iterations(run_dir):
-    first = store.stage_folder(run_dir, 1, "filter")
-    synthesized(run_dir, 2)
-    record(run_dir, 2, "filter", {"kept.jsonl": [example("q0"), example("q1")], "dropped.jsonl": []})
-    second = store.stage_folder(run_dir, 2, "filter")
-    trained(run_dir, second, 2, setting="total_base", max_rows=9)
-    assert "is not what iteration 2 was trained on" in following.training_fates(run_dir, 2)[1]
-    manifest = store.read_manifest(store.stage_folder(run_dir, 2, "train"))
-    manifest["parts"]["inputs"]["iter-1/filter/kept.jsonl"] = digest_file(first / "kept.jsonl")
-    store.write_manifest(store.stage_folder(run_dir, 2, "train"), manifest)
-    rows = [{"id": id_} for id_ in ("p0", "p2", "p10", "q0", "q1")]
-    learned, _, _ = split_rows(rows, 9, 0.5, provenance.seed_for(7, 2, "train", "split"))
-    fates, unknown = following.training_fates(run_dir, 2)
-    assert unknown == ""
-    assert {id_ for id_, fate in fates.items() if fate == "trained on"} == set(ids(learned))
+def test_a_pair_that_could_not_be_learned_says_why(run_dir):
+    trained(run_dir, fates={"p0": "beyond_cutoff", "p2": "empty_response"})
+    said = [following.follow(run_dir, 1, id_).training.rows[0]["used in training"] for id_ in ("p0", "p2")]
+    assert said == ["no: its prompt alone is longer than train.cutoff", "no: its response is empty"]
 
 
-def test_rows_that_were_too_long_leave_the_draw_unknown(run_dir):
+def test_a_training_record_without_rows_leaves_them_unknown(run_dir):
     folder = store.stage_folder(run_dir, 1, "train")
     manifest = store.read_manifest(folder)
-    manifest["counts"]["dropped"] = {"beyond_cutoff": 1}
-    store.write_manifest(folder, manifest)
+    store.write_manifest(folder, {**manifest, "outputs": {}})
     found = exploration.pairs(run_dir, 1)
     assert found.missing == [
-        "what was trained on is not known: rows without a token to learn were left out before the draw, and the record does "
-        "not name them"
+        "what was trained on is not known: iter-1/train is not done, or its record does not tell the pairs apart"
     ]
     assert {row["trained"] for row in found.rows} == {""}
 

@@ -62,10 +62,15 @@ def test_every_params_file_of_the_repository_loads(path):
         check(kind, run.stage(stage, 1), str(path))
 
 
-def test_the_default_params_file_says_the_defaults_of_the_classes():
+def test_the_default_params_file_says_the_defaults_of_the_classes_but_trains_on_fewer_rows_than_the_paper():
     run = load_run(DEFAULT).model_dump()
     place = Place()
-    assert run == {"run": place.run, "seed": place.seed, **{name: kind().model_dump() for name, kind in SECTIONS.items()}}
+    laptop = {"learning_rate": 2e-4, "warmup_steps": 2, "train_batch": 8, "micro_batch": 2, "cutoff": 512, "save_steps": 4}
+    defaults = {name: kind().model_dump() for name, kind in SECTIONS.items()}
+    assert all(defaults["train"][name] != value for name, value in laptop.items())
+    defaults["train"] |= laptop
+    defaults["model"] |= {"dtype": "float32"}
+    assert run == {"run": place.run, "seed": place.seed, **defaults}
 
 
 @pytest.mark.parametrize("stage", STAGE_PARAMS)
@@ -82,7 +87,9 @@ def test_batching_addresses_and_reuse_alone_may_change_within_a_run():
     names = {f"{s}.{n}" for s, kind in SECTIONS.items() for n in kind.model_fields if is_execution(kind, n)}
     ours = {"batch_tokens", "cache_tokens"}
     theirs = {"tensor_parallel", "gpu_memory", "base_urls", "concurrency", "request_seconds", "patience_seconds"}
-    assert names == {f"model.{name}" for name in ours | theirs} | {"evaluate.reuse_answers", "judge.judge_urls"}
+    training = {"gradient_checkpointing", "num_processes", "num_machines", "parallel", "main_address"}
+    other = {"evaluate.reuse_answers", "judge.judge_urls", *(f"train.{name}" for name in training)}
+    assert names == {f"model.{name}" for name in ours | theirs} | other
     assert all(is_execution(STAGE_PARAMS["assess"], name) for name in Shard.model_fields)
 
 
@@ -167,7 +174,7 @@ def test_a_name_in_the_wrong_section_is_shown_the_right_one(override, said):
         (TrainParams, {"epochs": 2.0}, "epochs: 2.0 should be a valid integer"),
         (TrainParams, {"epochs": True}, "epochs: True should be a valid integer"),
         (TrainParams, {"epochs": None}, "epochs: None should be"),
-        (TrainParams, {"dtype": "float16"}, "dtype: 'float16' should be 'float32' or 'bfloat16'"),
+        (TrainParams, {"dtype": "float16"}, "dtype: 'float16' should be 'auto', 'float32' or 'bfloat16'"),
         (TrainParams, {"aligned_frame": "vicuna"}, "aligned_frame: 'vicuna' should be 'plain', 'alpaca', 'chatml'"),
         (TrainParams, {"run": ""}, "run: '' "),
         (FilterParams, {"max_copy_share": 1.01}, "max_copy_share: 1.01 should be less than or equal to 1"),
@@ -358,7 +365,7 @@ ASKS = "assess.scorers:[expected,greedy,perplexity]"
         ("synthesize.tasks_per_prompt:5", "tasks_per_prompt: must be more than demonstrations"),
         ("synthesize.generated_demonstrations:5", "generated_demonstrations: must be fewer than demonstrations"),
         ("synthesize.min_instructions:81", "min_instructions: must be at most instructions"),
-        ("train.micro_batch:3", "micro_batch: must divide train_batch"),
+        ("train.micro_batch:3", "micro_batch: 3 x 1 process(es) does not divide train_batch 8; 1, 2, 4, 8 would do"),
         ("filter.scorer:expected", f"filter.scorer: the step threshold needs 'expected', {NOT_RUN}"),
         ("filter.steps:[top] filter.top_scorer:ifd_loss", f"filter.top_scorer: the step top needs 'ifd_loss', {NOT_RUN}"),
         ("filter.steps:[perplexity]", f"filter.steps: the step perplexity needs 'perplexity', {NOT_RUN}"),
@@ -427,7 +434,7 @@ def test_values_that_fit_one_another_are_accepted(override):
         (SynthesizeParams, {"demonstrations": 12}, "tasks_per_prompt: must be more than demonstrations"),
         (SynthesizeParams, {"generated_demonstrations": 6}, "generated_demonstrations: must be fewer than demonstrations"),
         (SynthesizeParams, {"instructions": 3}, "min_instructions: must be at most instructions"),
-        (TrainParams, {"train_batch": 7}, "micro_batch: must divide train_batch"),
+        (TrainParams, {"train_batch": 7, "micro_batch": 2}, "micro_batch: 2 x 1 process(es) does not divide train_batch 7"),
         (STAGE_PARAMS["assess"], {"level": "none"}, "level: none asks nothing, but greedy must ask"),
         (FilterParams, {"steps": ["rules"], "random_control": True}, "\n  random_control: there is no step after the rules"),
         (FilterParams, {"scorer": "sampled", "axes": "none"}, "\n  axes: none leaves the step threshold nothing to decide by"),
