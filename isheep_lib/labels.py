@@ -171,12 +171,10 @@ def mask_rows(row: TrainRow, tokenizer: Any, around: int = 4) -> list[dict[str, 
     ids, read = row.input_ids, row.read
     ends = len(ids) - around
     shown = [i for i in range(len(ids)) if read - around <= i < read + around or (i >= read and i >= ends)]
-    return [
-        {
-            "position": str(i),
-            "token": tokenizer.decode([ids[i]]),
-            "id": str(ids[i]),
-            "loss": "learned" if i >= read else "no loss",
-        }
-        for i in shown
-    ]
+    rows: list[dict[str, str]] = []
+    for before, i in zip([shown[0] - 1, *shown], shown, strict=False):
+        if i > before + 1:
+            rows.append(dict.fromkeys(("position", "token", "id", "loss"), "…"))
+        token = repr(tokenizer.decode([ids[i]]))[1:-1]  # a line break shows as one
+        rows.append({"position": str(i), "token": token, "id": str(ids[i]), "loss": "learned" if i >= read else "no loss"})
+    return rows
