@@ -274,6 +274,23 @@ def test_only_adapters_travel_without_shards_and_all_weights_with_them():
     assert footprint.sent_a_step(shape, some()) == 0
 
 
+@pytest.mark.parametrize(
+    ("changes", "copies"),
+    [
+        ({}, 1),
+        ({"num_processes": 8}, 8),
+        ({"num_processes": 8, "num_machines": 4}, 2),
+        ({"num_processes": 8, "parallel": "fsdp2"}, 1),
+        ({"num_processes": 8, "parallel": "zero3"}, 1),
+    ],
+    ids=str,
+)
+def test_a_machine_loads_a_copy_for_each_of_its_processes_or_one_to_share_out(changes, copies):
+    assert footprint.host_bytes(TINY, some(**changes)) == copies * 2 * TINY.parameters
+    assert footprint.host_bytes(TINY, some(method="full", **changes)) == copies * 4 * TINY.parameters
+    assert footprint.host_bytes(TINY, some(method="qlora")) == 2 * TINY.largest
+
+
 def test_an_own_config_has_no_estimate():
     with pytest.raises(ParameterError, match=r"mine\.yaml"):
         memory(TINY, some(num_processes=2, parallel="mine.yaml"))

@@ -6,7 +6,7 @@ import shutil
 import pytest
 import torch
 from peft import PeftModel
-from transformers import GPTNeoXConfig, MambaConfig, OPTConfig
+from transformers import BloomConfig, GPT2Config, GPTNeoXConfig, MambaConfig, MiniMaxConfig, OPTConfig
 
 from isheep_lib import trainable
 from isheep_lib.errors import TrainingError
@@ -139,7 +139,20 @@ OTHERS = {
     "gpt_neox": (GPTNeoXConfig(**SMALL, intermediate_size=64), True),
     "opt": (OPTConfig(**SMALL, ffn_dim=64, word_embed_proj_dim=32, pad_token_id=1), False),  # counts places by the mask
     "mamba": (MambaConfig(**SMALL, state_size=4), False),  # reads from left to right and knows no positions
+    "bloom": (BloomConfig(vocab_size=64, hidden_size=32, n_head=4, n_layer=2), False),
+    # Its first layer keeps rows apart, its second does not.
+    "minimax": (
+        MiniMaxConfig(
+            **SMALL, intermediate_size=64, num_key_value_heads=2, head_dim=8, num_local_experts=2, num_experts_per_tok=1
+        ),
+        False,
+    ),
 }
+
+
+def test_layers_that_transformers_writes_its_own_way_can_be_trained(tmp_path):
+    GPT2Config(vocab_size=64, n_embd=32, n_head=4, n_layer=2).save_pretrained(tmp_path)
+    check_targets(tmp_path, ["c_attn"])
 
 
 @pytest.mark.parametrize("name", OTHERS)

@@ -78,6 +78,7 @@ def test_what_fits_together_is_taken_as_it_is(values):
         ),
         ({"num_processes": 4, "num_machines": 3}, "num_machines: 3 does not divide num_processes, 4"),
         ({"num_machines": 2}, "num_machines: 2 does not divide num_processes, 1"),
+        ({"target_modules": ["all-linear", "q_proj"]}, "target_modules: all-linear stands alone, it is every layer already"),
         ({"method": "full", "dora": True}, "method: full trains all weights; dora and rslora are for adapters"),
         ({"method": "full", "rslora": True}, "method: full trains all weights; dora and rslora are for adapters"),
         (
