@@ -121,7 +121,12 @@ class Learner(Trainer):
         if not self.is_fsdp_enabled:
             super().save_model(output_dir, _internal_call)
             return
-        state = {n: p.full_tensor().cpu() for n, p in self.model.named_parameters() if p.requires_grad}
+        state = {}
+        for name, weight in self.model.named_parameters():
+            if weight.requires_grad:
+                whole = weight.full_tensor()  # every process takes part
+                if self.args.should_save:
+                    state[name] = whole.cpu()
         if self.args.should_save:
             self.accelerator.unwrap_model(self.model).save_pretrained(output_dir, state_dict=state)
 

@@ -241,9 +241,10 @@ def map_text() -> str:
 
 
 def training(path: Path) -> SimpleNamespace:
-    """Return a params file's training parameters, with its number format."""
+    """Return a params file's recipe of training, with its number format; the tables say on how many processes."""
     run = load_run(path)
-    return SimpleNamespace(**{**vars(run.train), "dtype": run.model.dtype})
+    alone = {"num_processes": 1, "num_machines": 1, "parallel": "ddp", "gradient_checkpointing": False}
+    return SimpleNamespace(**{**vars(run.train), "dtype": run.model.dtype, **alone})
 
 
 def changed(params: SimpleNamespace, **changes: object) -> SimpleNamespace:

@@ -204,6 +204,32 @@ def test_a_base_in_4_bits_is_about_a_quarter_of_one_in_16_but_for_its_embeddings
     assert four > layers / 2 + 4 * 2 * shape.embedding
 
 
+@pytest.mark.parametrize(
+    ("changes", "copies"),
+    [
+        ({}, 0),
+        ({"num_processes": 2}, 4),
+        ({"num_processes": 2, "parallel": "fsdp2"}, 4),
+        ({"num_processes": 2, "parallel": "fsdp2", "method": "full"}, 2),
+        ({"num_processes": 16, "parallel": "fsdp2", "method": "full"}, 0),  # one pass a step
+        ({"num_processes": 2, "parallel": "zero3", "method": "full"}, 0),
+    ],
+    ids=str,
+)
+def test_gradients_are_kept_whole_in_buckets_and_between_the_passes_of_a_step(changes, copies):
+    params = some(**changes)
+    trained = footprint.trained_parameters(TINY, params)
+    assert footprint.gradient_copies(trained, params) == copies * trained
+
+
+def test_shards_gather_two_layers_and_the_head_and_never_more_than_all():
+    shape, two = SHAPES[LARGEST], {"num_processes": 2, "parallel": "fsdp2"}
+    assert footprint.weights_in_use(shape, some(**two)) == 2 * (2 * shape.layer + shape.embedding)
+    assert footprint.weights_in_use(TINY, some(**two | {"parallel": "zero3"})) == 2 * TINY.parameters
+    assert 2e9 < footprint.weights_in_use(shape, some(**two | {"parallel": "zero3"})) < 2 * 2.5e9
+    assert footprint.weights_in_use(shape, some()) == 0
+
+
 few = settings(max_examples=60, deadline=None)
 kinds = st.sampled_from(["fsdp2", "zero3"])
 names = st.sampled_from(sorted(SHAPES))

@@ -431,14 +431,24 @@ def test_a_full_training_that_was_interrupted_gives_the_same_bytes(tiny_model, t
         assert (tmp_path / "again/out" / file).read_bytes() == (tmp_path / "whole/out" / file).read_bytes(), file
 
 
-def test_the_draws_of_the_notebook_before_the_training_change_nothing(whole, tmp_path):
+def test_dropout_follows_from_the_pass_alone_whatever_else_draws_random_numbers(whole, tmp_path, monkeypatch):
     import torch
 
-    torch.rand(7)
-    random.random()
+    plain = trainer.Learner.log
+    monkeypatch.setattr(trainer.Learner, "log", lambda self, *logs: [torch.rand(7), plain(self, *logs)])
     job = saved_job(whole.model, tmp_path)
     trainer.train(job)
     assert weights(job, 4) == weights(whole, 4)
+
+
+def test_dropout_differs_from_pass_to_pass(whole, tmp_path):
+    job = saved_job(whole.model, tmp_path)
+    learner = trainer.Learner(job, trainer.load_trainable(job), trainer._arguments(job))
+    for parameter in learner.model.parameters():  # an adapter that says nothing yet drops nothing
+        parameter.data.add_(0.1 if parameter.requires_grad else 0.0)
+    inputs = trainer.tensors(learner.rows[:2], False)
+    losses = [learner.training_step(learner.model, {"number": number, **inputs}).item() for number in (0, 1, 0)]
+    assert losses[0] == losses[2] != losses[1]
 
 
 def test_a_machine_with_several_gpus_does_not_put_one_process_on_all_of_them(whole, monkeypatch):
