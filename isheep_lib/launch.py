@@ -62,6 +62,9 @@ def check_devices(params: Any) -> None:
 
     if params.method == "qlora":
         _need("bitsandbytes", "train.method qlora", 'pip install "isheep[qlora]"')
+        if not torch.cuda.device_count():
+            do = "set train.method to lora; on a CPU the product with 4-bit weights has no gradient"
+            raise TrainingError("A base in 4 bits needs a GPU, and this machine has none", where="train.method qlora", do=do)
     if params.num_processes == 1:
         return
     kind = _distributed_type(config_file(params.parallel))

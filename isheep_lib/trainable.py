@@ -29,7 +29,7 @@ def load_trainable(job: Job) -> Any:
     more: dict[str, Any] = {}
     if params.method == "qlora":
         more["quantization_config"] = four_bits(params.dtype)
-        more["device_map"] = {"": torch.cuda.current_device() if torch.cuda.is_available() else "cpu"}
+        more["device_map"] = {"": torch.cuda.current_device()}
     dtype = torch.float32 if params.method == "full" else getattr(torch, params.dtype)
     model = AutoModelForCausalLM.from_pretrained(job.model, dtype=dtype, use_safetensors=True, trust_remote_code=False, **more)
     if params.method == "full":

@@ -129,6 +129,7 @@ def test_what_a_machine_can_do_is_not_refused(monkeypatch, wanted, here):
         ({"num_processes": 2, "parallel": "zero3"}, {"packages": ["deepspeed"]}, "zero3 needs GPUs"),
         ({"num_processes": 2, "parallel": "zero3"}, {"gpus": 2}, r"deepspeed is not installed(.|\n)*pip install deepspeed"),
         ({"num_processes": 1, "method": "qlora"}, {"gpus": 1}, r"bitsandbytes is not installed(.|\n)*isheep\[qlora\]"),
+        ({"num_processes": 1, "method": "qlora"}, {"packages": ["bitsandbytes"]}, "in 4 bits needs a GPU(.|\n)*no gradient"),
         ({"num_processes": 2, "parallel": "none.yaml"}, {}, r"No accelerate config 'none\.yaml'"),
     ],
 )
