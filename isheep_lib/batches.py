@@ -77,7 +77,7 @@ def _passes(rows: list[int], lengths: list[int], number: int, most: int, batchin
 
 def _evenly(rows: list[int], lengths: list[int], number: int, most: int) -> list[Pass]:
     """Give each row, the longest first, to the pass that has the fewest tokens so far."""
-    groups: list[list[int]] = [[] for _ in range(min(number, len(rows)))]
+    groups: list[list[int]] = [[] for _ in range(number)]
     for row in sorted(rows, key=lambda row: -lengths[row]):
         open_ = [group for group in groups if len(group) < most]
         min(open_, key=lambda group: sum(lengths[i] for i in group)).append(row)

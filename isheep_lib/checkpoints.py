@@ -37,6 +37,8 @@ def problem(checkpoint: Path) -> str:
         sizes = json.loads((checkpoint / MARK).read_text(encoding="utf-8"))
     except FileNotFoundError:
         return "it was not finished"
+    except ValueError:
+        return f"{MARK} cannot be read"
     for name, size in sizes.items():
         path = checkpoint / name
         if not path.is_file():
@@ -46,14 +48,32 @@ def problem(checkpoint: Path) -> str:
     return ""
 
 
+def best_of(checkpoint: Path) -> Path:
+    """Return the checkpoint with the lowest held-out loss as of this one."""
+    state = json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
+    return checkpoint.with_name(f"checkpoint-{state['best_global_step']}")
+
+
+def drop_old(folder: Path) -> None:
+    """Remove all checkpoints but the two newest and the best one as of each."""
+    found = sorted(folder.glob("checkpoint-*"), key=step_of)
+    kept = {*found[-2:], *map(best_of, found[-2:])}
+    for checkpoint in found:
+        if checkpoint not in kept:
+            shutil.rmtree(checkpoint)
+
+
 def last_whole(folder: Path) -> tuple[Path | None, list[str]]:
-    """Find the newest whole checkpoint below a folder and remove torn ones.
+    """Find the newest checkpoint below a folder that is whole, as is its best one; remove torn ones.
 
     Returns:
         The checkpoint, None where there is none, and a sentence for each torn one.
     """
     found = sorted(folder.glob("checkpoint-*"), key=step_of)
     torn = {checkpoint: why for checkpoint in found if (why := problem(checkpoint))}
+    for checkpoint in found:
+        if checkpoint not in torn and ((best := best_of(checkpoint)) in torn or not best.is_dir()):
+            torn[checkpoint] = f"{best.name}, the best until then, is torn or gone"
     for checkpoint in torn:
         shutil.rmtree(checkpoint)
     whole = [checkpoint for checkpoint in found if checkpoint not in torn]

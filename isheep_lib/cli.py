@@ -136,6 +136,23 @@ def report(run: str, out: str) -> None:
 
 @main.command()
 @click.argument("run")
+@click.argument("iteration", type=int)
+@click.option("--merged", is_flag=True, help="Also write the base model with the adapters merged in.")
+@click.option("--data-only", is_flag=True, help="Write pairs and cards alone, as from a record without weights.")
+@click.option("--out", default="", help="Folder to write; export/iteration-K in the run's own by default.")
+def export(run: str, iteration: int, merged: bool, data_only: bool, out: str) -> None:
+    """Write the model of an iteration and its pairs for others: weights, data, cards; see docs/export.md."""
+    from isheep_lib import provenance, release, store
+
+    target = provenance.folder_of(out) if out else None
+    folder = _or_exit(release.export, store.run_folder(run), iteration, merged, data_only, target)
+    for path in sorted(folder.iterdir()):
+        click.echo(f"{path.name}{'/' if path.is_dir() else ''}")
+    click.echo(f"\nNext: read {store.short(folder / 'README.md')}")
+
+
+@main.command()
+@click.argument("run")
 @click.option("--stage", "stages", multiple=True, help="Only this stage, on the record's files. Repeatable.")
 @click.option("--iteration", "iterations", multiple=True, type=int, help="Only this iteration. Repeatable.")
 @click.option("--into", default="", help="New folder for the repetition; results/rerun-RUN by default.")

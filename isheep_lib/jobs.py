@@ -17,6 +17,7 @@ from isheep_lib.records import read_jsonl, write_atomic, write_jsonl
 
 JOB, ROWS = "job.json", "rows.jsonl"
 FAILURE, RESULT = "failure.json", "result.json"
+WATCHED = "ISHEEP_WATCHED"  # set where standard input closes with whoever started the training
 
 
 @dataclass(frozen=True)

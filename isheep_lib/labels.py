@@ -31,7 +31,7 @@ class TrainRow:
         input_ids: the framed prompt, the response, and what ends it, at most `cutoff` tokens.
         read: tokens of the prompt.
         cut: the cutoff has shortened the response, so its end is not learned.
-        empty: the response has no token of its own.
+        empty: the response has no token of its own, or white space alone.
     """
 
     id: str
@@ -56,7 +56,7 @@ def encode_row(row: dict[str, Any], frame: Frame, tokenizer: Any, cutoff: int) -
     prompt = encode(tokenizer, frame.prompt(user_words(Task(row["id"], row["instruction"], row["input"]))))
     response = encode_rest(tokenizer, row["output"])
     ids = prompt + response + encode_rest(tokenizer, frame.end)
-    return TrainRow(row["id"], ids[:cutoff], len(prompt), len(ids) > cutoff, not response)
+    return TrainRow(row["id"], ids[:cutoff], len(prompt), len(ids) > cutoff, not response or not row["output"].strip())
 
 
 def split_rows(

@@ -20,13 +20,13 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import yaml
 
 from isheep_lib import errors, store
 from isheep_lib.errors import IsheepError, RecordError, TrainingError
-from isheep_lib.jobs import FAILURE, JOB, Job
+from isheep_lib.jobs import FAILURE, JOB, WATCHED, Job
 from isheep_lib.progress import PROGRESS_FILE, Relay
 
 FOLDER = Path(__file__).parent / "parallel"
@@ -62,9 +62,12 @@ def check_devices(params: Any) -> None:
 
     if params.method == "qlora":
         _need("bitsandbytes", "train.method qlora", 'pip install "isheep[qlora]"')
+        if not torch.cuda.device_count():
+            do = "set train.method to lora; on a CPU the product with 4-bit weights has no gradient"
+            raise TrainingError("A base in 4 bits needs a GPU, and this machine has none", where="train.method qlora", do=do)
     if params.num_processes == 1:
         return
-    kind = yaml.safe_load(config_file(params.parallel).read_text(encoding="utf-8")).get("distributed_type", "")
+    kind = _distributed_type(config_file(params.parallel))
     gpus, here = torch.cuda.device_count(), params.num_processes // params.num_machines
     if kind in NEEDS_GPU and not gpus:
         do = "set train.parallel to ddp; it also runs on CPUs"
@@ -78,6 +81,17 @@ def check_devices(params: Any) -> None:
         )
     if kind == "DEEPSPEED":
         _need("deepspeed", f"train.parallel {params.parallel}", "pip install deepspeed, or set train.parallel to fsdp2")
+
+
+def _distributed_type(path: Path) -> str:
+    try:
+        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError):
+        found = None
+    if not isinstance(found, dict) or "distributed_type" not in found:
+        do = "accelerate config --config_file FILE writes one"
+        raise TrainingError("This is no accelerate config", where=f"train.parallel {store.short(path)}", do=do)
+    return str(found["distributed_type"])
 
 
 def _need(package: str, where: str, do: str) -> None:
@@ -102,8 +116,8 @@ def _free_port() -> int:
         return found.getsockname()[1]
 
 
-def start(job_file: Path, params: Any) -> list[str]:
-    """Run the processes of the first machine to their end and show how far they are; return the end of their log.
+def start(job_file: Path, params: Any) -> None:
+    """Run the processes of the first machine to their end and show how far they are.
 
     Raises:
         TrainingError: a process failed; the error is its own where it could say one.
@@ -112,19 +126,23 @@ def start(job_file: Path, params: Any) -> list[str]:
     (work / FAILURE).unlink(missing_ok=True)
     log, state = work / LOG, work / ".progress.json"
     with _shown(state) as environment, open(log, "w", encoding="utf-8") as file:
-        process = subprocess.Popen(  # noqa: S603 - our own module
-            command(job_file, params), stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT, env=environment
-        )
+        code = _run(command(job_file, params), file, environment)
+    if code:
+        raise failure(work, code, tail(log))
+
+
+def _run(started: list[str], log: TextIO, environment: dict[str, str]) -> int:
+    """Run a command to its end; its processes end with this one, however it ends: they read a pipe that closes then."""
+    environment = {**environment, WATCHED: "1"}
+    with subprocess.Popen(  # noqa: S603 - our own module
+        started, stdin=subprocess.PIPE, stdout=log, stderr=subprocess.STDOUT, env=environment
+    ) as process:
         try:
-            code = process.wait()
+            return process.wait()
         finally:
             if process.poll() is None:
                 process.terminate()  # accelerate ends the processes it started
                 process.wait()
-    lines = tail(log)
-    if code:
-        raise failure(work, code, lines)
-    return lines
 
 
 def tail(log: Path) -> list[str]:
@@ -186,8 +204,7 @@ def join(run_dir: Path, iteration: int, machine: int, patience: float) -> str:
     check_devices(params)
     log = job_file.with_name(f"training-{machine}.log")
     with open(log, "w", encoding="utf-8") as file:
-        started = command(job_file, params, machine)
-        code = subprocess.call(started, stdin=subprocess.DEVNULL, stdout=file, stderr=file)  # noqa: S603 - our own module
+        code = _run(command(job_file, params, machine), file, {**os.environ})
     if code:
         raise failure(job_file.parent, code, tail(log))
     return f"this machine's part of iteration {iteration} is done"

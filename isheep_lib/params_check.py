@@ -100,6 +100,8 @@ def _training_conflicts(train: dict[str, Any]) -> list[str]:
         )
     if processes % train["num_machines"]:
         problems.append(f"num_machines: {train['num_machines']} does not divide num_processes, {processes}")
+    if "all-linear" in train["target_modules"] and len(train["target_modules"]) > 1:
+        problems.append("target_modules: all-linear stands alone, it is every layer already")
     if train["method"] == "full" and (train["dora"] or train["rslora"]):
         problems.append("method: full trains all weights; dora and rslora are for adapters")
     if train["method"] == "qlora" and train["parallel"] != "ddp" and processes > 1:

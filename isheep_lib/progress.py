@@ -157,4 +157,4 @@ class Relay:
         if state != self._seen:
             self._seen = state
             for sink in self._sinks:
-                sink.show(f"{self._title} {state['line']}", state["last"])
+                sink.show(f"{self._title} {state['line']}".lstrip(), state["last"])

@@ -17,7 +17,7 @@ from typing import Any
 from isheep_lib import batches, checkpoints, launch, trainable
 from isheep_lib.engines import parity
 from isheep_lib.engines.merged import merged_folder
-from isheep_lib.jobs import JOB, RESULT, Job, save_rows
+from isheep_lib.jobs import RESULT, Job, save_rows
 from isheep_lib.labels import Data, encode_row, mask_rows, masked_text, prepare
 from isheep_lib.models import ModelRef, check_adapters
 
@@ -95,7 +95,6 @@ class Trained:
         tokens: tokens of the rows learned, over all epochs.
         speed: what differs from machine to machine: seconds, tokens a second, memory.
         files: outputs, below the stage's folder.
-        said: the end of the processes' log, if there were several.
     """
 
     log: list[dict[str, float]]
@@ -104,7 +103,6 @@ class Trained:
     tokens: int
     speed: dict[str, Any]
     files: tuple[str, ...]
-    said: tuple[str, ...]
 
     def rows(self) -> list[dict[str, Any]]:
         """Describe it as a row of a table."""
@@ -134,18 +132,21 @@ def fine_tune(layout: Layout, work: Path, out: Path) -> Trained:
     job = Job(merged_folder(layout.model), layout.params, layout.seed, work)
     save_rows(layout.data, work)
     file = job.save()
-    said: list[str] = []
-    if layout.params.num_processes > 1:
-        said = launch.start(file, layout.params)
-    else:
-        _train_here(job)
+    try:
+        if layout.params.num_processes > 1:
+            launch.start(file, layout.params)
+        else:
+            _train_here(job)
+    finally:
+        file.unlink()  # nobody can join any more
     result = json.loads((work / RESULT).read_text(encoding="utf-8"))
+    for line in result["said"] if layout.params.num_processes > 1 else []:  # alone, the training has said it here itself
+        print(line)
     best = checkpoints.best_step(result["log"])
     files = _take(work / "checkpoints" / f"checkpoint-{best}", layout, out)
-    (work / JOB).unlink()  # nobody can join any more
     tokens = sum(len(row.input_ids) for row in layout.data.train) * layout.params.epochs
     speed = {name: result[name] for name in ("seconds", "began_after_step", "tokens_a_second", "peak_memory_mb", "device")}
-    return Trained(result["log"], best, result["trainable"], tokens, speed, files, tuple(said))
+    return Trained(result["log"], best, result["trainable"], tokens, speed, files)
 
 
 def _train_here(job: Job) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
 from transformers import AutoConfig, AutoModelForCausalLM, BitsAndBytesConfig
+from transformers.pytorch_utils import Conv1D
 
 from isheep_lib.errors import TrainingError
 from isheep_lib.jobs import Job
@@ -28,7 +29,7 @@ def load_trainable(job: Job) -> Any:
     more: dict[str, Any] = {}
     if params.method == "qlora":
         more["quantization_config"] = four_bits(params.dtype)
-        more["device_map"] = {"": torch.cuda.current_device() if torch.cuda.is_available() else "cpu"}
+        more["device_map"] = {"": torch.cuda.current_device()}
     dtype = torch.float32 if params.method == "full" else getattr(torch, params.dtype)
     model = AutoModelForCausalLM.from_pretrained(job.model, dtype=dtype, use_safetensors=True, trust_remote_code=False, **more)
     if params.method == "full":
@@ -49,7 +50,7 @@ def check_targets(folder: Path, targets: list[str]) -> None:
         return
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(folder, trust_remote_code=False))
-    linear = [name for name, module in model.named_modules() if isinstance(module, torch.nn.Linear)]
+    linear = [name for name, module in model.named_modules() if isinstance(module, torch.nn.Linear | Conv1D)]
     absent = [target for target in targets if not any(f".{name}".endswith(f".{target}") for name in linear)]
     if absent:
         raise TrainingError(
@@ -60,13 +61,16 @@ def check_targets(folder: Path, targets: list[str]) -> None:
 
 
 def check_packing(folder: Path) -> None:
-    """Refuse packed rows where a model's attention would let them see one another; one random layer of its shape is tried.
+    """Refuse packed rows where a model would let them see one another; a random layer of each kind that it has is tried.
 
     Raises:
         TrainingError: a row says something else beside another row than alone.
     """
     config = AutoConfig.from_pretrained(folder, trust_remote_code=False).get_text_config()
-    config.num_hidden_layers = 1
+    kinds = getattr(config, "layer_types", None) or [""]
+    config.num_hidden_layers = max(kinds.index(kind) for kind in kinds) + 1
+    config.vocab_size, config.pad_token_id = min(config.vocab_size, 1000), None  # no gigabytes of embeddings
+    config.initializer_range = 2 * config.hidden_size**-0.5  # weights that let a leak be seen
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()

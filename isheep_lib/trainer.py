@@ -12,12 +12,17 @@ import contextlib
 import inspect
 import json
 import math
+import os
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import PartialState
+from accelerate.utils import broadcast_object_list
+from torch.distributed.elastic.multiprocessing.errors import record
 from torch.utils.data import DataLoader
 from transformers import (
     PrinterCallback,
@@ -30,12 +35,12 @@ from transformers.utils import logging
 
 from isheep_lib import batches, checkpoints
 from isheep_lib.errors import IsheepError, TrainingError
-from isheep_lib.jobs import FAILURE, RESULT, Job, clean, load_rows
+from isheep_lib.jobs import FAILURE, JOB, RESULT, ROWS, WATCHED, Job, clean, load_rows
 from isheep_lib.labels import TrainRow
 from isheep_lib.losses import tensors, token_losses
 from isheep_lib.progress import Progress
 from isheep_lib.provenance import peak_memory_mb, seed_for
-from isheep_lib.records import write_atomic
+from isheep_lib.records import digest_file, write_atomic
 from isheep_lib.trainable import load_trainable
 
 
@@ -104,7 +109,7 @@ class Learner(Trainer):
                 raise not_finite("The held-out loss", self.state.global_step, [self.held[i] for i in chosen])
             sums += torch.stack([losses.double().sum(), learned.sum().double()])
         total, number = self.accelerator.reduce(sums, "sum").tolist()
-        metrics = {"eval_loss": total / number}
+        metrics = {"eval_loss": round(total / number, 6)}  # as in the log, so that both find the same step best
         self.log(dict(metrics))
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
@@ -121,7 +126,12 @@ class Learner(Trainer):
         if not self.is_fsdp_enabled:
             super().save_model(output_dir, _internal_call)
             return
-        state = {n: p.full_tensor().cpu() for n, p in self.model.named_parameters() if p.requires_grad}
+        state = {}
+        for name, weight in self.model.named_parameters():
+            if weight.requires_grad:
+                whole = weight.full_tensor()  # every process takes part
+                if self.args.should_save:
+                    state[name] = whole.cpu()
         if self.args.should_save:
             self.accelerator.unwrap_model(self.model).save_pretrained(output_dir, state_dict=state)
 
@@ -129,7 +139,9 @@ class Learner(Trainer):
         super()._save_checkpoint(model, trial)
         self.accelerator.wait_for_everyone()
         if self.is_world_process_zero():
-            checkpoints.mark_whole(Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}")
+            folder = Path(self.args.output_dir)
+            checkpoints.mark_whole(folder / f"checkpoint-{self.state.global_step}")
+            checkpoints.drop_old(folder)  # only now: a crash always finds one that is whole
 
 
 def not_finite(what: str, step: int, rows: list[TrainRow]) -> TrainingError:
@@ -156,12 +168,18 @@ def train(job: Job) -> None:
     """Train, from the last whole checkpoint on, and leave the result beside the checkpoints.
 
     Raises:
-        TrainingError: a loss is not finite.
+        TrainingError: a loss is not finite, or other processes were started than the training was laid out for.
     """
+    processes = int(os.environ["WORLD_SIZE"]) if "LOCAL_RANK" in os.environ else 1  # as torchrun and accelerate tell it
+    if processes != job.params.num_processes:
+        raise TrainingError(
+            f"{processes} process(es) were started for a training of {job.params.num_processes}",
+            where=f"train.parallel {job.params.parallel}",
+            allowed="an accelerate config whose distributed_type starts as many as it is told: MULTI_GPU, FSDP or DEEPSPEED",
+        )
     logging.disable_progress_bar()
     arguments = _arguments(job)  # before the model: sharded loading asks for it
-    with arguments.main_process_first(local=False):
-        found, said = checkpoints.last_whole(job.work / "checkpoints")
+    found, said = _agreed(job)
     arguments.eval_on_start = found is None  # the starting model's held-out loss, step 0 of the curve
     set_seed(job.seed)
     learner = Learner(job, load_trainable(job), arguments)
@@ -180,6 +198,7 @@ def train(job: Job) -> None:
         result = {
             "log": clean(learner.state.log_history, learner.plan.steps_per_epoch),
             "trainable": sum(p.numel() for p in learner.model.parameters() if p.requires_grad),
+            "said": said,
             "began_after_step": began,
             "seconds": round(seconds, 1),
             "tokens_a_second": round(tokens / seconds, 1),
@@ -187,6 +206,25 @@ def train(job: Job) -> None:
             "device": str(arguments.device.type),
         }
         write_atomic(job.work / RESULT, json.dumps(result) + "\n")
+
+
+def _agreed(job: Job) -> tuple[Path | None, list[str]]:
+    """Let the first process choose the checkpoint to go on from, and hold the others' job against its own.
+
+    Raises:
+        TrainingError: a process was started for another training; an attempt that was killed may have left its job.
+    """
+    first = PartialState().is_main_process
+    found, said = checkpoints.last_whole(job.work / "checkpoints") if first else (None, [])
+    mine = {name: digest_file(job.work / name) for name in (JOB, ROWS)}
+    found, theirs = broadcast_object_list([found, mine])
+    if theirs != mine:
+        raise TrainingError(
+            "This process was started for another training than the first one",
+            where=str(job.work / JOB),
+            do="start isheep join again once the first machine has come to its training",
+        )
+    return found, said
 
 
 def _peak() -> int:
@@ -218,8 +256,7 @@ def _arguments(job: Job) -> TrainingArguments:
         eval_steps=params.save_steps,
         save_strategy="steps",
         save_steps=params.save_steps,
-        save_total_limit=2,
-        metric_for_best_model="eval_loss",  # the best one is kept, too
+        metric_for_best_model="eval_loss",
         greater_is_better=False,
         seed=job.seed,
         use_cpu=not cuda,
@@ -236,8 +273,18 @@ def _arguments(job: Job) -> TrainingArguments:
     return arguments
 
 
+def _end_with_starter() -> None:
+    """End this process once standard input closes: whoever started it is gone, and may already be training anew."""
+    while os.read(0, 1):
+        pass
+    os._exit(1)
+
+
+@record  # else the log says of an error only that there was one
 def main(path: Path) -> int:
     """Do this process's part; a problem the user can mend goes into a file that the notebook reads."""
+    if os.environ.get(WATCHED):
+        threading.Thread(target=_end_with_starter, daemon=True).start()
     job = Job.load(path)
     try:
         train(job)

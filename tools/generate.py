@@ -6,12 +6,13 @@
 import ast
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import nbformat
 import yaml
 from pydantic.fields import FieldInfo
 
-from isheep_lib import benchmarks, drift, harness
+from isheep_lib import batches, benchmarks, drift, footprint, harness
 from isheep_lib.catalogue import BENCHMARKS, PACKAGES
 from isheep_lib.filter import MEANINGS
 from isheep_lib.params import OTHER_PARAMS, SECTIONS, STAGE_PARAMS, Place, Section, Shard, is_execution
@@ -239,6 +240,162 @@ def map_text() -> str:
     return between(readme, PRESETS_START, PRESETS_END, presets_text())
 
 
+def training(path: Path) -> SimpleNamespace:
+    """Return a params file's recipe of training, with its number format; the tables say on how many processes."""
+    run = load_run(path)
+    alone = {"num_processes": 1, "num_machines": 1, "parallel": "ddp", "gradient_checkpointing": False}
+    return SimpleNamespace(**{**vars(run.train), "dtype": run.model.dtype, **alone})
+
+
+def changed(params: SimpleNamespace, **changes: object) -> SimpleNamespace:
+    """Return parameters with changes."""
+    return SimpleNamespace(**{**vars(params), **changes})
+
+
+def table(rows: list[dict[str, object]]) -> str:
+    """Write rows as a Markdown table."""
+    lines = [f"| {' | '.join(rows[0])} |", "|---" * len(rows[0]) + "|"]
+    return "\n".join([*lines, *(f"| {' | '.join(map(str, row.values()))} |" for row in rows)])
+
+
+def gigabytes(number: float) -> str:
+    """Write bytes as GB with two digits that count."""
+    return f"{number / 1e9:.0f}" if number > 9.95e9 else f"{number / 1e9:.2g}"
+
+
+def batches_text() -> str:
+    """Return the table of passes that a process makes before a step, with the paper's 16 rows a step."""
+    paper, rows = training(ROOT / "params/isheep-paper.yaml"), []
+    for processes in (1, 2, 4, 8, 16, 32):
+        row: dict[str, object] = {"`train.num_processes`": processes}
+        for micro in (1, 2, 4, 8):
+            exact = paper.train_batch % (micro * processes) == 0
+            given = changed(paper, num_processes=processes, micro_batch=micro)
+            row[f"`train.micro_batch:{micro}`"] = batches.accumulation(given) if exact else "refused"
+        rows.append(row)
+    return table(rows)
+
+
+def measured_text(known: dict, shapes: dict[str, footprint.Shape]) -> str:
+    """Return the table of measured trainings beside what the formulas say."""
+    rows, (shape, *_) = [], shapes.values()
+    for one in known["measured"]:
+        names = ("method", "dtype", "micro_batch", "gradient_checkpointing")
+        params = changed(training(ROOT / "params/isheep-paper.yaml"), **{name: one[name] for name in names})
+        terms = footprint.memory(shape, params, tokens=256, learned=128, device="cpu")
+        said = sum(terms.values()) / 1e6
+        row: dict[str, object] = {"`method`": one["method"], "`dtype`": one["dtype"], "`micro_batch`": one["micro_batch"]}
+        row |= {
+            "checkpointing": "yes" if one["gradient_checkpointing"] else "no",
+            "activations (MB)": f"{terms['activations'] / 1e6:.0f}",
+        }
+        row |= {"predicted (MB)": f"{said:.0f}", "measured (MB)": one["peak_mb"], "ratio": f"{one['peak_mb'] / said:.2f}"}
+        rows.append(row | {"share of a product's rate": f"{one['share_of_product']:.2f}"})
+    return table(rows)
+
+
+def estimates_text(known: dict, shapes: dict[str, footprint.Shape]) -> str:
+    """Return the tables of memory, of the fewest GPUs and of hours for every params file, those that agree in one row."""
+    found: dict[tuple, list[str]] = {}
+    for path in sorted((ROOT / "params").glob("*.yaml")):
+        key = (load_run(path).model.base_model, tuple((k, str(v)) for k, v in vars(training(path)).items()))
+        found.setdefault(key, []).append(path.stem)
+    groups = {f"{', '.join(f'`{stem}`' for stem in stems)}": (shapes[key[0]], stems[0]) for key, stems in found.items()}
+    given = {name: (shape, training(ROOT / f"params/{stem}.yaml")) for name, (shape, stem) in groups.items()}
+    tables = {
+        "Memory of one GPU that trains alone (GB)": memory_row,
+        "Fewest GPUs, without / with gradient checkpointing (GB on each)": gpus_row,
+        "Eight GPUs with gradient checkpointing": lambda *one: hours_row(known, *one),
+    }
+    parts = []
+    for title, row in tables.items():
+        parts += [f"### {title}", table([{"params file": name, **row(*one)} for name, one in given.items()])]
+    return "\n\n".join([*parts, paper_text(known, shapes)])
+
+
+def paper_text(known: dict, shapes: dict[str, footprint.Shape]) -> str:
+    """Hold the estimate of the paper's own training against the hours that the paper reports."""
+    path = ROOT / "params/isheep-paper.yaml"
+    shape = shapes[load_run(path).model.base_model]
+    params = changed(training(path), num_processes=8, parallel="zero3", gradient_checkpointing=True)
+    sending = footprint.sending_seconds(shape, params, 10**9, known["links"]["A800 in one machine"])
+    rows = (footprint.ROW_TOKENS, params.cutoff)
+    short, long = (footprint.computing_seconds(shape, params, 10**9, tokens, known["peaks"]["A800"]) for tokens in rows)
+    return (
+        "The paper reports about 4 hours for an iteration of 72B on 8 A800-80GB. By these numbers its training (`zero3`)\n"
+        f"takes {hours(max(short, sending))} to {hours(long + sending)} of them; the rest is synthesis, answers, assessment "
+        "and loading. The estimate\nis consistent with the paper's number and not confirmed by it."
+    )
+
+
+def memory_row(shape: footprint.Shape, params: SimpleNamespace) -> dict[str, object]:
+    """Return one GPU's terms, and what a machine of eight holds while it loads."""
+    off, on = (footprint.memory(shape, changed(params, gradient_checkpointing=again)) for again in (False, True))
+    learns = sum(off[name] for name in ("trained weights", "gradients", "optimizer"))
+    eight = {k: footprint.host_bytes(shape, changed(params, num_processes=8, parallel=k)) for k in ("ddp", "fsdp2")}
+    return {
+        "weights": f"{shape.parameters / 1e9:.2f} x 10⁹",
+        "adapter": f"{footprint.lora_parameters(shape, params) / 1e6:.1f} x 10⁶",
+        "frozen": gigabytes(off["frozen weights"]),
+        "frozen, `qlora`": gigabytes(footprint.frozen_bytes(shape, changed(params, method="qlora"))),
+        "adapter, gradients, AdamW": gigabytes(learns),
+        "activations": gigabytes(off["activations"]),
+        "with checkpointing": gigabytes(on["activations"]),
+        "logits": gigabytes(off["logits"]),
+        "sum": gigabytes(sum(off.values())),
+        "sum with checkpointing": gigabytes(sum(on.values())),
+        "machine's memory, 8 processes, `ddp`": gigabytes(eight["ddp"]),
+        "`fsdp2`": gigabytes(eight["fsdp2"]),
+    }
+
+
+def gpus_row(shape: footprint.Shape, params: SimpleNamespace) -> dict[str, object]:
+    """Return the fewest GPUs by kind."""
+    kinds = {"LoRA, `ddp`": {"parallel": "ddp"}, "LoRA, `fsdp2`": {"parallel": "fsdp2"}, "LoRA, `zero3`": {"parallel": "zero3"}}
+    kinds |= {"`qlora`, `ddp`": {"method": "qlora"}, "`full`, `fsdp2`": {"method": "full", "parallel": "fsdp2"}}
+    row: dict[str, object] = {}
+    for name, choice in kinds.items():
+        cells = []
+        for again in (False, True):
+            given = changed(params, gradient_checkpointing=again, **choice)
+            number = footprint.fewest_gpus(shape, given)
+            each = sum(footprint.memory(shape, changed(given, num_processes=number)).values()) if number else 0
+            cells.append(f"{number} ({gigabytes(each)})" if number else "none")
+        row[name] = " / ".join(cells)
+    return row
+
+
+def hours_row(known: dict, shape: footprint.Shape, params: SimpleNamespace) -> dict[str, object]:
+    """Return hours of computing and of sending for all rows and epochs."""
+    micro = min(params.micro_batch, params.train_batch // 8)
+    given = changed(params, num_processes=8, micro_batch=micro, gradient_checkpointing=True, parallel="fsdp2")
+    row: dict[str, object] = {}
+    for gpu, peak in known["peaks"].items():
+        for title, tokens in ((f"{footprint.ROW_TOKENS} tokens a row", footprint.ROW_TOKENS), ("cutoff", params.cutoff)):
+            row[f"hours, {gpu}, {title}"] = hours(footprint.computing_seconds(shape, given, 10**9, tokens, peak))
+    for kind in footprint.KINDS:
+        row[f"`{kind}` sends a step (GB)"] = gigabytes(footprint.sent_a_step(shape, changed(given, parallel=kind)))
+    for link, rate in known["links"].items():
+        row[f"hours of sending, `fsdp2`, {link}"] = hours(footprint.sending_seconds(shape, given, 10**9, rate))
+    return row
+
+
+def hours(seconds: float) -> str:
+    """Write seconds as hours."""
+    return f"{seconds / 3600:.2f}" if seconds > 36 else "under 0.01"
+
+
+def scaling_text() -> str:
+    """Return docs/scaling.md with its tables renewed."""
+    known = yaml.safe_load((ROOT / "tools/shapes.yaml").read_text(encoding="utf-8"))
+    rows = {name: {k: v for k, v in row.items() if k != "parameters"} for name, row in known["models"].items()}
+    shapes = {name: footprint.Shape(**row) for name, row in rows.items()}
+    text = (ROOT / "docs/scaling.md").read_text(encoding="utf-8")
+    text = between(text, "<!-- batches -->", "<!-- end of batches -->", batches_text())
+    text = between(text, "<!-- measured -->", "<!-- end of measured -->", measured_text(known, shapes))
+    return between(text, "<!-- estimates -->", "<!-- end of estimates -->", estimates_text(known, shapes))
+
+
 def main() -> None:
     """Write or check every generated file."""
     kinds = {**STAGE_PARAMS, **OTHER_PARAMS}
@@ -248,6 +405,7 @@ def main() -> None:
         ROOT / "docs/rules.md": rules_text(),
         ROOT / "docs/settings.md": settings_text(),
         ROOT / "docs/benchmarks.md": benchmarks_text(),
+        ROOT / "docs/scaling.md": scaling_text(),
         ROOT / "README.md": map_text(),
     }
     old = [path for path, text in files.items() if not path.is_file() or path.read_text(encoding="utf-8") != text]

@@ -33,8 +33,8 @@ def test_the_reference_holds_three_iterations_and_no_weights():
     assert ".safetensors" not in tracked
 
 
-def test_the_reference_was_made_from_clean_commits_one_for_all_but_evaluations():
-    commits = {(m["stage"] == "evaluate", m["git"]["commit"]) for _, m in store.all_manifests(REFERENCE)}
+def test_the_reference_was_made_from_clean_commits_one_for_all_but_trainings():
+    commits = {(m["stage"] == "train", m["git"]["commit"]) for _, m in store.all_manifests(REFERENCE)}
     assert len(commits) == 2
     assert not any(commit.endswith("-dirty") for _, commit in commits)
 

@@ -1,20 +1,26 @@
 """A kill at any moment, with real kernels: resumed, the run is the same bytes as one that nobody killed."""
 
 import importlib.util
+import json
 import os
+import random
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
 import psutil
 import pytest
 
+from isheep_lib.jobs import Job, save_rows
+from isheep_lib.labels import Data, TrainRow
+from isheep_lib.params import TrainParams
 from tests.runs import call, command, digests
 
 absent = importlib.util.find_spec("eval_framework") is None
-pytestmark = pytest.mark.skipif(absent, reason="the IFEval prompts are not installed (make setup)")
+whole_runs = pytest.mark.skipif(absent, reason="the IFEval prompts are not installed (make setup)")
 
 
 def journalled(run: Path, stage: str, lines: int) -> bool:
@@ -64,6 +70,7 @@ def killed_and_resumed(root: Path, finished: Path, model: Path, run: Path, *poin
     assert digests(run) == whole
 
 
+@whole_runs
 def test_killed_after_a_checkpoint_and_resumed_the_files_are_the_same_bytes(
     root: Path, finished: Path, tiny_model: Path, tmp_path: Path
 ) -> None:
@@ -74,6 +81,7 @@ def test_killed_after_a_checkpoint_and_resumed_the_files_are_the_same_bytes(
     killed_and_resumed(root, finished, tiny_model, run, "after the first checkpoint")
 
 
+@whole_runs
 @pytest.mark.slow
 def test_killed_at_several_points_and_resumed_the_files_are_the_same_bytes(
     root: Path, finished: Path, tiny_model: Path, tmp_path: Path
@@ -81,3 +89,45 @@ def test_killed_at_several_points_and_resumed_the_files_are_the_same_bytes(
     run = tmp_path / "killed"
     shutil.copytree(finished / "iter-0", run / "iter-0")  # the base model's evaluation is not what is killed
     killed_and_resumed(root, finished, tiny_model, run, *POINTS)
+
+
+def training(model: Path, work: Path) -> Path:
+    """Write a training of 40 steps, with dropout, and return its job."""
+    rng, rows = random.Random(0), []
+    for i in range(10):
+        length = rng.randint(6, 24)
+        rows.append(TrainRow(f"r{i}", [rng.randrange(3, 60) for _ in range(length)], rng.randint(1, length - 3)))
+    save_rows(Data(rows[:8], rows[8:], {}, []), work)
+    settings = {"lora_rank": 2, "lora_alpha": 4, "lora_dropout": 0.2, "learning_rate": 1e-2, "warmup_steps": 1, "epochs": 20}
+    settings |= {"train_batch": 4, "micro_batch": 2, "save_steps": 2, "dtype": "float32"}
+    return Job(model, TrainParams(run="r", **settings), 5, work).save()
+
+
+def trainer_process(root: Path, job_file: Path) -> subprocess.Popen:
+    with open(log_of(job_file.parent), "a") as log:
+        command = [sys.executable, "-m", "isheep_lib.trainer", str(job_file)]
+        return subprocess.Popen(command, cwd=root, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+
+def began(checkpoints: Path, step: int) -> bool:
+    """Tell whether a checkpoint is being written; files of it may be absent or cut."""
+    return (checkpoints / f"checkpoint-{step}").exists()
+
+
+@pytest.mark.slow
+def test_a_training_killed_three_times_as_it_writes_leaves_the_weights_and_the_log_of_one_that_was_not(
+    root: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    jobs = {name: training(tiny_model, tmp_path / name) for name in ("whole", "killed")}
+    assert trainer_process(root, jobs["whole"]).wait() == 0
+    work = jobs["killed"].parent
+    for step in (2, 14, 30):
+        process = trainer_process(root, jobs["killed"])
+        kill_at(process, log_of(work), lambda step=step: began(work / "checkpoints", step))
+        assert not (work / "result.json").exists()
+    assert trainer_process(root, jobs["killed"]).wait() == 0
+    whole, killed = (json.loads((tmp_path / name / "result.json").read_text()) for name in jobs)
+    assert killed["began_after_step"] >= 28
+    assert killed["log"] == whole["log"]
+    for path in (tmp_path / "whole/checkpoints").rglob("adapter_model.safetensors"):
+        assert (work / path.relative_to(tmp_path / "whole")).read_bytes() == path.read_bytes(), path.parent.name

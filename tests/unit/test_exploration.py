@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import yaml
 
-from isheep_lib import exploration, following, pair_map, projection, provenance, store, widgets
+from isheep_lib import exploration, following, pair_map, projection, store, widgets
 from isheep_lib.errors import DataError, ModelError, ParameterError, RecordError
 from isheep_lib.params import Filter, Model, Train
-from isheep_lib.records import digest_file, write_jsonl
+from isheep_lib.records import write_jsonl
 
 HOSTILE = "<script>go()</script> & <b>bold</b>"
 SCORES = {"p0": 0.9, "p1": 0.1, "p2": 0.5, "p10": 0.7, "p3": 0.8}

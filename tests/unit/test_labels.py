@@ -266,12 +266,13 @@ def params(cutoff=100, max_rows=10, held_out=0.3):
 
 def test_rows_without_a_token_to_learn_are_dropped_and_counted():
     rows = [pair(i) for i in range(3)]
-    rows += [pair(8, instruction="Name five words here {}"), pair(9, output="")]
+    long = "Name five words here {}"
+    rows += [pair(7, "", long), pair(8, instruction=long), pair(9, "")]
     data = prepare(rows, FRAME, Words(), params(cutoff=5), 0)
-    assert data.counts == {"in": 5, "kept": 3, "dropped": {"beyond_cutoff": 1, "empty_response": 1}}
-    assert [fate["fate"] for fate in data.fates[3:]] == ["beyond_cutoff", "empty_response"]
+    assert data.counts == {"in": 6, "kept": 3, "dropped": {"empty_response": 2, "beyond_cutoff": 1}}
+    assert [fate["fate"] for fate in data.fates[3:]] == ["empty_response", "beyond_cutoff", "empty_response"]
     assert data.facts()["rows shortened by the cutoff"] == 3
-    assert [fate["cut"] for fate in data.fates] == [True] * 4 + [False]
+    assert [fate["cut"] for fate in data.fates] == [True] * 5 + [False]
 
 
 def test_a_response_that_a_tokenizer_makes_nothing_of_is_empty(worded):

@@ -12,7 +12,14 @@ from isheep_lib.params_file import load_run
 FOLDER = Path(__file__).resolve().parents[2] / "params"
 FILES = sorted(FOLDER.glob("*.yaml"))
 FULL_SIZE = ["qwen1.5-1.8b", "qwen1.5-4b", "qwen1.5-7b", "qwen1.5-14b", "qwen1.5-32b", "qwen1.5-72b", "llama-3-70b"]
-OWN = {"base_model", "aligned_frame", "tensor_parallel"}  # what a full-size file may choose for its model
+OWN = {
+    "base_model",
+    "aligned_frame",
+    "tensor_parallel",
+    "num_processes",
+    "parallel",
+    "gradient_checkpointing",
+}  # what a full-size file may choose for its model
 
 
 def values(name: str) -> dict[str, object]:
