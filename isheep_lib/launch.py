@@ -27,13 +27,13 @@ import yaml
 from isheep_lib import errors, store
 from isheep_lib.errors import IsheepError, RecordError, TrainingError
 from isheep_lib.jobs import FAILURE, JOB, WATCHED, Job
-from isheep_lib.progress import PROGRESS_FILE, Relay
+from isheep_lib.progress import PROGRESS_FILE, DisplaySink, Relay
 
 FOLDER = Path(__file__).parent / "parallel"
 SHIPPED = sorted(path.stem for path in FOLDER.glob("*.yaml"))
 LOG = "training.log"
 TAIL = 12  # lines of the log that a notebook or an error shows
-LOOK_SECONDS = 1.0  # between looks for a training that is to begin
+LOOK_SECONDS = 1.0  # between looks at the log, and for a training that is to begin
 NEEDS_GPU = ("FSDP", "DEEPSPEED")
 
 
@@ -125,7 +125,7 @@ def start(job_file: Path, params: Any) -> None:
     work = job_file.parent
     (work / FAILURE).unlink(missing_ok=True)
     log, state = work / LOG, work / ".progress.json"
-    with _shown(state) as environment, open(log, "w", encoding="utf-8") as file:
+    with open(log, "w", encoding="utf-8") as file, _shown(state, log) as environment:
         code = _run(command(job_file, params), file, environment)
     if code:
         raise failure(work, code, tail(log))
@@ -165,13 +165,18 @@ def failure(work: Path, code: int, lines: list[str]) -> IsheepError:
 
 
 @contextlib.contextmanager
-def _shown(state: Path) -> Iterator[dict[str, str]]:
-    """Relay the processes' progress from a thread; give the environment in which they write it."""
-    relay, over = Relay(state, "", os.environ.get(PROGRESS_FILE)), threading.Event()
+def _shown(state: Path, log: Path) -> Iterator[dict[str, str]]:
+    """Show the processes' progress and the end of their log from a thread; give the environment in which they write it."""
+    relay, view, over = Relay(state, "", os.environ.get(PROGRESS_FILE)), DisplaySink(), threading.Event()
+
+    def look() -> None:
+        relay.poll()
+        if lines := tail(log):
+            view.show("\n".join(lines))
 
     def watch() -> None:
-        while not over.wait(1.0):
-            relay.poll()
+        while not over.wait(LOOK_SECONDS):
+            look()
 
     thread = threading.Thread(target=watch, daemon=True)
     thread.start()
@@ -180,7 +185,7 @@ def _shown(state: Path) -> Iterator[dict[str, str]]:
     finally:
         over.set()
         thread.join()
-        relay.poll()
+        look()
         state.unlink(missing_ok=True)
 
 

@@ -29,7 +29,7 @@ class Progress:
         self._start, self._shown, self._share = time.monotonic(), 0.0, 0.0
         target = os.environ.get(PROGRESS_FILE)
         self._sinks = [_FileSink(Path(target))] if target else [_terminal()]
-        self._sinks.append(_DisplaySink())
+        self._sinks.append(DisplaySink())
 
     def advance(self, count: int = 1) -> None:
         """Count finished items; shows at most once a second."""
@@ -75,14 +75,16 @@ class Progress:
         self._show(last=True)
 
 
-class _DisplaySink:
+class DisplaySink:
     """One output in a notebook, replaced in place; nothing outside IPython."""
 
     def __init__(self) -> None:
+        """Show nothing yet."""
         self._handle: Any = None
         self._active = "IPython" in sys.modules and sys.modules["IPython"].get_ipython() is not None
 
-    def show(self, line: str, last: bool) -> None:
+    def show(self, line: str, last: bool = False) -> None:
+        """Put text in the place of what stood there."""
         if not self._active:
             return
         from IPython.display import display
@@ -146,7 +148,7 @@ class Relay:
             onward: a file that a process further out watches; then that one, not this one, has the terminal.
         """
         self._path, self._title, self._seen = path, title, {}
-        self._sinks = [_FileSink(Path(onward)) if onward else _terminal(), _DisplaySink()]
+        self._sinks = [_FileSink(Path(onward)) if onward else _terminal(), DisplaySink()]
 
     def poll(self) -> None:
         """Show the newest state, if it changed."""
