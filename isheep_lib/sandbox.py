@@ -203,7 +203,10 @@ class _Watch:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)  # and its namespace's first process, so all that is in there
             self._process.wait()
-            with self._process.stdout:
+            with self._process.stdout as output:
+                with contextlib.suppress(BlockingIOError):  # unconfined, another process may still hold it
+                    os.set_blocking(output.fileno(), False)
+                    self._printed += os.read(output.fileno(), 1 << 16)  # said since the last look: as much as a pipe holds
                 self._read_result(seconds=0.0 if self._method == "unconfined" else 5.0)
 
     def _wait(self) -> str:

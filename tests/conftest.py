@@ -1,7 +1,8 @@
 """Shared fixtures: a tiny model made on the spot, and where things are."""
 
 import os
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,18 @@ def once(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Callable[[
         return folder
 
     return made
+
+
+@pytest.fixture
+def no_warnings() -> Iterator[None]:
+    """Let what a notebook would show beside a result fail the test.
+
+    Python does not show a ResourceWarning, and one may come from whatever another test left for the collector.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warnings.simplefilter("ignore", ResourceWarning)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -52,6 +52,11 @@ def alone(root: Path, run: Path, stage: str) -> None:
                 names["run"] = str(run)
 
 
+def written(run: Path) -> dict[Path, int]:
+    """Collect when each file of each stage was written, in nanoseconds."""
+    return {path: path.stat().st_mtime_ns for path in run.glob("iter-*/**/*") if path.is_file()}
+
+
 def digests(run: Path) -> dict[str, str]:
     """Collect what must be the same bytes: every output but the notebooks, which hold timings."""
     found = {}

@@ -1,16 +1,16 @@
 """The finished run that several files of tests look at."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.runs import BIN, PARAMS, call
+from tests.runs import BIN, PARAMS, call, written
 
 
 @pytest.fixture(scope="session")
-def finished(root: Path, tiny_model: Path, once: Callable[[str, Callable[[Path], None]], Path]) -> Path:
-    """Run two iterations with papermill's own command, as a user would."""
+def finished(root: Path, tiny_model: Path, once: Callable[[str, Callable[[Path], None]], Path]) -> Iterator[Path]:
+    """Run two iterations with papermill's own command, as a user would; for looking at, by several processes at a time."""
 
     def make(folder: Path) -> None:
         parameters = {"iteration": 2, "params": PARAMS, "run": folder / "whole", "override": f"model.base_model:{tiny_model}"}
@@ -19,4 +19,7 @@ def finished(root: Path, tiny_model: Path, once: Callable[[str, Callable[[Path],
         assert result.returncode == 0, result.stderr[-3000:]
         assert "iteration 2 train" in result.stderr, "progress did not reach the terminal through two levels of kernels"
 
-    return once("runs", make) / "whole"
+    run = once("runs", make) / "whole"
+    before = written(run)
+    yield run
+    assert written(run) == before, "a test wrote into the finished run, where tests of other processes look"

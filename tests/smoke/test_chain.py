@@ -12,7 +12,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from tests.runs import BIN, alone, call, claimed, command
+from tests.runs import BIN, alone, call, claimed, command, written
 
 absent = importlib.util.find_spec("eval_framework") is None
 pytestmark = pytest.mark.skipif(absent, reason="the IFEval prompts are not installed (make setup)")
@@ -163,31 +163,34 @@ def test_progress_does_not_flood_the_executed_notebook(finished: Path) -> None:
             assert len(cell.get("outputs", [])) <= 8, f"{path.name} {cell.id}"  # evaluate has a bar a kind of work
 
 
-def test_a_finished_run_is_reused_verified_and_shown(root: Path, finished: Path, tiny_model: Path) -> None:
-    before = {p: p.stat().st_mtime_ns for p in finished.glob("iter-*/**/*") if p.is_file()}
-    again = call(root, *command(finished, tiny_model, 2))
+@pytest.fixture
+def own(finished: Path, tmp_path: Path) -> Path:
+    """Return a copy of the finished run: the run itself is for looking at, other processes do so at the same time."""
+    return shutil.copytree(finished, tmp_path / "own")
+
+
+def test_a_finished_run_is_reused_verified_and_shown(root: Path, own: Path, tiny_model: Path) -> None:
+    before = written(own)
+    again = call(root, *command(own, tiny_model, 2))
     assert again.returncode == 0, again.stderr[-3000:]
-    assert {p: p.stat().st_mtime_ns for p in finished.glob("iter-*/**/*") if p.is_file()} == before
-    verified = call(root, str(BIN / "isheep"), "verify", str(finished))
+    assert written(own) == before
+    verified = call(root, str(BIN / "isheep"), "verify", str(own))
     assert verified.returncode == 0, verified.stdout
-    shown = call(root, str(BIN / "isheep"), "status", str(finished))
+    shown = call(root, str(BIN / "isheep"), "status", str(own))
     assert shown.returncode == 0
     assert "M_2" in shown.stdout
 
 
-def test_a_stage_notebook_run_by_hand_on_a_finished_stage_gives_the_same_bytes(
-    root: Path, finished: Path, tmp_path: Path
-) -> None:
+def test_a_stage_notebook_run_by_hand_on_a_finished_stage_gives_the_same_bytes(root: Path, own: Path, tmp_path: Path) -> None:
     output = tmp_path / "filter.ipynb"
-    result = call(
-        root, str(BIN / "papermill"), "notebooks/filter.ipynb", str(output), "-p", "run", str(finished), "-p", "iteration", "2"
-    )
+    flags = ["-p", "run", str(own), "-p", "iteration", "2"]
+    result = call(root, str(BIN / "papermill"), "notebooks/filter.ipynb", str(output), *flags)
     assert result.returncode == 0, result.stderr[-3000:]
     assert "same bytes as the record" in output.read_text()
 
 
-def test_other_parameters_are_refused_with_the_difference_shown(root: Path, finished: Path, tiny_model: Path) -> None:
-    changed = command(finished, tiny_model, 2)
+def test_other_parameters_are_refused_with_the_difference_shown(root: Path, own: Path, tiny_model: Path) -> None:
+    changed = command(own, tiny_model, 2)
     changed[changed.index("--override") + 1] += " train.epochs:5 filter.threshold:0.5"
     result = call(root, *changed)
     assert result.returncode == 1
@@ -195,12 +198,12 @@ def test_other_parameters_are_refused_with_the_difference_shown(root: Path, fini
     assert "filter.threshold: the run has -9.0, now 0.5" in result.stderr
 
 
-def test_a_second_start_on_the_same_results_is_refused(root: Path, finished: Path, tiny_model: Path) -> None:
+def test_a_second_start_on_the_same_results_is_refused(root: Path, own: Path, tiny_model: Path) -> None:
     from isheep_lib.store import RunLock
 
-    lock = RunLock(finished)
+    lock = RunLock(own)
     try:
-        result = call(root, *command(finished, tiny_model, 2))
+        result = call(root, *command(own, tiny_model, 2))
     finally:
         lock.release()
     assert result.returncode == 1
@@ -208,16 +211,12 @@ def test_a_second_start_on_the_same_results_is_refused(root: Path, finished: Pat
 
 
 def test_an_edited_output_of_an_earlier_stage_stops_the_run_and_fails_verification(
-    root: Path, finished: Path, tiny_model: Path
+    root: Path, own: Path, tiny_model: Path
 ) -> None:
-    path = finished / "iter-1/filter/kept.jsonl"
-    original = path.read_bytes()
-    try:
-        path.write_bytes(original.replace(b"the", b"teh", 1))
-        result = call(root, *command(finished, tiny_model, 2))
-        verified = call(root, str(BIN / "isheep"), "verify", str(finished))
-    finally:
-        path.write_bytes(original)
+    path = own / "iter-1/filter/kept.jsonl"
+    path.write_bytes(path.read_bytes().replace(b"the", b"teh", 1))
+    result = call(root, *command(own, tiny_model, 2))
+    verified = call(root, str(BIN / "isheep"), "verify", str(own))
     assert result.returncode == 1
     assert "kept.jsonl: changed" in result.stderr
     assert verified.returncode == 1

@@ -1,6 +1,5 @@
 """Figures: each is drawn from nothing, from one row and from many."""
 
-import warnings
 from types import SimpleNamespace
 
 import pytest
@@ -11,17 +10,10 @@ from isheep_lib.catalogue import BENCHMARKS
 from isheep_lib.drift import SIGNS
 from isheep_lib.scoring import Scores
 
+pytestmark = pytest.mark.usefixtures("no_warnings")
 KINDS = ("shuffled", "truncated", "wrong_task")
 NAMES = ["expected_quality", "greedy_quality", "mutual_information", "perplexity_pair"]
 SWEEP = SimpleNamespace(comparison="above", threshold=2.0)
-
-
-@pytest.fixture(autouse=True)
-def no_warnings():
-    """Let what a notebook would show beside the figure fail the test."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        yield
 
 
 def rows(number, start=0.0, names=NAMES):

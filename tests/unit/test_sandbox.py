@@ -389,6 +389,20 @@ def test_an_unknown_method_is_refused():
         run_program("pass", "docker")
 
 
+def test_what_was_said_before_the_first_look_is_in_the_error():
+    said = [sys.executable, "-c", "import os; os.write(2, b'no such option'); os.fork() or os.execvp('sleep', ['sleep', '20'])"]
+    process = subprocess.Popen(said, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
+    process.wait()
+    result, write = os.pipe()
+    os.close(write)
+    watch = sandbox._Watch(process, result, Limits(), "unconfined")
+    began = time.monotonic()
+    with pytest.raises(DataError, match="did not start: no such option"):
+        watch.outcome(b"token", watch.until_the_end())
+    os.close(result)
+    assert time.monotonic() - began < 10, "waited for a process that still holds the pipe"
+
+
 def test_a_sandbox_that_does_not_start_is_no_failed_program(method, monkeypatch):
     monkeypatch.setattr(enclosure, "FLAGS", ["--nonsense"])
     with pytest.raises(DataError, match=r"did not start: .*nonsense"):
