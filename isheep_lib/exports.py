@@ -26,8 +26,8 @@ LINE_BREAK = re.compile("\r\n|[\n\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
 NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?(?:\s*±\s*\d+(?:\.\d+)?)?\s*%?")
 COUNTED = re.compile(r"[-+−]?\.?\d.*")  # a column of such cells is set flush right
 RUN_BY_SPREADSHEETS = ("=", "+", "-", "@", "\t", "\r", "'")
-# What means something in Markdown; an underscore inside a word means nothing.
-MARKDOWN = re.compile(r"[\\`*\[\]<>|~$]|&(?=#?\w+;)|(?<!\w)_|_(?!\w)")
+# What means something in Markdown; an underscore between two letters means nothing.
+MARKDOWN = re.compile(r"[\\`*\[\]<>|~$]|&(?=#?\w+;)|(?<![^\W_])_|_(?![^\W_])")
 PARAGRAPH = 40  # letters; a longer cell is set over several lines in LaTeX
 LATEX = {
     # A row that begins with a bracket or a star would be taken for an argument of the line end before it.

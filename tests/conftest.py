@@ -7,9 +7,13 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
+from hypothesis import settings
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: kernels run beside this process on the same cores
 pytest.register_assert_rewrite("tests.claims")
+# The same examples each time: whether a commit is good is not left to chance. `make fuzz` tries others.
+settings.register_profile("steady", derandomize=True, deadline=None)
+settings.load_profile("steady")
 
 ROOT = Path(__file__).resolve().parents[1]
 WORDS = """the a one two red small old quiet warm early river garden kitchen letter number city teacher window bread

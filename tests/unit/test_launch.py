@@ -216,7 +216,15 @@ def started_pid(path, seconds=20.0):
     return int(path.read_text())
 
 
-def test_an_interrupted_notebook_leaves_no_process(job_file, monkeypatch):
+@pytest.fixture
+def interruptible():
+    """Answer an interrupt as a notebook's kernel does, also where a shell started the tests in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_an_interrupted_notebook_leaves_no_process(job_file, monkeypatch, interruptible):
     path = job_file.parent / "pid"
     instead(monkeypatch, ENDLESS.format(str(path)))
 
@@ -303,7 +311,7 @@ def test_a_process_that_dies_on_a_machine_that_joined_is_reported_there(run, mon
         launch.join(run, 1, 1, 1.0)
 
 
-def test_joining_that_is_interrupted_leaves_no_process(run, monkeypatch):
+def test_joining_that_is_interrupted_leaves_no_process(run, monkeypatch, interruptible):
     begun(run, "work-a")
     path = run / "pid"
     instead(monkeypatch, ENDLESS.format(str(path)))

@@ -17,6 +17,8 @@ HOSTILE = [
     "*b* _i_ [l](http://a.example)",
     "&lt;",
     "~~s~~",
+    "__b__",
+    "a__b__ _c_",
     "\\",
     "$x$",
     "x\ny\u2028z",
