@@ -3,7 +3,6 @@
 import importlib.util
 import json
 import os
-import random
 import shutil
 import signal
 import subprocess
@@ -15,9 +14,9 @@ import psutil
 import pytest
 
 from isheep_lib.jobs import Job, save_rows
-from isheep_lib.labels import Data, TrainRow
-from isheep_lib.params import TrainParams
+from isheep_lib.labels import Data
 from tests.runs import call, command, digests
+from tests.trainings import SEED, drawn, train_params
 
 absent = importlib.util.find_spec("eval_framework") is None
 whole_runs = pytest.mark.skipif(absent, reason="the IFEval prompts are not installed (make setup)")
@@ -93,14 +92,8 @@ def test_killed_at_several_points_and_resumed_the_files_are_the_same_bytes(
 
 def training(model: Path, work: Path) -> Path:
     """Write a training of 40 steps, with dropout, and return its job."""
-    rng, rows = random.Random(0), []
-    for i in range(10):
-        length = rng.randint(6, 24)
-        rows.append(TrainRow(f"r{i}", [rng.randrange(3, 60) for _ in range(length)], rng.randint(1, length - 3)))
-    save_rows(Data(rows[:8], rows[8:], {}, []), work)
-    settings = {"lora_rank": 2, "lora_alpha": 4, "lora_dropout": 0.2, "learning_rate": 1e-2, "warmup_steps": 1, "epochs": 20}
-    settings |= {"train_batch": 4, "micro_batch": 2, "save_steps": 2, "dtype": "float32"}
-    return Job(model, TrainParams(run="r", **settings), 5, work).save()
+    save_rows(Data(drawn("learned", 8), drawn("held", 2), {}, []), work)
+    return Job(model, train_params(epochs=20), SEED, work).save()
 
 
 def trainer_process(root: Path, job_file: Path) -> subprocess.Popen:

@@ -1,7 +1,6 @@
 """Real processes: two train what one trains, on one machine or two, and none outlives whoever started it."""
 
 import json
-import random
 import shutil
 import signal
 import socket
@@ -18,41 +17,19 @@ import pytest
 from isheep_lib import batches, launch, models, train
 from isheep_lib.errors import TrainingError
 from isheep_lib.jobs import Job, save_rows
-from isheep_lib.labels import Data, TrainRow
-from isheep_lib.params import TrainParams
+from isheep_lib.labels import Data
 from tests.runs import BIN, PARAMS, alone, call, claimed
+from tests.trainings import SEED, drawn, train_params
 
-SEED = 5
-SETTINGS = {
-    "run": "r",
-    "dtype": "float32",
-    "lora_rank": 2,
-    "lora_alpha": 4,
-    "lora_dropout": 0.2,
-    "learning_rate": 1e-2,
-    "warmup_steps": 1,
-    "epochs": 2,
-    "train_batch": 4,
-    "micro_batch": 1,
-    "save_steps": 2,
-}
 LONG = {"epochs": 30}  # 60 steps: enough for a kill to find it at work
 TWO = {"num_processes": 2}
-
-
-def drawn(name: str, number: int) -> list[TrainRow]:
-    rng, rows = random.Random(name), []
-    for i in range(number):
-        length = rng.randint(6, 24)
-        rows.append(TrainRow(f"{name}{i}", [rng.randrange(3, 60) for _ in range(length)], rng.randint(1, length - 3)))
-    return rows
 
 
 DATA = Data(drawn("learned", 7), drawn("held", 3), {}, [])  # the last step of an epoch is not full
 
 
 def laid_out(model: Path, **changed) -> train.Layout:
-    params = TrainParams(**{**SETTINGS, **changed})
+    params = train_params(**{"micro_batch": 1, **changed})
     plan = batches.plan([len(row.input_ids) for row in DATA.train], params, SEED)
     return train.Layout(models.find_model(str(model)), DATA, params, SEED, plan)
 

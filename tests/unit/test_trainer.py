@@ -2,7 +2,6 @@
 
 import gc
 import json
-import random
 import shutil
 from types import SimpleNamespace
 
@@ -13,35 +12,9 @@ from isheep_lib.errors import TrainingError
 from isheep_lib.jobs import Job, save_rows
 from isheep_lib.labels import Data, TrainRow
 from isheep_lib.models import find_model
-from isheep_lib.params import TrainParams
+from tests.trainings import SEED, drawn, train_params
 
-DEFAULTS = {
-    "run": "r",
-    "dtype": "float32",
-    "lora_rank": 2,
-    "lora_alpha": 4,
-    "lora_dropout": 0.2,
-    "learning_rate": 1e-2,
-    "warmup_steps": 1,
-    "epochs": 2,
-    "train_batch": 4,
-    "micro_batch": 2,
-    "save_steps": 2,
-}
-SEED = 5
-
-
-def params(**changed):
-    return TrainParams(**{**DEFAULTS, **changed})
-
-
-def drawn(name, number, longest=24):
-    """Draw rows of several lengths whose tokens the tiny model knows."""
-    rng, rows = random.Random(name), []
-    for i in range(number):
-        length = rng.randint(6, longest)
-        rows.append(TrainRow(f"{name}{i}", [rng.randrange(3, 60) for _ in range(length)], rng.randint(1, length - 3)))
-    return rows
+params = train_params
 
 
 def data(learned=8, held_out=3):
