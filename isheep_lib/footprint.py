@@ -227,10 +227,8 @@ def saved_a_token(shape: Shape, params: Any, device: str) -> int:
     if params.method == "full":
         inputs = (10, 2) if each == BFLOAT16 else (8, 4)
         return common + (8 + inputs[0]) * shape.hidden + inputs[1] * shape.intermediate
-    # DeepSpeed computes the adapter in bfloat16, too.
-    kept = each if parallel_of(params) == "zero3" else FLOAT32
-    mask = (1 if device == "cuda" else kept) if params.lora_dropout else 0
-    return common + sum((kept + mask) * wide + 4 * params.lora_rank for wide, _ in adapted(shape, params))
+    mask = (1 if device == "cuda" else FLOAT32) if params.lora_dropout else 0
+    return common + sum((FLOAT32 + mask) * wide + 4 * params.lora_rank for wide, _ in adapted(shape, params))
 
 
 def logits(shape: Shape, places: int) -> float:

@@ -23,6 +23,7 @@ import torch
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 from torch.distributed.elastic.multiprocessing.errors import record
+from torch.distributed.fsdp import FSDPModule
 from torch.utils.data import DataLoader
 from transformers import (
     PrinterCallback,
@@ -103,7 +104,7 @@ class Learner(Trainer):
         sums = torch.zeros(2, dtype=torch.float64, device=self.args.device)
         for chosen in passes[self.args.process_index :: processes]:
             inputs = self._prepare_inputs(tensors([self.held[i] for i in chosen], self.packed))
-            with torch.inference_mode():
+            with torch.no_grad():  # not inference_mode: shards gathered there could not be learned from afterwards
                 losses, learned = token_losses(model, inputs, self.whole_logits)
             if not torch.isfinite(losses.sum()):
                 raise not_finite("The held-out loss", self.state.global_step, [self.held[i] for i in chosen])
@@ -127,6 +128,9 @@ class Learner(Trainer):
             super().save_model(output_dir, _internal_call)
             return
         state = {}
+        for module in self.model.modules():
+            if isinstance(module, FSDPModule):
+                module.reshard()  # the held-out loss leaves some gathered, as no backward pass follows it
         for name, weight in self.model.named_parameters():
             if weight.requires_grad:
                 whole = weight.full_tensor()  # every process takes part
@@ -197,7 +201,7 @@ def train(job: Job) -> None:
         tokens = sum(len(learner.rows[i].input_ids) for step in learner.plan.steps[began:] for rows in step for i in rows)
         result = {
             "log": clean(learner.state.log_history, learner.plan.steps_per_epoch),
-            "trainable": sum(p.numel() for p in learner.model.parameters() if p.requires_grad),
+            "trainable": sum(getattr(p, "ds_numel", p.numel()) for p in learner.model.parameters() if p.requires_grad),
             "said": said,
             "began_after_step": began,
             "seconds": round(seconds, 1),
@@ -247,7 +251,7 @@ def _arguments(job: Job) -> TrainingArguments:
         num_train_epochs=1,  # our batches hold all of them
         max_steps=-(-rows // params.train_batch) * params.epochs,
         # DeepSpeed knows no other way to a base in bfloat16.
-        bf16=params.dtype == "bfloat16" and (params.method == "full" or params.parallel == "zero3"),
+        bf16=params.dtype == "bfloat16" and (params.method == "full" or "ACCELERATE_USE_DEEPSPEED" in os.environ),
         gradient_checkpointing=params.gradient_checkpointing,
         gradient_checkpointing_kwargs={"use_reentrant": False},
         logging_steps=1,
@@ -292,6 +296,8 @@ def main(path: Path) -> int:
         values = {"error": type(error).__name__, **{n: getattr(error, n) for n in ("what", "where", "allowed", "do")}}
         write_atomic(job.work / FAILURE, json.dumps(values) + "\n")
         return 1
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()  # a thread of it that still runs when Python ends would abort the process
     return 0
 
 

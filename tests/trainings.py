@@ -1,9 +1,13 @@
 """Small trainings of the tiny model; imported by the tests of training."""
 
 import random
+from pathlib import Path
 from typing import Any
 
-from isheep_lib.labels import TrainRow
+import pytest
+
+from isheep_lib import batches, models, train
+from isheep_lib.labels import Data, TrainRow
 from isheep_lib.params import TrainParams
 
 SEED = 5
@@ -33,3 +37,36 @@ def drawn(name: str, number: int, longest: int = 24) -> list[TrainRow]:
         length = rng.randint(6, longest)
         rows.append(TrainRow(f"{name}{i}", [rng.randrange(3, 60) for _ in range(length)], rng.randint(1, length - 3)))
     return rows
+
+
+DATA = Data(drawn("learned", 7), drawn("held", 3), {}, [])  # the last step of an epoch is not full
+
+
+def laid_out(model: Path, **changed) -> train.Layout:
+    params = train_params(**{"micro_batch": 1, **changed})
+    plan = batches.plan([len(row.input_ids) for row in DATA.train], params, SEED)
+    return train.Layout(models.find_model(str(model)), DATA, params, SEED, plan)
+
+
+def fine_tuned(model: Path, folder: Path, **changed) -> train.Trained:
+    return train.fine_tune(laid_out(model, **changed), folder / "work", folder / "out")
+
+
+def largest_difference(one: Path, other: Path) -> float:
+    a, b = weights_in(one / "out"), weights_in(other / "out")
+    assert a.keys() == b.keys()
+    return max((a[name] - b[name]).abs().max().item() for name in a)
+
+
+def weights_in(folder: Path) -> dict[str, Any]:
+    from safetensors.torch import load_file
+
+    return {name: weight for path in folder.rglob("*.safetensors") for name, weight in load_file(path).items()}
+
+
+def assert_the_same(one: tuple[Path, train.Trained], other: tuple[Path, train.Trained]) -> None:
+    assert largest_difference(one[0], other[0]) < 1e-6
+    assert other[1].best == one[1].best
+    assert len(other[1].log) == len(one[1].log)
+    for expected, found in zip(one[1].log, other[1].log, strict=True):
+        assert found == pytest.approx(expected, abs=2e-6)

@@ -14,44 +14,14 @@ import nbformat
 import psutil
 import pytest
 
-from isheep_lib import batches, launch, models, train
+from isheep_lib import launch, train
 from isheep_lib.errors import TrainingError
 from isheep_lib.jobs import Job, save_rows
-from isheep_lib.labels import Data
 from tests.runs import BIN, PARAMS, alone, call, claimed
-from tests.trainings import SEED, drawn, train_params
+from tests.trainings import DATA, SEED, assert_the_same, fine_tuned, laid_out
 
 LONG = {"epochs": 30}  # 60 steps: enough for a kill to find it at work
 TWO = {"num_processes": 2}
-
-
-DATA = Data(drawn("learned", 7), drawn("held", 3), {}, [])  # the last step of an epoch is not full
-
-
-def laid_out(model: Path, **changed) -> train.Layout:
-    params = train_params(**{"micro_batch": 1, **changed})
-    plan = batches.plan([len(row.input_ids) for row in DATA.train], params, SEED)
-    return train.Layout(models.find_model(str(model)), DATA, params, SEED, plan)
-
-
-def fine_tuned(model: Path, folder: Path, **changed) -> train.Trained:
-    return train.fine_tune(laid_out(model, **changed), folder / "work", folder / "out")
-
-
-def largest_difference(one: Path, other: Path) -> float:
-    from safetensors.torch import load_file
-
-    a, b = (load_file(folder / "out/adapter/adapter_model.safetensors") for folder in (one, other))
-    assert a.keys() == b.keys()
-    return max((a[name] - b[name]).abs().max().item() for name in a)
-
-
-def assert_the_same(one: tuple[Path, train.Trained], other: tuple[Path, train.Trained]) -> None:
-    assert largest_difference(one[0], other[0]) < 1e-6
-    assert other[1].best == one[1].best
-    assert len(other[1].log) == len(one[1].log)
-    for expected, found in zip(one[1].log, other[1].log, strict=True):
-        assert found == pytest.approx(expected, abs=2e-6)
 
 
 @pytest.fixture(scope="module")
