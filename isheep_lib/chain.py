@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from isheep_lib import provenance, runner, stages, store
+from isheep_lib import provenance, stages, store
 from isheep_lib.benchmarks import data_digests
 from isheep_lib.cell import cell_values
 from isheep_lib.engines.precision import settle, settle_training
@@ -153,6 +153,8 @@ class Chain:
                 continue
             if step.state == STALE:
                 self._set_aside(step)
+            from isheep_lib import runner  # slow to import, and nobody who only looks at a run needs it
+
             runner.run_stage(stage, iteration, self.run_dir, self.stage_params(iteration, stage), project_root() / "notebooks")
             self.ran.append(f"iter-{iteration}/{stage}")
         self.lock.release()
@@ -276,12 +278,25 @@ def verify(run_dir: Path) -> list[Verdict]:
         found += [Verdict(item, False, text) for text in _broken_links(manifest, made)]
         notebook = folder / f"{manifest['stage']}.ipynb"
         if notebook.name in manifest["outputs"] and notebook.is_file():
-            found += [Verdict(f"{item}/{notebook.name}", False, text) for text in runner.verify_notebook(notebook)]
+            found += [Verdict(f"{item}/{notebook.name}", False, text) for text in verify_notebook(notebook)]
         elif notebook.name not in manifest["outputs"]:
             found.append(Verdict(item, True, "run by hand: its notebook is not part of the record"))
         whole = len(manifest["outputs"]) - len(differing)
         found.append(Verdict(item, True, f"{whole} of {len(manifest['outputs'])} files hash as recorded"))
     return found
+
+
+def verify_notebook(path: Path) -> list[str]:
+    """Name what keeps an executed notebook from being a complete record: unrun, failed or disordered cells."""
+    try:
+        book = json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise RecordError(f"The executed notebook is not JSON ({error.msg})", where=str(path)) from error
+    cells = [cell for cell in book["cells"] if cell["cell_type"] == "code" and "".join(cell["source"]).strip()]
+    counts = [cell["execution_count"] for cell in cells]
+    problems = [] if counts == list(range(1, len(cells) + 1)) else [f"cells ran in the order {counts}"]
+    failed = [cell["id"] for cell in cells if any(out["output_type"] == "error" for out in cell["outputs"])]
+    return problems + ([f"failed cells: {', '.join(failed)}"] if failed else [])
 
 
 def _broken_links(manifest: dict[str, Any], made: dict[str, str]) -> list[str]:

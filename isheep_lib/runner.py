@@ -6,7 +6,6 @@ published atomically, its digest inside the manifest that makes the stage done.
 """
 
 import contextlib
-import json
 import logging
 import os
 import tempfile
@@ -27,7 +26,7 @@ from papermill.exceptions import PapermillExecutionError
 from traitlets.config import Config
 
 from isheep_lib import session, store
-from isheep_lib.errors import ParameterError, RecordError, StageFailed
+from isheep_lib.errors import ParameterError, StageFailed
 from isheep_lib.progress import PROGRESS_FILE, Relay
 from isheep_lib.records import publish, write_failure
 
@@ -269,16 +268,3 @@ def _relayed(state: Path, title: str) -> Iterator[None]:
         thread.join()
         relay.poll()
         state.unlink(missing_ok=True)
-
-
-def verify_notebook(path: Path) -> list[str]:
-    """Name what keeps an executed notebook from being a complete record: unrun, failed or disordered cells."""
-    try:
-        book = json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise RecordError(f"The executed notebook is not JSON ({error.msg})", where=str(path)) from error
-    cells = [cell for cell in book["cells"] if cell["cell_type"] == "code" and "".join(cell["source"]).strip()]
-    counts = [cell["execution_count"] for cell in cells]
-    problems = [] if counts == list(range(1, len(cells) + 1)) else [f"cells ran in the order {counts}"]
-    failed = [cell["id"] for cell in cells if any(out["output_type"] == "error" for out in cell["outputs"])]
-    return problems + ([f"failed cells: {', '.join(failed)}"] if failed else [])

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from isheep_lib import chain, runner, store
+from isheep_lib import chain, store
 
 REFERENCE = Path(__file__).resolve().parents[2] / "results" / "reference" / "smollm2-135m"
 
@@ -41,7 +41,7 @@ def test_the_reference_was_made_from_clean_commits_one_for_all_but_trainings():
 
 @pytest.mark.parametrize("path", sorted(REFERENCE.parent.rglob("*.ipynb")), ids=lambda p: str(p.relative_to(REFERENCE.parent)))
 def test_every_reference_notebook_ran_whole_and_in_order_and_names_no_machine(path):
-    assert runner.verify_notebook(path) == []
+    assert chain.verify_notebook(path) == []
     text = path.read_text()
     assert f"{Path.home()}/" not in text
     assert str(Path(__file__).resolve().parents[2]) not in text

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from isheep_lib import published, runner
+from isheep_lib import chain, published, runner
 from isheep_lib.errors import StageFailed
 
 
@@ -17,7 +17,7 @@ def test_the_notebook_shows_and_writes_every_table_and_figure(root, finished, tm
     executed, out = tmp_path / "paper.ipynb", tmp_path / "out"
     params = {"runs": [f"one_base={finished}", f"threshold={finished}"], "out": str(out)}
     runner.execute(root / "notebooks/paper.ipynb", executed, params)
-    assert runner.verify_notebook(executed) == []
+    assert chain.verify_notebook(executed) == []
     shown = outputs(executed)
     assert "all checks hold" in shown["checks"]
     assert "tiny-model" in shown["setup"] and "another model" in shown["table-seven"]

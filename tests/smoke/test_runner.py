@@ -7,7 +7,7 @@ import nbformat
 import psutil
 import pytest
 
-from isheep_lib import runner, store
+from isheep_lib import chain, runner, store
 from isheep_lib.errors import ParameterError, StageFailed
 
 PARAMETERS = "depth: int = 1  # how deep"
@@ -33,7 +33,7 @@ def test_a_good_notebook_is_published_with_its_parameters_and_without_machine_pa
     source = write_notebook(tmp_path / "{odd} folder", "print(depth)")
     output = tmp_path / "{odd} folder" / "out.ipynb"
     runner.execute(source, output, {"depth": 7})
-    assert runner.verify_notebook(output) == []
+    assert chain.verify_notebook(output) == []
     assert json.loads(output.read_text())["cells"][2]["outputs"][0]["text"] == ["7\n"]
     assert not list(output.parent.glob(".*"))
 
