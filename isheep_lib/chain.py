@@ -146,7 +146,8 @@ class Chain:
             if step.state == STALE and self.params.stale == "stop":
                 raise self._stale(step)
             if self._reusable(step):
-                self.reused += 1
+                if f"iter-{iteration}/{stage}" not in self.shared:  # else taken over by the plan
+                    self.reused += 1
                 continue
             if step.same:
                 self._take_over(step)
