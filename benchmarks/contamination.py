@@ -18,7 +18,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from isheep_lib.contamination import FIELDS, Index, Item, hits_by_benchmark, hits_by_kind
+from isheep_lib.analysis.contamination import FIELDS, Index, Item, hits_by_benchmark, hits_by_kind
 
 SEEDS = Path(__file__).parents[1] / "seeds" / "tasks.jsonl"
 ARROW = {  # benchmark: folder in the package, the fields of each text

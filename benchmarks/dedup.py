@@ -25,7 +25,7 @@ from pathlib import Path
 from rapidfuzz import process
 from rapidfuzz.distance import Indel
 
-from isheep_lib.near_duplicates import WORD, NearDuplicates
+from isheep_lib.synthesize.near_duplicates import WORD, NearDuplicates
 
 LIMIT, ROUNDS = 0.7, 2
 SAMPLE, LARGE, CHECKED = 50_000, 50_000, 500  # pairs for rouge_score; texts of the large set; of these, checked

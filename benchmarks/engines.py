@@ -25,11 +25,12 @@ from types import SimpleNamespace
 import httpx
 import psutil
 
-from isheep_lib.engines import Engine, Request, open_engine
-from isheep_lib.models import find_model
-from isheep_lib.params import Model
-from isheep_lib.prompts import get_frame, render
-from isheep_lib.provenance import versions
+from isheep_lib.engines.open import open_engine
+from isheep_lib.engines.params import Model
+from isheep_lib.engines.protocol import Engine, Request
+from isheep_lib.models.base import find_model
+from isheep_lib.prompting.chat import get_frame, render
+from isheep_lib.record.provenance import versions
 
 MODEL = "embedded:smollm2-135m-instruct"
 ROUNDS = 2

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import nbformat
 
-from isheep_lib import store
-from isheep_lib.provenance import project_root
-from isheep_lib.stages import ORDER
-from isheep_lib.tables import Table
+from isheep_lib.display.table import Table
+from isheep_lib.record.manifests import all_manifests, differences, read_manifest, run_folder
+from isheep_lib.record.provenance import project_root
+from isheep_lib.record.stages import ORDER
 
 # Cells in which the model, the trainer or the checkers work; everything else is kernel, imports, loading, showing.
 WORK = {"example", "instructions", "responses", "scores", "check", "train", "answers", "batch", "parity"}
@@ -32,10 +32,10 @@ def costs(run_dir: Path) -> list[dict]:
     """Return one row an iteration."""
     rows = []
     for folder in sorted(run_dir.glob("iter-*")):
-        stages = [stage for stage in ORDER if store.read_manifest(folder / stage)]
+        stages = [stage for stage in ORDER if read_manifest(folder / stage)]
         if len(stages) < len(ORDER):
             continue
-        manifests = [store.read_manifest(folder / stage) for stage in stages]
+        manifests = [read_manifest(folder / stage) for stage in stages]
         total = sum(m["notebook_seconds"] for m in manifests)
         work = sum(work_seconds(folder / stage / f"{stage}.ipynb") for stage in stages)
         tokens = sum(sum(m["tokens"].values()) for m in manifests)
@@ -66,11 +66,11 @@ def second_start(run_dir: Path, iterations: int) -> float:
 
 def main() -> None:
     """Print the tables."""
-    run_dir = store.run_folder(sys.argv[1] if len(sys.argv) > 1 else "reference/smollm2-135m")
+    run_dir = run_folder(sys.argv[1] if len(sys.argv) > 1 else "reference/smollm2-135m")
     rows = costs(run_dir)
     print(json.dumps(json.loads((run_dir / "iter-1/synthesize/manifest.json").read_text())["environment"], indent=1))
     print(Table(rows))
-    if all(not d.kind for f, m in store.all_manifests(run_dir) for d in store.differences(f, m)):
+    if all(not d.kind for f, m in all_manifests(run_dir) for d in differences(f, m)):
         print(f"\na second iterate on the finished run: {second_start(run_dir, len(rows)):.1f} s")
     else:
         print(

@@ -2,7 +2,7 @@
 
     python benchmarks/released_drift.py FOLDER     # with released_*_kept.json; writes benchmarks/released_drift.md
 
-Their rows are not copied: the tables hold what `isheep_lib.drift` measures and warns of, each number computed.
+Their rows are not copied: the tables hold what `isheep_lib.analysis.collapse` measures and warns of, each number computed.
 """
 
 import json
@@ -11,8 +11,8 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 
-from isheep_lib.drift import DISTINCT_OF, ENOUGH, ERRORS, SIGNS, answer_signs, rule_rows, warning_rows, warnings
-from isheep_lib.text import distinct_n
+from isheep_lib.analysis.collapse import DISTINCT_OF, ENOUGH, ERRORS, SIGNS, answer_signs, rule_rows, warning_rows, warnings
+from isheep_lib.analysis.words import distinct_n
 
 HERE = Path(__file__).parent
 NAME = re.compile(r"released_(?P<model>\w+?)_(?:base|iter(?P<iteration>\d+))_kept")

@@ -12,9 +12,11 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from isheep_lib.filter import MEANINGS, rule_problem
-from isheep_lib.near_duplicates import NearDuplicates
-from isheep_lib.synthesize import FORBIDDEN_WORDS, Item, instruction_problem
+from isheep_lib.filter.rules import rule_problem
+from isheep_lib.filter.steps import MEANINGS
+from isheep_lib.synthesize.lists import Item
+from isheep_lib.synthesize.near_duplicates import NearDuplicates
+from isheep_lib.synthesize.rules import FORBIDDEN_WORDS, instruction_problem
 
 HERE = Path(__file__).parent
 COPY_SHARE, ROUGE = 0.5, 0.7  # defaults of the params file

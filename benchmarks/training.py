@@ -18,11 +18,12 @@ from pathlib import Path
 import torch
 from transformers import AutoTokenizer
 
-from isheep_lib import labels, train
-from isheep_lib.batches import padding_share
-from isheep_lib.models import find_model
-from isheep_lib.params import TrainParams
-from isheep_lib.prompts import get_frame
+from isheep_lib.iterate.run_params import TrainParams
+from isheep_lib.models.base import find_model
+from isheep_lib.prompting.chat import get_frame
+from isheep_lib.train.batch_plan import padding_share
+from isheep_lib.train.dataset import prepare
+from isheep_lib.train.run import fine_tune, held_out_change, lay_out
 
 HERE = Path(__file__).parent
 WAYS = ("shuffled", "grouped", "packed")
@@ -61,11 +62,11 @@ def measure(way: str, rows: list[dict], options: argparse.Namespace) -> dict:
         epochs=1,
         save_steps=10_000,
     )
-    data = labels.prepare(rows, get_frame("chatml", params.system_prompt, tokenizer), tokenizer, params, 0)
-    layout = train.lay_out(model, data, params, 0)
+    data = prepare(rows, get_frame("chatml", params.system_prompt, tokenizer), tokenizer, params, 0)
+    layout = lay_out(model, data, params, 0)
     with tempfile.TemporaryDirectory() as folder:
-        result = train.fine_tune(layout, Path(folder) / "work", Path(folder) / "out")
-    held = train.held_out_change(result.log)
+        result = fine_tune(layout, Path(folder) / "work", Path(folder) / "out")
+    held = held_out_change(result.log)
     padding = padding_share(layout.plan, [len(row.input_ids) for row in data.train], way)
     return {
         "speed": result.speed["tokens_a_second"],

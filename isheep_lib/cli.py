@@ -23,36 +23,40 @@ def main() -> None:
 @click.option("--share/--no-share", default=True, help="Take stages that a run beside this one made of the same inputs.")
 def iterate(**given: object) -> None:
     """Bring a run to an iteration: finished stages are reused, missing ones run."""
-    from isheep_lib import runner, scoreboard, store
-    from isheep_lib.chain import prepare
-    from isheep_lib.provenance import project_root
+    from isheep_lib.display import evaluation_tables
+    from isheep_lib.iterate import runner
+    from isheep_lib.iterate.chain import prepare
+    from isheep_lib.record import manifests
+    from isheep_lib.record.provenance import project_root
 
     _, _, run_dir = _or_exit(prepare, given)
     output = run_dir / "iterate.ipynb"
-    click.echo(f"results go to {store.short(run_dir)}", err=True)
+    click.echo(f"results go to {manifests.short(run_dir)}", err=True)
     _or_exit(runner.execute, project_root() / "notebooks" / "iterate.ipynb", output, given)
-    click.echo(scoreboard.results_table(scoreboard.metrics_of(run_dir)))
-    click.echo(f"\nNext: open {store.short(output)}, or isheep status {given['run'] or run_dir.name}")
+    click.echo(evaluation_tables.results_table(evaluation_tables.metrics_of(run_dir)))
+    click.echo(f"\nNext: open {manifests.short(output)}, or isheep status {given['run'] or run_dir.name}")
 
 
 @main.command()
 @click.argument("run")
 def status(run: str) -> None:
     """Show a run at a glance: what is done, what it brought, what runs now."""
-    from isheep_lib import chain, report, scoreboard, store
+    from isheep_lib.display import evaluation_tables, stage_tables
+    from isheep_lib.iterate import chain
+    from isheep_lib.record import manifests
 
-    run_dir = store.run_folder(run)
-    click.echo(repr(report.Table(_or_exit(chain.status, run_dir))))
-    click.echo(f"\n{scoreboard.results_table(scoreboard.metrics_of(run_dir))!r}")
+    run_dir = manifests.run_folder(run)
+    click.echo(repr(stage_tables.Table(_or_exit(chain.status, run_dir))))
+    click.echo(f"\n{evaluation_tables.results_table(evaluation_tables.metrics_of(run_dir))!r}")
 
 
 @main.command()
 @click.argument("run")
 def verify(run: str) -> None:
     """Hash everything a run recorded; exit 1 when something differs."""
-    from isheep_lib import chain, store
+    from isheep_lib.record import manifests, verification
 
-    verdicts = _or_exit(chain.verify, store.run_folder(run))
+    verdicts = _or_exit(verification.verify, manifests.run_folder(run))
     for verdict in verdicts:
         click.echo(f"{'ok  ' if verdict.holds else 'FAIL'}  {verdict.item}: {verdict.detail}")
     failed = sum(not verdict.holds for verdict in verdicts)
@@ -68,9 +72,10 @@ def serve(run: str, iteration: int) -> None:
 
     The adapter is merged into the base model first, once; see docs/servers.md.
     """
-    from isheep_lib import store, weights
+    from isheep_lib.engines import server_discovery
+    from isheep_lib.record import manifests
 
-    click.echo(_or_exit(weights.serve_command, store.run_folder(run), iteration))
+    click.echo(_or_exit(server_discovery.serve_command, manifests.run_folder(run), iteration))
 
 
 @main.command()
@@ -81,10 +86,11 @@ def serve(run: str, iteration: int) -> None:
 @click.option("--print", "only_print", is_flag=True, help="Show the commands of accelerate and torchrun instead of running.")
 def join(run: str, iteration: int, machine: int, patience: float, only_print: bool) -> None:
     """Give this machine's processes to a training that another machine has begun; see docs/scaling.md."""
-    from isheep_lib import launch, store
+    from isheep_lib.record import manifests
+    from isheep_lib.train import launch
 
     do = launch.commands if only_print else launch.join
-    click.echo(_or_exit(do, store.run_folder(run), iteration, machine, patience))
+    click.echo(_or_exit(do, manifests.run_folder(run), iteration, machine, patience))
 
 
 @main.command()
@@ -95,16 +101,19 @@ def join(run: str, iteration: int, machine: int, patience: float, only_print: bo
 @click.option("--stale", default="stop", show_default=True, help="Stages made by other code or settings: stop, redo or keep.")
 def ablate(**given: object) -> None:
     """Run a sweep: the YAML file SWEEP names axes, values and seeds (params/ablations holds those of the paper)."""
-    from isheep_lib import ablation, runner, store, sweep_work
-    from isheep_lib.provenance import project_root
-    from isheep_lib.sweep import open_sweep
+    from isheep_lib.ablate.runs import check_runs, plan_table
+    from isheep_lib.ablate.sweep import open_sweep
+    from isheep_lib.ablate.table import ablation_table
+    from isheep_lib.iterate import runner
+    from isheep_lib.record import manifests
+    from isheep_lib.record.provenance import project_root
 
     opened = _or_exit(open_sweep, str(given["sweep"]), str(given["name"]), str(given["override"]))
-    click.echo(sweep_work.plan_table(opened))
-    _or_exit(sweep_work.check_runs, opened, str(given["stale"]))
+    click.echo(plan_table(opened))
+    _or_exit(check_runs, opened, str(given["stale"]))
     output = opened.folder / "ablate.ipynb"
     _or_exit(runner.execute_watched, project_root() / "notebooks" / "ablate.ipynb", output, given, "sweep:")
-    click.echo(f"\n{ablation.ablation_table(opened)!r}\n\nNext: open {store.short(output)}")
+    click.echo(f"\n{ablation_table(opened)!r}\n\nNext: open {manifests.short(output)}")
 
 
 @main.command()
@@ -112,15 +121,16 @@ def ablate(**given: object) -> None:
 @click.option("--out", default="results/paper", show_default=True, help="Folder for the notebook, tables and figures.")
 def paper(runs: tuple[str, ...], out: str) -> None:
     """Regenerate the paper's tables and figures, as published and as measured by your runs."""
-    from isheep_lib import provenance, runner, store
-    from isheep_lib.params import PaperParams
-    from isheep_lib.params_check import check
+    from isheep_lib.iterate import runner
+    from isheep_lib.paper.params import PaperParams
+    from isheep_lib.params.check import check
+    from isheep_lib.record import manifests, provenance
 
     given = {"out": out, **({"runs": list(runs)} if runs else {})}
     _or_exit(check, PaperParams, given, "isheep paper")
     output = provenance.folder_of(out) / "paper.ipynb"
     _or_exit(runner.execute_watched, provenance.project_root() / "notebooks" / "paper.ipynb", output, given, "paper:")
-    click.echo(f"Next: open {store.short(output)}; tables and figures lie beside it")
+    click.echo(f"Next: open {manifests.short(output)}; tables and figures lie beside it")
 
 
 @main.command()
@@ -128,10 +138,11 @@ def paper(runs: tuple[str, ...], out: str) -> None:
 @click.option("--out", default="", help="Folder to write; the run's own folder report by default.")
 def report(run: str, out: str) -> None:
     """Write a run as pages to hand over: one folder of HTML that opens without a server, offline, on a phone."""
-    from isheep_lib import pages, provenance, store
+    from isheep_lib.record import manifests, provenance
+    from isheep_lib.report import pages
 
-    index = _or_exit(pages.write, store.run_folder(run), provenance.folder_of(out) if out else None)
-    click.echo(f"Next: open {store.short(index)}")
+    index = _or_exit(pages.write, manifests.run_folder(run), provenance.folder_of(out) if out else None)
+    click.echo(f"Next: open {manifests.short(index)}")
 
 
 @main.command()
@@ -142,13 +153,14 @@ def report(run: str, out: str) -> None:
 @click.option("--out", default="", help="Folder to write; export/iteration-K in the run's own by default.")
 def export(run: str, iteration: int, merged: bool, data_only: bool, out: str) -> None:
     """Write the model of an iteration and its pairs for others: weights, data, cards; see docs/export.md."""
-    from isheep_lib import provenance, release, store
+    from isheep_lib.export import run as export_run
+    from isheep_lib.record import manifests, provenance
 
     target = provenance.folder_of(out) if out else None
-    folder = _or_exit(release.export, store.run_folder(run), iteration, merged, data_only, target)
+    folder = _or_exit(export_run.export, manifests.run_folder(run), iteration, merged, data_only, target)
     for path in sorted(folder.iterdir()):
         click.echo(f"{path.name}{'/' if path.is_dir() else ''}")
-    click.echo(f"\nNext: read {store.short(folder / 'README.md')}")
+    click.echo(f"\nNext: read {manifests.short(folder / 'README.md')}")
 
 
 @main.command()
@@ -158,17 +170,19 @@ def export(run: str, iteration: int, merged: bool, data_only: bool, out: str) ->
 @click.option("--into", default="", help="New folder for the repetition; results/rerun-RUN by default.")
 def rerun(run: str, stages: tuple[str, ...], iterations: tuple[int, ...], into: str) -> None:
     """Execute a record again in a new place and show cell by cell what differs; exit 1 when something does."""
-    from isheep_lib import provenance, replay, store
+    from isheep_lib.record import manifests, provenance
+    from isheep_lib.rerun import run as rerun_run
+    from isheep_lib.rerun.run import Repeated, differences_table, summary
 
-    def tell(repeated: replay.Repeated) -> None:
+    def tell(repeated: Repeated) -> None:
         click.echo("\n".join(repeated.lines()))
 
     folder = provenance.folder_of(into) if into else None
-    found = _or_exit(replay.rerun, store.run_folder(run), stages, iterations, folder, tell)
+    found = _or_exit(rerun_run.rerun, manifests.run_folder(run), stages, iterations, folder, tell)
     differing = any(repeated.differs for repeated in found)
     if differing:
-        click.echo(f"\n{replay.differences_table(found)!r}")
-    click.echo(f"\n{replay.summary(found)[-1]}")
+        click.echo(f"\n{differences_table(found)!r}")
+    click.echo(f"\n{summary(found)[-1]}")
     sys.exit(1 if differing else 0)
 
 

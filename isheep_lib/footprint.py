@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
-from isheep_lib.batches import accumulation
 from isheep_lib.errors import ParameterError
+from isheep_lib.train.batch_plan import accumulation
 
 FLOAT32, BFLOAT16 = 4, 2  # bytes
 FOUR_BITS = 0.5 + 1 / 64 + 4 / (64 * 256)  # NF4; a constant of 8 bits for each 64 weights, one of 32 for each 256 of these

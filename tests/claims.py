@@ -13,7 +13,8 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from isheep_lib.engines import Request, ask
+from isheep_lib.engines.generate import ask
+from isheep_lib.engines.protocol import Request
 from isheep_lib.engines.tokens import encode, encode_rest
 from isheep_lib.errors import DataError
 

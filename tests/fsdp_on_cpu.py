@@ -6,7 +6,7 @@ from pathlib import Path
 from accelerate.state import AcceleratorState, PartialState
 from accelerate.utils import DistributedType
 
-from isheep_lib import trainer
+from isheep_lib.train import trainer
 
 plain = AcceleratorState.__init__
 

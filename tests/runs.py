@@ -7,8 +7,8 @@ from pathlib import Path
 
 import nbformat
 
-from isheep_lib import store
-from isheep_lib.params_file import load_run
+from isheep_lib.iterate import claims
+from isheep_lib.iterate.run_params import load_run
 
 BIN = Path(sys.executable).parent
 PARAMS = "tests/smoke/tiny.yaml"
@@ -37,7 +37,7 @@ def call(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 def claimed(root: Path, run: Path, model: Path, *overrides: str) -> Path:
     """Make the parameters the run's own, so that a stage by hand needs its name only."""
     params = load_run(root / PARAMS, " ".join([f"model.base_model:{model}", *overrides]), str(run))
-    store.claim_params(run, params.model_dump(exclude={"run"}))
+    claims.claim_params(run, params.model_dump(exclude={"run"}))
     return run
 
 

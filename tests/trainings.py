@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
-from isheep_lib import batches, models, train
-from isheep_lib.labels import Data, TrainRow
-from isheep_lib.params import TrainParams
+from isheep_lib.iterate.run_params import TrainParams
+from isheep_lib.models.base import find_model
+from isheep_lib.train import batch_plan
+from isheep_lib.train.dataset import Data, TrainRow
+from isheep_lib.train.run import Layout, Trained, fine_tune
 
 SEED = 5
 SMALL = {
@@ -42,14 +44,14 @@ def drawn(name: str, number: int, longest: int = 24) -> list[TrainRow]:
 DATA = Data(drawn("learned", 7), drawn("held", 3), {}, [])  # the last step of an epoch is not full
 
 
-def laid_out(model: Path, **changed) -> train.Layout:
+def laid_out(model: Path, **changed) -> Layout:
     params = train_params(**{"micro_batch": 1, **changed})
-    plan = batches.plan([len(row.input_ids) for row in DATA.train], params, SEED)
-    return train.Layout(models.find_model(str(model)), DATA, params, SEED, plan)
+    plan = batch_plan.plan([len(row.input_ids) for row in DATA.train], params, SEED)
+    return Layout(find_model(str(model)), DATA, params, SEED, plan)
 
 
-def fine_tuned(model: Path, folder: Path, **changed) -> train.Trained:
-    return train.fine_tune(laid_out(model, **changed), folder / "work", folder / "out")
+def fine_tuned(model: Path, folder: Path, **changed) -> Trained:
+    return fine_tune(laid_out(model, **changed), folder / "work", folder / "out")
 
 
 def largest_difference(one: Path, other: Path) -> float:
@@ -64,7 +66,7 @@ def weights_in(folder: Path) -> dict[str, Any]:
     return {name: weight for path in folder.rglob("*.safetensors") for name, weight in load_file(path).items()}
 
 
-def assert_the_same(one: tuple[Path, train.Trained], other: tuple[Path, train.Trained]) -> None:
+def assert_the_same(one: tuple[Path, Trained], other: tuple[Path, Trained]) -> None:
     assert largest_difference(one[0], other[0]) < 1e-6
     assert other[1].best == one[1].best
     assert len(other[1].log) == len(one[1].log)

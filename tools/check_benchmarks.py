@@ -17,13 +17,13 @@ from typing import Any
 
 from lm_eval.api.model import LM
 
-from isheep_lib.benchmarks import ITEM, Chosen, open_suite
-from isheep_lib.catalogue import BENCHMARKS
+from isheep_lib.benchmarks.catalogue import BENCHMARKS
+from isheep_lib.benchmarks.data import ITEM, Chosen, open_suite
+from isheep_lib.benchmarks.lm_eval_tasks import benchmark_of, run, task_name
+from isheep_lib.display.table import Table
 from isheep_lib.errors import IsheepError
-from isheep_lib.evaluate import HARNESS
-from isheep_lib.harness import benchmark_of, run, task_name
-from isheep_lib.sandbox import find_sandbox
-from isheep_lib.tables import Table
+from isheep_lib.evaluate.run import HARNESS
+from isheep_lib.sandbox.run import find_sandbox
 
 CLOSE = 1e-9
 

@@ -19,10 +19,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from isheep_lib.analysis.words import words
 from isheep_lib.errors import DataError, IsheepError
-from isheep_lib.near_duplicates import NearDuplicates
-from isheep_lib.records import read_jsonl
-from isheep_lib.text import words
+from isheep_lib.record.rows import read_jsonl
+from isheep_lib.synthesize.near_duplicates import NearDuplicates
 
 ROOT = Path(__file__).resolve().parents[1]
 SEEDS = ROOT / "seeds" / "tasks.jsonl"

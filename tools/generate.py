@@ -12,13 +12,18 @@ import nbformat
 import yaml
 from pydantic.fields import FieldInfo
 
-from isheep_lib import batches, benchmarks, drift, footprint, harness
-from isheep_lib.catalogue import BENCHMARKS, PACKAGES
-from isheep_lib.filter import MEANINGS
-from isheep_lib.params import OTHER_PARAMS, SECTIONS, STAGE_PARAMS, Place, Section, Shard, is_execution
-from isheep_lib.params_check import check
-from isheep_lib.params_file import load_run
-from isheep_lib.sweep import SweepFile, choices
+from isheep_lib import footprint
+from isheep_lib.ablate.sweep import SweepFile, choices
+from isheep_lib.analysis import collapse
+from isheep_lib.benchmarks import lm_eval_tasks
+from isheep_lib.benchmarks.catalogue import BENCHMARKS, PACKAGES
+from isheep_lib.benchmarks.data import open_suite
+from isheep_lib.filter.steps import MEANINGS
+from isheep_lib.iterate.run_params import SECTIONS, STAGE_PARAMS, load_run
+from isheep_lib.notebooks import OTHER_PARAMS
+from isheep_lib.params.check import check
+from isheep_lib.params.kinds import Place, Section, Shard, is_execution
+from isheep_lib.train import batch_plan
 
 ROOT = Path(__file__).resolve().parents[1]
 MAP_START, MAP_END = "<!-- map: generated -->", "<!-- end of map -->"
@@ -79,9 +84,9 @@ def parameters_text() -> str:
     parts = [
         "# Parameters",
         "",
-        "Generated from `isheep_lib/params.py` by `make docs`. A params file has `run` and `seed` at the top and one section a",
-        "heading below. *speed only* marks a parameter that may differ between sessions of one run; in bfloat16 last bits may",
-        "follow it.",
+        "Generated from the rooms' `params.py` by `make docs`. A params file has `run` and `seed` at the top and one section",
+        "for each heading below. *speed only* marks a parameter that may differ between sessions of one run; in bfloat16 last",
+        "bits may follow it.",
     ]
     kinds = {"top level": Place, **SECTIONS, "a worker of synthesize or assess": Shard}
     kinds |= {f"{name}.ipynb": kind for name, kind in OTHER_PARAMS.items()} | {"a sweep file": SweepFile}
@@ -99,7 +104,7 @@ def parameters_text() -> str:
 def rules_text() -> str:
     """Return docs/rules.md."""
     rows = [f"| `{name}` | {meaning} |" for name, meaning in MEANINGS.items()]
-    head = "# Reasons to drop a pair\n\nGenerated from `isheep_lib/filter.py` (`make docs`), in the order of application.\n\n"
+    head = "# Reasons to drop a pair\n\nGenerated from `isheep_lib/filter` (`make docs`), in the order of application.\n\n"
     return head + "| reason | meaning |\n|---|---|\n" + "\n".join(rows) + "\n"
 
 
@@ -115,7 +120,7 @@ def settings_text() -> str:
     parts = [
         "# Settings by name",
         "",
-        "Generated from `tools/axes.yaml` and `isheep_lib/params.py` by `make docs`.",
+        "Generated from `tools/axes.yaml` and `isheep_lib/iterate/run_params.py` by `make docs`.",
         "",
         "## Every axis, its parameter, and the test that covers it",
         "",
@@ -163,7 +168,7 @@ def benchmarks_text() -> str:
     parts = [
         "# Benchmarks",
         "",
-        "Generated from `isheep_lib/catalogue.py`, `isheep_lib/tasks` and `isheep_lib/drift.py` by `make docs`.",
+        "Generated from `isheep_lib/benchmarks` and `isheep_lib/analysis/collapse.py` by `make docs`.",
         "What the numbers mean, how data of your own are used and how code is confined: [evaluation.md](evaluation.md).",
         "",
         "The paper does not state its few-shot counts. Here every benchmark is asked without examples; MMLU's data hold five a",
@@ -185,15 +190,15 @@ def benchmarks_text() -> str:
         "",
         "Names in ⟨⟩ are the columns whose text stands there; after the arrow, the continuations whose probabilities are",
         "compared. A model with a chat frame gets these words as the user's, and for code a variant of its own. What no",
-        "package ships data for is asked as the files in `isheep_lib/tasks` say.",
+        "package ships data for is asked as the files in `isheep_lib/benchmarks/tasks` say.",
     ]
-    shown = benchmarks.open_suite([f"{name}:1" for name in BENCHMARKS], [], 0).of("choice", "answer", "code")
-    plain, framed = (harness.prompts(shown, chat, lambda said, **_: said[-1]["content"]) for chat in (False, True))
+    shown = open_suite([f"{name}:1" for name in BENCHMARKS], [], 0).of("choice", "answer", "code")
+    plain, framed = (lm_eval_tasks.prompts(shown, chat, lambda said, **_: said[-1]["content"]) for chat in (False, True))
     for name, text in plain.items():
         parts += ["", f"### {BENCHMARKS[name].title}", "", "````", text, "````"]
         if BENCHMARKS[name].chat_task:
             parts += ["", "With a chat frame:", "", "````", framed[name], "````"]
-    rules = drift.rule_rows()
+    rules = collapse.rule_rows()
     parts += ["", "## When the signs of a collapse warn", "", f"| {' | '.join(rules[0])} |", "|---|---|---|"]
     parts += [f"| {' | '.join(rule.values())} |" for rule in rules]
     return "\n".join(parts) + "\n"
@@ -271,7 +276,7 @@ def batches_text() -> str:
         for micro in (1, 2, 4, 8):
             exact = paper.train_batch % (micro * processes) == 0
             given = changed(paper, num_processes=processes, micro_batch=micro)
-            row[f"`train.micro_batch:{micro}`"] = batches.accumulation(given) if exact else "refused"
+            row[f"`train.micro_batch:{micro}`"] = batch_plan.accumulation(given) if exact else "refused"
         rows.append(row)
     return table(rows)
 

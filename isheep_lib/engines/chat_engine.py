@@ -5,7 +5,7 @@
 
 A prompt is the user's words; the server frames them with its own chat template.
 Covers what is asked, what an answer means, and which addresses have the judge. Does not cover sending and failing over
-(`replicas`), HTTP and the key (`endpoint`), or how a verdict is read.
+(`engines.server_pool`), HTTP and the key (`engines.http`), or how a verdict is read.
 """
 
 import difflib
@@ -15,10 +15,10 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from isheep_lib.engines import Completion, Request, quiet
-from isheep_lib.engines.endpoint import Call, Endpoint, RequestRefused, Trouble
-from isheep_lib.engines.replicas import Replicas
-from isheep_lib.engines.serving import connect, read_models
+from isheep_lib.engines.http import Call, Endpoint, RequestRefused, Trouble
+from isheep_lib.engines.protocol import Completion, Request, quiet
+from isheep_lib.engines.server_discovery import connect, read_models
+from isheep_lib.engines.server_pool import Replicas
 from isheep_lib.errors import EngineError
 
 PATH = "/chat/completions"
@@ -46,7 +46,7 @@ def preflight(served: str, settings: Any) -> None:
 
 
 class ChatEngine:
-    """One judge behind servers; of the protocol `isheep_lib.engines.Engine` it knows what needs no tokens."""
+    """One judge behind servers; of the protocol `isheep_lib.engines.protocol.Engine` it knows what needs no tokens."""
 
     tokenizer: Any = None
 

@@ -13,9 +13,9 @@ from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 
-from isheep_lib.engines.prefill import Past
+from isheep_lib.engines.prefix_cache import Past
+from isheep_lib.models.load import ATTENTION
 
-ATTENTION = "isheep_grouped_sdpa"
 TOP = 1024  # candidates sorted first; a nucleus that needs more is found by sorting the whole vocabulary
 PREFILL = 0.3  # cost of reading a prompt token, in new tokens; only the estimate of progress depends on it
 COMPACT = 0.125  # share of ended rows at which the batch is made smaller: the cache is copied then

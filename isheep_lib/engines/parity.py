@@ -3,7 +3,7 @@
 The reference is the plainest computation there is, one text at a time through the model with its adapter beside it, in
 float32. Merging, number formats, other engines and servers are held against it: a mismatch means other weights, another
 tokenizer or a wrong adapter, and stops the run before anything is asked.
-Covers the texts, the reference, the comparison. Does not cover when it is made (`train`, `session`).
+Covers the texts, the reference, the comparison. Does not cover when it is made (`train`, `iterate.session`).
 """
 
 import json
@@ -11,12 +11,14 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from isheep_lib.engines import Engine
-from isheep_lib.engines.room import check_room, free_memory, weight_bytes
+from isheep_lib.engines.protocol import Engine
 from isheep_lib.engines.tokens import encode, encode_rest
 from isheep_lib.errors import EngineError
-from isheep_lib.models import ModelRef, cache_folder
-from isheep_lib.records import write_atomic
+from isheep_lib.models.base import ModelRef
+from isheep_lib.models.memory import check_room, free_memory, weight_bytes
+from isheep_lib.record import manifests
+from isheep_lib.record.cache import cache_folder
+from isheep_lib.record.rows import write_atomic
 
 PROBES = (
     (
@@ -106,7 +108,7 @@ def check_trained(model: ModelRef, adapter: Path) -> list[Probe]:
     """
     from peft import PeftModel
 
-    from isheep_lib.engines.transformers_engine import load_model
+    from isheep_lib.models.load import load_model
 
     if not _fits(model):
         return []
@@ -127,7 +129,7 @@ def check_weights(model: ModelRef, trained: Path) -> list[Probe]:
         model: the model that training started from.
         trained: folder of the trained weights.
     """
-    from isheep_lib.engines.transformers_engine import load_model
+    from isheep_lib.models.load import load_model
 
     if not _fits(model):
         return []
@@ -164,7 +166,7 @@ def base_values(model: ModelRef) -> list[float] | None:
     if not path.is_file():
         if not _fits(model):
             return None
-        from isheep_lib.engines.transformers_engine import load_model
+        from isheep_lib.models.load import load_model
 
         values = plain_values(*load_model(model, "float32", "cpu"))  # the GPU is for the engine, which may want it untouched
         write_atomic(path, json.dumps({"probes": PROBES, "values": values}) + "\n")
@@ -201,3 +203,38 @@ def rows(probes: list[Probe]) -> list[dict[str, str]]:
         }
         for probe in probes
     ]
+
+
+def hold_against_weights(engine: Engine, run_dir: Path, model: ModelRef, iteration: int, settings: Any) -> dict[str, Any]:
+    """Compare an open engine with what the weights say, before anything is asked of it; return facts for the record.
+
+    Args:
+        engine: the engine.
+        run_dir: the run's folder; its training has recorded what M_k says.
+        model: M_k.
+        iteration: k; 0 is the base model.
+        settings: the section `params.Model`, or a stage's parameters.
+
+    Raises:
+        EngineError: it computes something else; see `engines.parity`.
+    """
+    if not iteration and settings.engine == "transformers":
+        return {"compared": "nothing, this engine is the reference of a base model"}
+    expected = trained_values(run_dir, iteration) if iteration else base_values(model)
+    if expected is None:
+        return {
+            "compared": "nothing, the training recorded no parity" if iteration else "nothing, the weights are too large here"
+        }
+    worst = check_engine(engine, expected, settings.inference_dtype)
+    tolerance = TOLERANCE[settings.inference_dtype]
+    return {"compared": "log p of fixed texts, nats a token", "largest_difference": worst, "tolerance": tolerance}
+
+
+def trained_values(run_dir: Path, iteration: int) -> list[float] | None:
+    """Read what the model of an iteration says of the fixed texts, None in a record without parity."""
+    folder = manifests.stage_folder(run_dir, iteration, "train")
+    manifest = manifests.read_manifest(folder)
+    if manifest is None or "parity.json" not in manifest["outputs"]:
+        return None
+    manifests.require_intact(folder, ["parity.json"])
+    return [probe["adapter"] for probe in json.loads((folder / "parity.json").read_text(encoding="utf-8"))["probes"]] or None

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from isheep_lib.engines import Completion, Request, quiet
+from isheep_lib.engines.protocol import Completion, Request, quiet
 
 
 class ScriptedEngine:

@@ -2,8 +2,9 @@
 
 Prompts travel as token ids, and answers come back as token ids where the server gives them (vLLM does), so that the
 same text has the same tokens, ends and stops as in every other engine.
-Covers what is asked, and the check that all servers hold the same weights. Does not cover which servers (`serving`),
-sending and failing over (`replicas`), what answers mean (`answers`), or starting servers (docs/servers.md).
+Covers what is asked, and the check that all servers hold the same weights. Does not cover which servers
+(`engines.server_discovery`), sending and failing over (`engines.server_pool`), what answers mean
+(`engines.server_responses`), or starting servers (docs/servers.md).
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -12,15 +13,15 @@ from typing import Any
 
 import numpy as np
 
-from isheep_lib.engines import Completion, Request, quiet
-from isheep_lib.engines.answers import read_completion, read_tops, read_total
-from isheep_lib.engines.endpoint import Call, Endpoint, RequestRefused, Trouble
+from isheep_lib.engines.http import Call, Endpoint, RequestRefused, Trouble
 from isheep_lib.engines.parity import PROBES
-from isheep_lib.engines.replicas import NoServer
-from isheep_lib.engines.serving import connect, find_servers, read_models, served_name, start_command, versions
+from isheep_lib.engines.protocol import Completion, Request, quiet
+from isheep_lib.engines.server_discovery import connect, find_servers, read_models, served_name, start_command, versions
+from isheep_lib.engines.server_pool import NoServer
+from isheep_lib.engines.server_responses import read_completion, read_tops, read_total
 from isheep_lib.engines.tokens import encode_rest, label_paths, load_vocabulary
 from isheep_lib.errors import EngineError
-from isheep_lib.models import ModelRef
+from isheep_lib.models.base import ModelRef
 
 # Nats a token between servers of the same weights; "auto" is taken for the wider one.
 TOLERANCE = {"float32": 0.001, "bfloat16": 0.02, "auto": 0.02}
@@ -46,7 +47,7 @@ def preflight(model: ModelRef, settings: Any) -> None:
 
 
 class ServerEngine:
-    """One model behind servers; see the protocol `isheep_lib.engines.Engine`."""
+    """One model behind servers; see the protocol `isheep_lib.engines.protocol.Engine`."""
 
     def __init__(self, model: ModelRef, settings: Any, **pauses: float) -> None:
         """Find the servers that know the model.

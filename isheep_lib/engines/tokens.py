@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from isheep_lib.engines import Completion, Request
+from isheep_lib.engines.protocol import Completion, Request
 from isheep_lib.errors import DataError, ModelError
-from isheep_lib.models import ModelRef
+from isheep_lib.models.base import ModelRef
 
 
 @dataclass(frozen=True)

@@ -12,16 +12,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.modeling_outputs import BaseModelOutputWithPast, CausalLMOutputWithPast
 
-from isheep_lib.engines import Completion, Request, quiet
-from isheep_lib.engines.decoding import ATTENTION, decode, pick
-from isheep_lib.engines.prefill import Reader, clusters
-from isheep_lib.engines.room import check_room, free_memory, weight_bytes
+from isheep_lib.engines.decoding import decode, pick
+from isheep_lib.engines.params import Model
+from isheep_lib.engines.prefix_cache import Reader, clusters
+from isheep_lib.engines.protocol import Completion, Request, quiet
 from isheep_lib.engines.tokens import label_paths, load_vocabulary
-from isheep_lib.models import ModelRef, check_adapters
-from isheep_lib.provenance import versions
+from isheep_lib.models.base import ModelRef, check_adapters
+from isheep_lib.models.load import device, load_model
+from isheep_lib.models.memory import check_room, free_memory, weight_bytes
+from isheep_lib.record.provenance import versions
 
 TAIL = 16  # last tokens searched for a stop text
 # Tokens of one forward pass: beyond these a CPU's caches overflow (4096 took 1.5 times as long), while a GPU wants more.
@@ -29,64 +30,21 @@ BATCH_TOKENS = {"cpu": 1024, "cuda": 16384, "mps": 4096}
 LOGIT_POSITIONS = 512  # positions whose vocabulary logits are held at once
 
 
-def device() -> str:
-    """Name the device that models run on here."""
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
-
-
-def preflight(model: ModelRef, settings: Any) -> None:
+def preflight(model: ModelRef, settings: Model) -> None:
     """Refuse adapters of another base, and weights that do not fit the memory; see `engines.preflight`."""
     check_adapters(model)
     check_room(weight_bytes(model.path, settings.inference_dtype), free_memory(device()), settings.inference_dtype, device())
 
 
-def load_model(model: ModelRef, dtype: str, place: str = "") -> tuple[Any, Any]:
-    """Load model and tokenizer, the adapters merged in; safetensors only, no code from the model's folder.
-
-    Args:
-        model: base and adapters.
-        dtype: number format.
-        place: torch's name of a device, the best one here by default.
-    """
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()
-    check_adapters(model)
-    tokenizer = AutoTokenizer.from_pretrained(model.path, padding_side="left", trust_remote_code=False)
-    wanted = getattr(torch, dtype)
-    loaded = AutoModelForCausalLM.from_pretrained(
-        model.path, dtype=torch.float32 if model.adapters else wanted, use_safetensors=True, trust_remote_code=False
-    )
-    if loaded.config._attn_implementation == "sdpa":
-        loaded.set_attn_implementation(ATTENTION)
-    for adapter in model.adapters:
-        from peft import PeftModel
-
-        loaded = PeftModel.from_pretrained(loaded, adapter).merge_and_unload(safe_merge=True)
-    if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token
-    return loaded.to(place or device(), wanted).eval(), tokenizer  # merged in float32 first: small deltas drown in bfloat16
-
-
 class TransformersEngine:
-    """One model in memory; see the protocol `isheep_lib.engines.Engine`."""
+    """One model in memory; see the protocol `isheep_lib.engines.protocol.Engine`."""
 
-    def __init__(self, model: ModelRef, dtype: str, batch_tokens: int, cache_tokens: int, context_tokens: int = 0) -> None:
-        """Load the model.
-
-        Args:
-            model: base and adapters.
-            dtype: "float32" or "bfloat16".
-            batch_tokens: tokens, padding included, read in one forward pass; 0 suits the device.
-            cache_tokens: tokens, padding and new ones included, of sequences generated together.
-            context_tokens: prompt and new tokens together at most; 0 is the model's own limit.
-        """
-        self.vocabulary = load_vocabulary(model, context_tokens)
-        self.model, self.tokenizer = load_model(model, dtype)
-        self.dtype, self.cache_tokens = dtype, cache_tokens
-        self.batch_tokens = batch_tokens or BATCH_TOKENS[device()]
+    def __init__(self, model: ModelRef, settings: Model) -> None:
+        """Load the model, base and adapters, with a settled `inference_dtype`."""
+        self.vocabulary = load_vocabulary(model, settings.context_tokens)
+        self.model, self.tokenizer = load_model(model, settings.inference_dtype)
+        self.dtype, self.cache_tokens = settings.inference_dtype, settings.cache_tokens
+        self.batch_tokens = settings.batch_tokens or BATCH_TOKENS[device()]
         self._reader = Reader(self.model, self.tokenizer.pad_token_id, self.batch_tokens)
         self._vectors = Reader(_Vectors(self.model), self.tokenizer.pad_token_id, self.batch_tokens)
         self._exact_output: dict[str, torch.nn.Module] | None = None

@@ -14,14 +14,14 @@ from typing import Any
 
 import numpy as np
 
-from isheep_lib.engines import Completion, Request, quiet
-from isheep_lib.engines.merged import merged_folder
+from isheep_lib.engines.protocol import Completion, Request, quiet
 from isheep_lib.engines.tokens import label_paths, load_vocabulary
-from isheep_lib.engines.vllm_start import gpu_bytes, lora_rank, preflight, prepare
+from isheep_lib.engines.vllm_setup import gpu_bytes, lora_rank, preflight, prepare
 from isheep_lib.errors import EngineError
-from isheep_lib.models import ModelRef
-from isheep_lib.provenance import versions
-from isheep_lib.records import digest_file
+from isheep_lib.models.base import ModelRef
+from isheep_lib.models.merged import merged_folder
+from isheep_lib.record.provenance import versions
+from isheep_lib.record.rows import digest_file
 
 READ_TOKENS = 2048  # tokens of one step: bounds the vocabulary logits that prompt log-probabilities need
 SLICE_TOKENS = 65536  # prompt tokens whose results are held at once
@@ -31,7 +31,7 @@ HOTTEST = 2.0  # vLLM refuses higher temperatures
 
 
 class VllmEngine:
-    """One model at a time in vLLM, loaded at its first use; see the protocol `isheep_lib.engines.Engine`."""
+    """One model at a time in vLLM, loaded at its first use; see the protocol `isheep_lib.engines.protocol.Engine`."""
 
     def __init__(self, model: ModelRef, settings: Any) -> None:
         """Prepare vLLM; weights are loaded when the first request comes.

@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 
-from isheep_lib import pages
+from isheep_lib.report import pages
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 PLANTED = (

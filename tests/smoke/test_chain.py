@@ -199,7 +199,7 @@ def test_other_parameters_are_refused_with_the_difference_shown(root: Path, own:
 
 
 def test_a_second_start_on_the_same_results_is_refused(root: Path, own: Path, tiny_model: Path) -> None:
-    from isheep_lib.store import RunLock
+    from isheep_lib.record.locks import RunLock
 
     lock = RunLock(own)
     try:

@@ -50,9 +50,9 @@ def test_a_small_default_run_works_and_a_second_one_gives_the_same_bytes(root, t
 
 @pytest.fixture(scope="module")
 def engine():
-    from isheep_lib.engines import open_engine
-    from isheep_lib.models import find_model
-    from isheep_lib.params import Model
+    from isheep_lib.engines.open import open_engine
+    from isheep_lib.engines.params import Model
+    from isheep_lib.models.base import find_model
 
     return open_engine(find_model(NAME), Model(inference_dtype="float32", context_tokens=2048))
 
@@ -69,8 +69,9 @@ def test_ten_is_told_from_one_though_it_begins_like_it(engine):
 
 
 def test_the_end_token_is_learned_though_it_is_the_pad_token_too(engine):
-    from isheep_lib.prompts import get_frame
-    from isheep_lib.train import MASKED, encode_row
+    from isheep_lib.prompting.chat import get_frame
+    from isheep_lib.train.dataset import encode_row
+    from isheep_lib.train.run import MASKED
 
     assert engine.tokenizer.pad_token_id == engine.tokenizer.eos_token_id
     frame = get_frame("chatml", "Be brief.", engine.tokenizer)
@@ -86,7 +87,7 @@ def test_the_end_token_is_learned_though_it_is_the_pad_token_too(engine):
 
 
 def test_the_tokenizer_frame_equals_the_chatml_frame_of_this_model(engine):
-    from isheep_lib.prompts import get_frame
+    from isheep_lib.prompting.chat import get_frame
 
     own = get_frame("tokenizer", "Be brief.", engine.tokenizer)
     chatml = get_frame("chatml", "Be brief.", engine.tokenizer)

@@ -8,13 +8,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM
 
-from isheep_lib.engines import Request, generate_all, parity, precision, refuse_long
-from isheep_lib.engines.decoding import ATTENTION, pick
-from isheep_lib.engines.prefill import Reader, clusters, common_prefix
-from isheep_lib.engines.transformers_engine import TransformersEngine, load_model
+from isheep_lib.engines import parity
+from isheep_lib.engines.decoding import pick
+from isheep_lib.engines.dtype import gain
+from isheep_lib.engines.generate import generate_all, refuse_long
+from isheep_lib.engines.params import Model
+from isheep_lib.engines.prefix_cache import Reader, clusters, common_prefix
+from isheep_lib.engines.protocol import Request
+from isheep_lib.engines.transformers_engine import TransformersEngine
 from isheep_lib.errors import DataError, EngineError, ModelError
-from isheep_lib.journal import Journal
-from isheep_lib.models import ModelRef, find_model
+from isheep_lib.models.base import ModelRef, find_model
+from isheep_lib.models.load import ATTENTION, load_model
+from isheep_lib.record.journal import Journal
 from tests import claims
 from tests.claims import *  # noqa: F403 - the tests of every engine
 from tests.conftest import WORDS
@@ -30,9 +35,13 @@ def words():
     return WORDS
 
 
+def with_settings(**changes):
+    return Model(**{"inference_dtype": "float32", "batch_tokens": 256, "cache_tokens": 200, **changes})
+
+
 @pytest.fixture(scope="module")
 def engine(folder):
-    return TransformersEngine(find_model(str(folder)), "float32", batch_tokens=256, cache_tokens=200)
+    return TransformersEngine(find_model(str(folder)), with_settings())
 
 
 def test_batches_hold_one_kind_of_sampling_within_the_cache(engine, prompts):
@@ -170,7 +179,7 @@ def test_adapters_are_merged_in_their_order_and_held_against_the_adapter_beside_
     assert max(abs(p.adapter - p.base) for p in probes) > 0.01
     assert max(abs(p.adapter - p.merged) for p in probes) < 1e-4
     both = ModelRef(model.name, model.path, model.digest, (first, second))
-    engine = TransformersEngine(both, "float32", 256, 200)
+    engine = TransformersEngine(both, with_settings())
     with pytest.raises(EngineError, match=r"log p differs by \d"):
         parity.check_engine(engine, [p.adapter for p in probes], "float32")
     plain = load_model(ModelRef(model.name, model.path, model.digest, (first,)), "float32")
@@ -189,12 +198,12 @@ def test_the_reference_of_a_base_is_computed_once(folder, tmp_path, monkeypatch)
 
 @pytest.mark.slow
 def test_the_faster_format_is_measured_in_a_process_of_its_own(folder):
-    assert 0.05 < precision.gain(folder) < 50
+    assert 0.05 < gain(folder) < 50
 
 
 @pytest.mark.parametrize("batch_tokens", [64, 4096])
 def test_choices_of_one_question_score_as_each_does_alone(folder, batch_tokens):
-    engine = TransformersEngine(find_model(str(folder)), "float32", batch_tokens, cache_tokens=200)
+    engine = TransformersEngine(find_model(str(folder)), with_settings(batch_tokens=batch_tokens))
     draw = random.Random(3)
     questions = [" ".join(draw.choices(WORDS, k=number)) for number in (1, 9, 30, 30, 45)]
     pairs = [(text, " " + " ".join(draw.choices(WORDS, k=k))) for text in questions for k in (1, 1, 4, 12)]
@@ -205,7 +214,9 @@ def test_choices_of_one_question_score_as_each_does_alone(folder, batch_tokens):
 
 
 def test_scores_are_float32_where_the_weights_are_not(folder):
-    whole, half = (TransformersEngine(find_model(str(folder)), dtype, 256, 200) for dtype in ("float32", "bfloat16"))
+    whole, half = (
+        TransformersEngine(find_model(str(folder)), settings(inference_dtype=dtype)) for dtype in ("float32", "bfloat16")
+    )
     pairs = [("the old river", " " + word) for word in WORDS[:24]]
     values = [value for value, _ in half.logprobs(pairs)]
     assert len(set(values)) > 16, "logits near one another fell together"

@@ -6,7 +6,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from isheep_lib import chain, runner
+from isheep_lib.record import runner, verification
 
 LARGEST = 400_000  # bytes of an executed notebook that may be committed
 BLOCKED = "import sys\nsys.modules.update(dict.fromkeys(('itables', 'ipywidgets')))\n"
@@ -21,7 +21,7 @@ def outputs(path: Path) -> dict[str, dict[str, str]]:
 def explored(root: Path, run: Path, output: Path, **more: object) -> dict[str, dict[str, str]]:
     given = {"run": str(run), "iteration": 2, "sort": "-mutual_information", **more}
     runner.execute(root / "notebooks/explore.ipynb", output, given)
-    assert chain.verify_notebook(output) == []
+    assert verification.verify_notebook(output) == []
     assert output.stat().st_size < LARGEST
     shown = outputs(output)
     for name in ("kept", "dropped", "no-pair", "pair", "verdicts", "training", "afterwards", "neighbours", "trend", "next"):

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from isheep_lib import weights
-from isheep_lib.engines.merged import merged_folder
+from isheep_lib.models import trained
+from isheep_lib.models.merged import merged_folder
 from tests.runs import BIN, call
 
 
@@ -28,7 +28,7 @@ def test_plain_peft_beside_the_base_says_what_the_merged_model_says(exported, fi
         with torch.inference_mode():
             return model(torch.arange(30)[None]).logits
 
-    folder = merged_folder(weights.model_of(finished, str(tiny_model), 2))
+    folder = merged_folder(trained.model_of(finished, str(tiny_model), 2))
     expected = logits(AutoModelForCausalLM.from_pretrained(folder))
     beside = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(tiny_model), exported / "adapter")
     assert torch.allclose(logits(beside), expected, atol=1e-5)

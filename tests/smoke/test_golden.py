@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from isheep_lib import chain, store
+from isheep_lib.record import manifests, verification
 
 REFERENCE = Path(__file__).resolve().parents[2] / "results" / "reference" / "smollm2-135m"
 
@@ -16,14 +16,14 @@ RUNS = sorted(path.parent for path in REFERENCE.parent.rglob("params.yaml"))
 
 @pytest.mark.parametrize("run", RUNS, ids=lambda p: str(p.relative_to(REFERENCE.parent)))
 def test_a_committed_run_is_as_it_was_recorded_but_for_its_weights(run):
-    verdicts = chain.verify(run)
+    verdicts = verification.verify(run)
     assert [v for v in verdicts if not v.holds] == []
     absent = [v.item for v in verdicts if v.detail.startswith("not at hand")]
     assert all(item.endswith("adapter_model.safetensors") for item in absent)
 
 
 def test_the_reference_holds_three_iterations_and_no_weights():
-    found = [(m["iteration"], m["stage"]) for _, m in store.all_manifests(REFERENCE)]
+    found = [(m["iteration"], m["stage"]) for _, m in manifests.all_manifests(REFERENCE)]
     assert found == [
         (0, "evaluate"),
         *((k, s) for k in (1, 2, 3) for s in ("synthesize", "assess", "filter", "train", "evaluate")),
@@ -34,14 +34,14 @@ def test_the_reference_holds_three_iterations_and_no_weights():
 
 
 def test_the_reference_was_made_from_clean_commits_one_for_all_but_trainings():
-    commits = {(m["stage"] == "train", m["git"]["commit"]) for _, m in store.all_manifests(REFERENCE)}
+    commits = {(m["stage"] == "train", m["git"]["commit"]) for _, m in manifests.all_manifests(REFERENCE)}
     assert len(commits) == 2
     assert not any(commit.endswith("-dirty") for _, commit in commits)
 
 
 @pytest.mark.parametrize("path", sorted(REFERENCE.parent.rglob("*.ipynb")), ids=lambda p: str(p.relative_to(REFERENCE.parent)))
 def test_every_reference_notebook_ran_whole_and_in_order_and_names_no_machine(path):
-    assert chain.verify_notebook(path) == []
+    assert verification.verify_notebook(path) == []
     text = path.read_text()
     assert f"{Path.home()}/" not in text
     assert str(Path(__file__).resolve().parents[2]) not in text

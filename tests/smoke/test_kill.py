@@ -13,8 +13,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from isheep_lib.jobs import Job, save_rows
-from isheep_lib.labels import Data
+from isheep_lib.train.dataset import Data
+from isheep_lib.train.job import Job, save_rows
 from tests.runs import call, command, digests
 from tests.trainings import SEED, drawn, train_params
 
@@ -99,7 +99,7 @@ def training(model: Path, work: Path) -> Path:
 
 def trainer_process(root: Path, job_file: Path) -> subprocess.Popen:
     with open(log_of(job_file.parent), "a") as log:
-        command = [sys.executable, "-m", "isheep_lib.trainer", str(job_file)]
+        command = [sys.executable, "-m", "isheep_lib.train.trainer", str(job_file)]
         return subprocess.Popen(command, cwd=root, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
 

@@ -4,8 +4,9 @@ import json
 
 import pytest
 
-from isheep_lib import chain, published, runner
 from isheep_lib.errors import StageFailed
+from isheep_lib.paper import published
+from isheep_lib.record import runner, verification
 
 
 def outputs(path):
@@ -17,7 +18,7 @@ def test_the_notebook_shows_and_writes_every_table_and_figure(root, finished, tm
     executed, out = tmp_path / "paper.ipynb", tmp_path / "out"
     params = {"runs": [f"one_base={finished}", f"threshold={finished}"], "out": str(out)}
     runner.execute(root / "notebooks/paper.ipynb", executed, params)
-    assert chain.verify_notebook(executed) == []
+    assert verification.verify_notebook(executed) == []
     shown = outputs(executed)
     assert "all checks hold" in shown["checks"]
     assert "tiny-model" in shown["setup"] and "another model" in shown["table-seven"]

@@ -14,9 +14,10 @@ import nbformat
 import psutil
 import pytest
 
-from isheep_lib import launch, train
 from isheep_lib.errors import TrainingError
-from isheep_lib.jobs import Job, save_rows
+from isheep_lib.train import launch
+from isheep_lib.train.job import Job, save_rows
+from isheep_lib.train.run import Trained, fine_tune
 from tests.runs import BIN, PARAMS, alone, call, claimed
 from tests.trainings import DATA, SEED, assert_the_same, fine_tuned, laid_out
 
@@ -25,14 +26,14 @@ TWO = {"num_processes": 2}
 
 
 @pytest.fixture(scope="module")
-def alone_(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, train.Trained]:
+def alone_(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Trained]:
     """Return what one process trains."""
     folder = tmp_path_factory.mktemp("alone")
     return folder, fine_tuned(tiny_model, folder)
 
 
 @pytest.fixture(scope="module")
-def alone_long(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, train.Trained]:
+def alone_long(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Trained]:
     folder = tmp_path_factory.mktemp("long")
     return folder, fine_tuned(tiny_model, folder, **LONG)
 
@@ -42,7 +43,7 @@ def trainers() -> list[psutil.Process]:
     found = []
     for process in psutil.Process().children(recursive=True):
         try:
-            if "isheep_lib.trainer" in process.cmdline():
+            if "isheep_lib.train.trainer" in process.cmdline():
                 found.append(process)
         except psutil.Error:
             continue
@@ -73,7 +74,7 @@ STARTER = """
 import sys
 from pathlib import Path
 from isheep_lib import launch
-from isheep_lib.jobs import Job
+from isheep_lib.train.job import Job
 
 launch.start(Path(sys.argv[1]), Job.load(Path(sys.argv[1])).params)
 """
@@ -102,7 +103,7 @@ def test_no_process_outlives_a_notebook_that_is_killed_and_one_alone_can_go_on(
 
 @pytest.mark.slow
 def test_what_one_process_began_two_can_end(alone_long, tiny_model: Path, tmp_path: Path, monkeypatch, capsys) -> None:
-    from isheep_lib import checkpoints, trainer
+    from isheep_lib.train import checkpoints, trainer
 
     class Killed(BaseException):
         pass
@@ -171,7 +172,7 @@ def test_two_machines_train_what_one_process_does(alone_, root: Path, tiny_model
     folder = tmp_path / "run/iter-1/train"
     joined = joining(root, tmp_path / "run")  # before there is anything to join
     where = {**TWO, "num_machines": 2, "main_address": f"127.0.0.1:{free_port()}"}
-    found = train.fine_tune(laid_out(tiny_model, **where), folder / ".work-a", tmp_path / "out")
+    found = fine_tune(laid_out(tiny_model, **where), folder / ".work-a", tmp_path / "out")
     assert joined.wait(60) == 0, joined.stdout.read()
     assert joined.stdout.read() == "this machine's part of iteration 1 is done\n"
     assert_the_same(alone_, (tmp_path, found))
@@ -188,7 +189,7 @@ def test_a_machine_that_brings_another_training_is_refused(root: Path, tiny_mode
     joined = joining(root, tmp_path / "run")
     wait_until((folder / ".work-old/training-1.log").exists, joined)
     with pytest.raises(TrainingError):
-        train.fine_tune(laid_out(tiny_model, **where), folder / ".work-new", tmp_path / "out")
+        fine_tune(laid_out(tiny_model, **where), folder / ".work-new", tmp_path / "out")
     assert joined.wait(60) == 1
     assert "This process was started for another training than the first one" in joined.stdout.read()
     assert not list(folder.glob(".work-*/checkpoints/*"))

@@ -7,10 +7,10 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from isheep_lib import store
 from isheep_lib.errors import RecordError
-from isheep_lib.records import digest_file, read_jsonl, write_jsonl
-from isheep_lib.replay import differences_table, rerun
+from isheep_lib.record import manifests
+from isheep_lib.record.rows import digest_file, read_jsonl, write_jsonl
+from isheep_lib.rerun.run import differences_table, rerun
 
 absent = importlib.util.find_spec("eval_framework") is None
 pytestmark = pytest.mark.skipif(absent, reason="the IFEval prompts are not installed (make setup)")
@@ -53,9 +53,9 @@ def test_what_was_changed_in_a_record_is_named_by_cell_and_by_row(copied: Path, 
         assert "1.76081" in text
         cell.outputs[0].data[form] = text.replace("1.76081", "1.76091")
     nbformat.write(book, folder / "filter.ipynb")
-    manifest = store.read_manifest(folder)
-    manifest["outputs"] |= {name: store.describe_file(folder / name) for name in ("kept.jsonl", "filter.ipynb")}
-    store.write_manifest(folder, manifest)
+    manifest = manifests.read_manifest(folder)
+    manifest["outputs"] |= {name: manifests.describe_file(folder / name) for name in ("kept.jsonl", "filter.ipynb")}
+    manifests.write_manifest(folder, manifest)
 
     (found,) = rerun(copied, ["filter"], [1], tmp_path / "again")
     assert found.differs

@@ -7,8 +7,8 @@ import nbformat
 import psutil
 import pytest
 
-from isheep_lib import chain, runner, store
 from isheep_lib.errors import ParameterError, StageFailed
+from isheep_lib.record import manifests, runner, verification
 
 PARAMETERS = "depth: int = 1  # how deep"
 
@@ -33,7 +33,7 @@ def test_a_good_notebook_is_published_with_its_parameters_and_without_machine_pa
     source = write_notebook(tmp_path / "{odd} folder", "print(depth)")
     output = tmp_path / "{odd} folder" / "out.ipynb"
     runner.execute(source, output, {"depth": 7})
-    assert chain.verify_notebook(output) == []
+    assert verification.verify_notebook(output) == []
     assert json.loads(output.read_text())["cells"][2]["outputs"][0]["text"] == ["7\n"]
     assert not list(output.parent.glob(".*"))
 
@@ -57,7 +57,7 @@ def test_a_notebook_that_exits_early_is_not_done(tmp_path):
     notebooks = write_notebook(tmp_path / "notebooks", "import sys\nsys.exit(0)").parent
     with pytest.raises(StageFailed, match="ended without committing"):
         runner.run_stage("filter", 1, tmp_path / "run", {}, notebooks)
-    assert store.read_manifest(tmp_path / "run/iter-1/filter") is None
+    assert manifests.read_manifest(tmp_path / "run/iter-1/filter") is None
 
 
 def test_processes_that_a_kernel_left_behind_end_with_it(tmp_path):

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from isheep_lib import launch
+from isheep_lib.train import launch
 from tests.runs import BIN
 from tests.trainings import assert_the_same, fine_tuned
 
@@ -34,7 +34,7 @@ def two(request: pytest.FixtureRequest, monkeypatch, tmp_path: Path) -> dict[str
     if request.param == "zero3":
         return {"num_processes": 2, "parallel": str(all_in_shards(tmp_path))}
     plain = launch.command
-    ours = {"isheep_lib.trainer": "tests.fsdp_on_cpu"}
+    ours = {"isheep_lib.train.trainer": "tests.fsdp_on_cpu"}
     monkeypatch.setattr(launch, "command", lambda *given: [ours.get(word, word) for word in plain(*given)])
     return {"num_processes": 2, "parallel": "fsdp2"}
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from isheep_lib import chain
+from isheep_lib.record import verification
 from tests.runs import BIN, PARAMS, call
 
 
@@ -27,7 +27,7 @@ def ablate(root: Path, path: Path, model: Path, *more: str) -> str:
 def test_a_dry_sweep_is_planned_in_an_executed_notebook_and_runs_nothing(root, tiny_model, tmp_path):
     said = ablate(root, sweep_file(tmp_path, probe=0), tiny_model, "--dry")
     assert "4 runs of 24 stages, of which" in said
-    assert chain.verify_notebook(tmp_path / "s/ablate.ipynb") == []
+    assert verification.verify_notebook(tmp_path / "s/ablate.ipynb") == []
     text = (tmp_path / "s/ablate.ipynb").read_text()
     assert "nothing is known of synthesize, assess, filter, train, evaluate" in text
     assert "dry: planned only" in text
@@ -48,7 +48,7 @@ def test_a_sweep_shares_stages_shows_progress_and_is_reused_when_started_again(r
     assert counts["low"] == counts["low-control"]
     assert counts["high"] == counts["high-control"]
     for name in counts:
-        assert all(verdict.holds for verdict in chain.verify(tmp_path / "s" / name))
+        assert all(verdict.holds for verdict in verification.verify(tmp_path / "s" / name))
     table = (tmp_path / "s/tables/ablation.md").read_text()
     assert table.count("IFEval") == 2
     assert "it is the reference" in table

@@ -8,7 +8,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from isheep_lib import store
+from isheep_lib.record import manifests
 from tests.runs import alone, claimed
 
 pytestmark = pytest.mark.long
@@ -51,9 +51,9 @@ def test_workers_started_together_leave_the_bytes_of_one_worker(root: Path, runs
     assert sum("is recorded in" in line for line in said) == 1, said
     assert all("is recorded in" in line or "is done" in line for line in said), said
     outputs = json.loads((one / "manifest.json").read_text())["outputs"]
-    assert store.read_manifest(many)["outputs"] == outputs
+    assert manifests.read_manifest(many)["outputs"] == outputs
     assert sorted(path.name for path in many.iterdir()) == sorted([*outputs, "manifest.json"]), "work was left behind"
-    store.require_intact(many)
+    manifests.require_intact(many)
 
 
 def test_a_worker_that_comes_when_the_stage_is_recorded_ends_well(root: Path, runs: tuple[Path, Path]) -> None:

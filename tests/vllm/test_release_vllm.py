@@ -6,12 +6,12 @@ import shutil
 import pytest
 import torch
 
-from isheep_lib import release
-from isheep_lib.engines.vllm_start import check_installed, prepare
+from isheep_lib.engines.vllm_setup import check_installed, prepare
 from isheep_lib.errors import EngineError
-from isheep_lib.models import find_model
-from isheep_lib.prompts import get_frame
-from tests.unit.test_release import made
+from isheep_lib.export.run import export
+from isheep_lib.models.base import find_model
+from isheep_lib.prompting.chat import get_frame
+from tests.export.test_export import made
 
 
 def installed():
@@ -47,7 +47,7 @@ def exported(tmp_path_factory):
     config = json.loads((adapter / "adapter_config.json").read_text()) | {"base_model_name_or_path": model.name}
     (adapter / "adapter_config.json").write_text(json.dumps(config))
     made(folder, 1, model)
-    yield release.export(folder, 1, merged=True)
+    yield export(folder, 1, merged=True)
     shutil.rmtree(folder)
 
 

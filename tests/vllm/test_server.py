@@ -14,11 +14,13 @@ import httpx
 import numpy as np
 import pytest
 
-from isheep_lib import params
-from isheep_lib.engines import Request, ask
-from isheep_lib.engines.server_engine import POOLER, PROBES, ServerEngine
+from isheep_lib.engines.generate import ask
+from isheep_lib.engines.parity import PROBES
+from isheep_lib.engines.protocol import Request
+from isheep_lib.engines.server_engine import POOLER, ServerEngine
 from isheep_lib.engines.tokens import encode
-from isheep_lib.models import find_model
+from isheep_lib.iterate import run_params
+from isheep_lib.models.base import find_model
 from tests.claims import *  # noqa: F403 - the tests of every engine
 from tests.conftest import WORDS
 
@@ -93,7 +95,7 @@ def servers(tmp_path_factory):
 
 
 def settings(urls):
-    return params.Model(engine="server", base_urls=urls, inference_dtype="float32", concurrency=8, patience_seconds=60)
+    return run_params.Model(engine="server", base_urls=urls, inference_dtype="float32", concurrency=8, patience_seconds=60)
 
 
 @pytest.fixture(scope="module")

@@ -7,13 +7,15 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from isheep_lib.engines import Request, ask, vllm_engine
-from isheep_lib.engines.merged import merged_folder
+from isheep_lib.engines import vllm_engine
+from isheep_lib.engines.generate import ask
+from isheep_lib.engines.params import Model
+from isheep_lib.engines.protocol import Request
 from isheep_lib.engines.vllm_engine import VllmEngine
-from isheep_lib.engines.vllm_start import check_installed
+from isheep_lib.engines.vllm_setup import check_installed
 from isheep_lib.errors import EngineError
-from isheep_lib.models import ModelRef, find_model
-from isheep_lib.params import Model
+from isheep_lib.models.base import ModelRef, find_model
+from isheep_lib.models.merged import merged_folder
 from tests.claims import *  # noqa: F403 - the tests of every engine
 from tests.conftest import WORDS
 

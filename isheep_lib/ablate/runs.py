@@ -1,0 +1,162 @@
+"""The work of a sweep: which distinct stages it has, who shares them, what is done, and running what is missing.
+
+    plan_table(sweep)      # one row a run: its own stages, and those that a run above makes for it
+    run_all(sweep, "stop")
+
+Covers planning and running. Does not cover the file (`ablate.sweep`), what it will cost (`ablate.estimate`) or found
+(`ablate.table`).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from isheep_lib.ablate.sweep import Point, Sweep, choices
+from isheep_lib.display.table import Table
+from isheep_lib.errors import IsheepError, StageFailed
+from isheep_lib.iterate import runner
+from isheep_lib.iterate.chain import prepare
+from isheep_lib.iterate.run_params import RunParams
+from isheep_lib.models.base import find_model
+from isheep_lib.params.check import refusal
+from isheep_lib.record import manifests, provenance, stages
+from isheep_lib.record.provenance import project_root
+from isheep_lib.record.rows import canonical_json, digest_text
+
+
+@dataclass(frozen=True)
+class Work:
+    """One distinct stage: who makes it, and who shares it."""
+
+    point: Point
+    iteration: int
+    stage: str
+    shared_by: int
+    done: bool
+
+
+def check_runs(sweep: Sweep, stale: str) -> None:
+    """Check against the machine what would stop a run later: model, seeds, data, and whether its folder holds another run.
+
+    Raises:
+        ParameterError: all problems of all runs at once.
+    """
+    problems = []
+    for name in dict.fromkeys(point.params.model.base_model for point in sweep.points):
+        try:
+            find_model(name)
+        except IsheepError as error:
+            problems.append(f'{error.what}; {error.do} (--override "model.base_model:…")')
+    for point in sweep.points:
+        try:
+            prepare(given(sweep, point, stale))
+        except IsheepError as error:
+            problems.append(f"{point.run}: {error.what}" + (f" ({error.where})" if error.where else ""))
+    if problems:
+        raise refusal(list(dict.fromkeys(problems)), sweep.path)
+
+
+def given(sweep: Sweep, point: Point, stale: str, iterations: int | None = None) -> dict[str, Any]:
+    """Return the parameters of `iterate.ipynb` for one run."""
+    return {
+        "iteration": iterations or point.iterations,
+        "params": sweep.file.params,
+        "run": point.run,
+        "override": point.override,
+        "stale": stale,
+        "share": True,
+    }
+
+
+def stage_keys(params: RunParams, iterations: int) -> dict[tuple[int, str], str]:
+    """Return what decides each stage before anything is run: equal keys are one stage, made once and shared.
+
+    The fingerprint of a stage holds digests of its inputs; here the keys of the stages that make these stand for them.
+    """
+    keys: dict[tuple[int, str], str] = {}
+
+    def lineage(k: int) -> list[int]:
+        built_on = params.train.model_iteration(k) if k else 0
+        return [*lineage(built_on), k] if k else []
+
+    for k, stage in stages.steps(iterations, bool(params.judge.judged)):
+        own = params.stage(stage, k)
+        model = own.model_iteration(k) if own.asks_model else 0
+        inputs = [(name, file, keys[i, name]) for i, name, file in own.inputs(k)]
+        keys[k, stage] = digest_text(
+            canonical_json([stage, own.deciding(), inputs, [keys[i, "train"] for i in lineage(model)]])
+        )
+    return keys
+
+
+def work(sweep: Sweep) -> list[Work]:
+    """List the distinct stages of a sweep in the order of the work; each is made by the first run that needs it."""
+    order: dict[str, tuple[Point, int, str]] = {}
+    users: dict[str, int] = {}
+    done: set[str] = set()
+    for point in sweep.points:
+        for (iteration, stage), key in stage_keys(point.params, point.iterations).items():
+            order.setdefault(key, (point, iteration, stage))
+            users[key] = users.get(key, 0) + 1
+            if manifests.read_manifest(manifests.stage_folder(manifests.run_folder(point.run), iteration, stage)):
+                done.add(key)
+    return [Work(*place, users[key] - 1, key in done) for key, place in order.items()]
+
+
+def facts_table(sweep: Sweep) -> Table:
+    """Show what the sweep file says."""
+    file = sweep.file
+    facts = {"file": sweep.path, "params": file.params, "iterations": file.iterations, "override": file.override}
+    facts |= {axis: ", ".join(name for name, _, _ in choices(axis, values)) for axis, values in file.axes.items()}
+    facts |= {"compared with": ", ".join(file.reference) or "nothing", "seeds": file.seeds or "that of the params file"}
+    return Table([{"fact": name, "value": str(value)} for name, value in (facts | provenance.git_state()).items()])
+
+
+def plan_table(sweep: Sweep) -> Table:
+    """Show every run: what it has to make itself, what it shares with runs before it, what is there."""
+    found = work(sweep)
+    rows = []
+    for point in sweep.points:
+        own = [item for item in found if item.point is point]
+        steps = stages.steps(point.iterations, bool(point.params.judge.judged))
+        rows.append(
+            {
+                "run": point.name,
+                **{axis.rsplit(".", 1)[-1]: value for axis, value in point.values.items()},
+                "iterations": point.iterations,
+                "stages": len(steps),
+                "its own": len(own),
+                "shared with runs above": len(steps) - len(own),
+                "of its own still to run": sum(not item.done for item in own),
+            }
+        )
+    left = sum(not item.done for item in found)
+    total = sum(row["stages"] for row in rows)
+    caption = f"{len(rows)} runs of {total} stages, of which {len(found)} are distinct and {left} still to run"
+    return Table(rows, f"{caption}; runs go to {manifests.short(sweep.folder)}")
+
+
+def run_all(sweep: Sweep, stale: str, say: Callable[[str], None] = print) -> None:
+    """Run what is missing, one run after another, each as its own iterate.ipynb; a run that fails does not stop the others.
+
+    Raises:
+        StageFailed: with every run that failed, after all others are done.
+    """
+    failed = []
+    for number, point in enumerate(sweep.points, 1):
+        title = f"{point.name} ({number} of {len(sweep.points)})"
+        try:
+            run_point(sweep, point, stale, title)
+        except IsheepError as error:
+            failed.append(f"{point.run}: {error}")
+            say(f"{title} failed")
+    if failed:
+        listed = "\n\n".join(failed)
+        raise StageFailed(f"{len(failed)} of {len(sweep.points)} run(s) failed; the others are done:\n\n{listed}")
+
+
+def run_point(sweep: Sweep, point: Point, stale: str, title: str, iterations: int | None = None) -> None:
+    """Bring one run to its last iteration, or to the one given."""
+    source = project_root() / "notebooks" / "iterate.ipynb"
+    output = manifests.run_folder(point.run) / "iterate.ipynb"
+    runner.execute_watched(source, output, given(sweep, point, stale, iterations), title)

@@ -1,0 +1,227 @@
+"""What a sweep found: one table of all its runs, each against its random control and against the reference run.
+
+    ablation_table(sweep)      # rows: values x iterations x benchmarks; paired tests on the same items
+
+Covers pairing runs of a sweep, over its seeds. Does not cover running it (`ablate.runs`) or the tests
+(`analysis.significance`).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from isheep_lib.ablate.sweep import Sweep
+from isheep_lib.analysis.significance import NOTHING_SHOWN, Comparison, compare, holm, mean_with_error, verdict
+from isheep_lib.benchmarks.catalogue import BENCHMARKS
+from isheep_lib.benchmarks.comparison import Evaluated, recorded, values_of
+from isheep_lib.display.evaluation_tables import METRICS, with_error
+from isheep_lib.display.figures import BLUE, DARK, GREY, Drawing
+from isheep_lib.display.table import Table
+from isheep_lib.record import manifests
+from isheep_lib.record.rows import canonical_json
+from isheep_lib.record.stages import steps
+
+NOT_RUN = "not run"
+
+
+@dataclass(frozen=True)
+class Side:
+    """The models of one point of a sweep at one iteration, one a seed."""
+
+    label: str
+    models: list[Evaluated]
+    bases: set[str]
+    frames: set[str]
+    pairs: list[int]  # trained on, one a seed
+    weights: list[str]  # of base model and adapters, one a seed
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table: a point, an iteration, a benchmark, and its two comparisons or why there is none."""
+
+    side: Side
+    iteration: int
+    benchmark: str
+    value: dict[str, Any] | None
+    seeds: list[float]
+    control: Comparison | str
+    reference: Comparison | str
+
+
+def rows_of(sweep: Sweep) -> list[Row]:
+    """Compare every finished point of a sweep at every iteration, on each benchmark's first metric.
+
+    Several seeds of a point are one model to the tests: an item's value is its mean over them.
+    """
+    found = []
+    for label in dict.fromkeys(point.label for point in sweep.points):
+        last = iterations_of(sweep, label)
+        for iteration in range(1, last + 1):
+            side = side_of(sweep, label, iteration)
+            others = [_control(sweep, label, iteration), _reference(sweep, label, iteration, last)]
+            for name in side.models[0].tasks if side.models else ():
+                values = pooled(side.models, name)
+                if isinstance(values, str):
+                    found.append(Row(side, iteration, name, None, [], values, values))
+                    continue
+                means = [100 * _mean(values_of(name, model.rows(name))) for model in side.models]
+                against = [_compared(side, other, name) if other else "" for other in others]
+                found.append(Row(side, iteration, name, mean_with_error(list(values.values())), means, *against))
+    return found
+
+
+def iterations_of(sweep: Sweep, label: str) -> int:
+    """Return the last iteration of a point."""
+    return max(point.iterations for point in sweep.points if point.label == label)
+
+
+def _control(sweep: Sweep, label: str, iteration: int) -> Side | None:
+    has_one = any(point.control and point.label == label for point in sweep.points)
+    return side_of(sweep, label, iteration, control=True) if has_one else None
+
+
+def _reference(sweep: Sweep, label: str, iteration: int, last: int) -> Side | None:
+    """Return the reference at the same iteration; a shorter run's last model stands against the reference's last."""
+    if sweep.reference is None or label == sweep.reference.label:
+        return None
+    return side_of(sweep, sweep.reference.label, sweep.reference.iterations if iteration == last else iteration)
+
+
+def side_of(sweep: Sweep, label: str, iteration: int, control: bool = False) -> Side:
+    """Read the models of a point, one a seed; those that are not finished yet are not in it."""
+    points = [p for p in sweep.points if p.label == label and p.control == control and p.iterations >= iteration]
+    models, bases, frames, pairs, weights = [], set(), set(), [], []
+    for point in points:
+        run_dir = manifests.run_folder(point.run)
+        model = recorded(run_dir, iteration)
+        train = manifests.read_manifest(manifests.stage_folder(run_dir, iteration, "train"))
+        evaluation = manifests.read_manifest(manifests.stage_folder(run_dir, iteration, "evaluate"))
+        if model is None or train is None or evaluation is None:
+            continue
+        models.append(model)
+        bases.add(evaluation["parts"]["model"]["base"])
+        frames.add(evaluation["metrics"]["frame"])
+        pairs.append(train["counts"]["kept"])
+        weights.append(canonical_json(sorted(evaluation["parts"]["model"].values())))
+    return Side(label, models, bases, frames, pairs, weights)
+
+
+def pooled(models: Sequence[Evaluated], name: str) -> dict[str, list[float]] | str:
+    """Return each item's values, averaged over seeds, or why that would be no average of the same thing."""
+    if any(name not in model.tasks for model in models):
+        return "not evaluated with every seed"
+    if len({(m.tasks[name]["subset"], m.tasks[name]["digest"], m.tasks[name]["metric"]) for m in models}) > 1:
+        return "seeds were asked other items"
+    rows = [values_of(name, model.rows(name)) for model in models]
+    return {id_: [sum(v) / len(v) for v in zip(*(row[id_] for row in rows), strict=True)] for id_ in rows[0]}
+
+
+def _compared(side: Side, other: Side, name: str) -> Comparison | str:
+    """Compare two points on one benchmark, or say why that would be unfair."""
+    if not other.models:
+        return NOT_RUN
+    if other.weights == side.weights:
+        return "the same model"
+    if other.bases != side.bases:
+        return "left out: another base model"
+    if other.frames != side.frames:
+        return "left out: another frame"
+    if len(other.models) != len(side.models):
+        return f"left out: {len(side.models)} seed(s) against {len(other.models)}"
+    if name not in other.models[0].tasks:
+        return "left out: not evaluated on it"
+    facts = [{field: model.models[0].tasks[name][field] for field in ("subset", "digest", "metric")} for model in (other, side)]
+    if facts[0] != facts[1]:
+        return f"left out: other items ({facts[0]['subset']} and {facts[1]['subset']})"
+    before, after = pooled(other.models, name), pooled(side.models, name)
+    unfair = next((text for text in (before, after) if isinstance(text, str)), None)
+    return f"left out: {unfair}" if unfair else compare(before, after)
+
+
+def _mean(values: dict[str, list[float]]) -> float:
+    flat = [value for row in values.values() for value in row]
+    return sum(flat) / len(flat)
+
+
+def ablation_table(sweep: Sweep, rows: Sequence[Row] | None = None) -> Table:
+    """Show every point, iteration and benchmark, with paired tests; each column of tests is one family for Holm."""
+    rows = rows_of(sweep) if rows is None else rows
+    reference = sweep.reference.label if sweep.reference else ""
+    with_control = any(point.control for point in sweep.points)
+    said = [_said([row.control for row in rows]), _said([row.reference for row in rows])]
+    shown = []
+    for row, control, against in zip(rows, *said, strict=True):
+        line = {
+            "run": row.side.label,
+            "iteration": row.iteration,
+            "pairs": " / ".join(str(n) for n in dict.fromkeys(row.side.pairs)),
+            "benchmark": f"{BENCHMARKS[row.benchmark].title}, {METRICS[BENCHMARKS[row.benchmark].metric]}",
+            "percent": with_error(row.value) if row.value else f"left out: {row.control}",
+        }
+        if len(row.seeds) > 1:
+            line["seeds from, to"] = f"{min(row.seeds):.1f}, {max(row.seeds):.1f}"
+        if with_control:
+            line["against as many pairs by chance"] = control or "none: no choice among pairs"
+        if reference:
+            line[f"against {reference}"] = against or "it is the reference"
+        shown.append(line)
+    caption = (
+        "percent with one standard error over items; differences in percentage points with the 95 % interval of a paired "
+        "bootstrap, p after Holm over the tests of a column; the reference is that of the same iteration, for the last model "
+        "of a shorter run its last one"
+    )
+    return Table(shown or [{"run": NOT_RUN}], caption)
+
+
+def _said(found: Sequence[Comparison | str]) -> list[str]:
+    tested = {str(i): item for i, item in enumerate(found) if isinstance(item, Comparison)}
+    adjusted = holm({i: item.p for i, item in tested.items()})
+    texts = []
+    for i, item in enumerate(found):
+        if isinstance(item, str):
+            texts.append(item)
+            continue
+        p = adjusted[str(i)]
+        word = verdict(item, p)
+        shown = "" if word == NOTHING_SHOWN else f": {word}"
+        texts.append(
+            f"{item.difference:+.1f} ({item.low:+.1f} to {item.high:+.1f}), p {'< 0.001' if p < 0.001 else f'{p:.3f}'}{shown}"
+        )
+    return texts
+
+
+def unfinished_table(sweep: Sweep) -> Table:
+    """Show which evaluations of a sweep are missing, and the command that makes them."""
+    rows = []
+    for point in sweep.points:
+        run_dir = manifests.run_folder(point.run)
+        wanted = [k for k, stage in steps(point.iterations) if stage == "evaluate"]
+        lacking = [f"M_{k}" for k in wanted if recorded(run_dir, k) is None]
+        if lacking:
+            rows.append({"run": point.name, "not run": ", ".join(lacking), "command": f"isheep ablate {sweep.path}"})
+    return Table(rows or [{"not run": "nothing: every model of the sweep is evaluated"}])
+
+
+def figure(rows: Sequence[Row]) -> Figure:
+    """Draw each benchmark's percent by point, last iteration filled, with one standard error."""
+    names = list(dict.fromkeys(row.benchmark for row in rows))
+    if not names:
+        return Drawing(figsize=(1, 1), dpi=90)
+    labels = list(dict.fromkeys(row.side.label for row in rows))
+    last = {label: max(row.iteration for row in rows if row.side.label == label) for label in labels}
+    figure = Drawing(figsize=(min(12.0, 1.6 + 3.4 * len(names)), 1.2 + 0.34 * len(labels)), dpi=90, layout="constrained")
+    axes = figure.subplots(1, len(names), squeeze=False, sharey=True).ravel()
+    for axis, name in zip(axes, names, strict=True):
+        for row in (row for row in rows if row.benchmark == name and row.value):
+            final = row.iteration == last[row.side.label]
+            y = labels.index(row.side.label) + (0 if final else 0.16 * (last[row.side.label] - row.iteration))
+            color = BLUE if final else GREY
+            axis.errorbar(row.value["value"], y, xerr=row.value["standard_error"] or 0.0, fmt="o", color=color, capsize=3)
+        axis.set_xlabel(f"{BENCHMARKS[name].title},\n{METRICS[BENCHMARKS[name].metric]} (%)", color=DARK, fontsize=8)
+        axis.spines[["top", "right"]].set_visible(False)
+    axes[0].set_yticks(range(len(labels)), labels, fontsize=8)
+    axes[0].invert_yaxis()
+    return figure

@@ -1,0 +1,1 @@
+"""Pure statistics on texts and results; no model, no files of a run."""

@@ -1,0 +1,1 @@
+"""Self-assessment of pairs, and how far it can be trusted."""

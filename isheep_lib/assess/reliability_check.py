@@ -1,0 +1,253 @@
+"""Self-assessment: the model scores its own pairs, and the check of how far such scores can be trusted.
+
+The check needs no labels: a score that means anything is higher for a pair than for the same task with a wrong response.
+Its document `check.json`, by score column:
+    {"expected_quality": {"mean": 7.1, "saturation": 0.25, "scored": 12, "auroc": {"shuffled": {"value": 0.81, …}, …}}}
+
+Covers the wrong responses, reliability, saturation. Does not cover scoring (`assess.scoring`) or the decision (`filter`).
+"""
+
+import math
+import random
+import re
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from isheep_lib.analysis.words import words
+from isheep_lib.assess.scoring import Scores, judge_prompt, score_pairs, task_words, waiting
+from isheep_lib.engines.protocol import Engine
+from isheep_lib.prompting.chat import Frame
+from isheep_lib.record.funnel import require
+from isheep_lib.record.journal import Journal
+from isheep_lib.record.score_columns import LOWER_IS_BETTER, PROMPTED, TOP, axes, columns, saturates, scorer_of
+
+VECTORS = "vectors.npy"
+
+
+def asks(params: Any) -> bool:
+    """Tell whether a stage needs its model at all."""
+    return bool(params.scorers or params.checked_scorers or params.vectors)
+
+
+def example_prompt(frame: Frame | None, pair: dict[str, Any], params: Any) -> str:
+    """Show what a prompted scorer asks of a pair; scorers that only read ask nothing."""
+    prompted = {*params.scorers, *params.checked_scorers} & set(PROMPTED)
+    if not prompted or frame is None:
+        return "no scorer asks the model a question"
+    return judge_prompt(frame, axes(params.level)[0], pair, params.assessment_prompt)
+
+
+def write_vectors(
+    engine: Engine | None, pairs: list[dict[str, Any]], scores: list[Scores], params: Any, out: Path
+) -> tuple[str, ...]:
+    """Write the final layer's vectors of task and response together, mean over tokens: float32, pairs x size.
+
+    Returns:
+        The files written: none where vectors are not wanted, or where this worker waits for others.
+    """
+    if not params.vectors or engine is None or waiting(scores):
+        return ()
+    texts = [f"{task_words(pair)}\n\n{pair['output']}" for pair in pairs]
+    out.mkdir(parents=True, exist_ok=True)
+    np.save(out / VECTORS, np.asarray(engine.embed(texts), dtype=np.float32))
+    return (VECTORS,)
+
+
+def shuffled(pairs: list[dict[str, Any]], seed: int) -> list[str]:
+    """Return, for every task, the response to another: a random cyclic shift, so none keeps its own."""
+    order = list(range(len(pairs)))
+    random.Random(seed).shuffle(order)  # noqa: S311 - reproducible, not secret
+    partner = dict(zip(order, order[1:] + order[:1], strict=True))
+    return [pairs[partner[i]]["output"] for i in range(len(pairs))]
+
+
+def truncated(pairs: list[dict[str, Any]]) -> list[str]:
+    """Return the first half of every response's words; a response of one word stays."""
+    found = []
+    for pair in pairs:
+        ends = [word.end() for word in re.finditer(r"\S+", pair["output"])]
+        found.append(pair["output"][: ends[(len(ends) + 1) // 2 - 1]])
+    return found
+
+
+def wrong_task(pairs: list[dict[str, Any]], others: list[dict[str, Any]]) -> list[str]:
+    """Return, for every task, the response to the most similar other task: the largest share of words in common."""
+    bags = [set(words(task_words(other))) for other in others]
+    found = []
+    for pair in pairs:
+        own = set(words(task_words(pair)))
+        near = [
+            (len(own & bag) / (len(own | bag) or 1), -i)
+            for i, (other, bag) in enumerate(zip(others, bags, strict=True))
+            if other["id"] != pair["id"] and other["output"] not in ("", pair["output"])
+        ]
+        found.append(others[-max(near)[1]]["output"] if near else "")
+    return found
+
+
+def corrupt(kind: str, sample: list[dict[str, Any]], pairs: list[dict[str, Any]], seed: int) -> list[dict[str, Any]]:
+    """Give the sampled tasks wrong responses of one kind: shuffled, truncated, or of the most similar other task."""
+    outputs = (
+        shuffled(sample, seed)
+        if kind == "shuffled"
+        else truncated(sample)
+        if kind == "truncated"
+        else wrong_task(sample, pairs)
+    )
+    return [{**pair, "id": f"{pair['id']}/{kind}", "output": text} for pair, text in zip(sample, outputs, strict=True)]
+
+
+def checked_sample(pairs: list[dict[str, Any]], number: int, seed: int) -> list[dict[str, Any]]:
+    """Draw the pairs of the check, in their original order; empty outputs say nothing and are left out."""
+    usable = [pair for pair in pairs if pair["output"].strip()]
+    chosen = random.Random(seed).sample(range(len(usable)), min(number, len(usable)))  # noqa: S311
+    return [usable[i] for i in sorted(chosen)]
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """How well one score column tells true pairs from one kind of wrong ones.
+
+    Attributes:
+        column: the score column.
+        corruption: how the wrong pairs were made.
+        auroc: area under the ROC curve; 0.5 is chance. NaN when a side has no readable score.
+        low: lower end of the 95 % bootstrap interval over pairs.
+        high: upper end.
+        true_pairs: readable scores of true pairs.
+        wrong_pairs: readable scores of wrong pairs.
+        unread: scores that could not be read, both sides.
+    """
+
+    column: str
+    corruption: str
+    auroc: float
+    low: float
+    high: float
+    true_pairs: int
+    wrong_pairs: int
+    unread: int
+
+
+def reliability(
+    true: list[Scores], wrong: list[Scores], column: str, resamples: int, seed: int, corruption: str = "shuffled"
+) -> Reliability:
+    """Compute the AUROC of a column with a percentile bootstrap that resamples pairs, true and wrong together.
+
+    Where lower is better (perplexity, IFD), the AUROC is that of the negated score.
+    """
+    sign = -1.0 if scorer_of(column) in LOWER_IS_BETTER else 1.0
+    a = sign * np.array([row.scores.get(column, np.nan) for row in true])
+    b = sign * np.array([row.scores.get(column, np.nan) for row in wrong])
+    rng = np.random.default_rng(seed)
+    draws = rng.integers(0, len(a), size=(resamples, len(a)))
+    values = np.array([auroc(a[draw], b[draw]) for draw in draws])
+    values = values[~np.isnan(values)]
+    low, high = np.percentile(values, [2.5, 97.5]) if len(values) else (np.nan, np.nan)
+    unread = int(np.isnan(a).sum() + np.isnan(b).sum())
+    counts = int((~np.isnan(a)).sum()), int((~np.isnan(b)).sum())
+    return Reliability(column, corruption, auroc(a, b), float(low), float(high), *counts, unread)
+
+
+def auroc(positive: np.ndarray, negative: np.ndarray) -> float:
+    """Return P(positive > negative) + P(equal) / 2 over all pairs, NaN values left out."""
+    positive, negative = positive[~np.isnan(positive)], negative[~np.isnan(negative)]
+    if not len(positive) or not len(negative):
+        return math.nan
+    above = (positive[:, None] > negative[None, :]).mean()
+    equal = (positive[:, None] == negative[None, :]).mean()
+    return float(above + equal / 2)
+
+
+@dataclass(frozen=True)
+class Check:
+    """The self-assessment check: scores of true pairs and of each kind of wrong ones, and each column's reliability."""
+
+    true: list[Scores]
+    wrong: dict[str, list[Scores]]
+    found: list[Reliability]
+    columns: list[str]
+
+    def rows(self) -> list[Scores]:
+        """Return the scores of all pairs of the check."""
+        return [*self.true, *(row for rows in self.wrong.values() for row in rows)]
+
+
+def run_check(
+    engine: Engine | None,
+    frame: Frame | None,
+    pairs: list[dict[str, Any]],
+    scores: list[Scores],
+    params: Any,
+    seed_of: Callable[[str], int],
+    journal: Journal,
+) -> Check:
+    """Score a sample of pairs and the same tasks with wrong responses; a worker that waits for others makes an empty check.
+
+    Args:
+        engine: the model that judges; none where nothing is assessed.
+        frame: its chat frame.
+        pairs: all pairs.
+        scores: their scores; what a scorer said of all pairs is not computed again.
+        params: `AssessParams`.
+        seed_of: record id to seed.
+        journal: of the check.
+
+    Raises:
+        YieldError: fewer than two pairs have a response.
+    """
+    names = [column for scorer in params.checked_scorers for column in columns(scorer, params.level)]
+    if waiting(scores) or not names or engine is None or frame is None:
+        return Check([], {}, [], [])
+    sample = checked_sample(pairs, params.checked_pairs, seed_of("check/sample"))
+    require(len(sample), 2, "pairs with a response to check", [], "look at the responses in synthesize.ipynb")
+    wrong_pairs = {kind: corrupt(kind, sample, pairs, seed_of("check/shuffle")) for kind in params.corruptions}
+    flat = [pair for rows in wrong_pairs.values() for pair in rows]
+    known = [name for name in params.checked_scorers if name in params.scorers]
+    fresh = [name for name in params.checked_scorers if name not in params.scorers]
+    both = score_pairs(engine, frame, sample + flat, fresh, params, seed_of, journal, label="check")
+    again = score_pairs(engine, frame, flat, known, params, seed_of, journal, label="check, wrong pairs")
+    by_id = {row.id: row for row in [*scores, *again]}
+    rows = [_joined(row, by_id[row.id]) for row in both]
+    true, rest = rows[: len(sample)], rows[len(sample) :]
+    wrong = {kind: rest[i * len(sample) : (i + 1) * len(sample)] for i, kind in enumerate(params.corruptions)}
+    seed = seed_of("check/bootstrap")
+    found = [reliability(true, rows, name, params.bootstrap, seed, kind) for name in names for kind, rows in wrong.items()]
+    return Check(true, wrong, found, names)
+
+
+def _joined(one: Scores, other: Scores) -> Scores:
+    return Scores(one.id, one.scores | other.scores, one.unread | other.unread, one.raw | other.raw)
+
+
+def calibration(scores: list[Scores], check: Check) -> dict[str, dict[str, Any]]:
+    """Return what an iteration keeps of every checked column: mean, saturation and each AUROC; what is undefined is null.
+
+    Mean and saturation, the share of scores that round to 10, are over all pairs where the scorer was run on all, else
+    over the check's true pairs.
+    """
+    document: dict[str, dict[str, Any]] = {}
+    for column in check.columns:
+        everywhere = [row.scores[column] for row in scores if column in row.scores]
+        values = everywhere or [row.scores[column] for row in check.true if column in row.scores]
+        top = sum(value >= TOP for value in values) / len(values) if values and saturates(column) else math.nan
+        document[column] = {
+            "scored": len(values),
+            "mean": _rounded(float(np.mean(values)) if values else math.nan),
+            "saturation": _rounded(top),
+            "auroc": {},
+        }
+    for r in check.found:
+        values = {
+            k: _rounded(v) if isinstance(v, float) else v for k, v in asdict(r).items() if k not in ("column", "corruption")
+        }
+        document[r.column]["auroc"][r.corruption] = {"value": values.pop("auroc"), **values}
+    return document
+
+
+def _rounded(value: float) -> float | None:
+    return None if math.isnan(value) else round(value, 4)

@@ -1,0 +1,1 @@
+"""Benchmarks: their data, tasks, metrics and comparisons."""

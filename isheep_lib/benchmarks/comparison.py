@@ -1,0 +1,92 @@
+"""Models of one run compared item by item, from their records.
+
+    compare_models(recorded(run_dir, 0), recorded(run_dir, 3))    # each benchmark's paired test, and what was left out
+
+Covers pairing the items of two evaluations. Does not cover the tests themselves (`analysis.significance`) or tables
+(`display.stage_tables`).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from isheep_lib.analysis.significance import Comparison, compare
+from isheep_lib.benchmarks import ifeval
+from isheep_lib.benchmarks.catalogue import BENCHMARKS
+from isheep_lib.record import manifests
+from isheep_lib.record.rows import read_jsonl
+
+STAGE, METRICS = "evaluate", "metrics.json"
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """One model's evaluation: its name, what was measured by benchmark, and the graded rows of one."""
+
+    name: str
+    tasks: dict[str, Any]
+    rows: Callable[[str], list[dict[str, Any]]]
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Two models side by side: paired comparisons by benchmark, and why others were left out."""
+
+    before: str
+    after: str
+    found: dict[str, Comparison]
+    left_out: dict[str, str]
+
+
+def recorded(run_dir: Path, iteration: int) -> Evaluated | None:
+    """Read the evaluation of M_k, None where there is none."""
+    folder = manifests.stage_folder(run_dir, iteration, STAGE)
+    metrics = manifests.read_manifest(folder, METRICS) if manifests.read_manifest(folder) else None
+    if metrics is None:
+        return None
+    return Evaluated(f"M_{iteration}", metrics["tasks"], lambda name: read_jsonl(folder / f"samples-{name}.jsonl"))
+
+
+def against_earlier(run_dir: Path, iteration: int, metrics: dict[str, Any], rows: dict[str, Any]) -> list[Compared]:
+    """Compare a model that is just being evaluated with the one before it and with the base model."""
+    now = Evaluated(f"M_{iteration}", metrics["tasks"], rows.__getitem__)
+    others = [recorded(run_dir, k) for k in dict.fromkeys((iteration - 1, 0)) if k >= 0 and k != iteration]
+    return [compare_models(other, now) for other in others if other]
+
+
+def along(run_dir: Path, iterations: list[int]) -> list[Compared]:
+    """Compare each model of a run with the one before it, and the last with the base model."""
+    sides = {k: side for k in sorted(iterations) if (side := recorded(run_dir, k))}
+    pairs = [(k - 1, k) for k in sides if k - 1 in sides]
+    last = max(sides, default=0)
+    pairs += [(0, last)] if last > 1 and 0 in sides else []
+    return [compare_models(sides[before], sides[after]) for before, after in pairs]
+
+
+def compare_models(before: Evaluated, after: Evaluated) -> Compared:
+    """Compare two models on each benchmark's first metric, over the items that both were asked.
+
+    Only the same subset of the same data is compared; anything else is left out by name.
+    """
+    found, left_out = {}, {}
+    for name in dict.fromkeys((*before.tasks, *after.tasks)):
+        if problem := _unfair(name, before, after):
+            left_out[name] = problem
+        else:
+            found[name] = compare(values_of(name, before.rows(name)), values_of(name, after.rows(name)))
+    return Compared(before.name, after.name, found, left_out)
+
+
+def values_of(name: str, rows: list[dict[str, Any]]) -> dict[str, list[float]]:
+    """Return the values of a benchmark's first metric by item."""
+    metric = BENCHMARKS[name].metric
+    return ifeval.values_of(rows, metric) if name == "ifeval" else {row["id"]: [row["scores"][metric]] for row in rows}
+
+
+def _unfair(name: str, before: Evaluated, after: Evaluated) -> str:
+    lacking = [side.name for side in (before, after) if name not in side.tasks]
+    if lacking:
+        return f"{' and '.join(lacking)} was not evaluated on it"
+    pairs = {field: [side.tasks[name][field] for side in (before, after)] for field in ("subset", "digest", "metric")}
+    return "; ".join(f"other {field}: {one} and {two}" for field, (one, two) in pairs.items() if one != two)

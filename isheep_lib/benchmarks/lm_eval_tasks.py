@@ -1,0 +1,217 @@
+"""lm-eval at work: its tasks on our data, asked of any of its language models, graded item by item.
+
+    rows = run(suite.of("choice", "answer", "code"), EngineLM(...), framed=True, method="namespaces")
+    rows["arc_easy"][0]      # {"id": "…", "scores": {"acc": 1.0, "acc_norm": 0.0}, "logprobs": [-7.1, …], "gold": 2}
+
+Prompts, stops and metrics are lm-eval's, or of the files in `tasks` where lm-eval's cannot run without the hub.
+Covers building tasks and reading results. Does not cover data (`benchmarks.data`) or statistics (`analysis.significance`).
+"""
+
+import contextlib
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from isheep_lib.benchmarks import code_extraction
+from isheep_lib.benchmarks.catalogue import BENCHMARKS, Benchmark
+from isheep_lib.benchmarks.data import ITEM, Chosen, shots
+from isheep_lib.sandbox.run import Limits, Outcome, run_programs
+
+OWN_TASKS = Path(__file__).parent / "tasks"
+GROUP = "isheep"
+SHORT = 2  # letters of a label
+# Columns of a task of code that its prompt shows; tests and inputs have no common type, and are looked up by item.
+SHOWN = (ITEM, "prompt", "text", "test_list", "canonical_solution", "code")
+PROGRAMS = {
+    "humaneval": code_extraction.humaneval_program,
+    "mbpp": code_extraction.mbpp_program,
+    "humaneval_plus": code_extraction.plus_program,
+    "mbpp_plus": code_extraction.plus_program,
+}
+
+
+def task_name(benchmark: Benchmark, framed: bool) -> str:
+    """Name the task of a benchmark: the chat variant where there is one and the model has a chat frame."""
+    return benchmark.chat_task if framed and benchmark.chat_task else benchmark.name
+
+
+def benchmark_of(task: str) -> Benchmark:
+    """Find the benchmark of a task's name: mmlu_anatomy is MMLU's."""
+    own = {b.chat_task: b for b in BENCHMARKS.values() if b.chat_task} | BENCHMARKS
+    return own.get(task) or BENCHMARKS[task.split("_")[0]]
+
+
+def load_tasks(chosen: list[Chosen], framed: bool, few_shot: int, method: str) -> dict[str, Any]:
+    """Build lm-eval's tasks on chosen items.
+
+    Args:
+        chosen: benchmarks of the kinds choice, answer and code.
+        framed: the model has a chat frame.
+        few_shot: examples before a question, where the data have some.
+        method: sandbox for programs, see `sandbox`.
+    """
+    from lm_eval import tasks as lm_eval_tasks
+
+    folders = dict.fromkeys(c.benchmark.tasks for c in chosen)
+    theirs = Path(lm_eval_tasks.__file__).parent
+    places = [str(OWN_TASKS if folder == "." else theirs / folder) for folder in folders]
+    members = [member for c in chosen for member in _members(c, framed, few_shot, method)]
+    with _quiet():
+        manager = lm_eval_tasks.TaskManager(include_path=places, include_defaults=False)
+        return manager.load([{"group": GROUP, "task": members}])["tasks"] if members else {}
+
+
+def _members(chosen: Chosen, framed: bool, few_shot: int, method: str) -> Iterator[dict[str, Any]]:
+    """Override where a task takes its rows from, and how programs are run; MMLU is one task a subject."""
+    benchmark, examples = chosen.benchmark, shots(chosen.benchmark) if few_shot and chosen.benchmark.kind == "choice" else []
+    name = task_name(benchmark, framed)
+    parts: dict[str, list[dict[str, Any]]] = {}
+    for doc in chosen.docs:
+        parts.setdefault(f"{name}_{doc['subject']}" if benchmark.name == "mmlu" else name, []).append(doc)
+    for task, docs in parts.items():
+        own = [row for row in examples if row["subject"] == docs[0]["subject"]] if examples else []
+        member: dict[str, Any] = {
+            "task": task,
+            "dataset_path": None,
+            "dataset_name": None,
+            "custom_dataset": _rows_of(docs, own, SHOWN if benchmark.kind == "code" else ()),
+            "test_split": "items",
+            "validation_split": None,
+            "training_split": None,
+            "fewshot_split": "shots" if own else None,
+            "num_fewshot": min(few_shot, len(own)),
+        }
+        if benchmark.kind == "code":
+            member["filter_list"] = [
+                {"name": "run", "filter": [{"function": "custom", "filter_fn": _runner(task, docs, method)}]}
+            ]
+        yield member
+
+
+def _rows_of(docs: list[dict[str, Any]], examples: list[dict[str, Any]], shown: tuple[str, ...]) -> Callable[..., Any]:
+    def rows(**_: Any) -> dict[str, Any]:
+        from datasets import Dataset
+
+        # Every row gets the columns of all rows: a dataset would take the first one's alone.
+        columns = [name for name in dict.fromkeys(key for doc in docs for key in doc) if not shown or name in shown]
+        found = {"items": Dataset.from_list([{name: doc.get(name) for name in columns} for doc in docs])}
+        return found | ({"shots": Dataset.from_list(examples)} if examples else {})
+
+    return rows
+
+
+def _runner(task: str, docs: list[dict[str, Any]], method: str) -> Callable[..., list[Outcome]]:
+    """Return lm-eval's filter that runs all programs of a task, a few at a time."""
+    benchmark = benchmark_of(task)
+    chat = task == benchmark.chat_task
+    whole = {doc[ITEM]: doc for doc in docs}
+
+    def outcomes(answers: list[list[str]], asked: list[dict[str, Any]]) -> list[Outcome]:
+        said = {doc[ITEM]: answer[0] for doc, answer in zip(asked, answers, strict=True)}
+        texts = {item: PROGRAMS[benchmark.name](whole[item], answer, chat) for item, answer in said.items()}
+        found = run_programs(texts, method, Limits(), f"{benchmark.title} programs")
+        return [found[doc[ITEM]] for doc in asked]
+
+    return outcomes
+
+
+def prompts(chosen: list[Chosen], framed: bool, frame: Callable[..., str] | None = None) -> dict[str, str]:
+    """Show what a benchmark's task asks: the prompt of an item whose texts are the names of their columns.
+
+    Args:
+        chosen: benchmarks of the kinds choice, answer and code.
+        framed: the model has a chat frame.
+        frame: an `apply_chat_template` of lm-eval's language models.
+    """
+    blank = [replace(c, docs=[_placeholder(c.docs[0])]) for c in chosen]
+    found = {}
+    for name, task in load_tasks(blank, framed, 0, "").items():
+        with _quiet():
+            task.build_all_requests(apply_chat_template=framed, chat_template=frame)
+        asked = [instance.args for instance in task.instances]
+        rest = dict.fromkeys(repr(args[1]) for args in asked if isinstance(args[1], str))
+        contexts = dict.fromkeys(args[0] for args in asked)
+        found[benchmark_of(name).name] = "\n— or —\n".join(contexts) + (f"\n→ {' | '.join(rest)}" if rest else "")
+    return found
+
+
+def _placeholder(value: Any, name: str = "") -> Any:
+    """Put the name of its column where a text stands; labels, which are short, stay."""
+    if isinstance(value, dict):
+        return {key: item if key in (ITEM, "subject") else _placeholder(item, key) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_placeholder(item, f"{name} {number}") for number, item in enumerate(value, start=1)]
+    if not isinstance(value, str) or len(value) <= SHORT:
+        return value
+    return f"⟨{name}⟩ _ ⟨{name}⟩" if " _ " in value else f"⟨{name}⟩"
+
+
+def run(chosen: list[Chosen], model: Any, framed: bool, few_shot: int = 0, method: str = "") -> dict[str, list[dict[str, Any]]]:
+    """Evaluate a language model of lm-eval and return each benchmark's rows in the order of its items.
+
+    Args:
+        chosen: benchmarks of the kinds choice, answer and code.
+        model: `language_model.EngineLM`, or one of lm-eval's own classes.
+        framed: apply the model's chat template.
+        few_shot: examples before a question, where the data have some.
+        method: sandbox for programs.
+    """
+    import lm_eval
+
+    tasks = load_tasks(chosen, framed, few_shot, method)
+    if not tasks:
+        return {}
+    with _quiet():
+        found = lm_eval.evaluate(
+            model, {"tasks": tasks, "groups": {}}, bootstrap_iters=0, apply_chat_template=framed, confirm_run_unsafe_code=True
+        )
+    by_item: dict[str, dict[str, dict[str, Any]]] = {c.benchmark.name: {} for c in chosen}
+    for task, samples in found["samples"].items():
+        benchmark = benchmark_of(task)
+        for sample in samples:
+            row = _row(benchmark, tasks[task], sample, getattr(model, "completions", {}))
+            by_item[benchmark.name][row["id"]] = row
+    return {c.benchmark.name: [by_item[c.benchmark.name][doc[ITEM]] for doc in c.docs] for c in chosen}
+
+
+def _row(benchmark: Benchmark, task: Any, sample: dict[str, Any], completions: dict[tuple[str, str], Any]) -> dict[str, Any]:
+    """Keep what the model did and how it was graded; the question itself stays where its data are."""
+    item = sample["doc"][ITEM]
+    row: dict[str, Any] = {"id": item, "scores": {name: float(sample[name]) for name in sample["metrics"]}}
+    if benchmark.kind == "choice":
+        row["logprobs"] = [answers[0][0] for answers in sample["resps"]]
+        return row | ({} if benchmark.private else {"gold": _gold(task, sample)})
+    row["answer"] = sample["resps"][0][0]
+    if said := completions.get((task.task_name, item)):
+        row |= {"finish": said.finish, "num_tokens": said.num_tokens}
+    if benchmark.kind == "code":
+        outcome = sample["filtered_resps"][0]
+        row |= {"outcome": outcome.reason, "detail": outcome.detail}
+    return row
+
+
+def _gold(task: Any, sample: dict[str, Any]) -> int:
+    """Return the number of the right choice; some tasks name it by its label, and one by the text that goes before."""
+    gold = task.doc_to_text(sample["doc"]) if task.multiple_input else sample["target"]
+    return task.doc_to_choice(sample["doc"]).index(gold) if isinstance(gold, str) else gold
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep lm-eval's remarks and its bars for work of milliseconds out of the record."""
+    import datasets
+    from lm_eval.api import task
+
+    log, bar = logging.getLogger("lm_eval"), task.tqdm
+    level = log.level
+    log.setLevel(logging.ERROR)
+    task.tqdm = lambda rows, **_: rows
+    datasets.disable_progress_bars()
+    try:
+        yield
+    finally:
+        task.tqdm = bar
+        datasets.enable_progress_bars()
+        log.setLevel(level)

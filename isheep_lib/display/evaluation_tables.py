@@ -1,0 +1,197 @@
+"""Tables of evaluations: what was asked, what came out, how models differ, and what a collapse would show in.
+
+Covers showing. Does not cover computing (`evaluate`, `analysis.significance`, `analysis.collapse`) or a run's other tables
+(`display.stage_tables`).
+"""
+
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from isheep_lib.analysis import collapse
+from isheep_lib.analysis.contamination import Hit
+from isheep_lib.analysis.significance import comparison_rows
+from isheep_lib.benchmarks.catalogue import BENCHMARKS
+from isheep_lib.benchmarks.comparison import Compared
+from isheep_lib.benchmarks.data import Suite
+from isheep_lib.display.table import Table, clip
+from isheep_lib.record import manifests
+
+METRICS = {
+    "prompt_strict": "prompt-level strict",
+    "inst_strict": "instruction-level strict",
+    "prompt_loose": "prompt-level loose",
+    "inst_loose": "instruction-level loose",
+    "acc": "accuracy",
+    "acc_norm": "accuracy, by length",
+    "exact_match": "exact match",
+    "f1": "F1",
+    "pass_at_1": "pass@1",
+}
+
+
+ERRORS = "± is one standard error; (< …) is a one-sided bound of 95 % where all items came out alike"
+
+
+def suite_table(suite: Suite, params: Any, sandbox: str) -> Table:
+    """Show what is evaluated on which data, and what is not for want of data."""
+    rows = [
+        {
+            "benchmark": chosen.benchmark.title,
+            "items": chosen.subset,
+            "split": chosen.benchmark.split,
+            "examples before": params.few_shot if chosen.benchmark.shot_files and chosen.benchmark.kind == "choice" else 0,
+            "metric": METRICS.get(chosen.benchmark.metric, "by the stage judge"),
+            "data": f"{chosen.source}, {chosen.digest[:8]}",
+            "licence": chosen.benchmark.licence,
+        }
+        for chosen in suite.chosen
+    ]
+    rows += [{"benchmark": BENCHMARKS[name].title, "items": "left out", "data": why} for name, why in suite.absent.items()]
+    confined = {"": "", "unconfined": "Programs that the model writes run UNCONFINED."}
+    return Table(rows, confined.get(sandbox, f"Programs that the model writes run in a sandbox ({sandbox})."))
+
+
+def scores_table(metrics: dict[str, Any], earlier: dict[str, Any] | None = None) -> Table:
+    """Show every metric with its standard error, beside the model before and without items trained on."""
+    rows = []
+    for name, task in metrics["tasks"].items():
+        for metric, value in task["values"].items():
+            row = {"benchmark": BENCHMARKS[name].title, "items": task["subset"], "metric": METRICS[metric]}
+            row["percent"] = with_error(value)
+            if earlier:
+                row["model before"] = with_error(earlier["tasks"].get(name, {}).get("values", {}).get(metric))
+            if any(other["trained_on"] for other in metrics["tasks"].values()):
+                clean = task["clean"].get(metric)
+                row["clean items only"] = f"{with_error(clean)} ({clean['items']})" if clean else "no clean item"
+                if not task["trained_on"]:
+                    row["clean items only"] = "the same"
+            rows.append(row)
+    left = [f"{BENCHMARKS[name].title} was left out" for name in metrics["absent"]]
+    return Table(rows, "; ".join([ERRORS, *left]))
+
+
+def with_error(value: dict[str, Any] | None) -> str:
+    """Write a value in percent with its standard error, or with a bound where all items came out alike."""
+    if value is None:
+        return "not evaluated"
+    error, shown = value["standard_error"], f"{value['value']:.1f}"
+    if error is None:
+        return f"{shown} ± not defined"
+    if value["value"] in (0, 100):  # the spread of equal values is 0, which is no certainty
+        reach = 100 * (1 - 0.05 ** (1 / value["items"]))
+        return f"{shown} (< {reach:.1f})" if value["value"] == 0 else f"{shown} (> {100 - reach:.1f})"
+    return f"{shown} ± {error:.1f}"
+
+
+def hits_table(hits: Sequence[Hit], number: int = 20) -> Table:
+    """Show which benchmark items training rows repeat."""
+    if not hits:
+        return Table([{"benchmark items repeated": "none"}])
+    rows = [
+        {
+            "benchmark": BENCHMARKS[hit.benchmark].title,
+            "item": hit.item_id,
+            "row": hit.row_id,
+            "where": hit.field,
+            "how": hit.kind,
+            "shared words": "not shown" if BENCHMARKS[hit.benchmark].private else clip(hit.text, 120),
+        }
+        for hit in hits[:number]
+    ]
+    return Table(
+        rows, f"{len(hits)} repetition(s) of benchmark items" + (f", the first {number}" if len(hits) > number else "")
+    )
+
+
+def comparison_table(compared: Sequence[Compared]) -> Table:
+    """Show paired tests of one model with others; the benchmarks of two models are a family for Holm's correction."""
+    if not compared:
+        return Table([{"comparison": "there is no earlier evaluation to compare with"}])
+    rows = []
+    for pair in compared:
+        for row in comparison_rows(pair.found) if pair.found else []:
+            facts = {name: text for name, text in row.items() if name != "task"}
+            rows.append({"models": f"{pair.before} to {pair.after}", "benchmark": BENCHMARKS[row["task"]].title, **facts})
+    left = [f"{BENCHMARKS[name].title} ({c.before} to {c.after}): {why}" for c in compared for name, why in c.left_out.items()]
+    caption = "Paired tests on each benchmark's first metric in percentage points; Holm over the benchmarks of two models"
+    return Table(rows or [{"comparison": "nothing can be compared"}], "; left out: ".join([caption, *left]))
+
+
+def signs_table(metrics: dict[str, Any], earlier: dict[str, Any] | None = None) -> Table:
+    """Show length, diversity, repetition, refusals and cut answers."""
+    return Table(
+        [
+            {"sign": title, "value": sign(metrics, name), **({"model before": sign(earlier, name)} if earlier else {})}
+            for name, title in collapse.SIGNS.items()
+        ],
+        f"of {metrics['signs']['answers']} open answers",
+    )
+
+
+def sign(metrics: dict[str, Any], name: str) -> Any:
+    """Return one sign, in words where there are too few answers for it."""
+    value = metrics["signs"][name]
+    return "too few answers" if value is None else value
+
+
+def answers_table(suite: Suite, rows: dict[str, list[dict[str, Any]]], number: int, seed: int) -> Table:
+    """Show some open answers and how they were graded, without their questions."""
+    found = []
+    for chosen in suite.of("instructions", "judged", "answer", "code"):
+        group = rows[chosen.benchmark.name]
+        picked = random.Random(seed).sample(range(len(group)), min(number, len(group)))  # noqa: S311 - reproducible
+        for row in (group[i] for i in sorted(picked)):
+            text = row.get("answer") or "\n\n".join(row.get("answers", [""]))
+            grade = ", ".join(f"{METRICS[name]} {value:g}" for name, value in row.get("scores", {}).items())
+            outcome = f" ({row['outcome']}: {row['detail']})" if row.get("outcome") else ""
+            found.append(
+                {"benchmark": chosen.benchmark.title, "item": row["id"], "answer": clip(text), "grade": grade + outcome}
+            )
+    return Table(found)
+
+
+def metrics_of(run_dir: Path) -> dict[int, dict[str, Any]]:
+    """Read the metrics of every evaluated iteration."""
+    found = {}
+    for folder, manifest in manifests.all_manifests(run_dir):
+        if manifest["stage"] == "evaluate":
+            found[manifest["iteration"]] = manifests.read_manifest(folder, "metrics.json")
+    return dict(sorted((k, v) for k, v in found.items() if v))
+
+
+def results_table(found: dict[int, dict[str, Any]]) -> Table:
+    """Show each benchmark's metrics, one column a model; M_0 is the base model."""
+    if not found:
+        return Table([], "no evaluation yet")
+    names = dict.fromkeys(
+        (name, metric) for m in found.values() for name, task in m["tasks"].items() for metric in task["values"]
+    )
+    rows = []
+    for name, metric in names:
+        tasks = {k: m["tasks"].get(name) for k, m in found.items()}
+        subsets = sorted({task["subset"] for task in tasks.values() if task})
+        row = {"benchmark": BENCHMARKS[name].title, "items": " / ".join(subsets), "metric": METRICS[metric]}
+        values = {column(k): with_error(task and task["values"][metric]) for k, task in tasks.items()}
+        rows.append(row | values)
+    return Table(rows, f"percent; {ERRORS}")
+
+
+def drift_table(found: dict[int, dict[str, Any]]) -> Table:
+    """Show the signs of a collapse over iterations."""
+    rows = [{"sign": title, **{column(k): sign(m, name) for k, m in found.items()}} for name, title in collapse.SIGNS.items()]
+    return Table(rows, "of " + ", ".join(f"{m['signs']['answers']} ({column(k)})" for k, m in found.items()) + " open answers")
+
+
+def warnings_table(found: dict[int, dict[str, Any]]) -> Table:
+    """Show where a sign moved too far; a base model in another frame is no measure."""
+    last = found[max(found)]["frame"] if found else ""
+    series = {k: m["signs"] for k, m in found.items() if m["frame"] == last}
+    rows = collapse.warning_rows(collapse.warnings(series))
+    return Table(rows or [{"warnings": "none: no sign moved further than its rule allows"}])
+
+
+def column(iteration: int) -> str:
+    """Name a model's column."""
+    return f"M_{iteration}" + (" (base)" if iteration == 0 else "")

@@ -1,0 +1,221 @@
+"""Figures from records, with labels and units; one function a figure, each returns a matplotlib Figure.
+
+Covers drawing. Does not cover tables (`display.stage_tables`). Figures are made without pyplot, so nothing is shown twice
+or leaks.
+"""
+
+import io
+import textwrap
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from isheep_lib.analysis.collapse import SIGNS
+from isheep_lib.benchmarks.catalogue import BENCHMARKS
+from isheep_lib.record.score_columns import saturates, unit
+
+BLUE, RED, GREY, DARK = "#1b6ca8", "#d1495b", "#c9ccd1", "#30343b"
+WRONG = (RED, "#e8a33d", "#5b8c5a")
+
+
+class Drawing(Figure):
+    """A figure that a notebook shows as PNG without pyplot, the same bytes for the same data."""
+
+    def _repr_png_(self) -> bytes:
+        buffer = io.BytesIO()
+        self.savefig(buffer, format="png", metadata={"Software": None})
+        return buffer.getvalue()
+
+
+def _figure(columns: int, width: float = 9.0, height: float = 3.0, rows: int = 1) -> tuple[Figure, list[Any]]:
+    figure = Drawing(figsize=(width, height), dpi=90, layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False).ravel().tolist()
+    for axis in axes:
+        axis.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def funnel(counts: dict[str, Any], what: str) -> Figure:
+    """Draw what was kept and what left for which reason."""
+    names = ["kept", *counts["dropped"]]
+    values = [counts["kept"], *counts["dropped"].values()]
+    figure, (axis,) = _figure(1, height=0.8 + 0.3 * len(names))
+    bars = axis.barh([name.replace("_", " ") for name in names], values, color=[BLUE] + [GREY] * (len(names) - 1))
+    axis.bar_label(bars, padding=3)
+    axis.invert_yaxis()
+    axis.set_xlabel(f"{what} (of {counts['in']})")
+    return figure
+
+
+def lengths(rows: Sequence[dict[str, Any]]) -> Figure:
+    """Draw the lengths of instructions and of outputs, in words."""
+    figure, axes = _figure(2)
+    for axis, name in zip(axes, ("instruction", "output"), strict=True):
+        values = [len(row[name].split()) for row in rows]
+        axis.hist(values, bins=20, color=BLUE)
+        axis.axvline(float(np.median(values)) if values else 0.0, color=DARK, linestyle="--", linewidth=1)
+        axis.set_xlabel(f"{name} length (words), median dashed")
+        axis.set_ylabel("pairs")
+    return figure
+
+
+def calibration(check: Any) -> Figure:
+    """Draw each score's histogram for true pairs and for each kind of wrong ones; nothing where no check was made."""
+    if not check.columns:
+        return Drawing(figsize=(1, 1), dpi=90)
+    rows = -(-len(check.columns) // 3)
+    figure, axes = _figure(min(3, len(check.columns)), height=3.2 * rows, rows=rows, width=10.0)
+    for axis in axes[len(check.columns) :]:
+        axis.set_visible(False)
+    for axis, column in zip(axes, check.columns, strict=False):
+        sides = {"true": check.true, **check.wrong}
+        values = {name: [row.scores[column] for row in side if column in row.scores] for name, side in sides.items()}
+        every = [value for side in values.values() for value in side]
+        if every:
+            bins = np.histogram_bin_edges(every, bins=14)
+            axis.hist(values.pop("true"), bins=bins, color=BLUE, alpha=0.5, label="true pairs")
+            for (name, side), color in zip(values.items(), WRONG, strict=False):
+                axis.hist(side, bins=bins, color=color, histtype="step", linewidth=1.6, label=name.replace("_", " "))
+        if not every:
+            axis.text(0.5, 0.5, "no readable score", ha="center", transform=axis.transAxes)
+        found = [r for r in check.found if r.column == column and r.auroc == r.auroc]
+        lines = [f"AUROC {r.auroc:.2f} ({r.corruption.replace('_', ' ')})" for r in found]
+        axis.set_title("\n".join(lines), fontsize=8, loc="left")
+        axis.set_xlabel(f"{column.replace('_', ' ')} ({unit(column)})", fontsize=9)
+        axis.set_ylabel("pairs")
+    legend = next((axis for axis in axes if axis.get_legend_handles_labels()[0]), None)
+    if legend:
+        legend.legend(fontsize=8, frameon=False)
+    return figure
+
+
+def calibration_over_iterations(found: dict[int, dict[str, Any]]) -> Figure:
+    """Draw each checked score's AUROCs, mean and saturation over iterations; nothing before the first check."""
+    columns = list(dict.fromkeys(column for check in found.values() for column in check))
+    kinds = list(dict.fromkeys(kind for check in found.values() for row in check.values() for kind in row["auroc"]))
+    if not columns:
+        return Drawing(figsize=(1, 1), dpi=90)
+    asking = [column for column in columns if saturates(column)]
+    panels = [(f"AUROC against {kind.replace('_', ' ')}", columns, ("auroc", kind, "value")) for kind in kinds]
+    panels += [("mean score (1 to 10)", asking, ("mean",)), ("share of scores that round to 10", asking, ("saturation",))]
+    rows = -(-len(panels) // 3)
+    figure, axes = _figure(3, height=2.9 * rows, width=10.0, rows=rows)
+    for axis in axes[len(panels) :]:
+        axis.set_visible(False)
+    for axis, (title, names, path) in zip(axes, panels, strict=False):
+        for column in names:
+            values = {k: _at(check[column], path) for k, check in found.items() if column in check}
+            color = f"C{columns.index(column)}"
+            axis.plot(list(values), list(values.values()), "o-", color=color, label=column.replace("_", " "))
+        axis.set_ylabel(title, fontsize=8)
+        axis.set_xlabel("iteration")
+        axis.set_xticks(list(found))
+        axis.set_ylim(*((0.5, 10.5) if path[0] == "mean" else (-0.05, 1.05)))
+        if path[0] == "auroc":
+            axis.axhline(0.5, color=DARK, linestyle="--", linewidth=1)
+    axes[0].legend(fontsize=7, frameon=False)
+    return figure
+
+
+def _at(row: dict[str, Any], path: tuple[str, ...]) -> float:
+    """Follow a path into a document; what is absent or null is not drawn."""
+    value: Any = row
+    for name in path:
+        value = (value or {}).get(name)
+    return np.nan if value is None else value
+
+
+def threshold_sweep(scored: Sequence[dict[str, Any]], columns: Sequence[str], params: Any) -> Figure:
+    """Draw what each threshold would keep of all pairs, and the scores' histogram; nothing without a threshold."""
+    if not columns:
+        return Drawing(figsize=(1, 1), dpi=90)
+    rows = [[row["scores"][c] for c in columns] for row in scored if all(c in row["scores"] for c in columns)]
+    upwards = params.comparison in ("above", "at_least")
+    values = np.array(sorted((min if upwards else max)(row) for row in rows))
+    figure, (left, right) = _figure(2)
+    left.hist(values, bins=20, color=BLUE)
+    ranks = np.arange(1, len(values) + 1)
+    right.step(values, (len(values) - ranks if upwards else ranks) / max(1, len(scored)), where="post", color=BLUE)
+    right.set_ylabel(f"share of pairs {params.comparison.replace('_', ' ')} the threshold")
+    right.set_ylim(0, 1)
+    left.set_ylabel("pairs")
+    for axis in (left, right):
+        axis.axvline(params.threshold, color=RED, linestyle="--", linewidth=1)
+        axis.set_xlabel(f"{' and '.join(columns).replace('_', ' ')}, chosen threshold dashed")
+    return figure
+
+
+def training_curves(log: Sequence[dict[str, float]]) -> Figure:
+    """Draw losses, learning rate and gradient norm over optimizer steps."""
+    figure, axes = _figure(3)
+    steps = [row for row in log if "loss" in row]
+    held = [row for row in log if "eval_loss" in row]
+    axes[0].plot([r["step"] for r in steps], [r["loss"] for r in steps], color=GREY, label="training")
+    axes[0].plot([r["step"] for r in held], [r["eval_loss"] for r in held], "o-", color=BLUE, label="held out")
+    axes[0].legend(fontsize=8, frameon=False)
+    axes[1].plot([r["step"] for r in steps], [r["learning_rate"] for r in steps], color=DARK)
+    axes[2].plot([r["step"] for r in steps], [r["grad_norm"] for r in steps], color=DARK)
+    for axis, name in zip(axes, ("loss (nats a token)", "learning rate", "gradient norm"), strict=True):
+        axis.set_xlabel("optimizer step")
+        axis.set_ylabel(name)
+    return figure
+
+
+def scores(metrics: dict[str, Any], earlier: dict[str, Any] | None) -> Figure:
+    """Draw each benchmark's first metric with one standard error, beside the model before."""
+    names = list(metrics["tasks"])
+    figure, (axis,) = _figure(1, height=1.2 + 0.36 * len(names))
+    series = [("model before", earlier, GREY)] if earlier else []
+    series.append(("this model", metrics, BLUE))
+    for i, (label, source, color) in enumerate(series):
+        values = [_first(source, name) for name in names]
+        y = np.arange(len(names)) + (i - (len(series) - 1) / 2) * 0.36
+        errors = [v["standard_error"] or 0.0 for v in values]
+        axis.barh(y, [v["value"] for v in values], 0.34, xerr=errors, color=color, label=label, capsize=2)
+    axis.set_yticks(range(len(names)), [f"{BENCHMARKS[n].title} ({metrics['tasks'][n]['subset']})" for n in names], fontsize=8)
+    axis.invert_yaxis()
+    axis.set_xlabel("first metric of each benchmark (%), bars are one standard error")
+    axis.legend(fontsize=8, frameon=False)
+    return figure
+
+
+def _first(metrics: dict[str, Any], name: str) -> dict[str, Any]:
+    """Return a benchmark's first metric; where it was not evaluated, one that is not drawn."""
+    task = metrics["tasks"].get(name)
+    return task["values"][task["metric"]] if task else {"value": np.nan, "standard_error": 0.0}
+
+
+def scores_over_iterations(found: dict[int, dict[str, Any]]) -> Figure:
+    """Draw each benchmark's first metric over iterations, the base model at 0."""
+    names = list(dict.fromkeys(name for metrics in found.values() for name in metrics["tasks"]))
+    panels = [(f"{BENCHMARKS[name].title} (%)", {k: _first(m, name) for k, m in found.items()}) for name in names]
+    return _panels(panels, list(found), BLUE, (0, 100))
+
+
+def drift_over_iterations(found: dict[int, dict[str, Any]]) -> Figure:
+    """Draw the signs of a collapse over iterations, the base model at 0."""
+    panels = []
+    for name, title in SIGNS.items():
+        values = {k: m["signs"][name] for k, m in found.items()}
+        panels.append((title, {k: {"value": np.nan if v is None else v, "standard_error": 0.0} for k, v in values.items()}))
+    return _panels(panels, list(found), DARK)
+
+
+def _panels(
+    panels: Sequence[tuple[str, dict[int, dict[str, Any]]]], iterations: list[int], color: str, limits: Any = None
+) -> Figure:
+    rows = max(1, -(-len(panels) // 4))
+    figure, axes = _figure(4, height=2.4 * rows, rows=rows, width=11.0)
+    for axis in axes[len(panels) :]:
+        axis.set_visible(False)
+    for axis, (title, values) in zip(axes, panels, strict=False):
+        points = list(values.values())
+        errors = [v["standard_error"] or 0.0 for v in points]
+        axis.errorbar(list(values), [v["value"] for v in points], errors, fmt="o-", color=color, capsize=3)
+        axis.set_title("\n".join(textwrap.wrap(title, 34)), fontsize=8, loc="left")
+        axis.set_xlabel("iteration (0 is the base model)", fontsize=8)
+        axis.set_xticks(iterations)
+        axis.set_ylim(limits)
+    return figure

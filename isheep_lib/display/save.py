@@ -1,0 +1,179 @@
+r"""Tables and figures as files for a paper: Markdown, LaTeX and CSV; PNG and PDF.
+
+    save_table(Table(rows, "Accuracy in percent"), Path("results/paper"), "table-1")    # table-1.md, .tex, .csv
+    save_figure(figure, Path("results/paper"), "figure-3")                              # figure-3.png, .pdf
+
+Cells are written as they are shown: no number is read or rounded again. The same table gives the same bytes, and so does
+the same figure. A spreadsheet would run a cell such as =A1, so in CSV a cell that begins with = + - @ and is no number has
+an apostrophe before it, and so has one that begins with an apostrophe: to read a cell, drop one apostrophe from its
+beginning. LaTeX writes a letter that pdflatex has no font for as its code point, like [U+4E2D].
+
+Covers writing. Does not cover what tables say (`tables`, `report`) or how figures are drawn (`figures`).
+"""
+
+import csv
+import io
+import re
+import unicodedata
+from pathlib import Path
+from typing import Any
+
+from isheep_lib.display.table import Table
+from isheep_lib.errors import ParameterError
+from isheep_lib.record.rows import write_atomic
+
+LINE_BREAK = re.compile("\r\n|[\n\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
+NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?(?:\s*±\s*\d+(?:\.\d+)?)?\s*%?")
+COUNTED = re.compile(r"[-+−]?\.?\d.*")  # a column of such cells is set flush right
+RUN_BY_SPREADSHEETS = ("=", "+", "-", "@", "\t", "\r", "'")
+# What means something in Markdown; an underscore between two letters means nothing.
+MARKDOWN = re.compile(r"[\\`*\[\]<>|~$]|&(?=#?\w+;)|(?<![^\W_])_|_(?![^\W_])")
+PARAGRAPH = 40  # letters; a longer cell is set over several lines in LaTeX
+LATEX = {
+    # A row that begins with a bracket or a star would be taken for an argument of the line end before it.
+    **{letter: f"{{{letter}}}" for letter in "[]*"},
+    **{letter: f"\\{letter}" for letter in "&%$#_{}"},
+    **{"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "`": r"\textasciigrave{}"},
+    **{"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", '"': r"\textquotedbl{}", "'": r"\textquotesingle{}"},
+    **{"±": r"$\pm$", "×": r"$\times$", "·": r"$\cdot$", "−": "$-$", "≤": r"$\leq$", "≥": r"$\geq$", "≠": r"$\neq$"},
+    **{"≈": r"$\approx$", "→": r"$\rightarrow$", "←": r"$\leftarrow$", "Δ": r"$\Delta$", "∞": r"$\infty$", "°": r"$^{\circ}$"},
+    **{"⟨": r"$\langle$", "⟩": r"$\rangle$", "µ": r"$\mu$", "²": "$^{2}$", "³": "$^{3}$", "\u00a0": "~", "…": r"\ldots{}"},
+    **{"–": r"\textendash{}", "—": r"\textemdash{}", "‘": r"\textquoteleft{}", "’": r"\textquoteright{}"},
+    **{"“": r"\textquotedblleft{}", "”": r"\textquotedblright{}", "„": r"\quotedblbase{}"},
+}
+ACCENTED = {*map(chr, range(0xC0, 0x100)), *"ŁłŒœŠšŽžŸ"}  # letters that inputenc and T1 know
+PACKAGES = r"% Needs: \usepackage[utf8]{inputenc} \usepackage[T1]{fontenc} \usepackage{array,booktabs,graphicx}"
+
+
+def save_table(table: Table, folder: Path, name: str) -> Table:
+    """Write a table as `name`.md, `name`.tex and `name`.csv, and return it.
+
+    Raises:
+        ParameterError: the name holds more than small letters, digits and hyphens.
+    """
+    _check_name(name)
+    headers, cells = _texts(table)
+    for ending, text in (
+        ("md", _markdown(headers, cells, table.caption)),
+        ("tex", _latex(headers, cells, table.caption, name)),
+        ("csv", _csv(headers, cells)),
+    ):
+        write_atomic(folder / f"{name}.{ending}", text)
+    return table
+
+
+def save_figure(figure: Any, folder: Path, name: str) -> Any:
+    """Write a figure as `name`.png and `name`.pdf, its fonts embedded, and return it.
+
+    Raises:
+        ParameterError: the name holds more than small letters, digits and hyphens.
+    """
+    from matplotlib import rc_context
+
+    _check_name(name)
+    nameless: dict[str, dict[str, Any]] = {
+        "png": {"Software": None},
+        "pdf": {"CreationDate": None, "Producer": None, "Creator": None},
+    }
+    for ending, metadata in nameless.items():
+        buffer = io.BytesIO()
+        # Type 42 is TrueType: journals refuse matplotlib's own Type 3, whose text cannot be edited either.
+        with rc_context({"pdf.fonttype": 42}):
+            figure.savefig(buffer, format=ending, metadata=metadata, dpi=200)
+        write_atomic(folder / f"{name}.{ending}", buffer.getvalue())
+    return figure
+
+
+def _check_name(name: str) -> None:
+    if not re.fullmatch("[a-z0-9-]+", name):
+        allowed = "small letters, digits and hyphens, such as table-1"
+        raise ParameterError(f"{name!r} is no name for a table or figure", allowed=allowed, do="choose another name")
+
+
+def _texts(table: Table) -> tuple[list[str], list[list[str]]]:
+    """Return headers and cells as text that every file can hold; a table without columns says so in one cell."""
+    headers, cells = (table.columns, table._cells()) if table.columns else (["rows"], [["none"]])
+    # Half a character, which JSON can hold, is no UTF-8.
+    headers, *cells = [[text.encode("utf-8", "replace").decode() for text in row] for row in (headers, *cells)]
+    return headers, cells
+
+
+def _is_right(cells: list[list[str]], column: int) -> bool:
+    """Tell whether a column holds numbers, perhaps with errors or units."""
+    filled = [row[column] for row in cells if row[column]]
+    return bool(filled) and all(len(text) <= PARAGRAPH and COUNTED.fullmatch(text) for text in filled)
+
+
+def _markdown(headers: list[str], cells: list[list[str]], caption: str) -> str:
+    import pandas
+
+    head, *body = [[_in_markdown(text) for text in row] for row in (headers, *cells)]
+    sides = ["right" if _is_right(cells, i) else "left" for i in range(len(headers))]
+    frame = pandas.DataFrame(body, columns=range(len(head)), dtype=object)
+    table = frame.to_markdown(index=False, headers=head, disable_numparse=True, colalign=sides if body else None)
+    return f"{_in_markdown(caption)}\n\n{table}\n" if caption else f"{table}\n"
+
+
+def _in_markdown(text: str) -> str:
+    escaped = MARKDOWN.sub(lambda found: f"\\{found[0]}", text)
+    return _printable(LINE_BREAK.sub("<br>", escaped))
+
+
+def _latex(headers: list[str], cells: list[list[str]], caption: str, name: str) -> str:
+    r"""Write a floating table that shrinks to the line's width where it is wider."""
+    import pandas
+
+    head, *body = [[_in_latex(text) for text in row] for row in (headers, *cells)]
+    layout = "".join(_layout(cells, i) for i in range(len(headers)))
+    style = pandas.DataFrame(body, columns=range(len(head)), dtype=object).style.hide(axis="index")
+    # Columns are numbers, and their names a look-up: pandas would read braces in a name as a format.
+    tabular = style.format_index(head.__getitem__, axis="columns").to_latex(column_format=layout, hrules=True)
+    said = _in_latex(LINE_BREAK.sub(" ", caption))
+    lines = [
+        PACKAGES,
+        r"\begin{table}[htbp]",
+        r"\centering",
+        *([f"\\caption{{{said}}}"] if said else []),
+        f"\\label{{tab:{name}}}",
+        r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
+        tabular.rstrip("\n") + "}",
+        r"\end{table}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _layout(cells: list[list[str]], column: int) -> str:
+    texts = [row[column] for row in cells]
+    if any(len(text) > PARAGRAPH or LINE_BREAK.search(text) for text in texts):
+        return r">{\raggedright\arraybackslash}p{18em}"
+    return "r" if _is_right(cells, column) else "l"
+
+
+def _in_latex(text: str) -> str:
+    lines = ["".join(map(_letter, line)) for line in LINE_BREAK.split(unicodedata.normalize("NFC", text))]
+    # Two hyphens or commas would become one sign; a line break where no line has begun yet is an error.
+    return r"\leavevmode\newline ".join(re.sub(r"([-,])(?=\1)", r"\1{}", line) for line in lines)
+
+
+def _letter(letter: str) -> str:
+    if letter in LATEX:
+        return LATEX[letter]
+    if letter.isascii() or letter in ACCENTED:
+        return _printable(letter)
+    return f"{{[}}U+{ord(letter):04X}{{]}}"
+
+
+def _printable(text: str) -> str:
+    return "".join(letter if letter.isprintable() else " " for letter in text)
+
+
+def _csv(headers: list[str], cells: list[list[str]]) -> str:
+    """Write every cell in quotes: the module leaves a lone carriage return bare otherwise, and cannot read it back."""
+    buffer = io.StringIO()
+    rows = ([_in_csv(text) for text in row] for row in (headers, *cells))
+    csv.writer(buffer, quoting=csv.QUOTE_ALL, lineterminator="\n").writerows(rows)
+    return buffer.getvalue()
+
+
+def _in_csv(text: str) -> str:
+    return f"'{text}" if text.startswith(RUN_BY_SPREADSHEETS) and not NUMBER.fullmatch(text) else text

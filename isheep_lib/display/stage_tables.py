@@ -1,0 +1,123 @@
+"""Tables from records, as notebooks and the command line show them; everything a model wrote is escaped.
+
+Covers tables and text cards. Does not cover evaluations (`display.evaluation_tables`), figures (`display.figures`) or
+computing any of it.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from isheep_lib.display.table import Table, clip, samples, verbatim
+from isheep_lib.record import manifests
+from isheep_lib.record.stages import ORDER
+
+__all__ = ["Table", "clip", "samples", "verbatim"]
+
+FEW = 4  # scores on either side below which an AUROC is no evidence
+
+
+def funnel_table(counts: dict[str, Any]) -> Table:
+    """Show what went in, what left for which reason, what stayed; the column adds up."""
+    total = counts["in"] or 1
+    rows = [("in", counts["in"]), *((f"- {reason}", n) for reason, n in counts["dropped"].items()), ("kept", counts["kept"])]
+    return Table([{"step": name, "rows": n, "share": f"{n / total:.0%}"} for name, n in rows])
+
+
+def samples_by_reason(rows: Sequence[dict[str, Any]], columns: Sequence[str], number: int, seed: int) -> Table:
+    """Show some dropped rows of every reason."""
+    reasons = dict.fromkeys(row["reason"] for row in rows)
+    found = [samples([r for r in rows if r["reason"] == reason], ["reason", *columns], number, seed) for reason in reasons]
+    return Table([row for table in found for row in table.rows], f"at most {number} of each reason")
+
+
+def steps_table(lines: Sequence[dict[str, Any]]) -> Table:
+    """Show each step of the filter with what came in and what it kept."""
+    rows = [{**line, "share": f"{line['kept'] / (line['in'] or 1):.0%}"} for line in lines]
+    return Table(rows or [{"step": "none", "in": "", "kept": "everything", "share": ""}])
+
+
+def reliability_table(found: Sequence[Any]) -> Table:
+    """Show the self-assessment check, the best first; only the last of several workers makes it."""
+    if not found:
+        return Table([{"check": "no scorer is checked, or the last worker makes the check"}])
+    ranked = sorted(found, key=lambda r: (r.corruption, -(r.auroc if r.auroc == r.auroc else -1)))
+    return Table(
+        [
+            {
+                "wrong pairs": r.corruption.replace("_", " "),
+                "score": r.column,
+                "AUROC": f"{r.auroc:.2f}" if r.auroc == r.auroc else "not readable",
+                "95 % interval": f"{r.low:.2f} to {r.high:.2f}" if r.auroc == r.auroc else "",
+                "true / wrong scores": f"{r.true_pairs} / {r.wrong_pairs}",
+                "unread": r.unread,
+                "verdict": _verdict(r),
+            }
+            for r in ranked
+        ],
+        "How well each score tells true pairs from the same tasks with wrong responses (0.5 is chance)",
+    )
+
+
+def _verdict(r: Any) -> str:
+    if min(r.true_pairs, r.wrong_pairs) < FEW:
+        return "too few readable scores"
+    if r.low > 0.5:
+        return "better than chance"
+    return "worse than chance" if r.high < 0.5 else "not told from chance"
+
+
+def plan_table(steps: Sequence[Any]) -> Table:
+    """Show iterations against stages, each cell its state."""
+    grid: dict[int, dict[str, str]] = {}
+    for step in steps:
+        grid.setdefault(step.iteration, {})[step.stage] = step.state
+    rows = [{"iteration": str(k), **{stage: row.get(stage, "") for stage in ORDER}} for k, row in sorted(grid.items())]
+    notes = [f"iter-{s.iteration}/{s.stage} is stale: it {s.note}" for s in steps if s.state == "stale"]
+    return Table(rows, "; ".join(notes))
+
+
+def ledger(run_dir: Path) -> Table:
+    """Show every finished stage: time, rows in and kept, tokens generated, the executed notebook."""
+    rows = []
+    for folder, manifest in manifests.all_manifests(run_dir):
+        notebook = f"{folder.parent.name}/{folder.name}/{folder.name}.ipynb"
+        rows.append(
+            {
+                "iteration": str(manifest["iteration"]),
+                "stage": manifest["stage"],
+                "seconds": f"{manifest.get('notebook_seconds', manifest['seconds']):.0f}",
+                "in": manifest["counts"]["in"],
+                "kept": manifest["counts"]["kept"],
+                "tokens": sum(manifest["tokens"].values()),
+                "notebook": notebook if (run_dir / notebook).is_file() else "run by hand",
+                **({"made by": manifest["shared_from"]} if "shared_from" in manifest else {}),
+            }
+        )
+    order = {stage: i for i, stage in enumerate(ORDER)}
+    return Table(sorted(rows, key=lambda row: (int(row["iteration"]), order[row["stage"]])))
+
+
+def calibration_of(run_dir: Path) -> dict[int, dict[str, Any]]:
+    """Read the self-assessment check of every assessed iteration."""
+    return {m["iteration"]: m["check"] for _, m in manifests.all_manifests(run_dir) if m.get("check")}
+
+
+def trust_table(run_dir: Path) -> Table:
+    """Show the self-assessment check of every iteration, one column an iteration."""
+    rows: dict[str, dict[str, Any]] = {}
+    for iteration, check in calibration_of(run_dir).items():
+        for column, found in check.items():
+            shown = {f"AUROC, {kind.replace('_', ' ')}": _trust(value) for kind, value in found["auroc"].items()}
+            shown |= {name: f"{found[name]:.2f}" for name in ("mean", "saturation") if found[name] is not None}
+            for measure, text in shown.items():
+                row = rows.setdefault(f"{column} {measure}", {"score": column, "measure": measure})
+                row[f"iteration {iteration}"] = text
+    caption = "AUROC with 95 % bootstrap interval, 0.5 is chance; saturation is the share of scores that round to 10"
+    return Table(sorted(rows.values(), key=lambda row: row["score"]), caption)
+
+
+def _trust(found: dict[str, Any]) -> str:
+    if min(found["true_pairs"], found["wrong_pairs"]) < FEW:
+        return "too few readable scores"
+    return f"{found['value']:.2f} ({found['low']:.2f} to {found['high']:.2f})"

@@ -1,0 +1,69 @@
+"""The section `model` of a params file: which model, its chat frames, and what computes it."""
+
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field
+
+from isheep_lib.params.kinds import Positive, Section, execution
+
+EngineName = Literal["transformers", "vllm", "server"]
+FrameName = Literal["plain", "alpaca", "chatml", "llama3", "tokenizer"]
+
+
+def _addresses(urls: list[str]) -> list[str]:
+    for url in urls:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError(f"{url!r} is no http or https address")
+        if parts.username or parts.password or parts.query:
+            raise ValueError("an address is recorded and must hold no key or password; set ISHEEP_SERVER_KEY")
+    if len({url.rstrip("/") for url in urls}) != len(urls):
+        raise ValueError("none twice")
+    return urls
+
+
+Urls = Annotated[list[str], AfterValidator(_addresses)]
+
+
+class TrainedModel(Section):
+    """The one model that plays every role, as far as training needs to know it."""
+
+    base_model: str = Field(
+        "embedded:smollm2-135m-instruct", description="embedded name, hub id with @revision, or folder", min_length=1
+    )
+    aligned_frame: FrameName = Field("chatml", description="chat frame of the trained models")
+    system_prompt: str = Field("You are a helpful assistant.", description="system line of the chat frames")
+    dtype: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="number format of training, auto is bfloat16 on a GPU and float32 on a CPU"
+    )
+
+
+class Model(TrainedModel):
+    """The model, and how it is asked."""
+
+    base_frame: FrameName = Field("chatml", description="chat frame of the base model, plain if it has none")
+    engine: EngineName = Field("transformers", description="what computes: a library in this process, or servers")
+    inference_dtype: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="number format of inference, auto measures once a run which is faster here"
+    )
+    context_tokens: int = Field(0, description="prompt and new tokens together at most, 0 is the model's own limit", ge=0)
+    batch_tokens: int = execution(0, "transformers: tokens read in one forward pass, 0 suits the device", ge=0)
+    cache_tokens: Positive = execution(49152, "transformers: tokens held for sequences generated together")
+    vllm_adapters: Literal["merged", "lora"] = Field(
+        "merged", description="vllm: adapters merged into the weights, or applied as LoRA requests"
+    )
+    tensor_parallel: Positive = execution(1, "vllm: GPUs that share the model")
+    gpu_memory: float = execution(0.85, "vllm: share of the GPU's memory to use", gt=0.0, le=1.0)
+    base_urls: Urls = execution([], "server: addresses of OpenAI-compatible servers, like http://127.0.0.1:8000/v1")
+    served_model: str = Field("", description="server: the base model's name there, empty is base_model")
+    concurrency: Positive = execution(32, "server: requests in flight at each address")
+    request_seconds: Positive = execution(600, "server: longest time for one answer")
+    patience_seconds: Positive = execution(120, "server: longest time without any server before the stage stops")
+
+    def conflicts(self) -> list[str]:
+        """Name values that contradict one another."""
+        problems = super().conflicts()
+        if self.engine == "server" and not self.base_urls:
+            problems.append("base_urls: the engine server needs at least one address, like http://127.0.0.1:8000/v1")
+        return problems

@@ -1,0 +1,95 @@
+"""Engines: the one small protocol through which stages ask a model.
+
+Covers the protocol, opening an engine, and generation that survives a kill. Does not cover prompts (`prompting.chat`) or
+which model (`models.base`).
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+SPARE = 4  # tokens that scoring may add to a text: a label's, or the one that a server always generates
+
+
+@dataclass(frozen=True)
+class Request:
+    """One framed prompt and how to sample its continuation.
+
+    Attributes:
+        id: record id, for errors and journals.
+        prompt: framed text.
+        max_new_tokens: limit of the continuation, in tokens.
+        temperature: 0 is greedy.
+        top_p: nucleus mass.
+        seed: of this record alone.
+        stop: texts that end the continuation and are not part of it.
+    """
+
+    id: str
+    prompt: str
+    max_new_tokens: int
+    temperature: float = 0.0
+    top_p: float = 1.0
+    seed: int = 0
+    stop: tuple[str, ...] = field(default=())
+
+
+@dataclass(frozen=True)
+class Completion:
+    """A continuation and why it ended.
+
+    Attributes:
+        id: of the request.
+        text: without special tokens and without what ended it.
+        finish: "end" (an end token), "stop" (a stop text) or "length" (the limit).
+        num_tokens: generated tokens, an end token included.
+        stopped_by: the stop text or the end token's text, "" at the limit.
+    """
+
+    id: str
+    text: str
+    finish: str
+    num_tokens: int
+    stopped_by: str = ""
+
+
+def quiet(units: float) -> None:
+    """Report progress to nobody."""
+
+
+class Engine(Protocol):
+    """What every engine can do; a record's result does not depend on the records around it."""
+
+    tokenizer: Any
+
+    def facts(self) -> dict[str, Any]:
+        """Say what a record must keep of this engine: its name, versions, number format and device."""
+
+    def batches(self, requests: list[Request]) -> list[list[Request]]:
+        """Divide requests into what is computed together: a resumed stage and a shard take whole batches.
+
+        Raises:
+            DataError: a prompt and its continuation do not fit the model's context; all such ids are listed.
+        """
+
+    def generate(self, batches: list[list[Request]], tick: Callable[[float], None] = quiet) -> Iterator[list[Completion]]:
+        """Continue every prompt, yielding completions as they are finished.
+
+        Args:
+            batches: whole batches that `batches` made.
+            tick: told the work on unfinished requests, in requests (2.5 is two and a half).
+        """
+
+    def logprobs(self, pairs: list[tuple[str, str]]) -> list[tuple[float, int]]:
+        """Return log p(continuation | context) in nats and the continuation's tokens, for (context, continuation)."""
+
+    def choices(self, prompts: list[str], labels: list[str]) -> list[list[float]]:
+        """Return log p(label and no longer label | prompt) in nats, shape prompts x labels."""
+
+    def embed(self, texts: list[str]) -> np.ndarray:
+        """Return the final layer's vectors, mean over a text's tokens, float32 of shape texts x size."""
+
+    def close(self) -> None:
+        """Give back what the engine holds: memory, processes, connections."""

@@ -1,0 +1,205 @@
+"""Evaluation: every benchmark of the suite answered and graded item by item, and what the numbers rest on.
+
+A row of `samples-arc_easy.jsonl`; questions stay where their data are:
+    {"id": "Mercury_417466", "scores": {"acc": 1.0, "acc_norm": 1.0}, "logprobs": [-7.1, -9.0, -12.4, -8.8], "gold": 0}
+
+Covers asking for all kinds of answers, the scores with their errors, and the items that training data hold. Does not cover
+single kinds (`benchmarks.lm_eval_tasks`, `benchmarks.ifeval`), comparing models (`benchmarks.comparison`) or judging
+answers (`judge`).
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+from isheep_lib.analysis.collapse import answer_signs
+from isheep_lib.analysis.contamination import Hit, Index
+from isheep_lib.analysis.significance import mean_with_error
+from isheep_lib.benchmarks import data as benchmarks_data
+from isheep_lib.benchmarks import ifeval
+from isheep_lib.benchmarks.data import ITEM, Chosen, Suite, items
+from isheep_lib.benchmarks.lm_eval_tasks import benchmark_of, prompts, run
+from isheep_lib.engines.generate import generate_all
+from isheep_lib.engines.protocol import Completion, Engine, Request
+from isheep_lib.errors import DataError
+from isheep_lib.prompting.chat import Frame
+from isheep_lib.record.journal import Journal
+from isheep_lib.record.rows import canonical_json, digest_text
+from isheep_lib.sandbox.run import sandbox_method, why_not
+
+Rows = dict[str, list[dict[str, Any]]]  # by benchmark
+HARNESS = ("choice", "answer", "code")
+MT_BENCH = "mt_bench"
+QUESTION = {"ifeval": "prompt", "alpaca_eval": "instruction"}  # the column that is asked as it is
+
+
+def open_suite(params: Any) -> tuple[Suite, str]:
+    """Read the data of the benchmarks and find the sandbox, before any model is loaded.
+
+    Benchmarks that run programs are left out, by name, where no sandbox is found and running without one is not allowed.
+
+    Raises:
+        DataError: data are altered, or nothing is left to evaluate.
+    """
+    suite = benchmarks_data.open_suite(params.tasks, params.data, params.subset_seed)
+    programs = [chosen.benchmark.name for chosen in suite.of("code")]
+    method = sandbox_method(params.code_sandbox) if programs else ""
+    if programs and not method:
+        kept = [chosen for chosen in suite.chosen if chosen.benchmark.name not in programs]
+        suite = Suite(kept, suite.absent | dict.fromkeys(programs, no_sandbox()))
+    if not suite.chosen:
+        lines = "\n  ".join(f"{name}: {reason}" for name, reason in suite.absent.items())
+        raise DataError(f"There is nothing to evaluate:\n  {lines}", where="evaluate.tasks", do="run make setup")
+    if suite.of("instructions"):
+        ifeval.load_checkers()  # complains now about what it lacks
+    return suite, method
+
+
+def no_sandbox() -> str:
+    """Say why programs that the model writes are not run, and what to do."""
+    found = "; ".join(f"{method}: {why_not(method)}" for method in ("bubblewrap", "namespaces"))
+    return f"it runs programs that the model writes, and there is no sandbox ({found}); see evaluate.code_sandbox"
+
+
+def answer_all(engine: Engine, frame: Frame, suite: Suite, params: Any, journal: Journal, method: str) -> Rows:
+    """Ask everything of every benchmark and grade what can be graded here.
+
+    Args:
+        engine: the model.
+        frame: its chat frame; a model without one gets the base variants of tasks.
+        suite: the benchmarks.
+        params: `EvaluateParams`.
+        journal: of answers; what it holds is not asked again.
+        method: sandbox of programs.
+    """
+    from isheep_lib.benchmarks.lm_eval_model import EngineLM  # lm-eval takes a while to import
+
+    rows: Rows = {}
+    for chosen in suite.of("instructions", "judged"):
+        if chosen.benchmark.name == MT_BENCH:
+            rows[MT_BENCH] = converse(engine, frame, chosen.docs, params.answer_tokens, journal)
+        else:
+            requests = [request(chosen, doc, frame, params.answer_tokens) for doc in chosen.docs]
+            answers = generate_all(engine, requests, journal, f"{chosen.benchmark.title} answers")
+            rows[chosen.benchmark.name] = [as_row(doc, answers[r.id]) for doc, r in zip(chosen.docs, requests, strict=True)]
+    for chosen in suite.of("instructions"):
+        rows[chosen.benchmark.name] = ifeval.check_answers(rows[chosen.benchmark.name], chosen.docs, ifeval.load_checkers())
+    model = EngineLM(engine, frame, journal, lambda task: benchmark_of(task).tokens or params.answer_tokens)
+    rows |= run(suite.of(*HARNESS), model, is_framed(frame), params.few_shot, method)
+    return {chosen.benchmark.name: rows[chosen.benchmark.name] for chosen in suite.chosen}
+
+
+def first_prompts(suite: Suite, frame: Frame, params: Any) -> dict[str, str]:
+    """Show what every benchmark asks: the first prompt of an open one, the others with names of columns for texts."""
+    from isheep_lib.benchmarks.lm_eval_model import EngineLM
+
+    shown = {}
+    for chosen in suite.of("instructions"):
+        shown[chosen.benchmark.name] = request(chosen, chosen.docs[0], frame, params.answer_tokens).prompt
+    template = EngineLM(None, frame, None, lambda _: 0).apply_chat_template
+    return shown | prompts(suite.of(*HARNESS), is_framed(frame), template)
+
+
+def counts(suite: Suite, rows: Rows) -> dict[str, Any]:
+    """Count items: all that were chosen are graded or answered, else the stage would have stopped."""
+    total = sum(len(chosen.docs) for chosen in suite.chosen)
+    return {"in": total, "kept": sum(len(group) for group in rows.values()), "dropped": {}}
+
+
+def is_framed(frame: Frame) -> bool:
+    """Tell whether a model is asked in a chat, and so gets the chat variants of tasks."""
+    return frame.name != "plain"
+
+
+def request(chosen: Chosen, doc: dict[str, Any], frame: Frame, tokens: int) -> Request:
+    """Ask for a greedy answer to an open question."""
+    prompt = frame.prompt(doc[QUESTION[chosen.benchmark.name]])
+    return _request(f"{chosen.benchmark.name}/{doc[ITEM]}", prompt, frame, tokens)
+
+
+def _request(place: str, prompt: str, frame: Frame, tokens: int) -> Request:
+    stop = (frame.end,) if frame.end else ()
+    digest = digest_text(canonical_json([prompt, tokens, *stop]))[:16]  # an answer is found again by what was asked
+    return Request(f"{place}/{digest}", prompt, tokens, stop=stop)
+
+
+def as_row(doc: dict[str, Any], answer: Completion) -> dict[str, Any]:
+    """Keep an answer with why it ended."""
+    return {"id": doc[ITEM], "answer": answer.text, "finish": answer.finish, "num_tokens": answer.num_tokens}
+
+
+def converse(engine: Engine, frame: Frame, docs: list[dict[str, Any]], tokens: int, journal: Journal) -> list[dict[str, Any]]:
+    """Ask MT-Bench's two turns; the second is asked after the model's own first answer."""
+    firsts = [_request(f"{MT_BENCH}/{doc[ITEM]}/1", frame.prompt(doc["turns"][0]), frame, tokens) for doc in docs]
+    said = generate_all(engine, firsts, journal, "MT-Bench, first turns")
+    seconds = [
+        _request(
+            f"{MT_BENCH}/{doc[ITEM]}/2",
+            frame.conversation([(doc["turns"][0], said[first.id].text)], doc["turns"][1]),
+            frame,
+            tokens,
+        )
+        for doc, first in zip(docs, firsts, strict=True)
+    ]
+    then = generate_all(engine, seconds, journal, "MT-Bench, second turns")
+    both = [(said[a.id], then[b.id]) for a, b in zip(firsts, seconds, strict=True)]
+    return [
+        {
+            "id": doc[ITEM],
+            "category": doc["category"],
+            "answers": [turn.text for turn in turns],
+            "finish": [turn.finish for turn in turns],
+            "num_tokens": [turn.num_tokens for turn in turns],
+        }
+        for doc, turns in zip(docs, both, strict=True)
+    ]
+
+
+def tokens_of(rows: Rows) -> int:
+    """Count the tokens of all open answers."""
+    numbers = [row.get("num_tokens", 0) for group in rows.values() for row in group]
+    return sum(sum(number) if isinstance(number, list) else number for number in numbers)
+
+
+def find_trained_on(suite: Suite, training: Iterable[dict[str, Any]]) -> list[Hit]:
+    """Find the evaluated items that rows the model was trained on repeat.
+
+    All items of the benchmarks are looked at, since common phrases are told by how many items have them.
+    """
+    rows = list(training)
+    if not rows:
+        return []
+    every = (item for chosen in suite.chosen for item in items(chosen.benchmark, chosen.every))
+    asked = {(chosen.benchmark.name, doc[ITEM]) for chosen in suite.chosen for doc in chosen.docs}
+    return [hit for hit in Index(rows).find(every) if (hit.benchmark, hit.item_id) in asked]
+
+
+def metrics(suite: Suite, rows: Rows, hits: list[Hit], frame: Frame) -> dict[str, Any]:
+    """Return everything that this stage measures, in percent, with what it rests on."""
+    flagged: dict[str, set[str]] = {}
+    for hit in hits:
+        flagged.setdefault(hit.benchmark, set()).add(hit.item_id)
+    tasks = {}
+    for chosen in suite.of("instructions", *HARNESS):
+        name, graded = chosen.benchmark.name, rows[chosen.benchmark.name]
+        clean = [row for row in graded if row["id"] not in flagged.get(name, ())]
+        tasks[name] = {
+            "metric": chosen.benchmark.metric,
+            "subset": chosen.subset,
+            "digest": chosen.digest,
+            "values": scores(name, graded),
+            "trained_on": len(graded) - len(clean),
+            "clean": scores(name, clean) if clean else {},
+        }
+    open_answers = [
+        row for chosen in suite.of("instructions", "judged") for row in rows[chosen.benchmark.name] if "answer" in row
+    ]
+    signs = answer_signs([row["answer"] for row in open_answers], [row["finish"] for row in open_answers])
+    answered = {chosen.benchmark.name: chosen.subset for chosen in suite.of("judged")}
+    return {"tasks": tasks, "answered": answered, "absent": suite.absent, "signs": signs, "frame": frame.name}
+
+
+def scores(name: str, graded: list[dict[str, Any]]) -> dict[str, dict[str, float | int | None]]:
+    """Compute each metric of a benchmark over graded items."""
+    if name == "ifeval":
+        return ifeval.accuracies(graded)
+    return {metric: mean_with_error([row["scores"][metric] for row in graded]) for metric in graded[0]["scores"]}

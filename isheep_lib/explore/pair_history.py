@@ -1,0 +1,276 @@
+"""One pair from the tasks shown in its prompt to what the next model does: every station of it, from the record.
+
+    story = follow(run_dir, 1, "i1-r0-p003-t1")
+    story.verdicts                              # what each step of the filter says of it
+
+Covers one pair, trained rows told from held-out ones, and answers of the models before and after. Does not cover many pairs
+(`explore.pairs`).
+"""
+
+import difflib
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from isheep_lib.display.table import Table
+from isheep_lib.engines.generate import ask
+from isheep_lib.engines.open import open_engine, preflight
+from isheep_lib.engines.params import Model
+from isheep_lib.engines.parity import hold_against_weights
+from isheep_lib.engines.protocol import Request
+from isheep_lib.engines.vectors import settings_for, vectors_by_words
+from isheep_lib.errors import DataError, ModelError, RecordError
+from isheep_lib.filter.steps import row_problem
+from isheep_lib.iterate.run_params import FilterParams
+from isheep_lib.models.trained import model_of
+from isheep_lib.params import run_file
+from isheep_lib.params.check import check
+from isheep_lib.prompting.chat import get_frame, user_words
+from isheep_lib.record import manifests
+from isheep_lib.record.rows import Task, read_jsonl
+from isheep_lib.synthesize.params import Synthesize
+
+ALONE = ("rules", "threshold", "perplexity")  # steps that look at one pair at a time
+WHOLE = {  # the others, each with the reason that it gives
+    "decontaminate": "benchmark_item",
+    "density": "same_cluster",
+    "density_perplexity": "same_cluster",
+    "top": "not_in_top",
+    "random_control": "not_drawn",
+}
+NEAREST = 3  # recorded answers shown
+FATES = {"learned": "trained on", "held_out": "held out", "beyond_max_rows": "left over"}
+
+
+@dataclass(frozen=True)
+class Story:
+    """The stations of one pair, each a table."""
+
+    demonstrations: Table
+    pair: Table
+    scores: Table
+    verdicts: Table
+    training: Table
+    afterwards: Table
+
+    def _repr_html_(self) -> str:
+        tables = {field.name: getattr(self, field.name) for field in fields(self)}
+        return "".join(f"<h4>{name}</h4>{table._repr_html_()}" for name, table in tables.items())
+
+    def __repr__(self) -> str:
+        """Return all stations as text."""
+        return "\n\n".join(f"{field.name}\n{getattr(self, field.name)!r}" for field in fields(self))
+
+
+def rows_of(run_dir: Path, iteration: int, stage: str, file: str) -> list[dict[str, Any]] | None:
+    """Read the rows that a stage recorded, None where it is not done.
+
+    Raises:
+        RecordError: the file is not as its manifest says.
+    """
+    folder = manifests.stage_folder(run_dir, iteration, stage)
+    if file not in (manifests.read_manifest(folder) or {"outputs": {}})["outputs"]:
+        return None
+    manifests.require_intact(folder, [file])
+    return read_jsonl(folder / file)
+
+
+def training_fates(run_dir: Path, iteration: int) -> tuple[dict[str, str], str]:
+    """Tell of every kept pair what M_k's training did with it, as its record says.
+
+    Returns:
+        Fates by id; where they cannot be known, none, and why.
+    """
+    rows = rows_of(run_dir, iteration, "train", "rows.jsonl")
+    if rows is None:
+        return {}, f"iter-{iteration}/train is not done, or its record does not tell the pairs apart"
+    return {row["id"]: FATES.get(row["fate"], row["fate"].replace("_", " ")) for row in rows}, ""
+
+
+def follow(run_dir: Path, iteration: int, id_: str, ask_models: bool = False) -> Story:
+    """Follow one pair, or one instruction that never became a pair.
+
+    Args:
+        run_dir: the run's folder.
+        iteration: that it was made in.
+        id_: its record id.
+        ask_models: ask M_{k-1} and M_k the same task, greedily; else recorded answers like its response are shown.
+
+    Raises:
+        DataError: no such id; the nearest ones are named.
+        ModelError: a model that is to be asked is not at hand.
+    """
+    row = _find(run_dir, iteration, id_)
+    scored = {r["id"]: r for r in rows_of(run_dir, iteration, "assess", "scores.jsonl") or []}.get(id_)
+    if "output" not in row:
+        afterwards = Table([{"afterwards": "it never became a pair, so nothing was learned from it"}])
+    elif ask_models:
+        afterwards = ask_both(run_dir, iteration, row)
+    else:
+        afterwards = recorded_answers(run_dir, iteration, row["output"])
+    return Story(
+        _demonstrations(run_dir, iteration, row),
+        Table([{"part": part, "text": row[part]} for part in ("instruction", "input", "output", "raw") if row.get(part)]),
+        _scores(run_dir, iteration, scored),
+        _verdicts(run_dir, iteration, row, scored),
+        _training(run_dir, iteration, row),
+        afterwards,
+    )
+
+
+def _find(run_dir: Path, iteration: int, id_: str) -> dict[str, Any]:
+    examples = rows_of(run_dir, iteration, "synthesize", "examples.jsonl")
+    if examples is None:
+        where = manifests.short(manifests.stage_folder(run_dir, iteration, "synthesize"))
+        raise RecordError(f"Iteration {iteration} has no pairs yet", where=where, do="choose an iteration that is done")
+    known = {row["id"]: row for row in [*(rows_of(run_dir, iteration, "synthesize", "dropped.jsonl") or []), *examples]}
+    if id_ not in known:
+        near = difflib.get_close_matches(id_, known, n=5, cutoff=0.0)
+        raise DataError(
+            f"Iteration {iteration} has no pair {id_!r}",
+            where=manifests.short(run_dir),
+            allowed=f"the nearest: {', '.join(near)}",
+        )
+    return known[id_]
+
+
+def _demonstrations(run_dir: Path, iteration: int, row: dict[str, Any]) -> Table:
+    """Show the tasks of the prompt that it was written after."""
+    shown = {r["id"]: r for r in rows_of(run_dir, iteration, "synthesize", "demonstrations.jsonl") or []}
+    names = ("instruction", "input", "output")
+    found = [{"id": id_, **{n: shown.get(id_, {}).get(n, "") for n in names}} for id_ in row.get("demonstrations", [])]
+    return Table(found or [{"demonstrations": "none recorded"}], "Shown in the prompt, in this order")
+
+
+def _scores(run_dir: Path, iteration: int, scored: dict[str, Any] | None) -> Table:
+    """Show each score and the texts that it was read from."""
+    if scored is None:
+        return Table([{"scores": "none: it was not assessed"}])
+    rows: list[dict[str, Any]] = [{"score": name, "value": value} for name, value in scored["scores"].items()]
+    rows += [{"score": name, "value": f"unread: {reason}"} for name, reason in scored["unread"].items()]
+    said = scored["raw"]
+    rows = [{**row, **({"read from": " / ".join(said[row["score"]])} if row["score"] in said else {})} for row in rows]
+    return Table(rows or [{"scores": "no scorer was run"}])
+
+
+def _verdicts(run_dir: Path, iteration: int, row: dict[str, Any], scored: dict[str, Any] | None) -> Table:
+    """Show what each step says of the pair, and what the record says became of it."""
+    if "output" not in row:
+        return Table([{"step": "synthesize", "verdict": ": ".join(filter(None, (row["reason"], row["detail"])))}])
+    manifest = manifests.read_manifest(manifests.stage_folder(run_dir, iteration, "filter"))
+    if manifest is None or scored is None:
+        return Table([{"step": "filter", "verdict": f"iter-{iteration}/filter is not done"}])
+    params = check(FilterParams, manifest["parameters"], f"the manifest of iter-{iteration}/filter")
+    dropped = {r["id"]: r for r in rows_of(run_dir, iteration, "filter", "dropped.jsonl") or []}.get(row["id"])
+    reason, detail = (dropped["reason"], dropped["detail"]) if dropped else ("", "")
+    steps = [] if params.decontaminate == "ignore" else ["decontaminate"]
+    steps += [*params.steps, *(["random_control"] if params.random_control else [])]
+    pair = {**row, "scores": scored["scores"]}
+    rows = [{"step": step, "verdict": _verdict(step, pair, params, reason, detail)} for step in steps]
+    became = f"dropped, {reason}: {detail}" if dropped else "kept"
+    return Table([*rows, {"step": "recorded", "verdict": became}], "The first step that strikes decides; each is asked here")
+
+
+def _verdict(step: str, pair: dict[str, Any], params: FilterParams, reason: str, detail: str) -> str:
+    if step in ALONE:
+        return ": ".join(part for part in row_problem(step, pair, params) if part) or "passes"
+    if reason == WHOLE[step]:
+        return f"{reason}: {detail}"
+    return "looks at all pairs together, and did not strike this one" if not reason else "looks at all pairs together"
+
+
+def _training(run_dir: Path, iteration: int, row: dict[str, Any]) -> Table:
+    """Show whether a model learned from the pair."""
+    fates, unknown = training_fates(run_dir, iteration)
+    meaning = {
+        "trained on": f"M_{iteration} was trained on it",
+        "held out": f"held out: it measured the loss of M_{iteration} and was not learned",
+        "left over": "left over: more rows were kept than train.max_rows",
+        "beyond cutoff": "no: its prompt alone is longer than train.cutoff",
+        "empty response": "no: its response is empty",
+    }
+    said = unknown or meaning.get(fates.get(row["id"], ""), f"no: M_{iteration} did not see it")
+    return Table([{"model": f"M_{iteration}", "used in training": said}])
+
+
+def recorded_answers(run_dir: Path, iteration: int, text: str) -> Table:
+    """Show answers of M_k to benchmark items that are nearest to a text in words, beside those of M_{k-1}."""
+    after, before = (_answers(run_dir, k) for k in (iteration, iteration - 1))
+    if not after:
+        return Table([{"afterwards": f"M_{iteration} has no recorded answers: iter-{iteration}/evaluate is not done"}])
+    names = list(after)
+    vectors = vectors_by_words([text, *(after[name]["answer"] for name in names)])
+    likeness = vectors[1:] @ vectors[0]
+    order = sorted(range(len(names)), key=lambda i: (-likeness[i], i))[:NEAREST]
+    rows = []
+    for i in order:
+        row: dict[str, Any] = {"benchmark and item": names[i], "likeness": float(likeness[i])}
+        for k, answers in ((iteration - 1, before), (iteration, after)):
+            found = answers.get(names[i], {"answer": "not asked", "scores": {}})
+            row[f"answer of M_{k}"] = found["answer"]
+            row[f"scores of M_{k}"] = ", ".join(f"{name} {value:g}" for name, value in found["scores"].items())
+        rows.append(row)
+    caption = (
+        f"Recorded answers of M_{iteration} to benchmark items, the nearest in words to this response (TF-IDF, 1 is the same "
+        "words). The records hold answers and no questions: ask_models asks this task itself"
+    )
+    return Table(rows, caption)
+
+
+def _answers(run_dir: Path, iteration: int) -> dict[str, dict[str, Any]]:
+    """Read a model's recorded free answers by benchmark and item."""
+    manifest = manifests.read_manifest(manifests.stage_folder(run_dir, iteration, "evaluate")) or {"outputs": {}}
+    found = {}
+    for file in (name for name in manifest["outputs"] if name.startswith("samples-") and name.endswith(".jsonl")):
+        for row in rows_of(run_dir, iteration, "evaluate", file) or []:
+            if isinstance(row.get("answer"), str) and row["answer"].strip():
+                found[f"{file.removeprefix('samples-').removesuffix('.jsonl')} {row['id']}"] = row
+    return found
+
+
+def model_settings(run_dir: Path) -> Model:
+    """Return how a run asks its model.
+
+    Raises:
+        RecordError: its params.yaml is not there, or says nothing of a model.
+    """
+    path = run_file.params_path(run_dir)
+    known = run_file.run_params(run_dir).get("model")
+    if not known:
+        raise RecordError("The run does not say which model it used", where=manifests.short(path), do="restore that file")
+    return check(Model, known, manifests.short(path))
+
+
+def ask_both(run_dir: Path, iteration: int, row: dict[str, Any]) -> Table:
+    """Ask the model before and the model after a pair's task, each in its own frame and greedily.
+
+    Raises:
+        ModelError: an adapter's weights are not at hand.
+        RecordError: the iteration is not trained yet.
+    """
+    given = model_settings(run_dir)
+    settings = settings_for(given, given.base_model)
+    limit = run_file.run_params(run_dir).get("synthesize", {}).get("response_tokens", Synthesize().response_tokens)
+    pair = [(k, model_of(run_dir, settings.base_model, k)) for k in (iteration - 1, iteration)]
+    absent = [a for _, model in pair for a in model.adapters if not (a / "adapter_model.safetensors").is_file()]
+    if absent:
+        raise ModelError(
+            f"The weights of {absent[0].parents[1].name} are not at hand; a committed record keeps only their digest",
+            where=manifests.short(absent[0]),
+            allowed="ask_models False shows recorded answers instead",
+            do=f"isheep iterate {iteration} --params {manifests.short(run_file.params_path(run_dir))} --run NAME makes a run "
+            "of your own with its weights; then look at NAME",
+        )
+    words = user_words(Task(row["id"], row["instruction"], row.get("input", "")))
+    rows = [{"model": f"M_{iteration - 1}, as recorded", "answer": row["output"], "ended by": row["finish"]}]
+    for k, model in pair:
+        preflight(model, settings)
+        engine = open_engine(model, settings)
+        try:
+            hold_against_weights(engine, run_dir, model, k, settings)
+            frame = get_frame(settings.aligned_frame if k else settings.base_frame, settings.system_prompt, engine.tokenizer)
+            said = ask(engine, Request(row["id"], frame.prompt(words), limit, stop=(frame.end,)))
+        finally:
+            engine.close()
+        rows.append({"model": f"M_{k}, asked now, greedy", "answer": said.text, "ended by": said.finish})
+    return Table(rows, f"The task of {row['id']} asked again")

@@ -1,0 +1,191 @@
+"""What of a run's record is exported: manifests, pairs, the base; checked before anything is written.
+
+    found = read(run_dir, 2, data_only=False)     # found.rows, found.manifest("filter"), found.base
+
+Covers reading and refusing. Does not cover what is written of it (`export.run`, `export.model_card`).
+"""
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from isheep_lib.errors import RecordError
+from isheep_lib.models.base import EMBEDDED
+from isheep_lib.params import run_file
+from isheep_lib.record import manifests as record_manifests
+from isheep_lib.record.manifests import all_manifests, differences, read_manifest, require_intact, stage_folder
+from isheep_lib.record.rows import read_jsonl
+from isheep_lib.record.stages import LEAVES
+
+STAGES = ("synthesize", "assess", "filter", "train")
+# Where embedded models come from, and their licences.
+ORIGINS = {"smollm2-135m-instruct": ("HuggingFaceTB/SmolLM2-135M-Instruct", "apache-2.0")}
+
+
+@dataclass(frozen=True)
+class Base:
+    """The base model of a run.
+
+    Attributes:
+        name: as the run's parameters have it.
+        digest: of its folder, as the training recorded it.
+        repository: on the Hub, "" where it is not known.
+        revision: the commit, "" where the name has none.
+        licence: as the Hub writes it, "" where it is not known.
+        package: ships the weights; "" where none does.
+    """
+
+    name: str
+    digest: str
+    repository: str = ""
+    revision: str = ""
+    licence: str = ""
+    package: str = ""
+
+
+def base_of(name: str, digest: str) -> Base:
+    """Tell what is known of a base by its name."""
+    if name.startswith("embedded:"):
+        short = name.removeprefix("embedded:")
+        repository, licence = ORIGINS.get(short, ("", ""))
+        return Base(name, digest, repository, "", licence, EMBEDDED[short][2].split()[-1])
+    if re.fullmatch(r"[\w.-]+/[\w.-]+@[0-9a-f]{40}", name) and not Path(name).is_dir():
+        repository, _, revision = name.partition("@")
+        return Base(name, digest, repository, revision)
+    return Base(name, digest)
+
+
+@dataclass(frozen=True)
+class Record:
+    """What is known of the model and the pairs of one iteration.
+
+    Attributes:
+        run_dir: the run's folder.
+        iteration: k.
+        manifests: of all finished stages up to k, by iteration and stage.
+        lineage: iterations whose trainings made M_k.
+        rows: kept pairs.
+        fates: what the training did with each pair, by id; none in a record that does not tell.
+        metrics: of M_k and M_0, where they were evaluated.
+    """
+
+    run_dir: Path
+    iteration: int
+    manifests: dict[tuple[int, str], dict[str, Any]]
+    lineage: list[int]
+    rows: list[dict[str, Any]]
+    fates: dict[str, dict[str, Any]]
+    metrics: dict[int, dict[str, Any]]
+
+    def manifest(self, stage: str, iteration: int = 0) -> dict[str, Any]:
+        """Return a manifest, of this iteration by default."""
+        return self.manifests[iteration or self.iteration, stage]
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """The parameters of the training."""
+        return self.manifest("train")["parameters"]
+
+    @property
+    def method(self) -> str:
+        """How it was trained; records from before there was a choice do not say it."""
+        return self.params.get("method", "lora")
+
+    @property
+    def base(self) -> Base:
+        """The base model."""
+        return base_of(self.params["base_model"], self.manifest("train")["parts"]["model"]["base"])
+
+    def weight_files(self, iteration: int) -> dict[str, str]:
+        """Name what an iteration's training left of its model, with digests."""
+        outputs = self.manifest("train", iteration)["outputs"]
+        return {name: kept["sha256"] for name, kept in outputs.items() if name.startswith(("adapter/", "model/"))}
+
+
+def read(run_dir: Path, iteration: int, data_only: bool) -> Record:
+    """Read what is to be exported; every file that is read must be as recorded.
+
+    Args:
+        run_dir: the run's folder.
+        iteration: k, from 1.
+        data_only: the weights are not needed.
+
+    Raises:
+        RecordError: no such run, nothing was trained, the pairs are not those trained on, files are absent or changed.
+    """
+    _require_trained(run_dir, iteration)
+    lineage = record_manifests.lineage(run_dir, iteration)
+    for stage in STAGES:
+        require_intact(stage_folder(run_dir, iteration, stage), [])
+    found = {(m["iteration"], m["stage"]): m for _, m in all_manifests(run_dir) if m["iteration"] <= iteration}
+    pairs, trained = (stage_folder(run_dir, iteration, stage) for stage in ("filter", "train"))
+    _require_same_pairs(pairs, found[iteration, "filter"], found[iteration, "train"], iteration)
+    require_intact(pairs, ["kept.jsonl"])
+    require_intact(trained, ["rows.jsonl"])
+    fates = read_jsonl(trained / "rows.jsonl") if "rows.jsonl" in found[iteration, "train"]["outputs"] else []
+    metrics = {}
+    for k in sorted({0, iteration}):
+        if (k, "evaluate") in found:
+            folder = stage_folder(run_dir, k, "evaluate")
+            require_intact(folder, ["metrics.json"])
+            metrics[k] = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    by_id = {row["id"]: row for row in fates}
+    record = Record(run_dir, iteration, found, lineage, read_jsonl(pairs / "kept.jsonl"), by_id, metrics)
+    if not data_only:
+        _require_weights(record)
+    return record
+
+
+def makers(record: Record) -> dict[tuple[int, str], dict[str, Any]]:
+    """Return the manifests of all stages that M_k and its pairs came from, evaluations left out."""
+    return {key: manifest for key, manifest in record.manifests.items() if key[1] not in LEAVES}
+
+
+def _require_trained(run_dir: Path, iteration: int) -> None:
+    if not run_file.run_params(run_dir).get("model"):
+        raise RecordError(
+            "There is no such run", where=record_manifests.short(run_dir), do="give a name under results, or a path"
+        )
+    if iteration < 1:
+        raise RecordError(
+            f"Iteration {iteration} has no model of its own: nothing was trained yet",
+            where=record_manifests.short(run_dir),
+            allowed=_trained(run_dir),
+            do="give a later iteration; the base model is where base_model in the params file says (isheep serve RUN 0)",
+        )
+    if read_manifest(stage_folder(run_dir, iteration, "train")) is None:
+        do = f"run isheep iterate {iteration} first, or give another iteration"
+        where = record_manifests.short(run_dir)
+        raise RecordError(f"Iteration {iteration} is not trained yet", where=where, allowed=_trained(run_dir), do=do)
+
+
+def _trained(run_dir: Path) -> str:
+    found = [str(manifest["iteration"]) for _, manifest in all_manifests(run_dir) if manifest["stage"] == "train"]
+    return f"iterations that are trained: {', '.join(found) or 'none'}"
+
+
+def _require_same_pairs(folder: Path, chosen: dict[str, Any], trained: dict[str, Any], iteration: int) -> None:
+    """Refuse pairs that were chosen anew after the training."""
+    if chosen["outputs"]["kept.jsonl"]["sha256"] != trained["parts"]["inputs"].get(f"iter-{iteration}/filter/kept.jsonl"):
+        raise RecordError(
+            f"kept.jsonl is not what iteration {iteration} was trained on: it was filtered anew since",
+            where=record_manifests.short(folder),
+            do=f"make the training anew with isheep iterate {iteration} --stale redo, or restore the filter's folder",
+        )
+
+
+def _require_weights(record: Record) -> None:
+    """Refuse weights that are absent, as in a committed record, or changed."""
+    for k in record.lineage:
+        folder = stage_folder(record.run_dir, k, "train")
+        names = list(record.weight_files(k))
+        bad = differences(folder, record.manifest("train", k), names)
+        if any(difference.kind == "not at hand" for difference in bad):
+            raise RecordError(
+                f"The weights of iteration {k} are not here; a committed record keeps only their digests",
+                where=record_manifests.short(folder),
+                do="export the data and the cards alone with --data-only, or train that iteration again",
+            )
+        require_intact(folder, names)

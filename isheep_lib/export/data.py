@@ -1,0 +1,95 @@
+"""The pairs of an iteration in the forms that others' programs read; the same rows in the same order in each.
+
+    write(folder, kept, fates, "You are a helpful assistant.")      # alpaca.json, sharegpt.json, messages.jsonl, pairs.parquet
+
+Covers writing. Does not cover which pairs (`filter`) or what is said of them (`export.data_card`).
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from isheep_lib.prompting.chat import user_words
+from isheep_lib.record.rows import Task, write_atomic, write_jsonl
+
+FILES = {"alpaca": "alpaca.json", "sharegpt": "sharegpt.json", "messages": "messages.jsonl", "pairs": "pairs.parquet"}
+# Columns of pairs.parquet; the scores, one column each, stand after the output.
+PAIR = {
+    "id": "iteration, prompt and place in the list that the model wrote",
+    "instruction": "written by the model",
+    "input": "written by the model, often empty",
+    "output": "written by the model, asked without demonstrations",
+}
+MORE = {
+    "finish": "how the response ended: end, stop or length",
+    "num_tokens": "tokens of the response as generated",
+    "demonstrations": "ids of the tasks shown in the prompt that gave the instruction",
+}
+FATE = {
+    "fate": "what the training of this iteration did with it: learned, held_out (its loss chose the checkpoint), "
+    "beyond_max_rows (not drawn), or why nothing of it could be learned; empty where the record does not tell",
+    "tokens": "tokens of the framed pair in training",
+    "learned": "of them learned",
+    "cut": "the training's cutoff shortened the response",
+}
+
+
+def write(folder: Path, rows: Sequence[dict[str, Any]], fates: dict[str, dict[str, Any]], system: str) -> None:
+    """Write all forms.
+
+    Args:
+        folder: where to.
+        rows: kept pairs.
+        fates: what the training did with each, by id; none where it is not known.
+        system: the system prompt that the training showed, "" where it showed none.
+    """
+    alpaca = [{name: row[name] for name in ("instruction", "input", "output")} for row in rows]
+    _write_list(folder / FILES["alpaca"], alpaca)
+    _write_list(folder / FILES["sharegpt"], [_sharegpt(row, system) for row in rows])
+    write_jsonl(folder / FILES["messages"], ({"messages": messages(row, system)} for row in rows))
+    _write_parquet(folder / FILES["pairs"], rows, fates)
+
+
+def messages(row: dict[str, Any], system: str) -> list[dict[str, str]]:
+    """Return a pair as a conversation."""
+    said = [("user", _words(row)), ("assistant", row["output"])]
+    return [{"role": role, "content": text} for role, text in ([("system", system)] if system else []) + said]
+
+
+def score_names(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """Name all scores that some row has."""
+    return sorted({name for row in rows for name in row["scores"]})
+
+
+def _sharegpt(row: dict[str, Any], system: str) -> dict[str, Any]:
+    turns = [{"from": "human", "value": _words(row)}, {"from": "gpt", "value": row["output"]}]
+    return {"conversations": turns, "system": system}
+
+
+def _words(row: dict[str, Any]) -> str:
+    return user_words(Task(row["id"], row["instruction"], row["input"]))
+
+
+def _write_list(path: Path, rows: list[dict[str, Any]]) -> None:
+    write_atomic(path, json.dumps(rows, ensure_ascii=False, indent=1) + "\n")
+
+
+def _write_parquet(path: Path, rows: Sequence[dict[str, Any]], fates: dict[str, dict[str, Any]]) -> None:
+    """Write one table with a type for each column, also where a column is empty."""
+    import pyarrow
+    from pyarrow import parquet
+
+    text, whole = pyarrow.string(), pyarrow.int64()
+    kinds = {"num_tokens": whole, "demonstrations": pyarrow.list_(text)}
+    columns = {name: pyarrow.array([row[name] for row in rows], text) for name in PAIR}
+    for name in score_names(rows):
+        columns[f"score_{name}"] = pyarrow.array([row["scores"].get(name) for row in rows], pyarrow.float64())
+    for name in MORE:
+        columns[name] = pyarrow.array([row.get(name) for row in rows], kinds.get(name, text))
+    kinds = {"fate": text, "cut": pyarrow.bool_()}
+    for name in FATE:
+        columns[name] = pyarrow.array([fates.get(row["id"], {}).get(name) for row in rows], kinds.get(name, whole))
+    buffer = pyarrow.BufferOutputStream()
+    parquet.write_table(pyarrow.table(columns), buffer)
+    write_atomic(path, buffer.getvalue().to_pybytes())

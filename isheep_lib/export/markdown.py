@@ -1,0 +1,59 @@
+"""Text for a Markdown page: whatever is put into it stands there as it is, neither as Markdown nor as HTML.
+
+    table([{"step": "rules", "kept": 22}])      # a table of GitHub's Markdown
+    code("a|b")                                 # `a|b`, also where the text has backticks
+
+Covers pieces of a page. Does not cover tables as files for a paper (`display.save`) or what a page says.
+"""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import yaml
+
+from isheep_lib.display.save import LINE_BREAK, MARKDOWN
+from isheep_lib.display.table import Table
+
+
+def escape(text: str) -> str:
+    """Return text that shows as it is, in one line."""
+    return MARKDOWN.sub(lambda found: f"\\{found[0]}", _one_line(text))
+
+
+def code(text: str) -> str:
+    """Return text as code within a line."""
+    fence = "`" * (_longest_run(text) + 1)
+    space = " " if text.startswith("`") or text.endswith("`") else ""
+    return f"{fence}{space}{_one_line(text)}{space}{fence}"
+
+
+def block(text: str, language: str = "") -> str:
+    """Return text as a block of code."""
+    fence = "`" * max(3, _longest_run(text) + 1)
+    return f"{fence}{language}\n{text}\n{fence}"
+
+
+def table(rows: Sequence[dict[str, Any]]) -> str:
+    """Return rows as a table; columns are the keys in order of appearance."""
+    shown = Table(rows or [{"rows": "none"}])
+    cells = [[_cell(row.get(column, "")) for column in shown.columns] for row in shown.rows]
+    lines = [[escape(column) for column in shown.columns], ["---"] * len(shown.columns), *cells]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def front_matter(values: dict[str, Any]) -> str:
+    """Return the lines of YAML that the Hub reads at the top of a card."""
+    return f"---\n{yaml.safe_dump(values, sort_keys=False, allow_unicode=True)}---"
+
+
+def _cell(value: Any) -> str:
+    return escape(f"{value:.4g}" if isinstance(value, float) else str(value))
+
+
+def _one_line(text: str) -> str:
+    return "".join(letter if letter.isprintable() else " " for letter in LINE_BREAK.sub(" ", text))
+
+
+def _longest_run(text: str) -> int:
+    return max((len(run) for run in re.findall("`+", text)), default=0)

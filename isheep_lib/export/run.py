@@ -1,0 +1,215 @@
+"""What a run gives to others: the model of an iteration, its pairs, cards of both, and a list with digests.
+
+    export(run_dir, 2, merged=True)     # results/<run>/export/iteration-2
+
+The folder is made beside its place and renamed when it is whole; an earlier export there is replaced, anything else is not.
+Covers what is written and where. Does not cover what stands on the cards (`export.model_card`, `export.data_card`), the
+forms of the data (`export.data`), or what may be exported (`export.contents`).
+"""
+
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from isheep_lib import __version__
+from isheep_lib.engines.tokens import Vocabulary, encode, load_vocabulary
+from isheep_lib.engines.vllm_setup import lora_rank
+from isheep_lib.errors import ModelError, ParameterError, RecordError
+from isheep_lib.export import chat_template, data_card, model_card
+from isheep_lib.export.contents import Base, Record, read
+from isheep_lib.export.data import messages, write
+from isheep_lib.models import trained
+from isheep_lib.models.base import ModelRef, find_model
+from isheep_lib.models.merged import merged_folder
+from isheep_lib.prompting.chat import Frame, get_frame
+from isheep_lib.record import provenance
+from isheep_lib.record.manifests import MANIFEST, describe_file, short, stage_folder
+from isheep_lib.record.rows import digest_file, write_atomic, write_failure
+
+LIST, FORMAT = "export.json", "isheep export"
+TEMPLATE = "chat_template.jinja"
+
+
+def export(run_dir: Path, iteration: int, merged: bool = False, data_only: bool = False, out: Path | None = None) -> Path:
+    """Write the export of an iteration and return its folder, by default `export/iteration-K` in the run's own.
+
+    Args:
+        run_dir: the run's folder.
+        iteration: whose model and pairs, from 1.
+        merged: also write the base with the adapters merged in.
+        data_only: write pairs and cards alone; the weights are not needed.
+        out: another folder.
+
+    Raises:
+        ParameterError: both `merged` and `data_only`.
+        RecordError: there is nothing to export, the record is damaged, or the folder holds other files.
+        ModelError: the base is absent, or not the one that the run was trained on.
+    """
+    if merged and data_only:
+        raise ParameterError("--data-only writes no weights, and --merged is a form of them", do="give one of the two")
+    record = read(run_dir, iteration, data_only)
+    out = (out or run_dir / "export" / f"iteration-{iteration}").resolve()
+    require_own(out)
+    model = None if data_only else _model(record)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as beside:
+            fresh, old = Path(beside) / "new", Path(beside) / "old"
+            fresh.mkdir()
+            _fill(fresh, record, model, merged)
+            require_own(out)  # writing took a while
+            if out.exists():
+                os.replace(out, old)
+            os.replace(fresh, out)
+    except OSError as error:
+        raise write_failure(out, error) from error
+    return out
+
+
+def require_own(out: Path) -> None:
+    """Refuse a folder that holds anything but an earlier export as it was written.
+
+    Raises:
+        RecordError: it does; some of it is named.
+    """
+    if not out.exists():
+        return
+    paths = [path for path in sorted(out.rglob("*")) if not path.is_dir()] if out.is_dir() else [out]
+    known = _listed(out / LIST)
+    others = [path for path in paths if path != out / LIST or not known]
+    foreign = [path for path in others if known.get(path.relative_to(out).as_posix(), {}).get("sha256") != digest_file(path)]
+    if foreign:
+        raise RecordError(
+            "The folder holds what no export wrote, or what was changed since, and would be replaced",
+            where=short(out),
+            allowed="a new folder, an empty one, or an earlier export as it was written; here lie "
+            + ", ".join(path.name for path in foreign[:5]),
+            do="give another folder (--out FOLDER), or move these files away",
+        )
+
+
+def _listed(path: Path) -> dict[str, dict[str, Any]]:
+    """Read the files of an earlier export, {} where there is none."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found["files"] if isinstance(found, dict) and found.get("format") == FORMAT else {}
+
+
+def _model(record: Record) -> ModelRef:
+    """Find the model; its base must be the one that the run was trained on."""
+    base = find_model(record.base.name)
+    if base.digest != record.base.digest:
+        raise ModelError(
+            "The base model is not the one that the run was trained on; the adapter would not fit it",
+            where=f"{base.name}: {base.digest[:12]}…, the training recorded {record.base.digest[:12]}…",
+            do="restore the model's folder, or export the data alone with --data-only",
+        )
+    return trained.model_of(record.run_dir, record.base.name, record.iteration)
+
+
+def _fill(folder: Path, record: Record, model: ModelRef | None, merged: bool) -> None:
+    """Write everything into an empty folder, the list last."""
+    name, system = record.params["aligned_frame"], record.params["system_prompt"]
+    if model or name == "tokenizer":
+        vocabulary = load_vocabulary(model or find_model(record.base.name))
+        takes = chat_template.takes_system(name, vocabulary.tokenizer)
+    else:  # named frames look no further than at a tokenizer's end-of-text token
+        takes = chat_template.takes_system(name, SimpleNamespace(eos_token=""))
+    shown = system if takes else ""
+    written = None
+    if model:
+        frame = get_frame(name, system, vocabulary.tokenizer)
+        vocabulary.tokenizer.chat_template = chat_template.write(frame, system, vocabulary.tokenizer)
+        same = sum(_same_tokens(row, shown, frame, vocabulary.tokenizer) for row in record.rows)
+        ends, places = _ends(frame, vocabulary), _write_weights(folder, record, model, vocabulary, frame, merged)
+        written = model_card.Weights(*places, frame, ends, ends == vocabulary.ends, _rank(model, record.params), takes, same)
+    write(folder / "data", record.rows, record.fates, shown)
+    write_atomic(folder / "data" / "README.md", data_card.data_card(record))
+    write_atomic(folder / "README.md", model_card.model_card(record, written))
+    write_atomic(folder / LIST, json.dumps(_list(folder, record), indent=1, sort_keys=True) + "\n")
+
+
+def _ends(frame: Frame, vocabulary: Vocabulary) -> tuple[int, ...]:
+    """Return the tokens that end an answer, the frame's own among them; none where that is no single token."""
+    end = chat_template.end_token(frame, vocabulary.tokenizer)
+    return tuple(dict.fromkeys([*vocabulary.ends, end])) if end is not None else ()
+
+
+def _write_weights(
+    folder: Path, record: Record, model: ModelRef, vocabulary: Vocabulary, frame: Frame, merged: bool
+) -> tuple[tuple[str, ...], str]:
+    """Write adapters, or the whole model, and the chat template; return the adapters' folders and that of a whole model."""
+    write_atomic(folder / TEMPLATE, vocabulary.tokenizer.chat_template)
+    names = ["adapter"] if len(model.adapters) == 1 else [f"adapter-{k}" for k in record.lineage]
+    names = names[: len(model.adapters)]  # none where all weights were trained
+    for source, name in zip(model.adapters, names, strict=True):
+        _copy_adapter(source, folder / name, record.base)
+    whole = ("merged" if merged else "") if names else "model"
+    if whole:
+        _copy_model(merged_folder(model), folder / whole, vocabulary.tokenizer, _ends(frame, vocabulary))
+    return tuple(names), whole
+
+
+def _copy_adapter(source: Path, target: Path, base: Base) -> None:
+    """Copy an adapter; for a base on the Hub its configuration names repository and commit, as peft reads them."""
+    target.mkdir()
+    shutil.copyfile(source / "adapter_model.safetensors", target / "adapter_model.safetensors")
+    config = json.loads((source / "adapter_config.json").read_text(encoding="utf-8"))
+    if base.revision:
+        config |= {"base_model_name_or_path": base.repository, "revision": base.revision}
+    write_atomic(target / "adapter_config.json", json.dumps(config, indent=1, sort_keys=True) + "\n")
+
+
+def _copy_model(source: Path, target: Path, tokenizer: Any, ends: tuple[int, ...]) -> None:
+    """Copy a whole model, with the tokenizer that has the template, and answers that end where they were trained to."""
+    target.mkdir()
+    for path in sorted(path for path in source.iterdir() if path.is_file()):
+        shutil.copyfile(path, target / path.name)
+    tokenizer.save_pretrained(target)
+    generation = target / "generation_config.json"
+    values = json.loads(generation.read_text(encoding="utf-8")) if generation.is_file() else {}
+    if ends:
+        values = {name: value for name, value in values.items() if name != "_from_model_config"} | {"eos_token_id": list(ends)}
+    write_atomic(generation, json.dumps(values, indent=2, sort_keys=True) + "\n")
+
+
+def _same_tokens(row: dict[str, Any], system: str, frame: Frame, tokenizer: Any) -> bool:
+    """Tell whether the template makes the tokens of the training out of a pair's task."""
+    *asked, _ = messages(row, system)
+    ids = tokenizer.apply_chat_template(asked, add_generation_prompt=True, tokenize=True, return_dict=False)
+    return ids == encode(tokenizer, frame.prompt(asked[-1]["content"]))
+
+
+def _rank(model: ModelRef, params: dict[str, Any]) -> int:
+    """Return the rank that vLLM must make room for, 0 where it cannot apply the adapters."""
+    if not model.adapters or params.get("dora"):
+        return 0
+    try:
+        return lora_rank(model)
+    except ModelError:
+        return 0
+
+
+def _list(folder: Path, record: Record) -> dict[str, Any]:
+    """Describe every file, and what the export was made of."""
+    manifests = {}
+    for (k, stage), manifest in record.manifests.items():
+        path = stage_folder(record.run_dir, k, stage) / MANIFEST
+        manifests[f"iter-{k}/{stage}"] = {"fingerprint": manifest["fingerprint"], "sha256": digest_file(path)}
+    files = {path.relative_to(folder).as_posix(): describe_file(path) for path in folder.rglob("*") if path.is_file()}
+    made = {"isheep": __version__, **provenance.git_state()}
+    return {
+        "format": FORMAT,
+        "schema": 1,
+        "run": record.run_dir.name,
+        "iteration": record.iteration,
+        "made_by": made,
+        "manifests": manifests,
+        "files": files,
+    }

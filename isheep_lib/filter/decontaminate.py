@@ -1,0 +1,65 @@
+"""Decontamination: pairs and shown tasks that repeat items of benchmarks."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from isheep_lib.analysis.contamination import Hit, Index, Item
+from isheep_lib.benchmarks import data as benchmarks_data
+from isheep_lib.benchmarks.catalogue import BENCHMARKS
+from isheep_lib.benchmarks.data import ABSENT, data_digest, read_docs, why_absent
+from isheep_lib.filter.params import Filter
+from isheep_lib.filter.rules import Reasons
+
+
+def contaminated(rows: list[dict[str, Any]], hits: Sequence[Hit]) -> Reasons:
+    """Return the pairs that repeat a benchmark item, each with the first such item."""
+    known, out = {row["id"] for row in rows}, {}
+    for hit in hits:
+        if hit.row_id in known and hit.row_id not in out:
+            detail = f"{hit.kind} in the {hit.field}: {BENCHMARKS[hit.benchmark].title}, item {hit.item_id}"
+            out[hit.row_id] = ("benchmark_item", detail)
+    return out
+
+
+def find_hits(params: Filter, pairs: list[dict[str, Any]], shown: list[dict[str, Any]]) -> tuple[list[Hit], dict[str, str]]:
+    """Find the benchmark items that pairs, or the tasks shown in prompts, repeat.
+
+    Args:
+        params: which benchmarks.
+        pairs: rows of `examples.jsonl`.
+        shown: rows of `demonstrations.jsonl`; those that are pairs, too, are looked at once, as pairs.
+
+    Returns:
+        The hits, and why benchmarks could not be looked at, by name.
+    """
+    absent = {}
+
+    def items() -> Iterator[Item]:
+        for name, own in params.benchmarks().items():
+            benchmark = BENCHMARKS[name]
+            if data_digest(name, own) == ABSENT:
+                absent[name] = why_absent(benchmark, "filter.decontaminate_against")
+            else:
+                yield from benchmarks_data.items(benchmark, read_docs(benchmark, own))
+
+    ids = {pair["id"] for pair in pairs}
+    return Index([*pairs, *(row for row in shown if row["id"] not in ids)]).find(items()), absent
+
+
+def listed(hits: Sequence[Hit]) -> list[dict[str, Any]]:
+    """Make rows of hits; the words of questions that must not be published are left out."""
+    return [{**vars(hit), "text": "" if BENCHMARKS[hit.benchmark].private else hit.text} for hit in hits]
+
+
+def contamination_counts(hits: Sequence[Hit], pairs: list[dict[str, Any]], absent: dict[str, str]) -> dict[str, Any]:
+    """Count for the manifest: pairs and shown tasks that repeat items, hits by benchmark, benchmarks not looked at."""
+    ids = {pair["id"] for pair in pairs}
+    found = {hit.row_id for hit in hits}
+    by_benchmark = Counter(hit.benchmark for hit in hits)
+    return {
+        "pairs": len(found & ids),
+        "demonstrations": len(found - ids),
+        "hits": dict(sorted(by_benchmark.items())),
+        "not_looked_at": absent,
+    }

@@ -1,0 +1,1 @@
+"""A run: its parameters, its stages in order, one stage at work."""

@@ -1,0 +1,254 @@
+"""The loop over iterations: what is done, what is missing, and running it in order.
+
+    chain = open_chain(globals())      # in iterate.ipynb
+    chain.plan()                       # one row a stage
+    chain.run()                        # what is missing
+
+Covers planning and running whole runs. Does not cover one stage (`iterate.session`, `iterate.runner`).
+"""
+
+import json
+import os
+import uuid
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from isheep_lib.display.table import Table
+from isheep_lib.engines.dtype import settle, settle_training
+from isheep_lib.errors import RecordError
+from isheep_lib.iterate import claims
+from isheep_lib.iterate.fingerprint_parts import fingerprint_parts
+from isheep_lib.iterate.run_params import IterateParams, RunParams, load_run
+from isheep_lib.models.base import find_model
+from isheep_lib.params import run_file
+from isheep_lib.params.check import check
+from isheep_lib.params.kinds import Shard
+from isheep_lib.params.notebook import cell_values
+from isheep_lib.record import locks, provenance, stages
+from isheep_lib.record.fingerprints import fingerprint, stale_reason
+from isheep_lib.record.manifests import (
+    find_file,
+    read_manifest,
+    require_intact,
+    run_folder,
+    short,
+    stage_folder,
+    stage_folders,
+)
+from isheep_lib.record.provenance import project_root
+from isheep_lib.record.reuse import find_same, take_over
+from isheep_lib.record.verification import Verdict, verify
+from isheep_lib.synthesize.seeds import load_seeds
+
+FREE = stages.LEAVES  # an evaluation may be made anew with other settings; its stages then show as stale
+DONE, STALE, MISSING, STARTED, SHARED = "done", "stale", "to run", "to resume", "to share"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One stage of one iteration and its state: done, stale (made by other code or settings), to run, to resume, to share."""
+
+    iteration: int
+    stage: str
+    state: str
+    note: str = ""
+    manifest: dict[str, Any] | None = None
+    same: Path | None = None  # where another run has made it
+
+
+@dataclass
+class Chain:
+    """A run being brought to an iteration."""
+
+    params: IterateParams
+    run_params: RunParams
+    run_dir: Path
+    lock: locks.RunLock
+    precision: str
+    reused: int = 0
+    shared: list[str] = field(default_factory=list)
+    ran: list[str] = field(default_factory=list)
+
+    def look(self, iteration: int, stage: str) -> Step:
+        """Find the state of one stage; its inputs must be in place.
+
+        Raises:
+            RecordError: an output was edited, truncated or deleted.
+        """
+        folder = stage_folder(self.run_dir, iteration, stage)
+        manifest = read_manifest(folder)
+        parts = fingerprint_parts(self.run_dir, stage, self.run_params.stage(stage, iteration))
+        if manifest is None:
+            same = find_same(self.run_dir, iteration, stage, fingerprint(parts)) if self.params.share else None
+            if same:
+                return Step(iteration, stage, SHARED, f"made by {same.parents[1].name}", same=same)
+            started = any(folder.glob(".work-*/*.jsonl")) or any(folder.glob(".work-*/checkpoints/*"))
+            return Step(iteration, stage, STARTED if started else MISSING)
+        require_intact(folder)
+        if fingerprint(parts) == manifest["fingerprint"]:
+            return Step(iteration, stage, DONE, manifest=manifest)
+        return Step(iteration, stage, STALE, stale_reason(manifest["parts"], parts), manifest)
+
+    def summary(self) -> Table:
+        """Show which run this is and every parameter that the params file sets."""
+        facts = {"run": short(self.run_dir), "iterations": self.params.iteration, "params": self.params.params}
+        facts |= {"override": self.params.override} if self.params.override else {}
+        facts |= provenance.git_state()
+        facts["inference"] = f"{self.run_params.model.engine}, {self.precision}"
+        for section, values in self.run_params.model_dump(exclude={"run"}).items():
+            text = "  ".join(f"{n}={v}" for n, v in values.items()) if isinstance(values, dict) else values
+            facts[section] = text
+        return Table([{"fact": name, "value": str(value)} for name, value in facts.items()])
+
+    def verify(self) -> list[Verdict]:
+        """Verify the whole run; see `record.verification`."""
+        return verify(self.run_dir)
+
+    def plan(self) -> list[Step]:
+        """List every stage up to the wanted iteration; nothing after a stage that must run can be known to be done."""
+        found: list[Step] = []
+        for iteration, stage in self._steps():
+            before = [step for step in found if stages.feeds(step.stage, step.iteration, stage, iteration)]
+            folder = stage_folder(self.run_dir, iteration, stage)
+            if all(self._reusable(step) for step in before):
+                found.append(self.look(iteration, stage))
+            elif read_manifest(folder) is None:
+                found.append(Step(iteration, stage, MISSING))
+            else:
+                found.append(Step(iteration, stage, "to check", "after the stages before it"))
+        return found
+
+    def share(self) -> None:
+        """Take over, in order, what runs beside this one have made of the same inputs."""
+        lacking: list[Step] = []
+        for iteration, stage in self._steps():
+            if any(stages.feeds(step.stage, step.iteration, stage, iteration) for step in lacking):
+                continue
+            step = self.look(iteration, stage)
+            if step.same:
+                self._take_over(step)
+            elif not self._reusable(step):
+                lacking.append(step)
+
+    def _steps(self) -> list[tuple[int, str]]:
+        return stages.steps(self.params.iteration, bool(self.run_params.judge.judged))
+
+    def _take_over(self, step: Step) -> None:
+        take_over(step.same, stage_folder(self.run_dir, step.iteration, step.stage))
+        self.shared.append(f"iter-{step.iteration}/{step.stage}")
+
+    def _reusable(self, step: Step) -> bool:
+        return step.state == DONE or (step.state == STALE and self.params.stale == "keep")
+
+    def run(self) -> None:
+        """Run what is missing, in order; a finished stage is reused.
+
+        Raises:
+            RecordError: a stage is stale and `stale` is "stop", or its files are not as recorded.
+            StageFailed: a notebook failed; what was finished is kept.
+        """
+        for iteration, stage in self._steps():
+            step = self.look(iteration, stage)
+            if step.state == STALE and self.params.stale == "stop":
+                raise self._stale(step)
+            if self._reusable(step):
+                if f"iter-{iteration}/{stage}" not in self.shared:  # else taken over by the plan
+                    self.reused += 1
+                continue
+            if step.same:
+                self._take_over(step)
+                continue
+            if step.state == STALE:
+                self._set_aside(step)
+            from isheep_lib.iterate import runner  # slow to import, and nobody who only looks at a run needs it
+
+            given = self.run_params.stage(stage, iteration).model_dump(exclude=set(Shard.model_fields))  # a worker's own
+            runner.run_stage(stage, iteration, self.run_dir, given, project_root() / "notebooks")
+            self.ran.append(f"iter-{iteration}/{stage}")
+        self.lock.release()
+
+    def _stale(self, step: Step) -> RecordError:
+        return RecordError(
+            f"iter-{step.iteration}/{step.stage} was made otherwise: {step.note}",
+            where=short(stage_folder(self.run_dir, step.iteration, step.stage)),
+            allowed="stale: stop (now), keep (go on with what is there), redo (run it again, the old record is set aside)",
+            do="give -p stale keep or -p stale redo (isheep iterate --stale …), or another run (-p run NAME)",
+        )
+
+    def _set_aside(self, step: Step) -> None:
+        folder = stage_folder(self.run_dir, step.iteration, step.stage)
+        aside = folder.parent / f".superseded-{step.stage}-{uuid.uuid4().hex[:8]}"
+        os.replace(folder, aside)
+
+
+def prepare(values: dict[str, Any]) -> tuple[IterateParams, RunParams, Path]:
+    """Check what needs no model: parameters, the params file, seeds, benchmarks' data, whether the run is free and the same.
+
+    Returns:
+        The parameters of `iterate.ipynb`, those of the run, and the run's folder.
+    """
+    params = check(IterateParams, values, "iterate.ipynb")
+    run_params = load_run(find_file(params.params, "params"), params.override, params.run)
+    load_seeds(run_params.synthesize.seeds, run_params.synthesize.seed_fields)
+    for stage in stages.ORDER:
+        getattr(run_params, stage).data_digests()
+    run_dir = run_folder(run_params.run)
+    recorded = run_file.run_params(run_dir).get("model", {})
+    run_params = _with_dtypes(run_params, recorded.get("inference_dtype", "auto"), recorded.get("dtype", "auto"))
+    if run_dir.is_dir():
+        locks.RunLock(run_dir).release()
+        claims.check_params(run_dir, run_params.model_dump(exclude={"run"}), FREE)
+    return params, run_params, run_dir
+
+
+def open_chain(names: dict[str, Any]) -> Chain:
+    """Open a run from the globals of `iterate.ipynb`: check all parameters, find the model, claim and lock the run.
+
+    Raises:
+        IsheepError: whatever would stop the run later, before anything is computed.
+    """
+    params, run_params, run_dir = prepare(cell_values(names, IterateParams))
+    lock = locks.RunLock(run_dir)
+    try:
+        model = find_model(run_params.model.base_model)
+        dtype, why = settle(run_params.model.inference_dtype, run_params.model.engine, model.path)
+        run_params = _with_dtypes(run_params, dtype, settle_training(run_params.model.dtype))
+        claims.claim_params(run_dir, run_params.model_dump(exclude={"run"}), FREE)
+    except BaseException:
+        lock.release()
+        raise
+    return Chain(params, run_params, run_dir, lock, f"{dtype} ({why})")
+
+
+def _with_dtypes(run_params: RunParams, inference: str, training: str) -> RunParams:
+    """Put number formats where the parameters leave them open."""
+    found = {"inference_dtype": inference, "dtype": training}
+    settled = {name: value for name, value in found.items() if getattr(run_params.model, name) == "auto"}
+    return run_params.model_copy(update={"model": run_params.model.model_copy(update=settled)})
+
+
+def status(run_dir: Path) -> list[dict[str, Any]]:
+    """List the stages of a run that are done, begun, failed or running now, without touching any of them.
+
+    Raises:
+        RecordError: there is no run.
+    """
+    if not run_file.params_path(run_dir).is_file():
+        known = ", ".join(sorted(p.parent.name for p in run_dir.parent.glob("*/params.yaml"))) or "none"
+        raise RecordError("There is no such run", where=short(run_dir), allowed=known, do="give a name under results")
+    rows, live = [], locks.is_held(run_dir)
+    for folder in stage_folders(run_dir):
+        manifest, now = read_manifest(folder), folder / ".progress.json"
+        state = "done" if manifest else "failed" if any(folder.glob("*.failed.ipynb")) else "begun"
+        rows.append(
+            {
+                "iteration": int(folder.parent.name.split("-")[1]),
+                "stage": folder.name,
+                "state": "running" if live and now.is_file() and not manifest else state,
+                "kept": f"{manifest['counts']['kept']} of {manifest['counts']['in']}" if manifest else "",
+                "seconds": f"{manifest.get('notebook_seconds', manifest['seconds']):.0f}" if manifest else "",
+                "now": json.loads(now.read_text())["line"] if live and now.is_file() and not manifest else "",
+            }
+        )
+    return rows

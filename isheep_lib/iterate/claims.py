@@ -1,0 +1,104 @@
+"""What a run is: values left at their defaults are taken from its `params.yaml`, others must agree with it."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from isheep_lib.engines.dtype import settle, settle_training
+from isheep_lib.errors import ParameterError
+from isheep_lib.iterate.run_params import SECTIONS, StageParams
+from isheep_lib.models.base import find_model
+from isheep_lib.params.kinds import Section, is_execution
+from isheep_lib.params.run_file import params_path, run_params
+from isheep_lib.record.manifests import run_folder, short
+from isheep_lib.record.rows import write_atomic
+
+
+def complete_params(kind: type[StageParams], given: dict[str, Any], stage: str) -> dict[str, Any]:
+    """Take from the run, where there is one, every value of a stage that is not given or left at its default.
+
+    Args:
+        kind: the stage's class of parameters.
+        given: values of a notebook, not checked yet; what names no run is left as it is.
+        stage: whose section of the run counts.
+    """
+    run = given.get("run", kind.model_fields["run"].default)
+    known = run_params(run_folder(run)) if isinstance(run, str) and run else {}
+    flat = {**known.get("model", {}), **known.get(stage, {}), **({"seed": known["seed"]} if "seed" in known else {})}
+    own = {name for name in kind.model_fields if name in flat and given.get(name, (d := kind.model_fields[name].default)) == d}
+    return {**given, **{name: flat[name] for name in own}}
+
+
+def as_sections(kind: type[Section], values: dict[str, Any], stage: str) -> dict[str, Any]:
+    """Sort flat stage parameters into the sections of a params file."""
+    sections: dict[str, Any] = {"seed": values["seed"]}
+    for name in ("model", stage):
+        fields = [n for n in SECTIONS[name].model_fields if n in kind.model_fields]
+        if fields:
+            sections[name] = {field: values[field] for field in fields}
+    return sections
+
+
+def claim_stage(run_dir: Path, stage: str, params: StageParams) -> StageParams:
+    """Make a stage's checked parameters the run's own, with the number formats that the run has or now gets.
+
+    Raises:
+        ParameterError: a value that changes results differs from the run's.
+    """
+    known, formats = run_params(run_dir).get("model", {}), {}
+    if getattr(params, "inference_dtype", "") == "auto":  # a stage by hand is the first of its run
+        recorded = known.get("inference_dtype", "auto")
+        formats["inference_dtype"], _ = settle(recorded, params.engine, find_model(params.base_model).path)
+    if getattr(params, "dtype", "") == "auto":
+        formats["dtype"] = settle_training(known.get("dtype", "auto"))
+    params = params.model_copy(update=formats)
+    claim_params(run_dir, as_sections(type(params), params.model_dump(), stage))
+    return params
+
+
+def check_params(run_dir: Path, values: dict[str, Any], free: tuple[str, ...] = ()) -> None:
+    """Refuse values that differ from what a run already is.
+
+    Args:
+        run_dir: the run's folder.
+        values: `seed` and sections, as in a params file.
+        free: sections that may change: no other stage depends on them.
+
+    Raises:
+        ParameterError: a value that changes results differs; all of them are listed.
+    """
+    known = _flatten(run_params(run_dir))
+    changed = [
+        f"{name}: the run has {known[name]!r}, now {value!r}"
+        for name, value in _flatten(values).items()
+        if name in known and known[name] != value and not _execution(name) and name.split(".")[0] not in free
+    ]
+    if changed:
+        raise ParameterError(
+            "These parameters differ from those of the run:\n  " + "\n  ".join(changed),
+            where=short(params_path(run_dir)),
+            do="give the run's own values, or another name for a new run (-p run NAME)",
+        )
+
+
+def claim_params(run_dir: Path, values: dict[str, Any], free: tuple[str, ...] = ()) -> None:
+    """Check values (`check_params`) and make them the run's own; sections not named stay as they are."""
+    check_params(run_dir, values, free)
+    known = run_params(run_dir)
+    merged = {**known, **{n: {**known.get(n, {}), **v} if isinstance(v, dict) else v for n, v in values.items()}}
+    if merged != known:
+        text = yaml.safe_dump(merged, sort_keys=False, allow_unicode=True)
+        write_atomic(params_path(run_dir), "# What this run is; written by the run.\n" + text)
+
+
+def _flatten(values: dict[str, Any]) -> dict[str, Any]:
+    flat = {}
+    for name, value in values.items():
+        flat |= {f"{name}.{inner}": v for inner, v in value.items()} if isinstance(value, dict) else {name: value}
+    return flat
+
+
+def _execution(name: str) -> bool:
+    section, _, field = name.rpartition(".")
+    return bool(section) and field in SECTIONS[section].model_fields and is_execution(SECTIONS[section], field)

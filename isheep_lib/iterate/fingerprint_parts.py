@@ -1,0 +1,72 @@
+"""The parts of a stage's fingerprint: everything that decides its result, each by name so that a difference can be named.
+
+Covers collecting. Does not cover what a stage needs (its section of parameters), or what is done with a difference
+(`iterate.chain`, `iterate.session`).
+"""
+
+from pathlib import Path
+from typing import Any
+
+from isheep_lib.engines.open import KINDS
+from isheep_lib.errors import RecordError
+from isheep_lib.iterate.run_params import StageParams
+from isheep_lib.models.base import find_model
+from isheep_lib.models.trained import trained_weights
+from isheep_lib.record import manifests, provenance
+from isheep_lib.record.code import code_digests
+
+
+def fingerprint_parts(run_dir: Path, stage: str, params: StageParams) -> dict[str, Any]:
+    """Collect everything that decides a stage's result.
+
+    Raises:
+        RecordError: an input of an earlier stage is not done or not as recorded.
+        ModelError, DataError: the model or the data are absent.
+    """
+    iteration = params.iteration
+    parts: dict[str, Any] = {"stage": stage, "parameters": params.deciding()}
+    parts["inputs"] = {
+        f"iter-{k}/{made_by}/{file}": _output(run_dir, k, made_by, file)["sha256"]
+        for k, made_by, file in params.inputs(iteration)
+    }
+    if params.sees_training_rows:
+        parts["inputs"] |= manifests.trained_on(run_dir, iteration)
+    parts["inputs"] |= params.data_digests()
+    parts |= params.more_parts()
+    if params.asks_model:
+        parts["model"] = {"base": find_model(params.base_model).digest}
+        for k in manifests.lineage(run_dir, params.model_iteration(iteration)):
+            parts["model"] |= _trained(run_dir, k)
+    versions, engine = provenance.versions(), engine_of(params)
+    if "model" in parts or "judge" in parts:
+        parts["engine"] = {name: versions[name] for name in KINDS[engine or "transformers"].packages if name in versions}
+    if deciding := params.packages():
+        parts["packages"] = {name: versions[name] for name in deciding}
+    parts["prompts"] = params.prompts()
+    parts["code"] = code_digests(params.code())
+    if engine:
+        parts["engine_code"] = code_digests((KINDS[engine].code,))
+    return parts
+
+
+def engine_of(params: StageParams) -> str:
+    """Name the engine that a stage asks, "" if none."""
+    return getattr(params, "judge_engine", "") or getattr(params, "engine", "")
+
+
+def _trained(run_dir: Path, iteration: int) -> dict[str, str]:
+    """Name what an iteration trained, by the digests of its weights."""
+    files = trained_weights(run_dir, iteration)
+    names = files if len(files) > 1 else [file.split("/")[0] for file in files]
+    digests = [_output(run_dir, iteration, "train", file)["sha256"] for file in files]
+    return {f"iter-{iteration}/{name}": digest for name, digest in zip(names, digests, strict=True)}
+
+
+def _output(run_dir: Path, iteration: int, stage: str, file: str) -> dict[str, Any]:
+    folder = manifests.stage_folder(run_dir, iteration, stage)
+    outputs = manifests.require_intact(folder, [file])["outputs"]
+    if file not in outputs:
+        made = ", ".join(name for name in outputs if name.endswith(".jsonl")) or "no rows"
+        do = f"run {stage}.ipynb with what makes it, such as evaluate.tasks with the benchmarks that are judged"
+        raise RecordError(f"iter-{iteration}/{stage} has made no {file}", where=manifests.short(folder), allowed=made, do=do)
+    return outputs[file]

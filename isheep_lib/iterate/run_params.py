@@ -1,0 +1,156 @@
+"""Every parameter of a run: its name, type, range, default and meaning, in one place.
+
+A params file is one complete run; its sections are the classes of the rooms' `params.py`. A stage notebook's parameters
+are the flat union of `Place`, `Model` and the stage's section.
+
+Covers what there is, and reading a params file. Does not cover where a run's own parameters are kept (`claims`).
+"""
+
+from pathlib import Path
+from typing import Literal
+
+import yaml
+from pydantic import Field
+
+from isheep_lib.assess.params import Assess
+from isheep_lib.benchmarks.catalogue import parse_entry
+from isheep_lib.engines.params import Model, TrainedModel
+from isheep_lib.evaluate.params import Evaluate
+from isheep_lib.filter.params import Filter
+from isheep_lib.judge.params import Judge
+from isheep_lib.params.check import check, refusal
+from isheep_lib.params.kinds import EvaluatedPlace, Place, Section, Shard
+from isheep_lib.params.yaml_file import read_yaml
+from isheep_lib.record.score_columns import PROMPTED, axes
+from isheep_lib.synthesize.params import Synthesize
+from isheep_lib.train.params import Train
+
+
+class SynthesizeParams(Synthesize, Shard, Model, Place):
+    """Parameters of `synthesize.ipynb`."""
+
+
+class AssessParams(Assess, Shard, Model, Place):
+    """Parameters of `assess.ipynb`."""
+
+
+class FilterParams(Filter, Place):
+    """Parameters of `filter.ipynb`; no model is loaded."""
+
+
+class TrainParams(Train, TrainedModel, Place):
+    """Parameters of `train.ipynb`."""
+
+
+class EvaluateParams(Evaluate, Model, EvaluatedPlace):
+    """Parameters of `evaluate.ipynb`."""
+
+
+class JudgeParams(Judge, Model, EvaluatedPlace):
+    """Parameters of `judge.ipynb`."""
+
+
+class IterateParams(Section):
+    """Parameters of `iterate.ipynb`."""
+
+    iteration: int = Field(1, description="bring the run to this iteration", ge=1)
+    params: str = Field("params/smollm2-135m.yaml", description="params file, one complete run", min_length=1)
+    run: str = Field("", description="name under results or a path, empty takes the params file's")
+    override: str = Field("", description="changes to the params file, like train.epochs:1 evaluate.answer_tokens:512")
+    stale: Literal["stop", "redo", "keep"] = Field("stop", description="what to do with stages made by other code")
+    share: bool = Field(True, description="take stages from runs beside this one that made the same of the same inputs")
+
+
+STAGE_PARAMS: dict[str, type["StageParams"]] = {
+    "synthesize": SynthesizeParams,
+    "assess": AssessParams,
+    "filter": FilterParams,
+    "train": TrainParams,
+    "evaluate": EvaluateParams,
+    "judge": JudgeParams,
+}
+StageParams = SynthesizeParams | AssessParams | FilterParams | TrainParams | EvaluateParams | JudgeParams
+SECTIONS: dict[str, type[Section]] = {
+    "model": Model,
+    "synthesize": Synthesize,
+    "assess": Assess,
+    "filter": Filter,
+    "train": Train,
+    "evaluate": Evaluate,
+    "judge": Judge,
+}
+
+
+class RunParams(Section):
+    """A params file: every parameter of a run."""
+
+    run: str = Field(description="name under results", min_length=1)
+    seed: int = Field(description="all randomness of the run derives from it", ge=0, lt=2**31)
+    model: Model
+    synthesize: Synthesize
+    assess: Assess
+    filter: Filter
+    train: Train
+    evaluate: Evaluate
+    judge: Judge = Judge()
+
+    def stage(self, stage: str, iteration: int) -> "StageParams":
+        """Return the parameters of one stage notebook, which are those of the run and so are not checked again."""
+        kind = STAGE_PARAMS[stage]
+        flat = {**dict(self.model), **dict(getattr(self, stage)), "run": self.run, "iteration": iteration, "seed": self.seed}
+        return kind.model_construct(**{name: value for name, value in flat.items() if name in kind.model_fields})
+
+    def conflicts(self) -> list[str]:
+        """Name values that contradict one another, within a section and between sections."""
+        problems = [f"{name}.{problem}" for name in SECTIONS for problem in getattr(self, name).conflicts()]
+        answered = {parse_entry(entry)[0] for entry in self.evaluate.tasks}
+        lacking = [name for name in self.judge.judged if name not in answered]
+        problems += [f"judge.judged: evaluate.tasks do not hold {name}, so there are no answers to judge" for name in lacking]
+        problems += [f"filter.{problem}" for problem in _unmet_needs(self.filter, self.assess)]
+        if self.model.vllm_adapters == "lora" and self.train.setting == "one_last":
+            problems.append("model.vllm_adapters: lora applies one adapter, but one_last stacks them; set merged")
+        return problems
+
+
+def _unmet_needs(wanted: Filter, assess: Assess) -> list[str]:
+    """Name what the filter's steps need and assess would not make."""
+    needs = {"threshold": ("scorer", wanted.scorer), "top": ("top_scorer", wanted.top_scorer)}
+    needs |= dict.fromkeys(("perplexity", "density_perplexity"), ("steps", "perplexity"))
+    problems = []
+    for step in wanted.steps:
+        field, scorer = needs.get(step, ("", ""))
+        if scorer and scorer not in assess.scorers:
+            problems.append(
+                f"{field}: the step {step} needs {scorer!r}, not run on all pairs; assess.scorers are {assess.scorers}"
+            )
+        elif scorer in PROMPTED and not set(axes(wanted.axes)) <= set(axes(assess.level)):
+            problems.append(f"axes: {wanted.axes!r} are not all assessed; assess.level is {assess.level!r}")
+        if step.startswith("density") and not assess.vectors:
+            problems.append(f"steps: {step} needs the pairs' vectors; set assess.vectors to true")
+    return problems
+
+
+def load_run(path: Path, override: str = "", run: str = "") -> RunParams:
+    """Read a params file, with changes given as `section.name:value` separated by spaces.
+
+    Raises:
+        ParameterError: the file is absent, no YAML mapping, or a value is unknown, missing, mistyped or out of range.
+    """
+    values, lines = read_yaml(path)
+    problems = []
+    for change in override.split():
+        name, colon, text = change.partition(":")
+        section, _, field = name.rpartition(".")
+        if not colon or (section and not isinstance(values.get(section, {}), dict)):
+            problems.append(f"{change}: write section.name:value")
+            continue
+        try:
+            (values.setdefault(section, {}) if section else values)[field] = yaml.safe_load(text)
+        except (yaml.YAMLError, ValueError) as error:
+            problems.append(f"{change}: {text!r} is not a YAML value ({str(error).splitlines()[0]})")
+        lines.pop(name, None)
+    if problems:
+        raise refusal(problems, "override")
+    if run:
+        values["run"] = run
+    return check(RunParams, values, f"{path}{' with override' if override else ''}", lines)

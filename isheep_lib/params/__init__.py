@@ -1,0 +1,1 @@
+"""What parameters are made of, and how they are checked."""

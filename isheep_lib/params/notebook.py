@@ -1,0 +1,35 @@
+"""A notebook's parameters, read off its globals and its history of cells.
+
+Covers finding them, misspelt ones included. Does not cover checking them (`iterate.run_params`).
+"""
+
+import ast
+from typing import Any
+
+from isheep_lib.params.kinds import Section
+
+
+def cell_values(names: dict[str, Any], kind: type[Section]) -> dict[str, Any]:
+    """Pick a notebook's parameters among its globals: every known name, and whatever else its parameter cells assigned.
+
+    The history finds misspelt names; a front end that keeps none (nbval) loses that, and nothing else.
+
+    Args:
+        names: the notebook's globals; `In` is IPython's history of cells.
+        kind: the parameter class.
+    """
+    assigned = {name for source in names.get("In", []) for name in _parameter_names(source, kind)}
+    return {name: names[name] for name in [*kind.model_fields, *sorted(assigned - set(kind.model_fields))] if name in names}
+
+
+def _parameter_names(source: str, kind: type[Section]) -> list[str]:
+    """Name what a cell assigns, if it is a parameters cell: literals only, and papermill's comment or a known name."""
+    try:
+        body = ast.parse(source).body
+        targets = [(node.target if isinstance(node, ast.AnnAssign) else node.targets[0]) for node in body]
+        for node in body:
+            ast.literal_eval(node.value)
+    except (SyntaxError, ValueError, AttributeError):  # a magic, a computed value, or another statement
+        return []
+    found = [target.id for target in targets if isinstance(target, ast.Name)]
+    return found if source.startswith("# Parameters") or set(found) & set(kind.model_fields) else []

@@ -1,0 +1,1 @@
+"""Prompts, chat frames, and reading what a model wrote."""

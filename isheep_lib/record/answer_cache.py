@@ -1,0 +1,69 @@
+"""Answers that were given before: the same model asked the same thing is not asked again.
+
+Rows lie in the cache folder, one folder for what decides an answer (weights, engine, its code, precision, device; where
+precision is less than float32 also the benchmarks asked), one file for an evaluation; a row's id ends with a digest of the
+prompt and its sampling.
+
+Covers keeping and finding. Does not cover asking (`engines`) or the journal of a stage at work (`record.journal`).
+"""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+from isheep_lib.errors import RecordError
+from isheep_lib.record.cache import cache_folder
+from isheep_lib.record.journal import Journal
+from isheep_lib.record.rows import canonical_json, digest_text, read_jsonl, write_jsonl
+
+DECIDING = ("engine", "inference_dtype", "context_tokens", "vllm_adapters", "served_model")
+# What decides which rows are computed beside one another: in bfloat16 a row's last bits, and so a choice, depend on it.
+BESIDE = ("tasks", "data", "subset_seed", "few_shot", "answer_tokens")
+
+J = TypeVar("J", bound=Journal)
+
+
+def answers_folder(parts: dict[str, Any], device: str) -> Path:
+    """Name the folder of one model's answers.
+
+    Args:
+        parts: of the stage's fingerprint.
+        device: what computes.
+    """
+    alone = parts["parameters"]["inference_dtype"] == "float32"
+    key = {
+        "model": parts["model"],
+        "engine": parts["engine"],
+        "parameters": {name: parts["parameters"].get(name) for name in (*DECIDING, *([] if alone else BESIDE))},
+        "code": parts["engine_code"],
+        "device": device,
+    }
+    return cache_folder() / "answers" / digest_text(canonical_json(key))[:24]
+
+
+def read_known(folder: Path) -> dict[str, dict[str, Any]]:
+    """Read all answers of a model by id."""
+    return {row["id"]: row for path in sorted(folder.glob("*.jsonl")) for row in read_jsonl(path)}
+
+
+def keep(folder: Path, rows: list[dict[str, Any]]) -> None:
+    """Keep fresh answers; equal sets have one file, so two evaluations at once do no harm."""
+    if rows:
+        write_jsonl(folder / f"{digest_text(canonical_json(rows))[:24]}.jsonl", rows)
+
+
+@contextlib.contextmanager
+def with_known(journal: J, folder: Path, reuse: bool) -> Iterator[J]:
+    """Hold a journal that also knows what the folder has, and keep there what is asked in the meantime.
+
+    A folder that cannot be written costs a later evaluation time; it is no reason to lose this one.
+    """
+    earlier = read_known(folder) if reuse else {}
+    with journal:
+        journal.rows = earlier | journal.rows
+        yield journal
+        try:
+            keep(folder, [row for id_, row in journal.rows.items() if id_ not in earlier])
+        except (RecordError, OSError) as error:
+            print(f"These answers are not kept for later evaluations: {error}")

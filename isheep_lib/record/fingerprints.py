@@ -1,0 +1,26 @@
+"""One hash over everything that decides a stage's result, and which parts of two fingerprints differ."""
+
+from typing import Any
+
+from isheep_lib.record.rows import canonical_json, digest_text
+
+
+def fingerprint(parts: dict[str, Any]) -> str:
+    """Hash the parts into the one value that must match for a stage to be reused."""
+    return digest_text(canonical_json(parts))
+
+
+def stale_reason(recorded: dict[str, Any], now: dict[str, Any]) -> str:
+    """Name the parts of a fingerprint that differ, "" when none does."""
+    names = sorted({*recorded, *now})
+    reasons = []
+    for name in names:
+        old, new = recorded.get(name), now.get(name)
+        if old == new:
+            continue
+        if isinstance(old, dict) and isinstance(new, dict):
+            inner = sorted(k for k in {*old, *new} if old.get(k) != new.get(k))
+            reasons.append(f"{name} ({', '.join(inner)})")
+        else:
+            reasons.append(name)
+    return f"differs in {'; '.join(reasons)}" if reasons else ""

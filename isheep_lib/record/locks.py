@@ -1,0 +1,88 @@
+"""One writer for a run: its lock, and turns of the workers that fill it together."""
+
+import contextlib
+import fcntl
+import os
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TextIO
+
+from isheep_lib.errors import RecordError
+
+
+class RunLock:
+    """Holds a run for one process, or for the workers that fill shards of it; whoever else starts is refused."""
+
+    def __init__(self, run_dir: Path, shard: str = "", *, patience: float = 1.0) -> None:
+        """Take the lock.
+
+        Args:
+            run_dir: the run's folder.
+            shard: names a worker's shard, which shares the run with other workers; "" takes the run alone.
+            patience: seconds to wait for a holder that only looks or is just leaving.
+
+        Raises:
+            RecordError: another live process holds the run, or workers do.
+        """
+        run_dir.mkdir(parents=True, exist_ok=True)
+        self._file: TextIO = open(run_dir / ".lock", "a+", encoding="utf-8")  # noqa: SIM115 - held until release()
+        deadline = time.monotonic() + patience
+        while not _flock(self._file, fcntl.LOCK_SH if shard else fcntl.LOCK_EX):
+            if time.monotonic() >= deadline:
+                raise self._refusal(run_dir, shard)
+            time.sleep(0.1)
+        if not shard:
+            self._file.truncate(0)
+        # Workers that start together each append one line, so the last line names a holder or one that has just left.
+        self._file.write(f"{shard + ', ' if shard else ''}process {os.getpid()} on {socket.gethostname()}\n")
+        self._file.flush()
+
+    def _refusal(self, run_dir: Path, shard: str) -> RecordError:
+        self._file.seek(0)
+        holder = (self._file.read().split("\n")[:-1] or ["unknown"])[-1]
+        self._file.close()
+        if holder.startswith("shard") and not shard:
+            said = f"The run is being filled by workers (the last to start: {holder})"
+            return RecordError(said, where=str(run_dir), do="wait for them to end, or choose another name (-p run NAME)")
+        return RecordError(
+            f"The run is being written by another process ({holder})",
+            where=str(run_dir),
+            do="wait for it to end, or choose another name (-p run NAME)",
+        )
+
+    def is_last(self) -> bool:
+        """Tell a leaving worker whether nobody else holds the run; it holds the run alone then."""
+        return _flock(self._file, fcntl.LOCK_EX)
+
+    def release(self) -> None:
+        """Let the run go."""
+        self._file.close()
+
+
+def _flock(file: TextIO, kind: int) -> bool:
+    try:
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def is_held(run_dir: Path) -> bool:
+    """Tell whether a live process holds a run, without changing anything."""
+    path = run_dir / ".lock"
+    if not path.is_file():
+        return False
+    # A network disk gives an exclusive lock only to a file that is open for writing.
+    with open(path, "r+" if os.access(path, os.W_OK) else "r", encoding="utf-8") as file:
+        return not _flock(file, fcntl.LOCK_EX)
+
+
+@contextlib.contextmanager
+def turn(run_dir: Path) -> Iterator[None]:
+    """Let the workers of one run take turns where they write the same files: its parameters, a stage's record."""
+    run_dir.mkdir(parents=True, exist_ok=True)
+    with open(run_dir / ".turn", "a", encoding="utf-8") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,155 @@
+"""The record on disk: where files lie, what a manifest says, whether the bytes still agree.
+
+    results/<run>/iter-<k>/<stage>/manifest.json    written last; it alone means "done"
+
+Covers paths, manifests, the run's parameters, its locks, and verification. Does not cover rows (`record.rows`).
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from isheep_lib.errors import RecordError
+from isheep_lib.record.provenance import project_root
+from isheep_lib.record.rows import digest_file, write_atomic
+from isheep_lib.record.stages import ORDER
+
+MANIFEST, PENDING = "manifest.json", "manifest.pending.json"
+# Weights are not committed with a reference record; their digests are.
+WEIGHTS = (".safetensors",)
+
+
+def run_folder(run: str) -> Path:
+    """Find a run by name under `results/`, or by a path that begins with /, . or ~; it need not exist yet."""
+    if run.startswith(("/", ".", "~")):
+        return Path(run).expanduser().resolve()
+    return project_root() / "results" / run.removeprefix("results/")
+
+
+def find_file(name: str, parameter: str) -> Path:
+    """Find a user's file from the current folder or from the clone's root."""
+    path = Path(name).expanduser()
+    for candidate in (path, project_root() / path):
+        if candidate.is_file():
+            return candidate.resolve()
+    raise RecordError(f"{name} does not exist", where=parameter, do=f"give a path from here or from {project_root()}")
+
+
+def short(path: Path) -> str:
+    """Write a path from the clone's root where it lies inside, so that records name no machine."""
+    root = project_root()
+    return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
+
+
+def stage_folder(run_dir: Path, iteration: int, stage: str) -> Path:
+    """Return the folder of one stage of one iteration."""
+    return run_dir / f"iter-{iteration}" / stage
+
+
+def read_manifest(folder: Path, name: str = MANIFEST) -> dict[str, Any] | None:
+    """Read a stage's manifest, None if the stage is not done."""
+    path = folder / name
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except json.JSONDecodeError as error:
+        raise RecordError(
+            f"The manifest is not JSON ({error.msg})",
+            where=str(path),
+            do=f"it was changed by hand: restore it, or delete {folder} to run the stage again",
+        ) from error
+
+
+def write_manifest(folder: Path, manifest: dict[str, Any], name: str = MANIFEST) -> Path:
+    """Write a manifest atomically, readable by people."""
+    write_atomic(folder / name, json.dumps(manifest, indent=1, ensure_ascii=False, sort_keys=True) + "\n")
+    return folder / name
+
+
+def describe_file(path: Path) -> dict[str, Any]:
+    """Return what a manifest keeps of an output."""
+    return {"sha256": digest_file(path), "bytes": path.stat().st_size}
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One file that is not as its manifest says: `kind` is changed, missing or "not at hand"."""
+
+    path: Path
+    kind: str
+    detail: str = ""
+
+
+def differences(folder: Path, manifest: dict[str, Any], files: list[str] | None = None) -> list[Difference]:
+    """Hash a stage's outputs again (the named ones, default all) and list what differs; absent weights are "not at hand"."""
+    found = []
+    for name, kept in sorted(manifest["outputs"].items()):
+        if files is not None and name not in files:
+            continue
+        path = folder / name
+        if not path.is_file():
+            kind = "not at hand" if path.suffix in WEIGHTS else "missing"
+            found.append(Difference(path, kind, f"{kept['bytes']} bytes, sha256 {kept['sha256'][:12]}…"))
+        elif path.stat().st_size != kept["bytes"] or digest_file(path) != kept["sha256"]:
+            size = path.stat().st_size
+            found.append(Difference(path, "changed", f"{size} bytes, the manifest says {kept['bytes']}"))
+    return found
+
+
+def require_intact(folder: Path, files: list[str] | None = None) -> dict[str, Any]:
+    """Return the manifest of a finished stage whose named files (default all) hash as it says.
+
+    Raises:
+        RecordError: the stage is not done, or a file was edited, truncated or deleted.
+    """
+    manifest = read_manifest(folder)
+    stage = f"{folder.parent.name}/{folder.name}"
+    if manifest is None:
+        raise RecordError(f"{stage} is not done", where=str(folder), do=f"run {folder.name}.ipynb for it first")
+    bad = differences(folder, manifest, files)
+    if bad:
+        listed = "\n  ".join(f"{d.path.name}: {d.kind} ({d.detail})" for d in bad)
+        raise RecordError(
+            f"{len(bad)} file(s) of {stage} are not as they were recorded:\n  {listed}",
+            where=str(folder),
+            do="restore them, or delete this folder to run the stage again; isheep verify shows the whole run",
+        )
+    return manifest
+
+
+def stage_folders(run_dir: Path) -> list[Path]:
+    """List the stage folders of a run, begun or done, in the order of the work; other folders are not looked at."""
+    found = [folder for folder in run_dir.glob("iter-*/*/") if folder.name in ORDER and folder.parent.name[5:].isdecimal()]
+    return sorted(found, key=lambda folder: (int(folder.parent.name[5:]), ORDER.index(folder.name)))
+
+
+def all_manifests(run_dir: Path) -> list[tuple[Path, dict[str, Any]]]:
+    """List the finished stages of a run, in the order of the work."""
+    found = ((folder, read_manifest(folder)) for folder in stage_folders(run_dir))
+    return [(folder, manifest) for folder, manifest in found if manifest is not None]
+
+
+def lineage(run_dir: Path, iteration: int) -> list[int]:
+    """List the iterations whose adapters, merged in this order, make M_k; [] is the base model.
+
+    Raises:
+        RecordError: the iteration, or one that it builds on, is not trained yet.
+    """
+    if not iteration:
+        return []
+    manifest = read_manifest(stage_folder(run_dir, iteration, "train"))
+    if manifest is None:
+        where = str(stage_folder(run_dir, iteration, "train"))
+        raise RecordError(f"iter-{iteration}/train is not done", where=where, do="run train.ipynb for it first")
+    return [*lineage(run_dir, manifest.get("starts_from", 0)), iteration]
+
+
+def trained_on(run_dir: Path, iteration: int) -> dict[str, str]:
+    """Name the row files that M_k was trained on, below the run's folder, with their digests; {} for the base model."""
+    found: dict[str, str] = {}
+    for k in lineage(run_dir, iteration):
+        manifest = read_manifest(stage_folder(run_dir, k, "train")) or {"parts": {"inputs": {}}}
+        found |= {name: digest for name, digest in manifest["parts"]["inputs"].items() if name.endswith(".jsonl")}
+    return found

@@ -1,0 +1,45 @@
+"""Stages that runs share: what another run beside this one has made of the same inputs is not made again.
+
+Two runs that differ only in what comes later have the same fingerprints up to there: all iterative settings share their
+first iteration, all filters one synthesis. Covers finding and taking over. Does not cover when (`iterate.chain`).
+"""
+
+import os
+import shutil
+from pathlib import Path
+
+from isheep_lib.record import manifests
+
+
+def find_same(run_dir: Path, iteration: int, stage: str, fingerprint: str) -> Path | None:
+    """Return the folder of a finished stage with this fingerprint in another run beside this one, all its files at hand."""
+    for path in sorted(run_dir.parent.glob(f"*/iter-{iteration}/{stage}/{manifests.MANIFEST}")):
+        manifest = manifests.read_manifest(path.parent)
+        if path.is_relative_to(run_dir) or not manifest or manifest["fingerprint"] != fingerprint:
+            continue
+        if all(_is_there(path.parent / name, kept["bytes"]) for name, kept in manifest["outputs"].items()):
+            return path.parent
+    return None
+
+
+def _is_there(path: Path, size: int) -> bool:
+    return path.is_file() and path.stat().st_size == size
+
+
+def take_over(source: Path, folder: Path) -> None:
+    """Make a finished stage of another run one of this run, too; its manifest says where it came from.
+
+    Raises:
+        RecordError: the other run's files are not as recorded.
+    """
+    manifest = manifests.require_intact(source)
+    partial = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    for name in manifest["outputs"]:
+        target = partial / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(source / name, target)  # no link: whoever edits one record must not change two
+    shared_from = manifest.get("shared_from", source.parents[1].name)
+    manifests.write_manifest(partial, {**manifest, "shared_from": shared_from})
+    shutil.rmtree(folder, ignore_errors=True)
+    os.replace(partial, folder)

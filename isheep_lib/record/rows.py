@@ -1,0 +1,160 @@
+"""Rows on disk: JSON lines in, JSON lines out, with file and line in every complaint.
+
+A row of `examples.jsonl`:
+    {"id": "i1-r0-p003-t2", "instruction": "Name three uses of salt.", "input": "", "output": "...", ...}
+
+Covers reading, writing, hashing, and what a task is. Does not cover seed tasks (`synthesize.seeds`), where files lie
+(`record.manifests`) or crash-safe appending (`record.journal`).
+"""
+
+import errno
+import hashlib
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from isheep_lib.errors import DataError, IsheepError, RecordError
+
+
+@dataclass(frozen=True)
+class Task:
+    """An instruction with its optional input and, for seeds, a reference output."""
+
+    id: str
+    instruction: str
+    input: str = ""
+    output: str = ""
+    kind: str = ""
+
+
+TASK_FIELDS = tuple(field.name for field in fields(Task))
+
+
+def parse_fields(pairs: list[str]) -> dict[str, str]:
+    """Read a mapping of fields, ours=theirs: ["instruction=question"] gives {"instruction": "question"}.
+
+    Theirs may be a path into nested objects and lists: meta.prompt, messages.0.content.
+
+    Raises:
+        ValueError: a pair has another form, ours is no field of a task, or ours comes twice. All such pairs are named.
+    """
+    named: dict[str, str] = {}
+    problems = []
+    for pair in pairs:
+        ours, equals, theirs = (part.strip() for part in pair.partition("="))
+        if not equals or not theirs:
+            problems.append(f"{pair!r} should have the form ours=theirs, such as instruction=question")
+        elif ours not in TASK_FIELDS:
+            problems.append(f"{pair!r}: {ours!r} should be one of {', '.join(TASK_FIELDS)}")
+        elif ours in named:
+            problems.append(f"{pair!r}: {ours} is named twice")
+        else:
+            named[ours] = theirs
+    if problems:
+        raise ValueError("; ".join(problems))
+    return named
+
+
+def canonical_json(value: object) -> str:
+    """Serialise so that equal values give equal text: sorted keys, no spaces, no NaN."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def digest_text(text: str) -> str:
+    """Hash text as UTF-8 with SHA-256."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def digest_file(path: Path) -> str:
+    """Hash a file's bytes with SHA-256."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_atomic(path: Path, content: str | bytes) -> None:
+    """Write a file, text as UTF-8, so that readers see the old bytes or all of the new ones, also after a crash."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")  # two processes may write one cache
+    try:
+        with open(partial, "wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
+            file.flush()
+            os.fsync(file.fileno())
+        publish(partial, path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise write_failure(path, error) from error
+
+
+def publish(partial: Path, path: Path) -> None:
+    """Move a finished file to its final name and make the move durable."""
+    os.replace(partial, path)
+    directory = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+def write_failure(path: Path, error: OSError) -> IsheepError:
+    """Explain a failed write; a full disk is the usual reason and loses nothing that was finished."""
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    return RecordError(
+        f"{'The disk is full' if full else 'Writing failed'}: {error.strerror}",
+        where=str(path),
+        do="free some space and run the same command again: finished batches are kept and the stage resumes"
+        if full
+        else "check the folder's permissions and run the same command again",
+    )
+
+
+def write_jsonl(path: Path, rows: Iterable[dict]) -> None:
+    """Write rows atomically, one canonical JSON object a line."""
+    write_atomic(path, "".join(canonical_json(row) + "\n" for row in rows))
+
+
+def read_jsonl(path: Path) -> list[dict]:
+    """Read JSON objects line by line; every bad line is named at once."""
+    return [row for _, row in read_numbered(path)]
+
+
+def read_numbered(path: Path, allowed: str = "one JSON object a line") -> list[tuple[int, dict]]:
+    """Read JSON objects with their line numbers; `allowed` is said of a file with bad lines."""
+    rows, problems = [], []
+    # Not splitlines(): a model may write U+2028 or form feeds, which JSON leaves unescaped inside strings.
+    for number, line in enumerate(read_text(path).split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError as error:
+            problems.append(f"{path}:{number}: not JSON ({error.msg} at column {error.colno}): {line.strip()[:60]!r}")
+            continue
+        if isinstance(row, dict):
+            rows.append((number, row))
+        else:
+            problems.append(f"{path}:{number}: expected an object, got {type(row).__name__}")
+    if problems:
+        raise bad_rows(path.name, problems, allowed)
+    return rows
+
+
+def read_text(path: Path) -> str:
+    """Read a file of UTF-8 text, with or without a byte order mark."""
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError as error:
+        raise DataError(f"{path.name} does not exist", where=str(path), do="check the path") from error
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{path.name} is not UTF-8 text (byte {error.start})", where=str(path), do="save it as UTF-8"
+        ) from error
+
+
+def bad_rows(name: str, problems: list[str], allowed: str, do: str = "mend or remove these rows") -> DataError:
+    """Make one error of all bad rows of a file; 20 are shown."""
+    shown = "\n  ".join(problems[:20])
+    more = f"\n  … and {len(problems) - 20} more" if len(problems) > 20 else ""
+    return DataError(f"{len(problems)} bad row(s) in {name}:\n  {shown}{more}", allowed=allowed, do=do)

@@ -1,0 +1,177 @@
+"""Shards: several workers fill one stage, each with a journal of its own, and read what the others have finished.
+
+    responses.shard-3-of-64.jsonl    of one worker; without shards the name is responses.jsonl
+    instructions.jsonl               of all workers: one writes it, the others wait and then read it
+
+Covers who writes and who reads which journal, and what a worker says in the end. Does not cover recording a stage
+(`iterate.session`) or a journal's lines (`record.journal`).
+"""
+
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from isheep_lib.errors import RecordError
+from isheep_lib.record import manifests
+from isheep_lib.record.fingerprints import stale_reason
+from isheep_lib.record.journal import Held, Journal, T, checked, read_rows
+from isheep_lib.record.progress import Progress
+
+FINISHED = "/finished"  # id of the last row of a journal of all workers; no record's id begins so
+POLL_SECONDS = 1.0
+
+
+def shard_name(shard: int, num_shards: int) -> str:
+    """Name a shard for people, "" where one worker does all."""
+    return f"shard {shard} of {num_shards}" if num_shards > 1 else ""
+
+
+class ShardJournal(Journal):
+    """A worker's own journal, whose rows include those in the other workers' journals, however many these were."""
+
+    def __init__(
+        self, folder: Path, name: str, fingerprint: str, shard: int = 0, num_shards: int = 1, *, patience: float = 10.0
+    ) -> None:
+        """Open or create the journal of one worker; see `Journal`.
+
+        Args:
+            folder: of the stage's unfinished work.
+            name: of the step.
+            fingerprint: what the rows belong to.
+            shard: this worker's number, from 0.
+            num_shards: number of workers.
+            patience: seconds to wait for a writer that is just being ended.
+        """
+        self.shard, self.num_shards = shard, num_shards
+        self._folder, self._name, self._fingerprint = folder, name, fingerprint
+        own = f"{name}.shard-{shard}-of-{num_shards}.jsonl" if num_shards > 1 else f"{name}.jsonl"
+        part = f"{shard_name(shard, num_shards)} of this stage (each worker needs its own number)"
+        super().__init__(folder / own, fingerprint, part=part if num_shards > 1 else "this stage", patience=patience)
+        self.refresh()
+
+    def mine(self, parts: list[T]) -> list[T]:
+        """Choose every n-th part, so that long and short ones are shared out evenly."""
+        return parts[self.shard :: self.num_shards]
+
+    def refresh(self) -> None:
+        """Take in the rows of all other journals of this step."""
+        others = [self._folder / f"{self._name}.jsonl", *sorted(self._folder.glob(f"{self._name}.shard-*-of-*.jsonl"))]
+        for path in others:
+            if path != self.path:
+                self.rows = read_rows(path, self._fingerprint) | self.rows
+
+
+class CommonJournal:
+    """The one journal of a step that cannot be divided: its first user writes it, the others wait and then read it.
+
+    Nothing is locked before the first look at the rows, so a worker without work here waits for nobody. If the writer
+    dies, its lock is free and the next worker goes on where it stopped.
+    """
+
+    def __init__(self, path: Path, fingerprint: str) -> None:
+        """Name the journal and what its rows belong to; see `Journal`."""
+        self.path, self._fingerprint = path, fingerprint
+        self._journal: Journal | None = None
+        self._rows: dict[str, dict] | None = None
+
+    @property
+    def rows(self) -> dict[str, dict]:
+        """Rows by id, once this worker writes the journal or another one has finished it."""
+        if self._rows is None and not self._obtain():
+            with Progress(f"waiting: another worker writes {self.path.stem}", 0, unit="kB", done=self._size()) as progress:
+                while not self._obtain():
+                    progress.advance(self._size() - progress.count)
+                    time.sleep(POLL_SECONDS)
+        return self._rows or {}
+
+    def mine(self, parts: list[T]) -> list[T]:
+        """Choose all parts: whoever writes does everything."""
+        return parts
+
+    def refresh(self) -> None:
+        """Take in nothing: there is one writer at a time."""
+
+    def append(self, rows: list[dict]) -> None:
+        """Make a finished batch durable before it counts as done."""
+        if self._journal is None:
+            raise RuntimeError("a finished journal is only read")
+        self._journal.append(rows)
+
+    def _obtain(self) -> bool:
+        """Take the rows of a finished journal, or its lock; False while another worker writes it."""
+        if not self._last_row():
+            try:
+                self._journal = Journal(self.path, self._fingerprint, patience=0.0)
+            except Held:
+                return False
+            self._rows = self._journal.rows
+            if FINISHED not in self._rows:
+                return True
+            self._close()  # it was finished between the two looks
+        self._rows = read_rows(self.path, self._fingerprint)
+        if len(self._rows) != self._rows.get(FINISHED, {}).get("rows", -1) + 1:
+            raise RecordError(
+                "A finished journal is damaged", where=str(self.path), do="delete this file to make it again, and start again"
+            )
+        return True
+
+    def _last_row(self) -> bool:
+        """Look for the last row at the file's end only: a journal may be large, and many workers look every second."""
+        try:
+            with open(self.path, "rb") as file:
+                file.seek(max(0, self.path.stat().st_size - 200))
+                lines = file.read().split(b"\n")
+        except FileNotFoundError:
+            return False
+        row = checked(lines[-2]) if len(lines) > 1 else None
+        return row is not None and row.get("id") == FINISHED
+
+    def _size(self) -> int:
+        return self.path.stat().st_size // 1024 if self.path.is_file() else 0
+
+    def _close(self) -> None:
+        if self._journal:
+            self._journal.close()
+        self._journal = None
+
+    def __enter__(self) -> "CommonJournal":
+        """Return the journal."""
+        return self
+
+    def __exit__(self, kind: type | None, value: BaseException | None, trace: TracebackType | None) -> None:
+        """Let the journal go; a step that ended well is finished for all workers."""
+        if self._journal and kind is None:
+            self._journal.append([{"id": FINISHED, "rows": len(self._journal.rows)}])
+        self._close()
+
+
+def part_done(shard: str, missing: int) -> str:
+    """Say what became of a worker that is not the last one."""
+    return f"{shard} is done: {missing} rows of other shards are still missing; the last worker records the stage"
+
+
+def is_recorded(folder: Path, parts: dict[str, Any]) -> bool:
+    """Tell whether another worker has recorded the stage.
+
+    Raises:
+        RecordError: it was recorded with other code or settings.
+    """
+    recorded = manifests.read_manifest(folder)
+    if recorded and (reason := stale_reason(recorded["parts"], parts)):
+        raise RecordError(
+            f"The stage is recorded, but {reason}",
+            where=manifests.short(folder),
+            do="take another run (-p run NAME), or make the stage anew with isheep iterate --stale redo",
+        )
+    return recorded is not None
+
+
+def turn_away(folder: Path) -> None:
+    """End the notebook of a worker that comes when nothing is left to do.
+
+    Raises:
+        SystemExit: always, with 0, which papermill takes for a good end.
+    """
+    print(f"{folder.parent.name}/{folder.name} is done and recorded in {manifests.short(folder)}: no shard is left to fill")
+    raise SystemExit(0)

@@ -1,0 +1,232 @@
+"""What the pages of a run's report hold: facts, tables, figures, cells of notebooks, pairs by how they ended.
+
+Covers reading a run and filling pages. Does not cover which pages there are or writing them (`report.pages`), what may
+stand on a page (`report.notebook_html`), or words and looks (`page/`).
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from isheep_lib.benchmarks import comparison
+from isheep_lib.display import evaluation_tables, judge_tables, stage_tables
+from isheep_lib.display.table import Table
+from isheep_lib.errors import IsheepError
+from isheep_lib.iterate import chain
+from isheep_lib.params import run_file
+from isheep_lib.record import verification
+from isheep_lib.record.manifests import read_manifest, stage_folder
+from isheep_lib.record.rows import read_jsonl
+from isheep_lib.record.stages import ORDER, steps
+from isheep_lib.report import notebook_html
+
+NOT_BEGUN = "not done"
+MAKING = ("synthesize", "assess", "filter")  # what makes, scores and chooses pairs
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of a run, done or not; `page` is empty where nothing was begun."""
+
+    iteration: int
+    name: str
+    state: str
+    page: str
+    folder: Path
+    manifest: dict[str, Any]
+
+    @property
+    def notebook(self) -> Path | None:
+        """Find the executed notebook, the failed one where the stage is not done."""
+        path = self.folder / (f"{self.name}.ipynb" if self.manifest else f"{self.name}.failed.ipynb")
+        return path if path.is_file() else None
+
+
+@dataclass(frozen=True)
+class Record:
+    """What all pages know of a run: its stages, notebooks at its top by page, pages of notebooks by path."""
+
+    run_dir: Path
+    params: dict[str, Any]
+    stages: list[Stage]
+    notebooks: dict[str, Path]
+    links: dict[str, str]
+    verdicts: list[verification.Verdict]
+
+    @property
+    def iterations(self) -> dict[int, dict[str, Stage]]:
+        """Return the stages by iteration and name."""
+        numbers = dict.fromkeys(stage.iteration for stage in self.stages)
+        return {k: {stage.name: stage for stage in self.stages if stage.iteration == k} for k in numbers}
+
+
+@dataclass(frozen=True)
+class Group:
+    """Pairs or tasks that ended alike; `lacking` says why there are none to show."""
+
+    name: str
+    title: str
+    rows: list[dict[str, Any]]
+    lacking: str = ""
+
+
+def read_record(run_dir: Path) -> Record:
+    """Read what all pages need to know of a run; every file is hashed.
+
+    Raises:
+        RecordError: there is no run, or no stage is finished.
+    """
+    states = {(row["iteration"], row["stage"]): row["state"] for row in chain.status(run_dir)}
+    verdicts, params = verification.verify(run_dir), run_file.run_params(run_dir)
+    judged = bool(params.get("judge", {}).get("judged"))
+    planned = steps(max(iteration for iteration, _ in states), judged)
+    found, links = [], {}
+    for iteration, name in sorted({*planned, *states}, key=lambda step: (step[0], ORDER.index(step[1]))):
+        state = states.get((iteration, name), NOT_BEGUN)
+        page = "" if state == NOT_BEGUN else f"iter-{iteration}-{name}.html"
+        folder = stage_folder(run_dir, iteration, name)
+        found.append(Stage(iteration, name, state, page, folder, read_manifest(folder) or {}))
+        links |= {f"iter-{iteration}/{name}/{name}.ipynb": page} if page else {}
+    top = sorted(path for path in run_dir.glob("*.ipynb") if not path.name.startswith("."))
+    notebooks = {f"notebook-{path.stem}.html": path for path in top}
+    links |= {path.name: page for page, path in notebooks.items()}
+    return Record(run_dir, params, found, notebooks, links, verdicts)
+
+
+def index(record: Record) -> dict[str, Any]:
+    """Collect what the first page shows of the whole run."""
+    from isheep_lib.display import figures
+
+    run_dir, evaluated = record.run_dir, evaluation_tables.metrics_of(record.run_dir)
+    checked, judged = stage_tables.calibration_of(run_dir), judge_tables.recorded(run_dir)
+    manifests = [stage.manifest for stage in record.stages if stage.manifest]
+    verdicts = [{"what": v.item, "verdict": "holds" if v.holds else "DIFFERS", "detail": v.detail} for v in record.verdicts]
+    found = {
+        "facts": facts_table(manifests, record.params),
+        "parameters": parameters_table(record.params),
+        "files": sum(len(manifest["outputs"]) for manifest in manifests),
+        "failed": [verdict for verdict in record.verdicts if not verdict.holds],
+        "absent": [verdict for verdict in record.verdicts if verdict.detail.startswith("not at hand")],
+        "verdicts": Table(verdicts),
+        "ledger": stage_tables.ledger(run_dir),
+        "evaluated": evaluated,
+        "checked": checked,
+        "judged": [],
+    }
+    if evaluated:
+        found["results"] = evaluation_tables.results_table(evaluated)
+        found["compared"] = _or_why(lambda: evaluation_tables.comparison_table(comparison.along(run_dir, list(evaluated))))
+        found["warnings"], found["drift"] = (
+            evaluation_tables.warnings_table(evaluated),
+            evaluation_tables.drift_table(evaluated),
+        )
+        found["scores_figure"] = figures.scores_over_iterations(evaluated)
+        found["drift_figure"] = figures.drift_over_iterations(evaluated)
+    if checked:
+        found["trust"], found["trust_figure"] = stage_tables.trust_table(run_dir), figures.calibration_over_iterations(checked)
+    if judged:
+        made = (judge_tables.win_table, judge_tables.mt_bench_table, judge_tables.bias_table)
+        found["judged"] = [_or_why(partial(make, judged)) for make in made]
+    return found
+
+
+def _or_why(make: Callable[[], Table]) -> Table:
+    """Make a table, or say what of the record it lacks."""
+    try:
+        return make()
+    except IsheepError as error:
+        return Table([{"not shown": error.what}])
+
+
+def facts_table(manifests: list[dict[str, Any]], params: dict[str, Any]) -> Table:
+    """Show what finished stages were made with: model, seeds, commits, versions, machines; all of them where they differ."""
+
+    def each(*path: str) -> str:
+        return ", ".join(dict.fromkeys(str(value) for m in manifests if (value := _at(m, path)) not in (None, "")))
+
+    times = sorted(manifest["finished"] for manifest in manifests if "finished" in manifest)
+    packages = dict.fromkeys(name for m in manifests for name in _at(m, ("environment", "packages")) or {})
+    facts = {
+        "base model": _at(params, ("model", "base_model")),
+        "weights, sha256": each("parts", "model", "base"),
+        "engine": each("engine", "engine"),
+        "arithmetic": each("engine", "dtype"),
+        "seed": params.get("seed"),
+        "seed tasks": _at(params, ("synthesize", "seeds")),
+        "seed tasks, sha256": each("parts", "inputs", "seeds"),
+        "commits": each("git", "commit").replace(", ", "\n"),
+        "system": each("environment", "system"),
+        "cores": each("environment", "cores"),
+        "device": each("environment", "device"),
+        "python": each("environment", "python"),
+        "packages": "\n".join(f"{name} {each('environment', 'packages', name)}" for name in packages),
+        "first and last stage finished": " and ".join(dict.fromkeys([*times[:1], *times[-1:]])),
+        "time": f"{sum(m.get('notebook_seconds', m['seconds']) for m in manifests):.0f} seconds in {len(manifests)} stages",
+    }
+    return Table([{"fact": name, "value": value} for name, value in facts.items() if value not in (None, "")])
+
+
+def _at(document: Mapping[str, Any], path: tuple[str, ...]) -> Any:
+    """Follow a path into a document; what is absent is None."""
+    value: Any = document
+    for name in path:
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return value
+
+
+def parameters_table(params: Mapping[str, Any]) -> Table:
+    """Show every parameter of a run."""
+    rows = []
+    for section, values in params.items():
+        named = values.items() if isinstance(values, Mapping) else [("", values)]
+        rows += [{"parameter": ".".join(filter(None, (section, name))), "value": value} for name, value in named]
+    return Table(rows)
+
+
+def notebook(record: Record, path: Path | None) -> dict[str, Any]:
+    """Render a notebook's cells; without a notebook there are none."""
+    return {"cells": notebook_html.cells(notebook_html.read_notebook(path), record.links) if path else []}
+
+
+def stage(record: Record, one: Stage, before: Stage | None, after: Stage | None) -> dict[str, Any]:
+    """Collect a stage's counts, where it comes from, its notebook, and the stages beside it."""
+    manifest = one.manifest
+    facts = {
+        "state": one.state,
+        "rows kept": f"{manifest['counts']['kept']} of {manifest['counts']['in']}" if manifest else "",
+        "seconds": f"{manifest.get('notebook_seconds', manifest['seconds']):.0f}" if manifest else "",
+        "tokens": sum(manifest["tokens"].values()) if manifest else "",
+        "finished": manifest.get("finished", ""),
+        "commit": _at(manifest, ("git", "commit")) or "",
+        "fingerprint": manifest.get("fingerprint", ""),
+        "made by": manifest.get("shared_from", ""),
+    }
+    shown = Table([{"fact": name, "value": value} for name, value in facts.items() if value != ""])
+    return {"stage": one, "facts": shown, "before": before, "after": after, **notebook(record, one.notebook)}
+
+
+def groups(by_name: Mapping[str, Stage]) -> list[Group]:
+    """Sort an iteration's pairs by how they ended, kept ones first; iteration 0 has none."""
+    if any(name not in by_name for name in MAKING):
+        return []
+    made, assessed, filtered = (by_name[name] for name in MAKING)
+    if filtered.manifest:
+        found = [_group(filtered, "kept", "Pairs kept"), _group(filtered, "dropped", "Pairs dropped by the filter")]
+    else:
+        waiting = _group(made, "examples", "Pairs not filtered yet")
+        scores = {row["id"]: row["scores"] for row in _group(assessed, "scores", "").rows}
+        rows = [{**row, "scores": scores.get(row["id"], {})} for row in waiting.rows]
+        found = [Group(waiting.name, waiting.title, rows, waiting.lacking)]
+    tasks = _group(made, "dropped", "Tasks dropped in the synthesis")
+    return [*found, Group("tasks", tasks.title, tasks.rows, tasks.lacking)]
+
+
+def _group(stage: Stage, name: str, title: str) -> Group:
+    path = stage.folder / f"{name}.jsonl"
+    if not stage.manifest:
+        return Group(name, title, [], f"the stage {stage.name} is not done")
+    if not path.is_file():
+        return Group(name, title, [], f"{path.name} of the stage {stage.name} is missing")
+    return Group(name, title, read_jsonl(path))

@@ -1,0 +1,292 @@
+"""A committed record executed again in a new place, and what differs from it, stage by stage and cell by cell.
+
+    repeated = rerun(store.run_folder("reference/smollm2-135m"), ["filter"])
+    differences_table(repeated)
+
+A stage reads what was repeated before it, and the record's own files where that was not chosen: without a choice
+everything comes from the repetition itself. Answers are asked anew. Covers planning, executing and reporting. Does not
+cover how two notebooks are compared (`rerun.notebook_diff`) or whether a record is whole (`record.verification`).
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nbformat
+
+from isheep_lib.display.table import Table, clip
+from isheep_lib.errors import ParameterError, RecordError
+from isheep_lib.iterate import claims, runner
+from isheep_lib.iterate.run_params import SECTIONS, STAGE_PARAMS
+from isheep_lib.params import run_file
+from isheep_lib.params.check import check
+from isheep_lib.record import locks
+from isheep_lib.record.fingerprints import stale_reason
+from isheep_lib.record.manifests import all_manifests, differences, read_manifest, run_folder, short, stage_folder
+from isheep_lib.record.provenance import project_root
+from isheep_lib.record.reuse import take_over
+from isheep_lib.record.stages import LEAVES, ORDER
+from isheep_lib.rerun.file_diff import compare_file
+from isheep_lib.rerun.notebook_diff import USUAL, Change, Tolerance, compare_cells, compared_cells
+
+Place = tuple[int, str]  # iteration and stage
+OWN = ("shard", "num_shards")  # a worker's, not the stage's
+
+
+@dataclass(frozen=True)
+class Repeated:
+    """One stage that was executed again.
+
+    Attributes:
+        iteration: as in the record.
+        stage: as in the record.
+        cells: code cells whose outputs were compared.
+        files: output files, notebook apart, that were compared.
+        cell_changes: what differs in the notebook.
+        file_changes: what differs in the other files.
+        notes: what else is not as it was and may explain a difference: inputs, code, packages, machine.
+        seconds: what it took now.
+        recorded_seconds: what it took then.
+    """
+
+    iteration: int
+    stage: str
+    cells: int
+    files: int
+    cell_changes: list[Change]
+    file_changes: list[Change]
+    notes: list[str]
+    seconds: float
+    recorded_seconds: float
+
+    @property
+    def name(self) -> str:
+        """The stage as the record names it."""
+        return f"iter-{self.iteration}/{self.stage}"
+
+    @property
+    def differs(self) -> bool:
+        """Whether anything came out otherwise; a source that changed and shows the same does not count."""
+        return any(change.decides for change in [*self.cell_changes, *self.file_changes])
+
+    def lines(self) -> list[str]:
+        """Say in a line what became of it, and below it what else is not as it was."""
+        same = self.cells - len({change.place for change in self.cell_changes if change.decides})
+        bytes_same = self.files - len({change.place for change in self.file_changes})
+        near = len({change.place for change in self.file_changes if not change.decides})
+        files = f"{bytes_same} of {self.files} files the same bytes" + (f" and {near} within the tolerance" if near else "")
+        times = f"{self.seconds:.1f} s (recorded {self.recorded_seconds:.1f} s)"
+        cells = f"{same} of {self.cells} cells the same" if self.cells else "no notebook to compare (run by hand)"
+        rewritten = [change.place for change in self.cell_changes if not change.decides]
+        notes = [*([f"rewritten since: {', '.join(rewritten)}"] if rewritten else []), *self.notes]
+        return [f"{self.name}: {cells}, {files}, {times}", *(f"  {note}" for note in notes)]
+
+
+def rerun(
+    run_dir: Path,
+    stages: Sequence[str] = (),
+    iterations: Sequence[int] = (),
+    into: Path | None = None,
+    tell: Callable[[Repeated], Any] = lambda _: None,
+    tolerance: Tolerance = USUAL,
+) -> list[Repeated]:
+    """Execute stages of a record again in a new place and compare what comes out.
+
+    Args:
+        run_dir: the record.
+        stages: which stages, none is all.
+        iterations: of which iterations, none is all.
+        into: the new place, by default `rerun-<run>` under results.
+        tell: is called with each stage that is finished; whatever stops the next one, these stand.
+        tolerance: for decimal numbers in outputs and rows.
+
+    Raises:
+        ParameterError, RecordError: the choice, the record or the place does not do; then nothing was executed.
+        StageFailed: a notebook failed; what was repeated before is kept.
+    """
+    run_dir = run_dir.resolve()
+    recorded = _recorded(run_dir)
+    chosen = _chosen(recorded, stages, iterations)
+    reads = {place: _read_by(place, recorded) for place in chosen}
+    _require_whole(run_dir, [*chosen, *(place for places in reads.values() for place in places)])
+    _require_repeatable(run_dir, recorded, reads)
+    place = _new_place(run_dir, into)
+    given = {at: _parameters(at, recorded[at], place) for at in chosen}
+    lock, found = locks.RunLock(place), []
+    try:
+        claims.claim_params(place, run_file.run_params(run_dir))
+        for at in chosen:
+            _provide(run_dir, place, reads[at])
+            now = _execute(at, place, given[at])
+            found.append(_compare(run_dir, place, at, recorded[at], now, tolerance))
+            tell(found[-1])
+    finally:
+        lock.release()
+    return found
+
+
+def differences_table(repeated: Sequence[Repeated]) -> Table:
+    """List everything that differs."""
+    rows = [
+        {
+            "stage": one.name,
+            "cell or file": change.place,
+            "what": change.kind,
+            "recorded": clip(change.before),
+            "repeated": clip(change.after),
+        }
+        for one in repeated
+        for change in [*one.cell_changes, *one.file_changes]
+    ]
+    return Table(rows or [{"differences": "none"}], "what differs from the record")
+
+
+def summary(repeated: Sequence[Repeated]) -> list[str]:
+    """Say what became of each stage and, in the last line, of all."""
+    differing = [one.name for one in repeated if one.differs]
+    last = f"Different: {', '.join(differing)}" if differing else "Everything repeated came out as it was recorded."
+    return [*(line for one in repeated for line in one.lines()), last]
+
+
+def _recorded(run_dir: Path) -> dict[Place, dict[str, Any]]:
+    manifests = all_manifests(run_dir)
+    if not manifests:
+        do = "give a run's name under results, or its folder"
+        raise RecordError("No finished stage here", where=short(run_dir), do=do)
+    return {(int(folder.parent.name[5:]), folder.name): manifest for folder, manifest in manifests}
+
+
+def _chosen(recorded: dict[Place, Any], stages: Sequence[str], iterations: Sequence[int]) -> list[Place]:
+    """Choose in the order of work."""
+    known = sorted({k for k, _ in recorded})
+    problems = [f"{name} is no stage" for name in dict.fromkeys(stages) if name not in ORDER]
+    problems += [f"iteration {k} is not recorded" for k in dict.fromkeys(iterations) if k not in known]
+    found = [(k, name) for k, name in recorded if (not stages or name in stages) and (not iterations or k in iterations)]
+    if not problems and not found:
+        problems = [f"no {' or '.join(stages)} is recorded" + (f" of iteration {_list(iterations)}" if iterations else "")]
+    if problems:
+        allowed = f"stages {', '.join(n for n in ORDER if n in {s for _, s in recorded})}; iterations {_list(known)}"
+        raise ParameterError("Nothing to repeat: " + "; ".join(problems), allowed=allowed, do="choose from what is recorded")
+    return found
+
+
+def _list(numbers: Sequence[int]) -> str:
+    return ", ".join(map(str, numbers))
+
+
+def _read_by(place: Place, recorded: dict[Place, dict[str, Any]]) -> list[Place]:
+    """Name the stages whose files a recorded stage read: its inputs, the adapters of its model, earlier measurements."""
+    parts = recorded[place]["parts"]
+    inputs = [name.split("/") for name in parts["inputs"] if name.startswith("iter-")]
+    found = {(int(iteration[5:]), stage) for iteration, stage, *_ in inputs}
+    found |= {(int(name.split("/")[0][5:]), "train") for name in parts.get("model", {}) if name.startswith("iter-")}
+    if place[1] in LEAVES:  # a measurement stands beside those before it
+        before = list(recorded)[: list(recorded).index(place)]
+        found |= {earlier for earlier in before if earlier[1] in LEAVES}
+    return sorted(found, key=lambda at: (at[0], ORDER.index(at[1])))
+
+
+def _require_whole(run_dir: Path, places: Sequence[Place]) -> None:
+    """Refuse a record whose files are not as recorded, all of them named; weights may be absent."""
+    bad = []
+    for place in dict.fromkeys(places):
+        folder = stage_folder(run_dir, *place)
+        manifest = read_manifest(folder) or {"outputs": {}}
+        bad += [found for found in differences(folder, manifest) if found.kind != "not at hand"]
+    if bad:
+        listed = "\n  ".join(f"{found.path.relative_to(run_dir)}: {found.kind} ({found.detail})" for found in bad)
+        where, do = short(run_dir), "restore them; isheep verify shows the whole run"
+        raise RecordError(f"{len(bad)} file(s) are not as they were recorded:\n  {listed}", where=where, do=do)
+
+
+def _require_repeatable(run_dir: Path, recorded: dict[Place, Any], reads: dict[Place, list[Place]]) -> None:
+    """Refuse stages that read what is neither at hand nor repeated before them, all of them named."""
+    problems = []
+    for (k, stage), places in reads.items():
+        for needed in (place for place in places if place not in reads):
+            folder = stage_folder(run_dir, *needed)
+            if needed not in recorded:
+                problems.append(f"iter-{k}/{stage} cannot be repeated: iter-{needed[0]}/{needed[1]} is not recorded")
+            elif differences(folder, recorded[needed]):
+                problems.append(f"iter-{k}/{stage} cannot be repeated: the adapter of iteration {needed[0]} is not at hand")
+    if problems:
+        do = "leave out --stage and --iteration: the whole record is then repeated, which makes the adapters"
+        raise RecordError("\n  ".join(problems), where=short(run_dir), do=do)
+
+
+def _new_place(run_dir: Path, into: Path | None) -> Path:
+    place = into.expanduser().resolve() if into else run_folder(f"rerun-{run_dir.name}")
+    if place.is_relative_to(run_dir):
+        raise RecordError("A record is not repeated inside itself", where=short(place), do="give another --into FOLDER")
+    if place.exists():
+        what = "The place of the repetition is taken"
+        raise RecordError(what, where=short(place), do="give another --into FOLDER, or delete this one")
+    return place
+
+
+def _parameters(at: Place, manifest: dict[str, Any], place: Path) -> dict[str, Any]:
+    """Return the recorded parameters for the new place; answers are asked anew, by one worker."""
+    run = short(place) if run_folder(short(place)) == place else str(place)
+    kind = STAGE_PARAMS[at[1]]
+    values = {name: value for name, value in manifest["parameters"].items() if name not in OWN} | {"run": run}
+    values |= {"reuse_answers": False} if "reuse_answers" in kind.model_fields else {}
+    checked = check(kind, values, f"iter-{at[0]}/{at[1]}/manifest.json").model_dump()
+    return {name: value for name, value in checked.items() if name not in OWN}
+
+
+def _provide(run_dir: Path, place: Path, needed: Sequence[Place]) -> None:
+    """Take over from the record what a stage reads, where it is not repeated."""
+    for at in needed:
+        if read_manifest(stage_folder(place, *at)) is None:
+            take_over(stage_folder(run_dir, *at), stage_folder(place, *at))
+
+
+def _execute(at: Place, place: Path, params: dict[str, Any]) -> dict[str, Any]:
+    """Run a stage's notebook; the new place says what this stage was recorded with, also where its run changed later."""
+    iteration, stage = at
+    claims.claim_params(place, claims.as_sections(STAGE_PARAMS[stage], params, stage), tuple(SECTIONS))
+    return runner.run_stage(stage, iteration, place, params, project_root() / "notebooks")
+
+
+def _compare(
+    run_dir: Path, place: Path, at: Place, recorded: dict[str, Any], now: dict[str, Any], tolerance: Tolerance
+) -> Repeated:
+    before, after = stage_folder(run_dir, *at), stage_folder(place, *at)
+    name = f"{at[1]}.ipynb"
+    cells, cell_changes = set(), []
+    if name in recorded["outputs"]:
+        books = [nbformat.read(folder / name, as_version=4) for folder in (before, after)]
+        cells, cell_changes = compared_cells(*books), compare_cells(*books, tolerance)
+    files = sorted({*recorded["outputs"], *now["outputs"]} - {name})
+    changes = [
+        compare_file(before / file, after / file, recorded["outputs"].get(file), now["outputs"].get(file), tolerance)
+        for file in files
+    ]
+    stale = stale_reason(recorded["parts"], now["parts"])
+    return Repeated(
+        *at,
+        cells=len(cells),
+        files=len(files),
+        cell_changes=cell_changes,
+        file_changes=[change for change in changes if change],
+        notes=[*([f"this time it {stale}"] if stale else []), *environment_changes(recorded, now)],
+        seconds=now["notebook_seconds"],
+        recorded_seconds=recorded.get("notebook_seconds", recorded["seconds"]),
+    )
+
+
+def environment_changes(recorded: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """Name packages and facts of the machine that are not those of the record, in one line."""
+    old, new = _environment(recorded), _environment(now)
+    changed = [
+        f"{name} {old.get(name, 'absent')} → {new.get(name, 'absent')}"
+        for name in {**old, **new}
+        if old.get(name) != new.get(name)
+    ]
+    return [f"other environment: {', '.join(changed)}"] if changed else []
+
+
+def _environment(manifest: dict[str, Any]) -> dict[str, Any]:
+    facts = {name: value for name, value in manifest["environment"].items() if name not in ("packages", "peak_memory_mb")}
+    return facts | manifest["environment"]["packages"]

@@ -1,0 +1,78 @@
+"""Lists of tasks: the prompt that begins one, and reading its continuation."""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from isheep_lib.engines.protocol import Request
+from isheep_lib.prompting.chat import render
+from isheep_lib.record.rows import Task
+
+NO_INPUT = re.compile(r"^\W*(?:<?\s*no\s*input\s*>?|<?none>?|n/?a)?\W*$", re.IGNORECASE)
+ITEM = re.compile(
+    r"^[ \t]*(\d{1,9})[ \t]*\.(?:[ \t]*(Instruction)[ \t]*:|(?![ \t]*(?:Input|Output)[ \t]*:))[ \t]*",
+    re.IGNORECASE | re.MULTILINE,
+)
+LABEL = re.compile(r"^[ \t]*(?:\d+[ \t]*\.)?[ \t]*(Input|Output)[ \t]*:", re.IGNORECASE | re.MULTILINE)
+
+
+def list_prompt(demonstrations: list[Task], count: int) -> str:
+    """Render the meta-prompt and the numbered demonstrations, ending where the next instruction begins."""
+    items = []
+    for number, task in enumerate(demonstrations, start=1):
+        items += [f"{number}. Instruction: {task.instruction}", f"{number}. Input: {task.input or '<none>'}"]
+    items.append(f"{len(demonstrations) + 1}. Instruction:")
+    return render("synthesize.txt", count=str(count), tasks="\n".join(items))
+
+
+@dataclass(frozen=True)
+class Item:
+    """One task read from a continued list; `cut` if the token limit ended it."""
+
+    raw: str
+    instruction: str
+    input: str
+    cut: bool = False
+
+
+def parse_list(text: str, first: int, finish: str) -> list[Item]:
+    """Cut a continued list into tasks.
+
+    A task begins at a line "7. Instruction:", or at a bare "7." when 7 is the number expected next.
+
+    Args:
+        text: the continuation of a prompt that ends in "6. Instruction:".
+        first: that number, 6 here.
+        finish: why the text ended; "length" marks the last task as cut.
+    """
+    whole = f"{first}. Instruction:{text}"
+    starts, current = [], first - 1
+    for found in ITEM.finditer(whole):
+        number, labelled = int(found.group(1)), bool(found.group(2))
+        if labelled or number == current + 1:
+            starts.append(found)
+            current = number
+    ends = [found.start() for found in starts[1:]] + [len(whole)]
+    items = []
+    for found, end in zip(starts, ends, strict=True):
+        parts = LABEL.split(whole[found.end() : end])
+        bodies: dict[str, str] = {}
+        for label, body in zip(parts[1::2], parts[2::2], strict=True):
+            bodies.setdefault(label.lower(), body.strip())
+        given = bodies.get("input", "")
+        cut = finish == "length" and end == len(whole)
+        items.append(Item(whole[found.start() : end], parts[0].strip(), "" if NO_INPUT.match(given) else given, cut))
+    return items
+
+
+def list_request(id_: str, demonstrations: list[Task], params: Any, seed: int) -> Request:
+    """Ask for the continuation of one list; in the bare frame, as a list is text to continue and not a question."""
+    return Request(
+        id_,
+        list_prompt(demonstrations, params.tasks_per_prompt),
+        params.instruction_tokens,
+        params.instruction_temperature,
+        params.instruction_top_p,
+        seed,
+        stop=tuple(params.instruction_stops) or (f"\n{params.tasks_per_prompt + 1}.",),
+    )

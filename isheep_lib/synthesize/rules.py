@@ -1,0 +1,36 @@
+"""Rules on an instruction alone, before it has a response."""
+
+import re
+from collections.abc import Callable
+
+from isheep_lib.analysis.words import words
+from isheep_lib.synthesize.lists import Item
+
+STRAY = re.compile(r"\b(?:Instruction|Input|Output)[ \t]*:", re.IGNORECASE)
+URL = re.compile(r"https?://|www\.", re.IGNORECASE)
+FORBIDDEN = (
+    *("image", "images", "graph", "graphs", "picture", "pictures", "file", "files", "map", "maps", "draw", "plot"),
+    *("go to", "video", "videos", "audio", "music", "flowchart", "flowcharts", "diagram", "diagrams"),
+)
+FORBIDDEN_WORDS = re.compile(r"\b(?:" + "|".join(FORBIDDEN) + r")\b", re.IGNORECASE)
+MIN_WORDS, MAX_WORDS = 4, 150  # of an instruction, as in the released code
+
+
+def instruction_problem(item: Item, rules: bool = True) -> str:
+    """Name the rule that an instruction breaks, "" if none (rules of the released code, see docs/rules.md).
+
+    Without rules only what is no task at all is dropped: cut off, or empty.
+    """
+    instruction, both = item.instruction, f"{item.instruction}\n{item.input}"
+    checks: tuple[tuple[str, Callable[[], object]], ...] = (
+        ("cut_off", lambda: item.cut),
+        ("empty", lambda: not instruction),
+        ("too_short", lambda: len(instruction.split()) < MIN_WORDS),
+        ("too_long", lambda: len(instruction.split()) > MAX_WORDS),
+        ("starts_oddly", lambda: not instruction[0].isascii() or not (instruction[0].isalnum() or instruction[0] in "\"'(")),
+        ("stray_label", lambda: STRAY.search(both) or "noinput" in both.lower()),
+        ("forbidden_word", lambda: FORBIDDEN_WORDS.search(both)),
+        ("url", lambda: URL.search(both)),
+        ("no_words", lambda: not words(instruction)),
+    )
+    return next((name for name, broken in (checks if rules else checks[:2]) if broken()), "")

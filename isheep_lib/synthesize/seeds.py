@@ -1,0 +1,174 @@
+"""Seed tasks in the forms people have them: JSON lines, a JSON list, the Self-Instruct schema, parquet, a hub dataset.
+
+    load_seeds("seeds/tasks.jsonl", [])
+    load_seeds("mine/questions.parquet", ["instruction=question", "output=meta.answer"])
+    load_seeds("org/name@<40-hex commit>#config/split", [])
+
+Covers mapping and checking them. Does not cover reading files (`record.sources`) or whether they suffice (`iterate.session`).
+"""
+
+import difflib
+import math
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from isheep_lib.errors import DataError
+from isheep_lib.record.rows import TASK_FIELDS, Task, bad_rows, canonical_json, digest_file, digest_text, parse_fields
+from isheep_lib.record.sources import Rows, find_file, open_rows
+
+PARAMETER, MAPPING = "synthesize.seeds", "synthesize.seed_fields"
+FIELDS = "instruction (text), and optionally id, kind, input, output (text), or the Self-Instruct schema"
+MEND = f"mend or remove these rows; fields of other names are told by {MAPPING}, such as instruction=question"
+# Said by the Self-Instruct data of an instruction that needs none; an input of mere punctuation is one.
+NO_INPUT = re.compile(r"\W*(?:no\s*input|none|n/?a)\W*", re.IGNORECASE)
+SURROGATE = re.compile("[\ud800-\udfff]")
+ABSENT = object()
+
+
+def load_seeds(source: str, fields: list[str]) -> list[Task]:
+    """Read seed tasks: an instruction is required; `id`, `kind`, `input` and `output` are optional text.
+
+    A Self-Instruct row gives one task, with its first instance. A row without an id is named by its number.
+
+    Args:
+        source: a file, from the current folder or the clone's root, or a hub dataset pinned to a commit.
+        fields: names of the fields in the source, ours=theirs (`records.parse_fields`).
+
+    Raises:
+        DataError: the source is absent, unreadable or empty, or a row is not an object, lacks an instruction, has a
+            field that is not text, or repeats an id or an instruction with the same input. All such rows are listed.
+    """
+    mapping, found = parse_fields(fields), open_rows(source, PARAMETER)
+    if not found.rows:
+        raise DataError(f"{found.name} holds no seed task", where=found.where, do="add rows with an instruction")
+    _check_mapping(found, mapping)
+    tasks, problems, seen = [], [], {}
+    for row in found.rows:
+        values, wrong = _read_row(row.content, mapping, found.is_table)
+        task = Task(**{**values, "id": values["id"] or f"seed-{row.number:03d}"})
+        if wrong := wrong or list(_repeats(task, seen, f"{found.unit} {row.number}")):
+            problems.append(f"{row.place}: {'; '.join(wrong)}")
+        tasks.append(task)
+    if problems:
+        raise bad_rows(found.name, problems, FIELDS, MEND)
+    return tasks
+
+
+def digest_seeds(source: str, fields: list[str]) -> str:
+    """Hash what decides the seed tasks: a file's bytes, or the tasks of a dataset.
+
+    Raises:
+        DataError: the source is absent, or a dataset that `load_seeds` refuses.
+    """
+    path = find_file(source)
+    if path:
+        return digest_file(path)
+    return digest_text(canonical_json([vars(task) for task in load_seeds(source, fields)]))
+
+
+def _value_at(content: Any, path: str) -> Any:
+    """Follow a dotted path into objects and lists; a field whose own name has dots comes first."""
+    if path in content:
+        return content[path]
+    for step in path.split("."):
+        if isinstance(content, dict) and step in content:
+            content = content[step]
+        elif isinstance(content, list) and step in map(str, range(len(content))):
+            content = content[int(step)]
+        else:
+            return ABSENT
+    return content
+
+
+def _paths(content: Any, prefix: str = "") -> Iterator[str]:
+    """Name everything that a mapping can point at; of a list, its first item."""
+    inner = content.items() if isinstance(content, dict) else enumerate(content[:1]) if isinstance(content, list) else ()
+    for name, value in inner:
+        yield f"{prefix}{name}"
+        yield from _paths(value, f"{prefix}{name}.")
+
+
+def _check_mapping(found: Rows, mapping: dict[str, str]) -> None:
+    """Refuse a mapping to fields that no row has, once for the whole source."""
+    contents = [row.content for row in found.rows]
+    absent = {o: t for o, t in mapping.items() if all(_value_at(content, t) is ABSENT for content in contents)}
+    if not absent:
+        return
+    known = list(dict.fromkeys(path for content in contents for path in _paths(content)))
+    lines = []
+    for ours, theirs in absent.items():
+        near = difflib.get_close_matches(theirs, known, n=1)
+        lines.append(f"{ours}={theirs}: no row has {theirs!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
+    raise DataError(
+        f"Fields that {found.name} does not have:\n  " + "\n  ".join(lines),
+        where=f"{MAPPING}, {found.where}",
+        allowed=_listed(known[:30]),
+        do="name a field that the rows have, ours=theirs",
+    )
+
+
+def _read_row(content: dict[str, Any], mapping: dict[str, str], is_table: bool) -> tuple[dict[str, str], list[str]]:
+    """Return the text of every field of a task, "" where it is absent, and what is wrong with the row."""
+    names = {ours: mapping.get(ours, ours) for ours in TASK_FIELDS}
+    problems: list[str] = []
+    # A row or a mapping that says where input or output are has its instances for something else.
+    by_instances = "instances" in content and not {"input", "output"} & {*content, *mapping}
+    if by_instances:
+        names |= {"input": "instances.0.input", "output": "instances.0.output"}
+        problems += _instances_problems(content)
+    values = dict.fromkeys(TASK_FIELDS, "")
+    for ours, theirs in names.items():
+        label = ours if ours == theirs else f"{ours} ({theirs})"
+        value = _value_at(content, theirs)
+        if value is ABSENT or (value is None and is_table):
+            if ours == "instruction":
+                problems.append(f"no {label}; the row has {_listed(content) or 'no fields'}")
+            continue
+        if ours == "id" and isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+            value = str(value)
+        if not isinstance(value, str):
+            problems.append(f"{label} must be text, it is {_kind(value)}")
+        elif SURROGATE.search(value):
+            problems.append(f"{label} must be valid Unicode, it holds half a character: {value[:60]!r}")
+        elif ours == "instruction" and not value.strip():
+            problems.append(f"no {label}; it is blank")
+        else:
+            values[ours] = value.strip()
+    if by_instances:
+        values["input"] = "" if NO_INPUT.fullmatch(values["input"]) else values["input"]
+        values["kind"] = values["kind"] or ("classification" if content.get("is_classification") is True else "")
+    return values, problems
+
+
+def _instances_problems(content: dict[str, Any]) -> Iterator[str]:
+    instances, flag = content["instances"], content.get("is_classification")
+    if not isinstance(instances, list):
+        yield f"instances must be a list of objects with input and output, it is {_kind(instances)}"
+    elif not instances:
+        yield "instances is empty, it must hold an object with input and output"
+    elif not isinstance(instances[0], dict):
+        yield f"instances.0 must be an object with input and output, it is {_kind(instances[0])}"
+    if flag is not None and not isinstance(flag, bool):
+        yield f"is_classification must be true or false, it is {_kind(flag)}"
+
+
+def _repeats(task: Task, seen: dict[tuple[str, str], str], place: str) -> Iterator[str]:
+    """Compare a task with earlier ones by id, and by instruction and input in lower case; then remember it."""
+    both = f"{task.instruction}\n{task.input}".lower()
+    what = "instruction and input" if task.input else "instruction"
+    for key, name, shown in (("id", task.id), "id", task.id), (("task", both), what, task.instruction):
+        if key in seen:
+            yield f"same {name} as {seen[key]}: {shown[:60]!r}"
+        seen.setdefault(key, place)
+
+
+def _kind(value: object) -> str:
+    """Name a value's kind as JSON does."""
+    names = {bool: "true or false", int: "a number", float: "a number", str: "text", list: "a list", dict: "an object"}
+    return "null" if value is None else names.get(type(value), type(value).__name__)
+
+
+def _listed(names: Iterable[str]) -> str:
+    """List names of fields, safe to print."""
+    return ", ".join(name if name.isprintable() else repr(name) for name in names)

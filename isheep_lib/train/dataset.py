@@ -1,0 +1,180 @@
+"""What is learned: pairs as tokens with a label for each, the split, and what became of every kept pair.
+
+    data = prepare(kept, frame, tokenizer, params, seed)   # data.train, data.held_out, data.counts
+
+Loss is on the response and the token that ends it, on nothing else. The labels never look at the pad token, which is
+the end token in some tokenizers and would then never be learned.
+Covers tokens, labels, truncation, the split. Does not cover which pairs (`filter`), batches (`train.batch_plan`) or training.
+"""
+
+import random
+from dataclasses import dataclass
+from typing import Any
+
+from isheep_lib.engines.tokens import encode, encode_rest
+from isheep_lib.errors import YieldError
+from isheep_lib.prompting.chat import Frame, user_words
+from isheep_lib.record.funnel import funnel
+from isheep_lib.record.rows import Task
+
+MASKED = -100  # the label of a token that is read and not learned, as torch's cross entropy has it
+LEARNED, HELD_OUT, LEFT_OVER = "learned", "held_out", "beyond_max_rows"
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+
+
+@dataclass(frozen=True)
+class TrainRow:
+    """Tokens of one pair; all after the first `read` are learned.
+
+    Attributes:
+        id: of the pair.
+        input_ids: the framed prompt, the response, and what ends it, at most `cutoff` tokens.
+        read: tokens of the prompt.
+        cut: the cutoff has shortened the response, so its end is not learned.
+        empty: the response has no token of its own, or white space alone.
+    """
+
+    id: str
+    input_ids: list[int]
+    read: int
+    cut: bool = False
+    empty: bool = False
+
+    @property
+    def labels(self) -> list[int]:
+        """The token itself where it is learned, MASKED elsewhere."""
+        return [MASKED] * min(self.read, len(self.input_ids)) + self.input_ids[self.read :]
+
+    @property
+    def learned(self) -> int:
+        """Number of tokens with loss."""
+        return max(0, len(self.input_ids) - self.read)
+
+
+def encode_row(row: dict[str, Any], frame: Frame, tokenizer: Any, cutoff: int) -> TrainRow:
+    """Turn a pair into tokens, the prompt exactly as the model is asked later, cut at `cutoff` tokens."""
+    prompt = encode(tokenizer, frame.prompt(user_words(Task(row["id"], row["instruction"], row["input"]))))
+    response = encode_rest(tokenizer, row["output"])
+    ids = prompt + response + encode_rest(tokenizer, frame.end)
+    return TrainRow(row["id"], ids[:cutoff], len(prompt), len(ids) > cutoff, not response or not row["output"].strip())
+
+
+def split_rows(
+    rows: list[dict[str, Any]], max_rows: int, held_out: float, seed: int
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[dict[str, Any]]]:
+    """Draw at most `max_rows` rows by seed and hold a share out; both parts get at least one row.
+
+    Returns:
+        Training rows, held-out rows, rows left over.
+
+    Raises:
+        YieldError: fewer than two rows, or `max_rows` leaves fewer.
+    """
+    if min(len(rows), max_rows) < 2:
+        raise YieldError(
+            f"{min(len(rows), max_rows)} row(s) cannot be split into some to learn and some held out",
+            allowed="at least 2",
+            do="lower filter.threshold, synthesize more, or raise train.max_rows",
+        )
+    order = list(range(len(rows)))
+    random.Random(seed).shuffle(order)  # noqa: S311 - reproducible, not secret
+    chosen, left = order[:max_rows], order[max_rows:]
+    number = min(max(1, round(held_out * len(chosen))), len(chosen) - 1)
+    parts = sorted(chosen[number:]), sorted(chosen[:number]), sorted(left)
+    train, held, rest = ([rows[i] for i in part] for part in parts)
+    return train, held, rest
+
+
+@dataclass(frozen=True)
+class Data:
+    """Rows as tokens, and what became of every kept pair.
+
+    Attributes:
+        train: rows to learn.
+        held_out: rows whose loss chooses the checkpoint.
+        counts: rows in, kept, and dropped by reason.
+        fates: of each kept pair, in order: learned, held_out, or the reason why it is neither; tokens, learned tokens, cut.
+    """
+
+    train: list[TrainRow]
+    held_out: list[TrainRow]
+    counts: dict[str, Any]
+    fates: list[dict[str, Any]]
+
+    def facts(self) -> dict[str, int]:
+        """Count rows, tokens, and rows shortened by the cutoff."""
+        return {
+            "training rows": len(self.train),
+            "held-out rows": len(self.held_out),
+            "tokens": sum(len(row.input_ids) for row in self.train),
+            "learned tokens": sum(row.learned for row in self.train),
+            "rows shortened by the cutoff": sum(row.cut for row in [*self.train, *self.held_out]),
+        }
+
+    def distribution(self) -> dict[str, dict[str, int]]:
+        """Return quantiles of the training rows' tokens, all of them and the learned ones."""
+        sides = {"row": [len(row.input_ids) for row in self.train], "learned": [row.learned for row in self.train]}
+        return {name: _quantiles(values) for name, values in sides.items()}
+
+
+def _quantiles(values: list[int]) -> dict[str, int]:
+    ranked = sorted(values)
+    found = {f"p{round(100 * q)}": ranked[min(len(ranked) - 1, int(q * len(ranked)))] for q in QUANTILES}
+    return {"min": ranked[0], **found, "max": ranked[-1]}
+
+
+def prepare(rows: list[dict[str, Any]], frame: Frame, tokenizer: Any, params: Any, seed: int) -> Data:
+    """Encode, drop rows without a token of a response to learn, split.
+
+    Raises:
+        YieldError: fewer than two usable rows, with what was dropped and why.
+    """
+    encoded = {row["id"]: encode_row(row, frame, tokenizer, params.cutoff) for row in rows}
+    reasons = {id_: _unusable(row) for id_, row in encoded.items()}
+    usable = [row for row in rows if not reasons[row["id"]]]
+    dropped = [{"reason": reason} for reason in reasons.values() if reason]
+    if len(usable) < 2 and dropped:
+        counts = funnel(len(rows), dropped)["dropped"]
+        raise YieldError(
+            f"{len(usable)} of {len(rows)} kept rows can be learned: "
+            + ", ".join(f"{reason.replace('_', ' ')} {number}" for reason, number in counts.items()),
+            where="train",
+            allowed=f"a prompt of fewer than {params.cutoff} tokens (train.cutoff) and a response that is not empty",
+            do="raise train.cutoff, add the step rules to filter.steps, or synthesize more",
+        )
+    parts = split_rows(usable, params.max_rows, params.held_out, seed)
+    fates = {row["id"]: fate for fate, part in zip((LEARNED, HELD_OUT, LEFT_OVER), parts, strict=True) for row in part}
+    fates |= {id_: reason for id_, reason in reasons.items() if reason}
+    train, held_out = ([encoded[row["id"]] for row in part] for part in parts[:2])
+    counts = funnel(len(rows), [{"reason": fate} for fate in fates.values() if fate not in (LEARNED, HELD_OUT)])
+    return Data(train, held_out, counts, [_fate(encoded[row["id"]], fates[row["id"]]) for row in rows])
+
+
+def _fate(row: TrainRow, fate: str) -> dict[str, Any]:
+    return {"id": row.id, "fate": fate, "tokens": len(row.input_ids), "learned": row.learned, "cut": row.cut}
+
+
+def _unusable(row: TrainRow) -> str:
+    """Say why nothing of a row can be learned, "" where something can."""
+    if row.empty:
+        return "empty_response"
+    return "" if row.learned else "beyond_cutoff"
+
+
+def masked_text(row: TrainRow, tokenizer: Any) -> tuple[str, str]:
+    """Decode the part that is read and the part that is learned."""
+    return tokenizer.decode(row.input_ids[: row.read]), tokenizer.decode(row.input_ids[row.read :])
+
+
+def mask_rows(row: TrainRow, tokenizer: Any, around: int = 4) -> list[dict[str, str]]:
+    """Return the tokens where the labels change, as rows of a table: the last ones read, the first and last learned."""
+    ids, read = row.input_ids, row.read
+    ends = len(ids) - around
+    shown = [i for i in range(len(ids)) if read - around <= i < read + around or (i >= read and i >= ends)]
+    rows: list[dict[str, str]] = []
+    for before, i in zip([shown[0] - 1, *shown], shown, strict=False):
+        if i > before + 1:
+            rows.append(dict.fromkeys(("position", "token", "id", "loss"), "…"))
+        token = repr(tokenizer.decode([ids[i]]))[1:-1]  # a line break shows as one
+        rows.append({"position": str(i), "token": token, "id": str(ids[i]), "loss": "learned" if i >= read else "no loss"})
+    return rows

@@ -1,0 +1,82 @@
+"""A training as files: the job that its processes read, its rows, its log, how it ended.
+
+    job = Job(folder, params, seed, work)
+    job.save()                            # job.json; rows.jsonl lies beside it
+
+Covers the files. Does not cover the training (`train.trainer`) or starting it (`train.launch`).
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from isheep_lib.record.rows import read_jsonl, write_atomic, write_jsonl
+from isheep_lib.train.dataset import Data, TrainRow
+
+JOB, ROWS = "job.json", "rows.jsonl"
+FAILURE, RESULT = "failure.json", "result.json"
+WATCHED = "ISHEEP_WATCHED"  # set where standard input closes with whoever started the training
+
+
+@dataclass(frozen=True)
+class Job:
+    """A training as a file: all that its processes need to know.
+
+    Attributes:
+        model: folder of the weights that learning starts from.
+        params: parameters of the stage.
+        seed: of adapter initialisation, order and dropout.
+        work: folder of the rows (`rows.jsonl`), checkpoints and the result.
+    """
+
+    model: Path
+    params: Any
+    seed: int
+    work: Path
+
+    def save(self) -> Path:
+        """Write the job into its folder and return the file."""
+        values = {"model": str(self.model), "params": vars(self.params), "seed": self.seed, "work": str(self.work)}
+        write_atomic(self.work / JOB, json.dumps(values, indent=1) + "\n")
+        return self.work / JOB
+
+    @classmethod
+    def load(cls, path: Path) -> "Job":
+        """Read a job that was saved."""
+        values = json.loads(path.read_text(encoding="utf-8"))
+        return cls(Path(values["model"]), SimpleNamespace(**values["params"]), values["seed"], Path(values["work"]))
+
+
+def load_rows(work: Path, held_out: bool) -> list[TrainRow]:
+    """Read the rows to learn, or those held out."""
+    found = read_jsonl(work / ROWS)
+    return [TrainRow(row["id"], row["tokens"], row["read"]) for row in found if row["held_out"] == held_out]
+
+
+def save_rows(data: Data, work: Path) -> None:
+    """Write the rows for the processes of a training."""
+    parts = ((data.train, False), (data.held_out, True))
+    write_jsonl(
+        work / ROWS,
+        [
+            {"id": row.id, "tokens": row.input_ids, "read": row.read, "held_out": held_out}
+            for part, held_out in parts
+            for row in part
+        ],
+    )
+
+
+KEPT = ("step", "epoch", "loss", "grad_norm", "learning_rate", "eval_loss")
+
+
+def clean(history: list[dict[str, float]], steps_per_epoch: int) -> list[dict[str, float]]:
+    """Keep what two runs of the same training share: no timings, no totals, no evaluation that a resume repeats."""
+    rows: dict[tuple[float, bool], dict[str, float]] = {}
+    for row in history:
+        if "loss" in row or "eval_loss" in row:
+            known = {**row, "epoch": row["step"] / steps_per_epoch}
+            kept = {key: round(float(known[key]), 6) for key in KEPT if key in known}
+            rows.setdefault((row["step"], "eval_loss" in row), kept)
+    return list(rows.values())

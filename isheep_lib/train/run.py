@@ -1,0 +1,217 @@
+"""Training: fine-tuning the base model, or the last one, on D_t (Algorithm 1, M_{t+1}; settings of Appendix E).
+
+    layout = train.lay_out(stage.model, data, stage.params, seed)    # every complaint comes now, before weights load
+    result = train.fine_tune(layout, stage.work, stage.out)
+
+Covers what a training will do, doing it here or by several processes, taking the best checkpoint, judging it. Does not
+cover rows and labels (`train.dataset`), batches (`train.batch_plan`), the steps themselves (`train.trainer`) or starting
+processes (`train.launch`).
+"""
+
+import gc
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from isheep_lib.engines import parity
+from isheep_lib.models.base import ModelRef, check_adapters
+from isheep_lib.models.merged import merged_folder
+from isheep_lib.train import batch_plan, checkpoints, launch
+from isheep_lib.train.dataset import Data, encode_row, mask_rows, masked_text, prepare
+from isheep_lib.train.job import RESULT, Job, save_rows
+from isheep_lib.train.model import check_packing, check_targets
+
+__all__ = ["encode_row", "fine_tune", "lay_out", "mask_rows", "masked_text", "prepare"]
+
+TOKENIZER_FILES = ("tokenizer*", "special_tokens_map.json", "vocab*", "merges.txt", "added_tokens.json", "*.jinja", "*.model")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A training that could start: who learns what, in which batches."""
+
+    model: ModelRef
+    data: Data
+    params: Any
+    seed: int
+    plan: batch_plan.Plan
+
+    def rows(self) -> list[dict[str, str]]:
+        """Describe it as rows of a table."""
+        params, lengths = self.params, [len(row.input_ids) for row in self.data.train]
+        each = batch_plan.accumulation(params)
+        padding = batch_plan.padding_share(self.plan, lengths, params.batching)
+        facts = {
+            "trained": _trained(params),
+            "number format": f"{params.dtype}, what is trained in float32",
+            "processes": f"{params.num_processes}, {params.parallel}" if params.num_processes > 1 else "1, this kernel",
+            "rows an optimizer step": f"{params.train_batch} = {params.micro_batch} a pass x {params.num_processes} "
+            f"process(es) x {each} accumulated pass(es)",
+            "optimizer steps": f"{len(self.plan.steps)} = {self.plan.steps_per_epoch} x {params.epochs} epoch(s)",
+            "padding": f"{padding:.1%} of the positions computed ({params.batching})",
+        }
+        return [{"fact": name, "value": value} for name, value in facts.items()]
+
+
+def _trained(params: Any) -> str:
+    if params.method == "full":
+        return "all weights"
+    kinds = [name for name, on in (("DoRA", params.dora), ("rsLoRA", params.rslora)) if on] or ["LoRA"]
+    base = ", base in 4 bits" if params.method == "qlora" else ""
+    return f"{' and '.join(kinds)} of rank {params.lora_rank} on {', '.join(params.target_modules)}{base}"
+
+
+def lay_out(model: ModelRef, data: Data, params: Any, seed: int) -> Layout:
+    """Plan a training and refuse what cannot work, before any weights are read.
+
+    Args:
+        model: the base model, or in the setting One_last the last one.
+        data: rows to learn, and held-out rows whose loss chooses the best checkpoint.
+        params: `TrainParams`.
+        seed: of adapter initialisation, order and dropout.
+
+    Raises:
+        TrainingError: devices, packages or layers are not there.
+        ModelError: an adapter is absent or belongs to another base.
+    """
+    launch.check_devices(params)
+    check_adapters(model)
+    if params.method != "full":
+        check_targets(model.path, params.target_modules)
+    if params.batching == "packed":
+        check_packing(model.path)
+    plan = batch_plan.plan([len(row.input_ids) for row in data.train], params, seed)
+    return Layout(model, data, params, seed, plan)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What training left.
+
+    Attributes:
+        log: a row a step, and one a held-out loss.
+        best: the step whose weights were kept.
+        trainable: number of weights trained.
+        tokens: tokens of the rows learned, over all epochs.
+        speed: what differs from machine to machine: seconds, tokens a second, memory.
+        files: outputs, below the stage's folder.
+    """
+
+    log: list[dict[str, float]]
+    best: int
+    trainable: int
+    tokens: int
+    speed: dict[str, Any]
+    files: tuple[str, ...]
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Describe it as a row of a table."""
+        return [
+            {
+                "optimizer steps": int(max(row["step"] for row in self.log)),
+                "kept step": self.best,
+                "trainable parameters": self.trainable,
+                "tokens seen": self.tokens,
+                "tokens a second": self.speed["tokens_a_second"],
+                "peak memory (MiB)": self.speed["peak_memory_mb"],
+            }
+        ]
+
+
+def fine_tune(layout: Layout, work: Path, out: Path) -> Trained:
+    """Train, here or by several processes, and put the best checkpoint's weights into `out`; resumes after a crash.
+
+    Args:
+        layout: from `lay_out`.
+        work: folder of the job and its checkpoints.
+        out: the stage's output folder.
+
+    Raises:
+        TrainingError: a loss is not finite, or a process failed.
+    """
+    job = Job(merged_folder(layout.model), layout.params, layout.seed, work)
+    save_rows(layout.data, work)
+    file = job.save()
+    try:
+        if layout.params.num_processes > 1:
+            launch.start(file, layout.params)
+        else:
+            _train_here(job)
+    finally:
+        file.unlink()  # nobody can join any more
+    result = json.loads((work / RESULT).read_text(encoding="utf-8"))
+    for line in result["said"] if layout.params.num_processes > 1 else []:  # alone, the training has said it here itself
+        print(line)
+    best = checkpoints.best_step(result["log"])
+    files = _take(work / "checkpoints" / f"checkpoint-{best}", layout, out)
+    tokens = sum(len(row.input_ids) for row in layout.data.train) * layout.params.epochs
+    speed = {name: result[name] for name in ("seconds", "began_after_step", "tokens_a_second", "peak_memory_mb", "device")}
+    return Trained(result["log"], best, result["trainable"], tokens, speed, files)
+
+
+def _train_here(job: Job) -> None:
+    """Train in this process and give the memory back."""
+    import torch
+
+    from isheep_lib.train import trainer
+
+    trainer.train(job)
+    gc.collect()
+    if torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
+
+
+def _take(checkpoint: Path, layout: Layout, out: Path) -> tuple[str, ...]:
+    """Copy the weights of a checkpoint into the record; return the files' names."""
+    if layout.params.method == "full":
+        folder, patterns = (
+            out / "model",
+            ("*.safetensors", "model.safetensors.index.json", "config.json", "generation_config.json"),
+        )
+    else:
+        folder, patterns = out / "adapter", ("adapter_model.safetensors", "adapter_config.json")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    for source, wanted in ((layout.model.path, TOKENIZER_FILES if folder.name == "model" else ()), (checkpoint, patterns)):
+        for path in sorted({path for pattern in wanted for path in source.glob(pattern)}):
+            shutil.copyfile(path, folder / path.name)
+    if folder.name == "adapter":
+        _tidy(folder / "adapter_config.json", layout.model.name)
+    return tuple(f"{folder.name}/{path.name}" for path in sorted(folder.iterdir()))
+
+
+def _tidy(config: Path, name: str) -> None:
+    """Name the base as the params file does instead of a path of this machine."""
+    values = json.loads(config.read_text(encoding="utf-8")) | {"base_model_name_or_path": name}
+    if isinstance(values["target_modules"], list):
+        values["target_modules"] = sorted(values["target_modules"])  # a set inside peft, in no stable order
+    config.write_text(json.dumps(values, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def held_out_change(log: list[dict[str, float]]) -> dict[str, Any]:
+    """Return the held-out loss before training, the best one after, the step it was reached at, and whether it is lower."""
+    before = next(row["eval_loss"] for row in log if "eval_loss" in row)
+    step = checkpoints.best_step(log)
+    best = next(row["eval_loss"] for row in log if "eval_loss" in row and row["step"] == step)
+    return {"before": before, "best": best, "at step": step, "improved": best < before}
+
+
+def verdict(log: list[dict[str, float]]) -> str:
+    """Say in a sentence whether training helped on rows that it did not see."""
+    change = held_out_change(log)
+    if change["improved"]:
+        return f"The held-out loss fell from {change['before']:.4f} to {change['best']:.4f} nats a token."
+    return (
+        f"WARNING: the held-out loss did not fall: {change['before']:.4f} before, {change['best']:.4f} at its best. This "
+        "model learned nothing that carries over to pairs it has not seen; look at train.learning_rate, train.epochs and "
+        "the kept pairs before using it."
+    )
+
+
+def check_parity(layout: Layout, out: Path) -> list[parity.Probe]:
+    """Compare what was trained with what the next stages will load; none where the weights do not fit this machine."""
+    if layout.params.method == "full":
+        return parity.check_weights(layout.model, out / "model")
+    return parity.check_trained(layout.model, out / "adapter")

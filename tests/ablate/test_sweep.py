@@ -1,0 +1,216 @@
+"""Sweep files: what runs they become, what these share, and every problem at once."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from isheep_lib.ablate import runs, sweep
+from isheep_lib.errors import ModelError, ParameterError, StageFailed
+from isheep_lib.iterate import claims
+from isheep_lib.iterate.run_params import load_run
+from isheep_lib.record import manifests
+
+ROOT = Path(__file__).resolve().parents[2]
+FILES = sorted((ROOT / "params/ablations").glob("*.yaml"))
+PARAMS = "params/smollm2-135m.yaml"
+
+
+def written(folder: Path, **changes: object) -> str:
+    values = {"name": str(folder / "s"), "params": PARAMS, "iterations": 1, "axes": {"filter.threshold": [0.1, 0.5]}}
+    path = folder / "sweep.yaml"
+    path.write_text(yaml.safe_dump({**values, **changes}, sort_keys=False))
+    return str(path)
+
+
+def opened(folder: Path, **changes: object) -> sweep.Sweep:
+    return sweep.open_sweep(written(folder, **changes))
+
+
+def names(found: sweep.Sweep) -> list[str]:
+    return [point.name for point in found.points]
+
+
+def test_runs_are_all_combinations_for_every_seed_each_filter_with_a_control_of_its_own(tmp_path):
+    axes = {"filter.threshold": [0.1, 0.5], "setting": {"base": "train.setting:one_base", "rules": "filter.steps:[rules]"}}
+    found = opened(tmp_path, axes=axes, seeds=[1, 2])
+    twelve = [
+        f"threshold-{c}-{kind}-seed-{n}" for n in (1, 2) for c in (0.1, 0.5) for kind in ("base", "base-control", "rules")
+    ]
+    assert sorted(names(found)) == sorted(re.sub("-control(.*)", r"\1-control", name) for name in twelve)
+    for point in found.points:
+        assert point.params.seed in (1, 2)
+        assert point.params.filter.random_control == point.control == point.name.endswith("-control")
+        assert point.control or point.params.filter.threshold == float(point.values["filter.threshold"].split("-")[1])
+
+
+def test_rules_alone_have_no_control_and_none_is_made_where_none_is_wanted(tmp_path):
+    axes = {"c": {"rules": "filter.steps:[rules]", "all": "filter.steps:[]", "mi": "filter.threshold:0.3"}}
+    assert names(opened(tmp_path, axes=axes)) == ["rules", "all", "mi", "mi-control"]
+    assert names(opened(tmp_path, axes=axes, control=False)) == ["rules", "all", "mi"]
+
+
+def test_a_value_may_have_iterations_of_its_own_and_overrides_add_up(tmp_path):
+    axes = {"setting": {"one": "train.setting:one_base", "direct": {"override": "synthesize.instructions:99", "iterations": 1}}}
+    path = written(tmp_path, axes=axes, iterations=3, override="train.epochs:5", control=False)
+    found = sweep.open_sweep(path, override="train.lora_rank:3")
+    assert [(p.name, p.iterations, p.params.train.epochs, p.params.train.lora_rank) for p in found.points] == [
+        ("one", 3, 5, 3),
+        ("direct", 1, 5, 3),
+    ]
+    assert found.points[1].params.synthesize.instructions == 99
+
+
+def test_another_name_moves_every_run(tmp_path):
+    found = sweep.open_sweep(written(tmp_path), name=str(tmp_path / "elsewhere"))
+    assert {manifests.run_folder(point.run).parent for point in found.points} == {tmp_path / "elsewhere"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"axes": {}}, "at least 1"),
+        ({"axes": {"filter.threshold": []}}, "has no value"),
+        ({"axes": {"filter.threshold": [0.5, 0.5]}}, "none twice"),
+        ({"axes": {"threshold": [0.5]}}, "section.name"),
+        ({"axes": {"c": {"-1": "filter.steps:[]"}}}, "names a folder"),
+        ({"axes": {"c": {"a/b": ""}}}, "names a folder"),
+        ({"axes": {"filter.treshold": [0.5]}}, "did you mean filter.threshold"),
+        ({"axes": {"filter.threshold": ["much"]}}, "valid number"),
+        ({"axes": {"c": {"a": "train.epochs:2", "b": "train.epochs:2"}}, "control": False}, "are the same run"),
+        ({"reference": ["none"]}, "no run has the values"),
+        ({"name": "../up"}, "folder under results"),
+        ({"seeds": [-1]}, "greater than or equal to 0"),
+        ({"seed": [1]}, "did you mean seeds"),
+        ({"params": "params/none.yaml"}, "does not exist"),
+        ({"iterations": 0}, "greater than or equal to 1"),
+    ],
+)
+def test_what_is_wrong_with_a_file_is_said(tmp_path, changes, said):
+    with pytest.raises(ParameterError) as raised:
+        opened(tmp_path, **changes)
+    assert said in str(raised.value)
+
+
+def test_the_problems_of_all_runs_are_said_at_once(tmp_path):
+    axes = {"c": {"a": "train.epochs:0", "b": "filter.nothing:1", "c": "train.lora_rank:4"}}
+    with pytest.raises(ParameterError) as raised:
+        opened(tmp_path, axes=axes)
+    assert "2 problem(s)" in str(raised.value)
+    assert "s/a: train.epochs" in str(raised.value)
+    assert "s/b: filter.nothing" in str(raised.value)
+
+
+def test_the_settings_share_all_before_their_second_training_and_direct_shares_the_base_model(tmp_path):
+    found = sweep.open_sweep(str(ROOT / "params/ablations/small-setting.yaml"), name=str(tmp_path / "x"))
+    own = {point.name: [(w.iteration, w.stage) for w in runs.work(found) if w.point is point] for point in found.points}
+    assert len(own["one_base"]) == 11
+    assert own["one_last"] == own["total_base"] == [(2, "train"), (2, "evaluate")]
+    assert own["direct"] == [(1, stage) for stage in ("synthesize", "assess", "filter", "train", "evaluate")]
+
+
+@pytest.mark.parametrize(
+    ("change", "first_own"),
+    [
+        ("synthesize.instructions:57", "synthesize"),
+        ("assess.bootstrap:200", "assess"),
+        ("filter.threshold:0.7", "filter"),
+        ("train.epochs:3", "train"),
+        ("seed:3", "evaluate of the base"),
+        ("model.batch_tokens:9", ""),  # speed only
+        ("assess.judge:base", ""),  # in the first iteration both judges are the base model
+        ("train.setting:one_last", ""),
+    ],
+)
+def test_a_change_leaves_everything_before_it_shared(change, first_own):
+    one = runs.stage_keys(load_run(ROOT / PARAMS), 1)
+    other = runs.stage_keys(load_run(ROOT / PARAMS, change), 1)
+    differing = [step for step in one if one[step] != other[step]]
+    order = ["synthesize", "assess", "filter", "train", "evaluate"]
+    if first_own == "evaluate of the base":
+        assert differing == list(one)
+    else:
+        assert [stage for _, stage in differing] == (order[order.index(first_own) :] if first_own else [])
+        assert (0, "evaluate") not in differing
+
+
+@given(st.sampled_from(["one_base", "one_last", "total_base"]), st.integers(1, 4), st.integers(1, 4))
+def test_a_longer_run_has_the_same_stages_as_a_shorter_one_and_more(setting, few, more):
+    params = load_run(ROOT / PARAMS, f"train.setting:{setting}")
+    short, long = runs.stage_keys(params, few), runs.stage_keys(params, few + more)
+    assert short.items() <= long.items()
+    assert len(set(long.values())) == len(long)
+
+
+@pytest.mark.parametrize("folder", sorted((ROOT / "results/reference").glob("small-*")), ids=lambda p: p.name)
+def test_what_the_plan_shares_is_what_the_records_share(folder):
+    found = sweep.open_sweep(str(ROOT / f"params/ablations/{folder.name}.yaml"), name=f"reference/{folder.name}")
+    prints: dict[str, set[str]] = {}
+    stages: dict[str, dict[str, str]] = {}
+    for point in found.points:
+        for step, key in runs.stage_keys(point.params, point.iterations).items():
+            manifest = manifests.read_manifest(manifests.stage_folder(manifests.run_folder(point.run), *step))
+            prints.setdefault(key, set()).add(manifest["fingerprint"])
+            stages.setdefault(manifest["fingerprint"], {})[key] = step[1]
+    assert all(len(found) == 1 for found in prints.values()), "a stage was planned as shared and was not"
+    more = {stage for keys in stages.values() if len(keys) > 1 for stage in keys.values()}
+    # Two filters may keep the same pairs, which nobody can know before.
+    assert more <= {"train", "evaluate"}, "a stage was shared and was not planned so"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
+def test_a_ready_file_opens_says_how_to_use_it_and_is_named_like_its_sweep(path, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *_, **__: pytest.fail("a download was tried"))
+    found = sweep.open_sweep(str(path))
+    assert found.file.name == path.stem
+    assert found.reference is not None
+    head = path.read_text().split("\n\n")[0]
+    assert all(f"# {word}: " in head for word in ("Needs", "Command", "Takes"))
+    assert f"isheep ablate params/ablations/{path.name}" in head
+    assert found.file.params == ("params/smollm2-135m.yaml" if path.stem.startswith("small-") else "params/qwen1.5-72b.yaml")
+
+
+def test_every_ablation_of_the_paper_has_a_file_and_a_small_one():
+    wanted = {"threshold", "data-size", "setting", "filter", "level", "prompt", "judge"}
+    assert {path.stem for path in FILES} == wanted | {f"small-{name}" for name in wanted}
+
+
+def test_the_machine_is_asked_before_anything_runs(tmp_path, monkeypatch):
+    found = opened(tmp_path, override="model.base_model:nobody/nothing", control=False)
+    with pytest.raises(ParameterError, match="not pinned"):
+        runs.check_runs(found, "stop")
+    monkeypatch.setattr(runs, "find_model", lambda name: None)
+    claims.claim_params(tmp_path / "s/threshold-0.1", {"seed": 1})
+    with pytest.raises(ParameterError, match=r"threshold-0.1: .*\n?.*seed"):
+        runs.check_runs(found, "stop")
+
+
+def test_a_run_that_fails_is_named_at_the_end_and_stops_no_other(tmp_path, monkeypatch):
+    found, ran, said = opened(tmp_path, control=False), [], []
+
+    def run(notebook, output, params, title):
+        ran.append(params["run"])
+        if "0.1" in params["run"]:
+            raise ModelError("no memory")
+
+    monkeypatch.setattr(runs.runner, "execute_watched", run)
+    with pytest.raises(StageFailed, match=r"1 of 2 run.*\n\n.*threshold-0.1: no memory"):
+        runs.run_all(found, "stop", said.append)
+    assert len(ran) == 2
+    assert said == ["threshold-0.1 (1 of 2) failed"]
+
+
+def test_the_plan_counts_what_is_done_and_what_is_shared(tmp_path):
+    found = opened(tmp_path)
+    rows = {row["run"]: row for row in runs.plan_table(found).rows}
+    assert rows["threshold-0.5"]["shared with runs above"] == 3  # base, synthesis, assessment
+    manifests.stage_folder(manifests.run_folder(found.points[0].run), 1, "synthesize").mkdir(parents=True)
+    manifests.write_manifest(
+        manifests.stage_folder(manifests.run_folder(found.points[0].run), 1, "synthesize"), {"stage": "synthesize"}
+    )
+    after = {row["run"]: row for row in runs.plan_table(found).rows}
+    assert after["threshold-0.1"]["of its own still to run"] == rows["threshold-0.1"]["of its own still to run"] - 1
+    assert "of which" in runs.plan_table(found).caption

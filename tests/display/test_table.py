@@ -1,0 +1,94 @@
+"""Tables: escaped in a notebook, aligned in a terminal."""
+
+import html
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from isheep_lib.display.table import Table, clip, samples, verbatim
+
+few = settings(max_examples=50, deadline=None)
+HOSTILE = "<script>alert('x & y')</script><img src=x onerror=\"go()\">"
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        verbatim(HOSTILE),
+        Table([{"a": HOSTILE}]),
+        Table([{HOSTILE: 1}]),
+        Table([{"a": 1}], HOSTILE),
+        Table([{"a": [HOSTILE]}]),
+        samples([{"a": HOSTILE}], ["a"], 1, 0),
+    ],
+)
+def test_what_a_model_wrote_is_escaped_wherever_it_stands(table):
+    shown = table._repr_html_()
+    assert "<script>" not in shown
+    assert "<img" not in shown
+    assert "&lt;script&gt;" in shown
+    assert "x &amp; y" in shown
+
+
+@pytest.mark.parametrize("cell", ["iter-1/x.ipynb'onmouseover='go()", "iter-'><script>.ipynb", "iter-1/<b>.ipynb"])
+def test_a_link_cannot_be_broken_out_of(cell):
+    shown = Table([{"a": cell}])._repr_html_()
+    assert html.escape(cell) in shown
+    assert cell not in shown
+
+
+@pytest.mark.parametrize(
+    ("cell", "linked"),
+    [
+        ("iter-1/assess/assess.ipynb", True),
+        ("see iter-1/assess/assess.ipynb", False),
+        ("iter-1/a b.ipynb", False),
+        ("javascript:go().ipynb", False),
+        ("http://a.example/x.ipynb", False),
+        ("iter-1/assess/scores.jsonl", False),
+    ],
+)
+def test_only_notebooks_of_the_record_become_links(cell, linked):
+    assert ("<a href=" in Table([{"a": cell}])._repr_html_()) is linked
+
+
+@few
+@given(st.lists(st.dictionaries(st.sampled_from("abc"), st.text() | st.integers() | st.none()), max_size=4))
+def test_any_rows_can_be_shown(rows):
+    table = Table(rows, "caption")
+    assert table._repr_html_().count("<tr>") == len(rows) + 1
+    assert repr(table).startswith("caption\n")
+
+
+def test_a_terminal_shows_aligned_columns_with_gaps_for_missing_values():
+    shown = repr(Table([{"name": "a", "n": 5}, {"name": "long name"}, {"n": 10, "more": 0.25}], "title"))
+    assert shown.splitlines() == ["title", "name       n   more", "a          5", "long name", "           10  0.25"]
+
+
+@pytest.mark.parametrize(("value", "text"), [(0.123456, "0.1235"), (1.5, "1.50"), (-20.0, "-20.00"), (0.0, "0"), (3, "3")])
+def test_numbers_are_written_shortly(value, text):
+    assert repr(Table([{"n": value}])).splitlines()[1] == text
+
+
+@pytest.mark.parametrize(("value", "shown"), [("short", "short"), (7, 7), (None, None), ("x" * 260, "x" * 260)])
+def test_short_values_are_not_clipped(value, shown):
+    assert clip(value) == shown
+
+
+def test_a_clipped_text_says_how_much_is_missing():
+    assert clip("abcdef", limit=2) == "ab … (+4 characters)"
+
+
+def test_samples_are_drawn_by_seed_and_keep_the_order():
+    rows = [{"id": n, "text": "t", "other": 1} for n in range(50)]
+    drawn = [row["id"] for row in samples(rows, ["id", "text"], 5, seed=3).rows]
+    assert drawn == sorted(drawn)
+    assert len(set(drawn)) == 5
+    assert drawn == [row["id"] for row in samples(rows, ["id"], 5, seed=3).rows]
+    assert any(drawn != [row["id"] for row in samples(rows, ["id"], 5, seed=s).rows] for s in range(4, 8))
+    assert samples(rows, ["id", "text"], 5, seed=3).columns == ["id", "text"]
+
+
+def test_more_samples_than_rows_are_all_rows():
+    assert [row["id"] for row in samples([{"id": 1}, {"id": 2}], ["id"], 9, 0).rows] == [1, 2]

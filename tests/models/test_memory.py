@@ -1,0 +1,54 @@
+"""Room and number format: what fits is told before a model is loaded, and what is faster is measured."""
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from isheep_lib.engines import dtype as engines_dtype
+from isheep_lib.engines.dtype import settle
+from isheep_lib.errors import EngineError
+from isheep_lib.models.memory import GIB, check_room, weight_bytes
+
+
+def test_weights_are_counted_from_the_files_headers_in_the_wanted_format(tmp_path):
+    save_file({"a": np.zeros((3, 4), dtype=np.float16), "b": np.zeros(5, dtype=np.float32)}, tmp_path / "one.safetensors")
+    save_file({"c": np.zeros((2, 2, 2), dtype=np.float32)}, tmp_path / "two.safetensors")
+    assert weight_bytes(tmp_path, "float32") == 4 * (12 + 5 + 8)
+    assert weight_bytes(tmp_path, "bfloat16") == 2 * (12 + 5 + 8)
+
+
+@pytest.mark.parametrize(
+    ("weights", "free", "dtype", "device", "ways"),
+    [
+        (10, 12, "float32", "cpu", None),
+        (10, 11, "float32", "cpu", ["up to 2.6 billion parameters in float32", "this one in bfloat16"]),
+        (30, 11, "float32", "cuda", ["up to 2.6 billion", "on 4 such GPUs"]),
+        (144, 79, "bfloat16", "cuda", ["up to 36.9 billion parameters in bfloat16", "on 3 such GPUs"]),
+    ],
+)
+def test_a_model_that_does_not_fit_is_refused_with_what_would(weights, free, dtype, device, ways):
+    if ways is None:
+        check_room(weights * GIB, free * GIB, dtype, device)
+        return
+    with pytest.raises(EngineError) as caught:
+        check_room(weights * GIB, free * GIB, dtype, device)
+    message = str(caught.value)
+    assert f"{free:.1f} GiB free" in message
+    assert all(way in message for way in ways)
+    assert ("bfloat16" in message) == (dtype != "float32" or "this one in bfloat16" in ways)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "ratio", "dtype"),
+    [("float32", 9.0, "float32"), ("bfloat16", 0.1, "bfloat16"), ("auto", 1.7, "bfloat16"), ("auto", 1.05, "float32")],
+)
+def test_a_named_format_is_taken_and_auto_takes_the_faster(tmp_path, monkeypatch, wanted, ratio, dtype):
+    monkeypatch.setattr(engines_dtype, "gain", lambda folder: ratio)
+    chosen, why = settle(wanted, "transformers", tmp_path)
+    assert chosen == dtype
+    assert (f"{ratio:.1f} times" in why) == (wanted == "auto")
+
+
+def test_servers_decide_their_format_themselves_and_nothing_is_measured_here(tmp_path, monkeypatch):
+    monkeypatch.setattr(engines_dtype, "gain", lambda folder: pytest.fail("measured"))
+    assert settle("auto", "server", tmp_path)[0] == "bfloat16"

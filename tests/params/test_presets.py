@@ -1,0 +1,124 @@
+"""The params files: every one is a complete, valid run, and the presets are what their names say."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from isheep_lib.benchmarks.catalogue import ALL, BENCHMARKS
+from isheep_lib.iterate.run_params import SECTIONS, load_run
+from isheep_lib.params.kinds import is_execution
+
+FOLDER = Path(__file__).resolve().parents[2] / "params"
+FILES = sorted(FOLDER.glob("*.yaml"))
+FULL_SIZE = ["qwen1.5-1.8b", "qwen1.5-4b", "qwen1.5-7b", "qwen1.5-14b", "qwen1.5-32b", "qwen1.5-72b", "llama-3-70b"]
+OWN = {
+    "base_model",
+    "aligned_frame",
+    "tensor_parallel",
+    "num_processes",
+    "parallel",
+    "gradient_checkpointing",
+}  # what a full-size file may choose for its model
+
+
+def values(name: str) -> dict[str, object]:
+    """Return a params file's values by dotted name."""
+    run = load_run(FOLDER / f"{name}.yaml").model_dump(exclude={"run"})
+    return {f"{s}.{n}": v for s, section in run.items() if isinstance(section, dict) for n, v in section.items()}
+
+
+def differences(one: str, other: str) -> dict[str, tuple[object, object]]:
+    a, b = values(one), values(other)
+    return {name: (a[name], b[name]) for name in a if a[name] != b[name]}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_a_params_file_is_valid_named_like_its_run_and_downloads_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *_, **__: pytest.fail("a download was tried"))
+    run = load_run(path)
+    assert run.run == path.stem
+    head = path.read_text(encoding="utf-8").split("\n\n")[0]
+    assert all(f"# {word}: " in head for word in ("Needs", "Command", "Takes")), "the header says what it needs"
+    assert f"--params params/{path.name}" in head or path.stem == "smollm2-135m"
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if path.stem != "smollm2-135m"], ids=lambda path: path.stem)
+def test_a_preset_spells_out_every_parameter_that_can_change_a_result(path: Path) -> None:
+    given = yaml.safe_load(path.read_text(encoding="utf-8"))
+    for section, kind in SECTIONS.items():
+        absent = {n for n in kind.model_fields if not is_execution(kind, n)} - set(given[section]) - {"served_model"}
+        assert not absent, f"{section} leaves {sorted(absent)} to the defaults"
+
+
+@pytest.mark.parametrize("name", FULL_SIZE)
+def test_a_full_size_file_is_the_papers_preset_with_another_model(name: str) -> None:
+    assert {n.split(".")[1] for n in differences("isheep-paper", name)} <= OWN
+
+
+def test_the_papers_preset_carries_the_papers_hyper_parameters() -> None:
+    found = values("isheep-paper")
+    expected = {
+        "synthesize.instructions": 10000,
+        "synthesize.demonstrations": 5,
+        "synthesize.tasks_per_prompt": 20,
+        "synthesize.instruction_temperature": 1.0,
+        "synthesize.instruction_top_p": 0.95,
+        "synthesize.instruction_tokens": 1000,
+        "synthesize.max_rouge": 0.7,
+        "assess.assessment_prompt": "combined",
+        "assess.level": "both",
+        "assess.judge": "current",
+        "filter.steps": ["rules", "threshold"],
+        "filter.threshold": 8.0,
+        "filter.comparison": "above",
+        "filter.axes": "both",
+        "train.setting": "one_base",
+        "train.lora_rank": 8,
+        "train.lora_alpha": 16,
+        "train.lora_dropout": 0.05,
+        "train.learning_rate": 5e-5,
+        "train.warmup_steps": 20,
+        "train.epochs": 2,
+        "train.train_batch": 16,
+        "train.cutoff": 1024,
+        "train.max_rows": 3000,
+        "train.held_out": 0.1,
+        "train.save_steps": 100,
+    }
+    assert {name: found[name] for name in expected} == expected
+
+
+def test_as_released_differs_from_the_paper_by_the_releases_quirks_alone() -> None:
+    assert differences("isheep-paper", "isheep-as-released") == {
+        "synthesize.instruction_stops": ([], ["17"]),
+        "synthesize.dedup_scope": ("run", "batch"),
+        "synthesize.prompts_per_batch": (256, 5),
+        "synthesize.max_batches": (16, 600),
+        "assess.judge": ("current", "base"),
+        "assess.max_unread": (0.5, 1.0),
+    }
+
+
+def test_fixed_stops_at_no_number_judges_without_chance_and_drops_duplicates_everywhere() -> None:
+    found = values("isheep-fixed")
+    assert found["synthesize.instruction_stops"] == []
+    assert found["synthesize.dedup_scope"] == "run"
+    assert set(found["assess.scorers"]).isdisjoint({"sampled"})
+    assert found["assess.checked_scorers"]
+    assert found["filter.max_copy_share"] < 1.0
+
+
+def test_the_papers_preset_evaluates_all_items_of_every_known_benchmark() -> None:
+    assert set(values("isheep-paper")["evaluate.tasks"]) == set(BENCHMARKS)  # no entry ends with a number
+
+
+def test_the_papers_preset_lists_repetitions_of_benchmark_items_and_drops_none() -> None:
+    found = values("isheep-paper")
+    assert found["filter.decontaminate"] == "list"
+    assert found["filter.decontaminate_against"] == [ALL]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_a_params_file_runs_programs_of_a_model_in_a_sandbox_alone(path: Path) -> None:
+    assert load_run(path).evaluate.code_sandbox == "required"

@@ -1,0 +1,102 @@
+"""The house rules that a machine can check: imports point one way, nothing heavy loads early, modules stay small."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import isheep_lib
+
+PACKAGE = Path(isheep_lib.__file__).parent
+# A room may import from the rows above its own, and from nothing beside it: so verbs never import each other.
+ROOMS = [
+    ["errors"],
+    ["analysis", "params"],
+    ["record"],
+    ["models", "prompting", "sandbox"],
+    ["engines"],
+    ["benchmarks"],
+    ["display"],
+    ["synthesize", "assess", "filter", "train", "evaluate", "judge"],
+    ["iterate"],
+    ["paper", "ablate", "explore", "report", "rerun", "export"],
+    ["notebooks"],
+    ["cli"],
+]
+RANK = {room: rank for rank, row in enumerate(ROOMS) for room in row}
+MODULES = {
+    str(p.relative_to(PACKAGE).with_suffix("")).replace("/", ".").removesuffix(".__init__"): p for p in PACKAGE.rglob("*.py")
+}
+MODULES.pop("__init__")
+
+
+def room_of(module: str) -> str:
+    return module.split(".")[0]
+
+
+def imported(path: Path) -> set[str]:
+    """Name the project's modules and members that a file imports, also inside functions."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "isheep_lib":
+            inner = node.module.removeprefix("isheep_lib").removeprefix(".")
+            found |= {f"{inner}.{alias.name}".removeprefix(".") for alias in node.names}
+    return found
+
+
+def test_every_module_has_a_room():
+    assert {room_of(name) for name in MODULES} == set(RANK)
+
+
+@pytest.mark.parametrize("name", sorted(MODULES))
+def test_imports_between_rooms_point_one_way(name):
+    for other in imported(MODULES[name]):
+        if room_of(other) in RANK and room_of(other) != room_of(name):
+            assert RANK[room_of(other)] < RANK[room_of(name)], f"{name} imports {other}"
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    # Opening an engine is the one door inside its room: it is imported when it is called.
+    reads = {
+        name: {module for other in imported(path) for module in (other, other.rpartition(".")[0]) if module in MODULES} - {name}
+        for name, path in MODULES.items()
+    }
+    left = dict(reads)
+    while free := [name for name, others in left.items() if not others & set(left)]:
+        for name in free:
+            del left[name]
+    assert not left, f"in a circle, or above one: {sorted(left)}"
+
+
+def test_importing_the_package_and_the_command_loads_nothing_heavy():
+    heavy = ("torch", "transformers", "peft", "lm_eval", "papermill", "matplotlib")
+    heavy += ("datasets", "pyarrow", "pandas", "sklearn", "scipy", "statsmodels", "nltk")
+    modules = ("cli", "iterate.session", "display.evaluation_tables", "benchmarks.comparison", "synthesize.candidates")
+    modules += ("assess.reliability_check", "filter.steps", "evaluate.run")
+    names = ", ".join(f"isheep_lib.{name}" for name in modules)
+    code = f"import sys, {names}; print([m for m in {heavy} if m in sys.modules])"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("folder", sorted({path.parent for path in MODULES.values()}), ids=lambda p: p.name)
+def test_a_room_is_small_enough_to_be_seen_at_once(folder):
+    assert len([path for path in folder.glob("*.py") if path.name != "__init__.py"]) <= 16, "look for a room inside"
+
+
+@pytest.mark.parametrize("name", sorted(MODULES))
+def test_modules_and_functions_stay_readable(name):
+    source = MODULES[name].read_text()
+    assert source.count("\n") <= 320, "look for a missing room"
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.FunctionDef):
+            assert node.end_lineno - node.lineno < 60, f"{node.name} is too long"
+
+
+@pytest.mark.parametrize("name", sorted(MODULES))
+def test_no_global_randomness_no_remote_code_no_pickled_weights(name):
+    source = MODULES[name].read_text()
+    for forbidden in ("random.random(", "np.random.seed", "trust_remote_code=True", "torch.load(", "pickle"):
+        assert forbidden not in source, forbidden
