@@ -5,9 +5,8 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from isheep_lib.models.attention import ATTENTION
 from isheep_lib.models.base import ModelRef, check_adapters
-
-ATTENTION = "isheep_grouped_sdpa"
 
 
 def device() -> str:
