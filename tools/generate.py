@@ -9,10 +9,10 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import nbformat
+import training_memory
 import yaml
 from pydantic.fields import FieldInfo
 
-from isheep_lib import footprint
 from isheep_lib.ablate.sweep import SweepFile, choices
 from isheep_lib.analysis import collapse
 from isheep_lib.benchmarks import lm_eval_tasks
@@ -281,13 +281,13 @@ def batches_text() -> str:
     return table(rows)
 
 
-def measured_text(known: dict, shapes: dict[str, footprint.Shape]) -> str:
+def measured_text(known: dict, shapes: dict[str, training_memory.Shape]) -> str:
     """Return the table of measured trainings beside what the formulas say."""
     rows, (shape, *_) = [], shapes.values()
     for one in known["measured"]:
         names = ("method", "dtype", "micro_batch", "gradient_checkpointing")
         params = changed(training(ROOT / "params/isheep-paper.yaml"), **{name: one[name] for name in names})
-        terms = footprint.memory(shape, params, tokens=256, learned=128, device="cpu")
+        terms = training_memory.memory(shape, params, tokens=256, learned=128, device="cpu")
         said = sum(terms.values()) / 1e6
         row: dict[str, object] = {"`method`": one["method"], "`dtype`": one["dtype"], "`micro_batch`": one["micro_batch"]}
         row |= {
@@ -299,7 +299,7 @@ def measured_text(known: dict, shapes: dict[str, footprint.Shape]) -> str:
     return table(rows)
 
 
-def estimates_text(known: dict, shapes: dict[str, footprint.Shape]) -> str:
+def estimates_text(known: dict, shapes: dict[str, training_memory.Shape]) -> str:
     """Return the tables of memory, of the fewest GPUs and of hours for every params file, those that agree in one row."""
     found: dict[tuple, list[str]] = {}
     for path in sorted((ROOT / "params").glob("*.yaml")):
@@ -318,14 +318,14 @@ def estimates_text(known: dict, shapes: dict[str, footprint.Shape]) -> str:
     return "\n\n".join([*parts, paper_text(known, shapes)])
 
 
-def paper_text(known: dict, shapes: dict[str, footprint.Shape]) -> str:
+def paper_text(known: dict, shapes: dict[str, training_memory.Shape]) -> str:
     """Hold the estimate of the paper's own training against the hours that the paper reports."""
     path = ROOT / "params/isheep-paper.yaml"
     shape = shapes[load_run(path).model.base_model]
     params = changed(training(path), num_processes=8, parallel="zero3", gradient_checkpointing=True)
-    sending = footprint.sending_seconds(shape, params, 10**9, known["links"]["A800 in one machine"])
-    rows = (footprint.ROW_TOKENS, params.cutoff)
-    short, long = (footprint.computing_seconds(shape, params, 10**9, tokens, known["peaks"]["A800"]) for tokens in rows)
+    sending = training_memory.sending_seconds(shape, params, 10**9, known["links"]["A800 in one machine"])
+    rows = (training_memory.ROW_TOKENS, params.cutoff)
+    short, long = (training_memory.computing_seconds(shape, params, 10**9, tokens, known["peaks"]["A800"]) for tokens in rows)
     return (
         "The paper reports about 4 hours for an iteration of 72B on 8 A800-80GB. By these numbers its training (`zero3`)\n"
         f"takes {hours(max(short, sending))} to {hours(long + sending)} of them; the rest is synthesis, answers, assessment "
@@ -333,16 +333,16 @@ def paper_text(known: dict, shapes: dict[str, footprint.Shape]) -> str:
     )
 
 
-def memory_row(shape: footprint.Shape, params: SimpleNamespace) -> dict[str, object]:
+def memory_row(shape: training_memory.Shape, params: SimpleNamespace) -> dict[str, object]:
     """Return one GPU's terms, and what a machine of eight holds while it loads."""
-    off, on = (footprint.memory(shape, changed(params, gradient_checkpointing=again)) for again in (False, True))
+    off, on = (training_memory.memory(shape, changed(params, gradient_checkpointing=again)) for again in (False, True))
     learns = sum(off[name] for name in ("trained weights", "gradients", "optimizer"))
-    eight = {k: footprint.host_bytes(shape, changed(params, num_processes=8, parallel=k)) for k in ("ddp", "fsdp2")}
+    eight = {k: training_memory.host_bytes(shape, changed(params, num_processes=8, parallel=k)) for k in ("ddp", "fsdp2")}
     return {
         "weights": f"{shape.parameters / 1e9:.2f} x 10⁹",
-        "adapter": f"{footprint.lora_parameters(shape, params) / 1e6:.1f} x 10⁶",
+        "adapter": f"{training_memory.lora_parameters(shape, params) / 1e6:.1f} x 10⁶",
         "frozen": gigabytes(off["frozen weights"]),
-        "frozen, `qlora`": gigabytes(footprint.frozen_bytes(shape, changed(params, method="qlora"))),
+        "frozen, `qlora`": gigabytes(training_memory.frozen_bytes(shape, changed(params, method="qlora"))),
         "adapter, gradients, AdamW": gigabytes(learns),
         "activations": gigabytes(off["activations"]),
         "with checkpointing": gigabytes(on["activations"]),
@@ -354,7 +354,7 @@ def memory_row(shape: footprint.Shape, params: SimpleNamespace) -> dict[str, obj
     }
 
 
-def gpus_row(shape: footprint.Shape, params: SimpleNamespace) -> dict[str, object]:
+def gpus_row(shape: training_memory.Shape, params: SimpleNamespace) -> dict[str, object]:
     """Return the fewest GPUs by kind."""
     kinds = {"LoRA, `ddp`": {"parallel": "ddp"}, "LoRA, `fsdp2`": {"parallel": "fsdp2"}, "LoRA, `zero3`": {"parallel": "zero3"}}
     kinds |= {"`qlora`, `ddp`": {"method": "qlora"}, "`full`, `fsdp2`": {"method": "full", "parallel": "fsdp2"}}
@@ -363,25 +363,28 @@ def gpus_row(shape: footprint.Shape, params: SimpleNamespace) -> dict[str, objec
         cells = []
         for again in (False, True):
             given = changed(params, gradient_checkpointing=again, **choice)
-            number = footprint.fewest_gpus(shape, given)
-            each = sum(footprint.memory(shape, changed(given, num_processes=number)).values()) if number else 0
+            number = training_memory.fewest_gpus(shape, given)
+            each = sum(training_memory.memory(shape, changed(given, num_processes=number)).values()) if number else 0
             cells.append(f"{number} ({gigabytes(each)})" if number else "none")
         row[name] = " / ".join(cells)
     return row
 
 
-def hours_row(known: dict, shape: footprint.Shape, params: SimpleNamespace) -> dict[str, object]:
+def hours_row(known: dict, shape: training_memory.Shape, params: SimpleNamespace) -> dict[str, object]:
     """Return hours of computing and of sending for all rows and epochs."""
     micro = min(params.micro_batch, params.train_batch // 8)
     given = changed(params, num_processes=8, micro_batch=micro, gradient_checkpointing=True, parallel="fsdp2")
     row: dict[str, object] = {}
     for gpu, peak in known["peaks"].items():
-        for title, tokens in ((f"{footprint.ROW_TOKENS} tokens a row", footprint.ROW_TOKENS), ("cutoff", params.cutoff)):
-            row[f"hours, {gpu}, {title}"] = hours(footprint.computing_seconds(shape, given, 10**9, tokens, peak))
-    for kind in footprint.KINDS:
-        row[f"`{kind}` sends a step (GB)"] = gigabytes(footprint.sent_a_step(shape, changed(given, parallel=kind)))
+        for title, tokens in (
+            (f"{training_memory.ROW_TOKENS} tokens a row", training_memory.ROW_TOKENS),
+            ("cutoff", params.cutoff),
+        ):
+            row[f"hours, {gpu}, {title}"] = hours(training_memory.computing_seconds(shape, given, 10**9, tokens, peak))
+    for kind in training_memory.KINDS:
+        row[f"`{kind}` sends a step (GB)"] = gigabytes(training_memory.sent_a_step(shape, changed(given, parallel=kind)))
     for link, rate in known["links"].items():
-        row[f"hours of sending, `fsdp2`, {link}"] = hours(footprint.sending_seconds(shape, given, 10**9, rate))
+        row[f"hours of sending, `fsdp2`, {link}"] = hours(training_memory.sending_seconds(shape, given, 10**9, rate))
     return row
 
 
@@ -394,7 +397,7 @@ def scaling_text() -> str:
     """Return docs/scaling.md with its tables renewed."""
     known = yaml.safe_load((ROOT / "tools/shapes.yaml").read_text(encoding="utf-8"))
     rows = {name: {k: v for k, v in row.items() if k != "parameters"} for name, row in known["models"].items()}
-    shapes = {name: footprint.Shape(**row) for name, row in rows.items()}
+    shapes = {name: training_memory.Shape(**row) for name, row in rows.items()}
     text = (ROOT / "docs/scaling.md").read_text(encoding="utf-8")
     text = between(text, "<!-- batches -->", "<!-- end of batches -->", batches_text())
     text = between(text, "<!-- measured -->", "<!-- end of measured -->", measured_text(known, shapes))

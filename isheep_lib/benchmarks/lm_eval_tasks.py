@@ -1,6 +1,6 @@
 """lm-eval at work: its tasks on our data, asked of any of its language models, graded item by item.
 
-    rows = run(suite.of("choice", "answer", "code"), EngineLM(...), framed=True, method="namespaces")
+    rows = run(suite.of("choice", "answer", "code"), EngineLM(...), framed=True, method="bubblewrap")
     rows["arc_easy"][0]      # {"id": "…", "scores": {"acc": 1.0, "acc_norm": 0.0}, "logprobs": [-7.1, …], "gold": 2}
 
 Prompts, stops and metrics are lm-eval's, or of the files in `tasks` where lm-eval's cannot run without the hub.

@@ -18,6 +18,8 @@ from isheep_lib.record.score_columns import saturates, unit
 
 BLUE, RED, GREY, DARK = "#1b6ca8", "#d1495b", "#c9ccd1", "#30343b"
 WRONG = (RED, "#e8a33d", "#5b8c5a")
+GROUPS = (BLUE, *WRONG, "#7b5ea7", "#3aa6a0", "#8c6d4f", "#c77dba")
+OTHER = "#9aa0a8"  # every group beyond these
 
 
 class Drawing(Figure):
@@ -218,4 +220,31 @@ def _panels(
         axis.set_xlabel("iteration (0 is the base model)", fontsize=8)
         axis.set_xticks(iterations)
         axis.set_ylim(limits)
+    return figure
+
+
+def points(places: np.ndarray, groups: Sequence[str], axes: tuple[str, str], title: str, marked: int | None = None) -> Figure:
+    """Draw points of a plane, each in the colour of its group in the order of first appearance, one of them ringed.
+
+    Args:
+        places: points x 2.
+        groups: a name for each point.
+        axes: labels of both axes.
+        title: a line above; dollar signs in it and in names are no formulas.
+        marked: number of the point to ring, if any.
+    """
+    figure, (axis,) = _figure(1, width=8.5, height=5.5)
+    for number, name in enumerate(dict.fromkeys(groups)):
+        own = places[[group == name for group in groups]]
+        color = GROUPS[number] if number < len(GROUPS) else OTHER
+        axis.scatter(*own.T, s=24, alpha=0.75, linewidths=0, color=color, label=f"{name} ({len(own)})")
+    if marked is not None:
+        axis.scatter(*places[marked], s=150, facecolors="none", edgecolors=DARK, linewidths=1.8, zorder=3)
+    if len(places):
+        legend = axis.legend(fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+        for text in legend.get_texts():
+            text.set_parse_math(False)
+    axis.set_title("\n".join(textwrap.wrap(title, 110)), fontsize=9, loc="left", parse_math=False)
+    axis.set_xlabel(axes[0])
+    axis.set_ylabel(axes[1])
     return figure

@@ -56,8 +56,8 @@ def open_suite(params: Any) -> tuple[Suite, str]:
 
 def no_sandbox() -> str:
     """Say why programs that the model writes are not run, and what to do."""
-    found = "; ".join(f"{method}: {why_not(method)}" for method in ("bubblewrap", "namespaces"))
-    return f"it runs programs that the model writes, and there is no sandbox ({found}); see evaluate.code_sandbox"
+    do = "install it (apt-get install bubblewrap) where namespaces are allowed, or see evaluate.code_sandbox"
+    return f"it runs programs that the model writes, and there is no sandbox (bubblewrap: {why_not('bubblewrap')}); {do}"
 
 
 def answer_all(engine: Engine, frame: Frame, suite: Suite, params: Any, journal: Journal, method: str) -> Rows:

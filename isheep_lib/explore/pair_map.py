@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 
-from isheep_lib.display import embedding_map
-from isheep_lib.display.embedding_map import HoverMap
+from isheep_lib.display import embedding_map, figures
 from isheep_lib.display.table import Table, clip
 from isheep_lib.engines.vectors import vectors_by_model, vectors_by_words
 from isheep_lib.errors import DataError, EngineError, ModelError, RecordError
@@ -45,13 +45,12 @@ class Placed:
     caption: str
     spread: Table
 
-    def picture(self, marked: str = "") -> HoverMap:
+    def picture(self, marked: str = "") -> Figure:
         """Draw the pairs, one of them ringed."""
         groups = [row["reason"] or row["fate"] for row in self.rows]
-        titles = [f"{row['id']}: {row['instruction']}\n\n{row['output']}" for row in self.rows]
         place = next((i for i, row in enumerate(self.rows) if row["id"] == marked), None)
         caption = f"{self.caption}; {marked} is ringed" if place is not None else self.caption
-        return HoverMap(self.points, groups, titles, self.axes, caption, place)
+        return figures.points(self.points, groups, self.axes, caption, place)
 
     def neighbours(self, id_: str, number: int = NUMBER) -> Table:
         """Show the pairs that lie nearest to one pair on the map."""
@@ -89,7 +88,8 @@ def place(found: Pairs, model: str = "") -> Placed:
         return Placed([], np.zeros((0, 2)), ("", ""), f"No map: {error.what}", Table([{"spread": "no map"}]))
     fates = dict.fromkeys(row["fate"] for row in rows)
     groups = {fate: vectors[[i for i, row in enumerate(rows) if row["fate"] == fate]] for fate in fates}
-    return Placed(rows, plane.reference, plane.axes(), caption, plane.spread({"all": vectors, **groups}))
+    spread = plane.spread({"all": vectors, **groups})
+    return Placed(rows, plane.reference, plane.axes(), caption, Table(spread.rows, f"{caption}. {spread.caption}"))
 
 
 def _vectors(found: Pairs, model: str) -> tuple[np.ndarray, list[int], str]:

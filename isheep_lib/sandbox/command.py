@@ -1,21 +1,18 @@
-"""Commands that start a Python in a sandbox: what it sees of this machine, and through which program.
+"""The command that starts a Python in bubblewrap: what a program sees of this machine, and what it is refused.
 
-    before_python("bubblewrap", ...)  # ["/usr/bin/bwrap", "--unshare-ipc", ..., "--"]
+    [*bubblewrap(user=0, disk_mb=64, seccomp=5), python(), *FLAGS, "-c", ...]
 
-Covers bubblewrap, util-linux's unshare, and whom root's programs run as. Does not cover running them (`sandbox`) or what
-happens inside (`sandbox.child`).
+Does not cover running it (`sandbox.run`) or what happens inside (`sandbox.child`).
 """
 
-import contextlib
+import errno
 import functools
 import importlib.util
 import os
 import secrets
 import shutil
-import socket
 import sys
-import sysconfig
-from collections.abc import Iterator
+import tempfile
 from pathlib import Path
 
 from isheep_lib.errors import DataError
@@ -23,14 +20,12 @@ from isheep_lib.sandbox import child
 
 FLAGS = ["-s", "-S", "-P", "-B", "-X", "utf8"]  # not -I: it would ignore the seed of hashing
 OFFERED = ("numpy",)  # tests of the plus benchmarks import it
-UNUSED_USERS = range(60578, 61184)  # systemd leaves them free; root's programs run as these
-COMMANDS = {"bubblewrap": "bwrap", "namespaces": "unshare"}
-
-
-@functools.cache
-def inside() -> str:
-    """Return the text that Python runs in the sandbox."""
-    return Path(child.__file__).read_text(encoding="utf-8")
+UNUSED_USERS = 0x70000000  # the first of 2 ** 28 that systemd leaves free
+NEW_USER_NAMESPACE = 0x10000000
+# What a process without any right can call to hold memory that no limit counts (shared memory belongs to no process), to
+# reach keys of the user or another process, or to ask the kernel for work that this filter does not see.
+REFUSED = ["memfd_create", "memfd_secret", "shmget", "semget", "msgget", "add_key", "request_key", "keyctl"]
+REFUSED += ["ptrace", "bpf", "perf_event_open", "userfaultfd", "io_uring_setup", "unshare", "setns"]
 
 
 @functools.cache
@@ -47,78 +42,64 @@ def offered() -> list[Path]:
     return [path for folder in folders for path in (folder, Path(f"{folder}.libs")) if path.is_dir()]
 
 
-@functools.cache
-def view_of_system() -> list[tuple[str, str, str]]:
-    """Return what a program sees beside its folder, as (kind, path in the sandbox, path here).
+def own_user() -> int:
+    """Return a user for one program, 0 for the present one.
 
-    Kinds are "bind" (read-only), "device", "link" and "empty" (packages of the system, which may hold anything).
+    The kernel never counts root's processes, and counts those of others by user and user namespace. So true root makes no such
+    namespace, and its programs become one user of 2 ** 28 each.
     """
-    base = Path(sys.base_prefix).resolve()
-    view: list[tuple[str, str, str]] = []
-    for path in map(Path, ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/etc/ld.so.cache", base / "lib", python())):
+    is_root = os.geteuid() == 0 and Path("/proc/self/uid_map").read_text().split() == ["0", "0", str(2**32 - 1)]
+    return UNUSED_USERS + secrets.randbelow(1 << 28) if is_root else 0
+
+
+@functools.cache
+def view() -> list[str]:
+    """Return bubblewrap's words for what a program sees beside its folder: Python and its libraries, read-only, and devices."""
+    binds, words = [(str(path), f"{child.PACKAGES}/{path.name}") for path in offered()], []
+    library = Path(sys.base_prefix).resolve() / "lib"
+    for path in map(Path, ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/etc/ld.so.cache", library, python())):
         if path.is_symlink():
-            view.append(("link", str(path), str(path.readlink())))
-        elif path.exists() and not any(kind == "bind" and path.is_relative_to(seen) for kind, seen, _ in view):
-            view.append(("bind", str(path), str(path)))
-    bound = [Path(path) for kind, path, _ in view if kind == "bind"]
-    packages = [sysconfig.get_path("purelib", vars={"base": str(base)}), "/usr/lib/python3/dist-packages"]
-    for path in map(Path, packages):
-        if path.is_dir() and any(path.is_relative_to(seen) for seen in bound):
-            view.append(("empty", str(path), ""))
-    view += [("bind", f"{child.PACKAGES}/{path.name}", str(path)) for path in offered()]
-    return view + [("device", f"/dev/{name}", f"/dev/{name}") for name in ("null", "zero", "random", "urandom")]
-
-
-def bubblewrap(as_root: bool, disk_mb: int, filter_pipe: int) -> list[str]:
-    """Return bubblewrap's part of the command; it reads the filter of system calls from a pipe."""
-    words = [_path("bubblewrap"), "--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--die-with-parent"]
-    words += ["--cap-drop", "ALL", "--seccomp", str(filter_pipe)]
-    # Root's own processes are never counted: it sets the sandbox up as itself and becomes another user inside.
-    words += ["--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"] if as_root else ["--unshare-user"]
-    view = view_of_system()
-    # It gives the folders on the way to a target the modes they have here, perhaps closed to all but their owner.
-    for folder in sorted({str(folder) for _, target, _ in view for folder in Path(target).parents} - {"/"}):
+            words += ["--symlink", str(path.readlink()), str(path)]
+        elif path.exists():
+            binds.append((str(path), str(path)))
+    # bubblewrap gives the folders on the way to a target the modes they have here, perhaps closed to all but their owner.
+    for folder in sorted({"/dev", *(str(folder) for _, target in binds for folder in Path(target).parents)} - {"/"}):
         words += ["--perms", "0755", "--dir", folder]
-    for kind, target, source in view:
-        words += {
-            "bind": ["--ro-bind", source, target],
-            "device": ["--dev-bind", source, target],
-            "link": ["--symlink", source, target],
-            "empty": ["--size", "4096", "--tmpfs", target, "--remount-ro", target],
-        }[kind]
-    room = ["--perms", "1777", "--size", str(disk_mb << 20), "--tmpfs", child.TMP]
-    return [*words, *room, "--remount-ro", "/", "--chdir", child.TMP, "--"]
+    for source, target in dict.fromkeys(binds):
+        words += ["--ro-bind", source, target]
+    for name in ("null", "zero", "random", "urandom"):
+        words += ["--dev-bind", f"/dev/{name}", f"/dev/{name}"]
+    return words
 
 
-def unshare(as_root: bool) -> list[str]:
-    """Return the part of the command that makes namespaces; `confined` does the rest inside."""
-    words = [_path("namespaces"), "--mount", "--pid", "--net", "--ipc", "--uts", "--fork", "--kill-child"]
-    return [*words, *([] if as_root else ["--user", "--map-root-user"]), "--"]
-
-
-def _path(method: str) -> str:
-    return shutil.which(COMMANDS[method]) or COMMANDS[method]
-
-
-@contextlib.contextmanager
-def own_user() -> Iterator[int]:
-    """Hold a user that no other program on this machine runs as: the kernel counts processes by user, not by sandbox.
+@functools.cache
+def refusals() -> bytes:
+    """Return the filter of system calls that bubblewrap is to install.
 
     Raises:
-        DataError: all of them are taken.
+        DataError: libseccomp is not installed.
     """
-    for user in secrets.SystemRandom().sample(UNUSED_USERS, len(UNUSED_USERS)):
-        with socket.socket(socket.AF_UNIX) as claim:
-            if _claimed(claim, user):
-                yield user
-                return
-    raise DataError(f"{len(UNUSED_USERS)} programs run already", do="wait for them to end")
-
-
-def _claimed(claim: socket.socket, user: int) -> bool:
-    """Take a name that one process at a time can have, that is no file, and that ends with its process."""
     try:
-        claim.bind(f"\0isheep-user-{user}")
-    except OSError:
-        return False
-    return True
+        import pyseccomp  # fails without the library
+    except RuntimeError as error:
+        raise DataError("libseccomp is not installed", do="install it (apt-get install libseccomp2)") from error
+    rules = pyseccomp.SyscallFilter(pyseccomp.ALLOW)
+    for name in REFUSED:
+        rules.add_rule(pyseccomp.ERRNO(errno.EPERM), name)
+    flag = pyseccomp.Arg(0, pyseccomp.MASKED_EQ, NEW_USER_NAMESPACE, NEW_USER_NAMESPACE)
+    rules.add_rule(pyseccomp.ERRNO(errno.EPERM), "clone", flag)
+    rules.add_rule(pyseccomp.ERRNO(errno.ENOSYS), "clone3")  # its flags lie in memory; the C library falls back to clone
+    with tempfile.TemporaryFile() as file:
+        rules.export_bpf(file)
+        file.seek(0)
+        return file.read()
+
+
+def bubblewrap(user: int, disk_mb: int, seccomp: int) -> list[str]:
+    """Return bubblewrap's part of the command for a program of this user; it reads the filter from an open file's number."""
+    words = [shutil.which("bwrap") or "bwrap", "--die-with-parent"]
+    words += ["--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try"]
+    words += ["--cap-drop", "ALL", "--seccomp", str(seccomp)]
+    words += ["--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"] if user else ["--unshare-user"]
+    room = ["--perms", "1777", "--size", str(disk_mb << 20), "--tmpfs", child.TMP]
+    return [*words, *view(), *room, "--remount-ro", "/", "--chdir", child.TMP, "--"]

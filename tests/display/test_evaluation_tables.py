@@ -57,7 +57,7 @@ def html(table):
 
 @pytest.mark.parametrize(
     ("sandbox", "said"),
-    [("namespaces", "run in a sandbox (namespaces)"), ("unconfined", "run UNCONFINED"), ("", "")],
+    [("bubblewrap", "run in a sandbox (bubblewrap)"), ("unconfined", "run UNCONFINED"), ("", "")],
 )
 def test_the_suite_says_what_confines_programs(sandbox, said):
     caption = evaluation_tables.suite_table(Suite([chosen("humaneval")], {}), SimpleNamespace(few_shot=0), sandbox).caption

@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from isheep_lib.analysis.collapse import SIGNS
@@ -167,3 +168,40 @@ def test_every_sign_has_a_panel_over_iterations():
     found = panels(figures.drift_over_iterations({0: made_metrics(sign=0.25), 1: made_metrics(sign=0.75)}))
     assert list(found) == list(SIGNS.values())
     assert all(points == {0: 0.25, 1: 0.75} for points in found.values())
+
+
+def drawn(figure):
+    """Return the places of each group's points, the ring's last, and the names in the legend."""
+    (axis,) = figure.axes
+    legend = [text.get_text() for text in axis.get_legend().get_texts()] if axis.get_legend() else []
+    return [part.get_offsets().tolist() for part in axis.collections], legend
+
+
+PLACES = np.array([[0.0, 1.0], [2.0, 3.0], [4.0, 5.0]])
+
+
+def test_points_lie_at_their_places_by_group_and_the_marked_one_is_ringed():
+    figure = figures.points(PLACES, ["kept", "cut_off", "kept"], ("x", "y"), "by words", marked=1)
+    assert drawn(figure) == ([[[0.0, 1.0], [4.0, 5.0]], [[2.0, 3.0]], [[2.0, 3.0]]], ["kept (2)", "cut_off (1)"])
+    axis = figure.axes[0]
+    assert (axis.get_xlabel(), axis.get_ylabel(), axis.get_title(loc="left")) == ("x", "y", "by words")
+    unmarked, _ = drawn(figures.points(PLACES, ["kept", "cut_off", "kept"], ("x", "y"), ""))
+    assert len(unmarked) == 2
+
+
+@pytest.mark.parametrize("places", [np.zeros((0, 2)), np.zeros((1, 2)), np.full((3, 2), 4.0)], ids=["none", "one", "same"])
+def test_maps_of_nothing_and_of_one_place_can_be_shown(places):
+    assert figures.points(places, ["a"] * len(places), ("x", "y"), "title")._repr_png_()
+
+
+def test_the_same_points_give_the_same_bytes_and_dollar_signs_are_no_formulas():
+    one, other = (figures.points(PLACES, ["$\\x$", "b", "c"], ("x", "y"), "$\\nothing$ <b>", 2)._repr_png_() for _ in range(2))
+    assert one == other
+
+
+def test_groups_beyond_the_palette_share_one_colour():
+    number = len(figures.GROUPS) + 2
+    figure = figures.points(np.eye(number, 2), [f"g{i}" for i in range(number)], ("x", "y"), "")
+    colours = [tuple(part.get_facecolor()[0]) for part in figure.axes[0].collections]
+    assert colours[-1] == colours[-2]
+    assert len(set(colours)) == number - 1

@@ -87,7 +87,7 @@ def ask(tmp_path):
 
     def answered(engine, suite, frame=CHAT, params=PARAMS):
         with Journal(tmp_path / "j.jsonl", "f") as journal:
-            return answer_all(engine, frame, suite, params, journal, "namespaces")
+            return answer_all(engine, frame, suite, params, journal, "bubblewrap")
 
     return answered
 
@@ -181,7 +181,7 @@ def test_all_kinds_of_answers_give_one_row_an_item_in_the_order_of_the_suite(ask
     assert len(rows["arc_easy"][0]["logprobs"]) == 4
     assert set(rows["nq_open"][0]) == {"id", "scores", "answer", "finish", "num_tokens"}
     assert (rows["humaneval"][0]["scores"], rows["humaneval"][0]["outcome"]) == ({"pass_at_1": 1.0}, "passed")
-    assert [(method, list(texts)) for method, texts in programs] == [("namespaces", ["HumanEval/0"])]
+    assert [(method, list(texts)) for method, texts in programs] == [("bubblewrap", ["HumanEval/0"])]
     assert QUESTION not in json.dumps(rows)
     counts = evaluate_run.counts(suite, rows)
     assert counts == {"in": 8, "kept": 8, "dropped": {}}
@@ -267,9 +267,9 @@ def without_sandbox(monkeypatch):
 @pytest.mark.parametrize(
     ("names", "found", "wanted", "method"),
     [
-        (["nq_open"], "namespaces", "required", ""),  # no program is run
+        (["nq_open"], "bubblewrap", "required", ""),  # no program is run
         (["nq_open"], "", "unconfined", ""),
-        (["nq_open", "humaneval"], "namespaces", "required", "namespaces"),
+        (["nq_open", "humaneval"], "bubblewrap", "required", "bubblewrap"),
         (["humaneval"], "bubblewrap", "unconfined", "bubblewrap"),  # a sandbox that is there is used
         (["humaneval"], "", "unconfined", "unconfined"),
     ],
@@ -286,7 +286,8 @@ def test_without_a_sandbox_programs_are_not_run_and_their_benchmarks_are_named(t
     assert ([c.benchmark.name for c in suite.chosen], method) == (["nq_open"], "")
     assert list(suite.absent) == ["humaneval"]
     said = suite.absent["humaneval"]
-    assert "bubblewrap: bubblewrap is not there; namespaces: namespaces is not there" in said
+    assert "bubblewrap is not there" in said
+    assert "apt-get install bubblewrap" in said
     assert "evaluate.code_sandbox" in said
 
 

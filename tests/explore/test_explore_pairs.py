@@ -376,10 +376,13 @@ def test_pairs_lie_where_their_recorded_vectors_put_them(run_dir, no_engine):
     assert "no place on the map" in repr(placed.neighbours("p4"))
     assert {row["group"]: row["points"] for row in placed.spread.rows} == {"all": 5, "kept": 3, "dropped": 2}
     picture = placed.picture("p1")
-    assert picture.groups == ["kept", "kept", "kept", "fails_threshold", "same_cluster"]
-    assert "p1 is ringed" in picture.caption
-    assert picture.marked == 3
-    assert picture.titles[3] == "p1: Write about p1.\n\nSalt is p1."
+    (axis,) = picture.axes
+    names = [text.get_text() for text in axis.get_legend().get_texts()]
+    assert names == ["kept (3)", "fails_threshold (1)", "same_cluster (1)"]
+    assert "p1 is ringed" in axis.get_title(loc="left").replace("\n", " ")
+    *groups, ring = (part.get_offsets().tolist() for part in axis.collections)
+    assert ring == groups[1] == [placed.points[3].tolist()]
+    assert placed.caption in placed.spread.caption
 
 
 def test_without_vectors_and_without_a_model_words_place_the_pairs_and_the_caption_says_so(run_dir, no_engine):
@@ -414,7 +417,7 @@ def test_too_few_pairs_give_no_map_but_no_error(tmp_path, no_engine):
     record(tmp_path, 1, "synthesize", {"examples.jsonl": [example("p0"), example("p1")], "dropped.jsonl": []})
     placed = pair_map.place(explore_pairs.pairs(tmp_path, 1))
     assert placed.caption.startswith("No map: 2 vector(s)")
-    assert "no points" in placed.picture()._repr_html_()
+    assert placed.picture()._repr_png_()
 
 
 def test_repetition_is_counted_over_all_instructions_of_the_run(run_dir):
@@ -520,7 +523,8 @@ def test_whatever_a_model_wrote_is_escaped_everywhere(tmp_path, no_engine):
     found = hostile(tmp_path)
     placed = pair_map.place(found)
     story = pair_history.follow(tmp_path, 1, "p2")
-    shown = [found.table(found.rows), found.counts(), story, placed.picture("p0"), placed.neighbours("p1")]
+    assert placed.picture("p0")._repr_png_()
+    shown = [found.table(found.rows), found.counts(), story, placed.neighbours("p1")]
     shown += [placed.spread, next_commands(found)]
     for page in (part._repr_html_() for part in shown):
         assert "<script" not in page

@@ -1,9 +1,6 @@
-"""The map of texts: vectors, the plane, what lies where in it, and the picture."""
+"""The map of texts: vectors, the plane, and what lies where in it."""
 
-import html
-import re
 from types import SimpleNamespace
-from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -19,18 +16,12 @@ from isheep_lib.errors import DataError, ModelError
 from isheep_lib.models.base import find_model
 
 few = settings(max_examples=40, deadline=None)
-HOSTILE = "<script>go()</script> & \"quotes' \x00\x1b[31m $x$"
-AXES = ("first", "second")
 
 
 def cloud(number, size=5, seed=0):
     """Return vectors that vary most along the first axis and then along the second."""
     scale = np.array([9.0, 3.0, *[0.1] * (size - 2)])
     return np.random.default_rng(seed).normal(size=(number, size)) * scale + 7.0
-
-
-def circles(picture):
-    return re.findall(r"<circle cx='([\d.]+)' cy='([\d.]+)' r='4' fill='(#\w+)'[^>]*><title>(.*?)</title>", picture, re.DOTALL)
 
 
 def test_the_plane_is_that_of_the_two_widest_directions():
@@ -176,77 +167,3 @@ def test_thinning_keeps_both_ends_and_no_more_than_asked(number, most):
     if number and most > 1:
         assert chosen[0] == 0
         assert chosen[-1] == number - 1
-
-
-def made(number=6, **more):
-    names = [("kept", "cut_off")[i % 2] for i in range(number)]
-    return embedding_map.HoverMap(cloud(number)[:, :2], names, [f"{HOSTILE} {i}" for i in range(number)], AXES, **more)
-
-
-def test_the_picture_has_a_point_with_its_text_for_every_row():
-    picture = made(caption="by words")
-    found = circles(picture._repr_html_())
-    assert len(found) == 6
-    assert len({color for _, _, color, _ in found}) == 2
-    for x, y, _, _ in found:
-        assert embedding_map.LEFT <= float(x) <= embedding_map.WIDTH
-        assert 0 <= float(y) <= embedding_map.HEIGHT - embedding_map.BOTTOM
-    shown = html.unescape(found[3][3])
-    assert shown.startswith("<script>go()</script> & \"quotes'")
-    assert shown.endswith("3")
-    assert repr(picture) == "map of 6 points (kept 3, cut_off 3): by words"
-
-
-def test_the_picture_is_larger_to_the_right_and_upwards():
-    points = np.array([[0.0, 0.0], [1.0, 5.0]])
-    (x, y, *_), (right, up, *_) = circles(embedding_map.HoverMap(points, ["a", "a"], ["", ""], AXES).svg())
-    assert float(right) > float(x)
-    assert float(up) < float(y)
-
-
-def test_whatever_a_model_wrote_is_escaped_in_texts_groups_axes_and_caption():
-    picture = embedding_map.HoverMap(cloud(2)[:, :2], [HOSTILE, "b"], [HOSTILE, "b"], (HOSTILE, HOSTILE), HOSTILE)
-    page = picture._repr_html_()
-    assert "<script" not in page
-    assert "\x00" not in page
-    assert "\x1b" not in page
-    ElementTree.fromstring(picture.svg())
-    assert page.startswith("<div class='tex2jax_ignore'>")
-
-
-def test_the_same_points_give_the_same_bytes():
-    assert made(marked=2)._repr_html_() == made(marked=2)._repr_html_()
-
-
-def test_a_marked_point_is_ringed_where_it_lies():
-    picture = made(marked=2).svg()
-    x, y, *_ = circles(picture)[2]
-    assert f"<circle cx='{x}' cy='{y}' r='9'" in picture
-    assert "r='9'" not in made().svg()
-
-
-def test_of_too_many_points_some_are_drawn_and_the_caption_says_so(monkeypatch):
-    monkeypatch.setattr(embedding_map, "thinned", lambda number: [0, 3, 5])
-    few = made(caption="x")
-    assert few.caption == "x; 3 of 6 points are drawn"
-    assert [text[-1] for *_, text in circles(few.svg())] == ["0", "3", "5"]
-
-
-@pytest.mark.parametrize("points", [np.zeros((0, 2)), np.zeros((1, 2)), np.full((3, 2), 4.0)], ids=["none", "one", "same"])
-def test_pictures_of_nothing_and_of_one_place_can_be_shown(points):
-    picture = embedding_map.HoverMap(points, ["a"] * len(points), ["t"] * len(points), AXES)
-    ElementTree.fromstring(picture.svg())
-    assert len(circles(picture.svg())) == len(points)
-    assert "nan" not in picture._repr_html_()
-
-
-def test_groups_beyond_the_palette_share_one_colour():
-    number = len(embedding_map.PALETTE) + 2
-    picture = embedding_map.HoverMap(cloud(number)[:, :2], [f"g{i}" for i in range(number)], [""] * number, AXES)
-    assert list(picture.colors().values())[-2:] == [embedding_map.OTHER] * 2
-    assert len(set(picture.colors().values())) == number - 1
-
-
-def test_long_texts_are_shortened():
-    picture = embedding_map.HoverMap(np.zeros((1, 2)), ["a"], ["x" * 9000], AXES)
-    assert len(picture.svg()) < 4000

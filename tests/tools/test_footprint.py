@@ -5,6 +5,7 @@ this process and prints a row for `measured` in tools/shapes.yaml.
 """
 
 import contextlib
+import importlib
 import json
 import os
 import resource
@@ -21,12 +22,14 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from isheep_lib import footprint
 from isheep_lib.errors import ParameterError
-from isheep_lib.footprint import Shape, fewest_gpus, fits, lora_parameters, memory
 from isheep_lib.iterate.run_params import TrainParams, load_run
 
 ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tools"))  # generate.py imports it from there, too
+training_memory = importlib.import_module("training_memory")
+Shape, fewest_gpus, fits = training_memory.Shape, training_memory.fewest_gpus, training_memory.fits
+lora_parameters, memory = training_memory.lora_parameters, training_memory.memory
 KNOWN = yaml.safe_load((ROOT / "tools/shapes.yaml").read_text(encoding="utf-8"))
 PUBLISHED = {name: row["parameters"] for name, row in KNOWN["models"].items()}
 SHAPES = {n: Shape(**{k: v for k, v in row.items() if k != "parameters"}) for n, row in KNOWN["models"].items()}
@@ -120,7 +123,7 @@ def test_an_adapter_of_rank_8_on_the_default_model_has_2442240_parameters():
 def test_as_many_weights_learn_as_peft_says(changes):
     params = some(dtype="float32", **changes)
     learns = sum(p.numel() for p in tiny_model(params).parameters() if p.requires_grad)
-    assert footprint.trained_parameters(TINY, params) == learns
+    assert training_memory.trained_parameters(TINY, params) == learns
 
 
 def test_tied_weights_and_biases_are_counted_as_torch_does():
@@ -160,8 +163,8 @@ def saved_bytes(params: SimpleNamespace, lengths: list[int]) -> int:
 @pytest.mark.parametrize("changes", [{}, {"target_modules": ["q_proj", "v_proj"]}, {"method": "full"}], ids=str)
 def test_activations_are_what_autograd_keeps(changes, dtype, lengths):
     params = some(dtype=dtype, micro_batch=len(lengths), **changes)
-    expected = footprint.activations(TINY, params, len(lengths) * max(lengths), "cpu")
-    copies = footprint.weights_in_use(TINY, params)
+    expected = training_memory.activations(TINY, params, len(lengths) * max(lengths), "cpu")
+    copies = training_memory.weights_in_use(TINY, params)
     assert expected + copies == pytest.approx(saved_bytes(params, lengths), rel=0.06)
 
 
@@ -169,8 +172,8 @@ def test_activations_are_what_autograd_keeps(changes, dtype, lengths):
 @pytest.mark.parametrize("method", ["lora", "full"])
 def test_gradient_checkpointing_keeps_each_layers_input(method, dtype):
     params = some(dtype=dtype, method=method, gradient_checkpointing=True)
-    again = 200 * footprint.saved_a_token(TINY, params, "cpu")  # one layer's, only while its backward pass lasts
-    expected = footprint.activations(TINY, params, 200, "cpu") - again
+    again = 200 * training_memory.saved_a_token(TINY, params, "cpu")  # one layer's, only while its backward pass lasts
+    expected = training_memory.activations(TINY, params, 200, "cpu") - again
     rest = 200 * 4 * TINY.hidden + 4 * TINY.vocabulary  # the last norm's input and one place's log-probabilities
     if method == "full":
         rest += 200 * 4 * TINY.hidden  # the last norm learns, too
@@ -198,7 +201,7 @@ def test_what_learns_holds_16_bytes_a_weight_after_a_step(method):
 def test_a_base_in_4_bits_is_about_a_quarter_of_one_in_16_but_for_its_embeddings():
     shape = SHAPES[LARGEST]
     layers = shape.multiplied - shape.embedding
-    four, whole = (footprint.frozen_bytes(shape, some(method=method)) for method in ("qlora", "lora"))
+    four, whole = (training_memory.frozen_bytes(shape, some(method=method)) for method in ("qlora", "lora"))
     assert four < 0.33 * whole
     assert four > layers / 2 + 4 * 2 * shape.embedding
 
@@ -217,16 +220,16 @@ def test_a_base_in_4_bits_is_about_a_quarter_of_one_in_16_but_for_its_embeddings
 )
 def test_gradients_are_kept_whole_in_buckets_and_between_the_passes_of_a_step(changes, copies):
     params = some(**changes)
-    trained = footprint.trained_parameters(TINY, params)
-    assert footprint.gradient_copies(trained, params) == copies * trained
+    trained = training_memory.trained_parameters(TINY, params)
+    assert training_memory.gradient_copies(trained, params) == copies * trained
 
 
 def test_shards_gather_two_layers_and_the_head_and_never_more_than_all():
     shape, two = SHAPES[LARGEST], {"num_processes": 2, "parallel": "fsdp2"}
-    assert footprint.weights_in_use(shape, some(**two)) == 2 * (2 * shape.layer + shape.embedding)
-    assert footprint.weights_in_use(TINY, some(**two | {"parallel": "zero3"})) == 2 * TINY.parameters
-    assert 2e9 < footprint.weights_in_use(shape, some(**two | {"parallel": "zero3"})) < 2 * 2.5e9
-    assert footprint.weights_in_use(shape, some()) == 0
+    assert training_memory.weights_in_use(shape, some(**two)) == 2 * (2 * shape.layer + shape.embedding)
+    assert training_memory.weights_in_use(TINY, some(**two | {"parallel": "zero3"})) == 2 * TINY.parameters
+    assert 2e9 < training_memory.weights_in_use(shape, some(**two | {"parallel": "zero3"})) < 2 * 2.5e9
+    assert training_memory.weights_in_use(shape, some()) == 0
 
 
 few = settings(max_examples=60, deadline=None)
@@ -251,7 +254,7 @@ def test_more_processes_without_shards_free_no_memory(name, method):
 
 
 @few
-@given(names, st.sampled_from(["lora", "qlora", "full"]), st.sampled_from(["", *footprint.KINDS]), st.integers(1, 4))
+@given(names, st.sampled_from(["lora", "qlora", "full"]), st.sampled_from(["", *training_memory.KINDS]), st.integers(1, 4))
 def test_gradient_checkpointing_takes_less_memory_and_more_operations(name, method, parallel, rows):
     one, n = SHAPES[name], 2 if parallel else 1
     off, on = (
@@ -259,11 +262,11 @@ def test_gradient_checkpointing_takes_less_memory_and_more_operations(name, meth
         for again in (False, True)
     )
     assert sum(memory(one, on).values()) < sum(memory(one, off).values())
-    assert footprint.operations_a_token(one, on) > footprint.operations_a_token(one, off)
+    assert training_memory.operations_a_token(one, on) > training_memory.operations_a_token(one, off)
 
 
 @few
-@given(names, st.sampled_from(footprint.KINDS), st.sampled_from(["lora", "full"]), flags)
+@given(names, st.sampled_from(training_memory.KINDS), st.sampled_from(["lora", "full"]), flags)
 def test_the_fewest_gpus_fit_and_no_fewer_do(name, parallel, method, again):
     params = {"parallel": parallel, "method": method, "gradient_checkpointing": again}
     found = fewest_gpus(SHAPES[name], some(**params))
@@ -274,8 +277,8 @@ def test_the_fewest_gpus_fit_and_no_fewer_do(name, parallel, method, again):
 def test_a_rows_work_is_4_of_its_operations_a_weight_with_an_adapter_and_6_without():
     shape = SHAPES[LARGEST]
     adapter = lora_parameters(shape, some())
-    assert footprint.operations_a_token(shape, some()) == 4 * shape.multiplied + 6 * adapter
-    assert footprint.operations_a_token(shape, some(method="full")) == 6 * shape.multiplied
+    assert training_memory.operations_a_token(shape, some()) == 4 * shape.multiplied + 6 * adapter
+    assert training_memory.operations_a_token(shape, some(method="full")) == 6 * shape.multiplied
     assert shape.multiplied == shape.parameters - shape.embedding - shape.layers * (2 * 8192 + 3 * 8192) - 8192
 
 
@@ -284,19 +287,21 @@ def test_steps_are_those_of_the_plan():
 
     for kept in (3, 40, 5000):
         params = some(max_rows=3000)
-        rows = footprint.learned_rows(params, kept)
-        assert footprint.steps(params, kept) == len(plan([5] * rows, params, 0).steps)
-    assert footprint.learned_rows(some(max_rows=3000), 5000) == 2700
+        rows = training_memory.learned_rows(params, kept)
+        assert training_memory.steps(params, kept) == len(plan([5] * rows, params, 0).steps)
+    assert training_memory.learned_rows(some(max_rows=3000), 5000) == 2700
 
 
 def test_only_adapters_travel_without_shards_and_all_weights_with_them():
     shape = SHAPES[LARGEST]
-    ddp, fsdp2, zero3 = (footprint.sent_a_step(shape, some(num_processes=8, parallel=kind)) for kind in footprint.KINDS)
+    ddp, fsdp2, zero3 = (
+        training_memory.sent_a_step(shape, some(num_processes=8, parallel=kind)) for kind in training_memory.KINDS
+    )
     adapter = lora_parameters(shape, some())
     assert ddp == 2 * 7 / 8 * 4 * adapter
     assert fsdp2 == 7 / 8 * (2 * 2 * 2 * shape.parameters + 4 * adapter)  # two passes a step, twice, two bytes
     assert zero3 > fsdp2
-    assert footprint.sent_a_step(shape, some()) == 0
+    assert training_memory.sent_a_step(shape, some()) == 0
 
 
 @pytest.mark.parametrize(
@@ -311,9 +316,9 @@ def test_only_adapters_travel_without_shards_and_all_weights_with_them():
     ids=str,
 )
 def test_a_machine_loads_a_copy_for_each_of_its_processes_or_one_to_share_out(changes, copies):
-    assert footprint.host_bytes(TINY, some(**changes)) == copies * 2 * TINY.parameters
-    assert footprint.host_bytes(TINY, some(method="full", **changes)) == copies * 4 * TINY.parameters
-    assert footprint.host_bytes(TINY, some(method="qlora")) == 2 * TINY.largest
+    assert training_memory.host_bytes(TINY, some(**changes)) == copies * 2 * TINY.parameters
+    assert training_memory.host_bytes(TINY, some(method="full", **changes)) == copies * 4 * TINY.parameters
+    assert training_memory.host_bytes(TINY, some(method="qlora")) == 2 * TINY.largest
 
 
 def test_an_own_config_has_no_estimate():
@@ -324,8 +329,8 @@ def test_an_own_config_has_no_estimate():
 def test_training_72b_is_a_part_of_the_4_hours_that_the_paper_reports():
     shape, params = SHAPES[LARGEST], some(num_processes=8, parallel="zero3", gradient_checkpointing=True)
     assert fits(shape, params)
-    computing = footprint.computing_seconds(shape, params, 3037, params.cutoff, KNOWN["peaks"]["A800"])
-    sending = footprint.sending_seconds(shape, params, 3037, KNOWN["links"]["A800 in one machine"])
+    computing = training_memory.computing_seconds(shape, params, 3037, params.cutoff, KNOWN["peaks"]["A800"])
+    sending = training_memory.sending_seconds(shape, params, 3037, KNOWN["links"]["A800 in one machine"])
     assert 0.5 < (computing + sending) / 3600 < 4  # even if every row were as long as the cutoff
 
 
@@ -334,7 +339,7 @@ def test_docs_name_every_shipped_config():
 
     text = DOCS.read_text(encoding="utf-8")
     assert [name for name in SHIPPED if f"`{name}`" not in text] == []
-    assert set(SHIPPED) == set(footprint.KINDS)
+    assert set(SHIPPED) == set(training_memory.KINDS)
 
 
 def test_the_numbers_in_the_docs_are_those_of_the_formulas():
@@ -397,7 +402,7 @@ def measure(method: str, dtype: str, micro_batch: int, again: bool) -> dict:
     with tempfile.TemporaryDirectory() as folder:
         fine_tune(layout, Path(folder) / "work", Path(folder) / "out")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - resident
-    work = footprint.operations_a_token(SHAPES[DEFAULT], given) * TOKENS * micro_batch * 2 / sum(spent)
+    work = training_memory.operations_a_token(SHAPES[DEFAULT], given) * TOKENS * micro_batch * 2 / sum(spent)
     return {**params, "peak_mb": round(peak / 1e6), "share_of_product": round(work / product, 2)}
 
 
