@@ -16,7 +16,7 @@ from typing import Any
 
 from isheep_lib.analysis.significance import mean_with_error
 from isheep_lib.errors import DataError
-from isheep_lib.record.cache import cache_folder
+from isheep_lib.record.folders import cache_folder
 from isheep_lib.record.progress import Progress
 
 ACCURACIES = ("prompt_strict", "inst_strict", "prompt_loose", "inst_loose")

@@ -15,10 +15,11 @@ import csv
 import io
 import re
 import unicodedata
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from isheep_lib.display.table import Table
+from isheep_lib.display.table import Table, printable
 from isheep_lib.errors import ParameterError
 from isheep_lib.record.rows import write_atomic
 
@@ -104,30 +105,33 @@ def _is_right(cells: list[list[str]], column: int) -> bool:
     return bool(filled) and all(len(text) <= PARAGRAPH and COUNTED.fullmatch(text) for text in filled)
 
 
-def _markdown(headers: list[str], cells: list[list[str]], caption: str) -> str:
+def _frame(headers: list[str], cells: list[list[str]], escape: Callable[[str], str]) -> tuple[list[str], Any]:
+    """Return escaped headers, and escaped cells as a data frame whose columns are numbers."""
     import pandas
 
-    head, *body = [[_in_markdown(text) for text in row] for row in (headers, *cells)]
-    sides = ["right" if _is_right(cells, i) else "left" for i in range(len(headers))]
-    frame = pandas.DataFrame(body, columns=range(len(head)), dtype=object)
-    table = frame.to_markdown(index=False, headers=head, disable_numparse=True, colalign=sides if body else None)
+    head, *body = [[escape(text) for text in row] for row in (headers, *cells)]
+    return head, pandas.DataFrame(body, columns=range(len(head)), dtype=object)
+
+
+def _markdown(headers: list[str], cells: list[list[str]], caption: str) -> str:
+    head, frame = _frame(headers, cells, _in_markdown)
+    sides = ["right" if _is_right(cells, i) else "left" for i in range(len(head))] if cells else None
+    table = frame.to_markdown(index=False, headers=head, disable_numparse=True, colalign=sides)
     return f"{_in_markdown(caption)}\n\n{table}\n" if caption else f"{table}\n"
 
 
 def _in_markdown(text: str) -> str:
     escaped = MARKDOWN.sub(lambda found: f"\\{found[0]}", text)
-    return _printable(LINE_BREAK.sub("<br>", escaped))
+    return printable(LINE_BREAK.sub("<br>", escaped))
 
 
 def _latex(headers: list[str], cells: list[list[str]], caption: str, name: str) -> str:
     r"""Write a floating table that shrinks to the line's width where it is wider."""
-    import pandas
-
-    head, *body = [[_in_latex(text) for text in row] for row in (headers, *cells)]
-    layout = "".join(_layout(cells, i) for i in range(len(headers)))
-    style = pandas.DataFrame(body, columns=range(len(head)), dtype=object).style.hide(axis="index")
-    # Columns are numbers, and their names a look-up: pandas would read braces in a name as a format.
-    tabular = style.format_index(head.__getitem__, axis="columns").to_latex(column_format=layout, hrules=True)
+    head, frame = _frame(headers, cells, _in_latex)
+    layout = "".join(_layout(cells, i) for i in range(len(head)))
+    # The names of columns are a look-up: pandas would read braces in a name as a format.
+    style = frame.style.hide(axis="index").format_index(head.__getitem__, axis="columns")
+    tabular = style.to_latex(column_format=layout, hrules=True)
     said = _in_latex(LINE_BREAK.sub(" ", caption))
     lines = [
         PACKAGES,
@@ -159,20 +163,14 @@ def _letter(letter: str) -> str:
     if letter in LATEX:
         return LATEX[letter]
     if letter.isascii() or letter in ACCENTED:
-        return _printable(letter)
+        return printable(letter)
     return f"{{[}}U+{ord(letter):04X}{{]}}"
 
 
-def _printable(text: str) -> str:
-    return "".join(letter if letter.isprintable() else " " for letter in text)
-
-
 def _csv(headers: list[str], cells: list[list[str]]) -> str:
-    """Write every cell in quotes: the module leaves a lone carriage return bare otherwise, and cannot read it back."""
-    buffer = io.StringIO()
-    rows = ([_in_csv(text) for text in row] for row in (headers, *cells))
-    csv.writer(buffer, quoting=csv.QUOTE_ALL, lineterminator="\n").writerows(rows)
-    return buffer.getvalue()
+    """Write every cell in quotes: a lone carriage return would stand bare otherwise, and could not be read back."""
+    head, frame = _frame(headers, cells, _in_csv)
+    return frame.to_csv(index=False, header=head, quoting=csv.QUOTE_ALL, lineterminator="\n")
 
 
 def _in_csv(text: str) -> str:

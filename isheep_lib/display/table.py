@@ -33,7 +33,7 @@ class Table:
 
     def __repr__(self) -> str:
         """Return aligned text."""
-        lines = [self.columns, *([_one_line(cell) for cell in row] for row in self._cells())]
+        lines = [self.columns, *([printable(cell) for cell in row] for row in self._cells())]
         widths = [max(len(line[i]) for line in lines) for i in range(len(self.columns))]
         text = "\n".join(
             "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
@@ -52,8 +52,8 @@ def _text(value: Any) -> str:
     return str(value)
 
 
-def _one_line(text: str) -> str:
-    """Keep line breaks and control characters of model text out of a terminal."""
+def printable(text: str) -> str:
+    """Write a space for each line break and control character, which a terminal or a page would obey."""
     return "".join(letter if letter.isprintable() else " " for letter in text)
 
 

@@ -17,7 +17,7 @@ from isheep_lib.errors import EngineError
 from isheep_lib.models.base import ModelRef
 from isheep_lib.models.memory import check_room, free_memory, weight_bytes
 from isheep_lib.record import manifests
-from isheep_lib.record.cache import cache_folder
+from isheep_lib.record.folders import cache_folder
 from isheep_lib.record.rows import write_atomic
 
 PROBES = (

@@ -12,20 +12,20 @@ from typing import Any
 
 import yaml
 
-from isheep_lib.display.save import LINE_BREAK, MARKDOWN
-from isheep_lib.display.table import Table
+from isheep_lib.display.save import MARKDOWN
+from isheep_lib.display.table import Table, printable
 
 
 def escape(text: str) -> str:
     """Return text that shows as it is, in one line."""
-    return MARKDOWN.sub(lambda found: f"\\{found[0]}", _one_line(text))
+    return MARKDOWN.sub(lambda found: f"\\{found[0]}", printable(text))
 
 
 def code(text: str) -> str:
     """Return text as code within a line."""
     fence = "`" * (_longest_run(text) + 1)
     space = " " if text.startswith("`") or text.endswith("`") else ""
-    return f"{fence}{space}{_one_line(text)}{space}{fence}"
+    return f"{fence}{space}{printable(text)}{space}{fence}"
 
 
 def block(text: str, language: str = "") -> str:
@@ -49,10 +49,6 @@ def front_matter(values: dict[str, Any]) -> str:
 
 def _cell(value: Any) -> str:
     return escape(f"{value:.4g}" if isinstance(value, float) else str(value))
-
-
-def _one_line(text: str) -> str:
-    return "".join(letter if letter.isprintable() else " " for letter in LINE_BREAK.sub(" ", text))
 
 
 def _longest_run(text: str) -> int:

@@ -8,9 +8,7 @@ forms of the data (`export.data`), or what may be exported (`export.contents`).
 """
 
 import json
-import os
 import shutil
-import tempfile
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,7 +16,7 @@ from typing import Any
 from isheep_lib import __version__
 from isheep_lib.engines.tokens import Vocabulary, encode, load_vocabulary
 from isheep_lib.engines.vllm_setup import lora_rank
-from isheep_lib.errors import ModelError, ParameterError, RecordError
+from isheep_lib.errors import ModelError, ParameterError
 from isheep_lib.export import chat_template, data_card, model_card
 from isheep_lib.export.contents import Base, Record, read
 from isheep_lib.export.data import messages, write
@@ -27,8 +25,9 @@ from isheep_lib.models.base import ModelRef, find_model
 from isheep_lib.models.merged import merged_folder
 from isheep_lib.prompting.chat import Frame, get_frame
 from isheep_lib.record import provenance
-from isheep_lib.record.manifests import MANIFEST, describe_file, short, stage_folder
-from isheep_lib.record.rows import digest_file, write_atomic, write_failure
+from isheep_lib.record.folders import replacing, require_own
+from isheep_lib.record.manifests import MANIFEST, describe_file, stage_folder
+from isheep_lib.record.rows import digest_file, write_atomic
 
 LIST, FORMAT = "export.json", "isheep export"
 TEMPLATE = "chat_template.jinja"
@@ -53,43 +52,18 @@ def export(run_dir: Path, iteration: int, merged: bool = False, data_only: bool 
         raise ParameterError("--data-only writes no weights, and --merged is a form of them", do="give one of the two")
     record = read(run_dir, iteration, data_only)
     out = (out or run_dir / "export" / f"iteration-{iteration}").resolve()
-    require_own(out)
+    require_own(out, "export", _foreign)
     model = None if data_only else _model(record)
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as beside:
-            fresh, old = Path(beside) / "new", Path(beside) / "old"
-            fresh.mkdir()
-            _fill(fresh, record, model, merged)
-            require_own(out)  # writing took a while
-            if out.exists():
-                os.replace(out, old)
-            os.replace(fresh, out)
-    except OSError as error:
-        raise write_failure(out, error) from error
+    with replacing(out, "export", _foreign) as fresh:
+        _fill(fresh, record, model, merged)
     return out
 
 
-def require_own(out: Path) -> None:
-    """Refuse a folder that holds anything but an earlier export as it was written.
-
-    Raises:
-        RecordError: it does; some of it is named.
-    """
-    if not out.exists():
-        return
-    paths = [path for path in sorted(out.rglob("*")) if not path.is_dir()] if out.is_dir() else [out]
+def _foreign(out: Path) -> list[Path]:
+    """List the files of a folder that no export wrote, or that were changed since."""
     known = _listed(out / LIST)
-    others = [path for path in paths if path != out / LIST or not known]
-    foreign = [path for path in others if known.get(path.relative_to(out).as_posix(), {}).get("sha256") != digest_file(path)]
-    if foreign:
-        raise RecordError(
-            "The folder holds what no export wrote, or what was changed since, and would be replaced",
-            where=short(out),
-            allowed="a new folder, an empty one, or an earlier export as it was written; here lie "
-            + ", ".join(path.name for path in foreign[:5]),
-            do="give another folder (--out FOLDER), or move these files away",
-        )
+    paths = [path for path in out.rglob("*") if not path.is_dir() and (path != out / LIST or not known)]
+    return [path for path in paths if known.get(path.relative_to(out).as_posix(), {}).get("sha256") != digest_file(path)]
 
 
 def _listed(path: Path) -> dict[str, dict[str, Any]]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from isheep_lib.errors import ModelError
-from isheep_lib.record.cache import cache_folder
+from isheep_lib.record.folders import cache_folder
 from isheep_lib.record.rows import canonical_json, digest_file, digest_text, write_atomic
 
 # Packages that ship weights: import name, file, and what installs it without pulling its own requirements.

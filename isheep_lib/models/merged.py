@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from isheep_lib.models.base import ModelRef, check_adapters
-from isheep_lib.record.cache import cache_folder
+from isheep_lib.record.folders import cache_folder
 from isheep_lib.record.rows import canonical_json, digest_file, digest_text
 
 ADAPTER_FILES = ("adapter_model.safetensors", "adapter_config.json")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from isheep_lib.errors import RecordError
-from isheep_lib.record.cache import cache_folder
+from isheep_lib.record.folders import cache_folder
 from isheep_lib.record.journal import Journal
 from isheep_lib.record.rows import canonical_json, digest_text, read_jsonl, write_jsonl
 

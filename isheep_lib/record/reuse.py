@@ -4,11 +4,11 @@ Two runs that differ only in what comes later have the same fingerprints up to t
 first iteration, all filters one synthesis. Covers finding and taking over. Does not cover when (`iterate.chain`).
 """
 
-import os
 import shutil
 from pathlib import Path
 
 from isheep_lib.record import manifests
+from isheep_lib.record.folders import replacing
 
 
 def find_same(run_dir: Path, iteration: int, stage: str, fingerprint: str) -> Path | None:
@@ -30,16 +30,12 @@ def take_over(source: Path, folder: Path) -> None:
     """Make a finished stage of another run one of this run, too; its manifest says where it came from.
 
     Raises:
-        RecordError: the other run's files are not as recorded.
+        RecordError: the other run's files are not as recorded, or the disk refuses.
     """
     manifest = manifests.require_intact(source)
-    partial = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    for name in manifest["outputs"]:
-        target = partial / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(source / name, target)  # no link: whoever edits one record must not change two
     shared_from = manifest.get("shared_from", source.parents[1].name)
-    manifests.write_manifest(partial, {**manifest, "shared_from": shared_from})
-    shutil.rmtree(folder, ignore_errors=True)
-    os.replace(partial, folder)
+    with replacing(folder) as fresh:
+        for name in manifest["outputs"]:
+            (fresh / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(source / name, fresh / name)  # no link: whoever edits one record must not change two
+        manifests.write_manifest(fresh, {**manifest, "shared_from": shared_from})

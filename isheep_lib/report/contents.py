@@ -4,6 +4,7 @@ Covers reading a run and filling pages. Does not cover which pages there are or 
 stand on a page (`report.notebook_html`), or words and looks (`page/`).
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -23,6 +24,8 @@ from isheep_lib.record.stages import ORDER, steps
 from isheep_lib.report import notebook_html
 
 NOT_BEGUN = "not done"
+NOT_EVALUATED = "No model is evaluated yet."
+ABOVE = "; the table above holds the same numbers"
 MAKING = ("synthesize", "assess", "filter")  # what makes, scores and chooses pairs
 
 
@@ -72,6 +75,16 @@ class Group:
     lacking: str = ""
 
 
+@dataclass(frozen=True)
+class Section:
+    """One section of the first page: a sentence, then tables and figures by what they show."""
+
+    id: str
+    title: str
+    said: str
+    parts: dict[str, Any]
+
+
 def read_record(run_dir: Path) -> Record:
     """Read what all pages need to know of a run; every file is hashed.
 
@@ -102,34 +115,60 @@ def index(record: Record) -> dict[str, Any]:
     run_dir, evaluated = record.run_dir, evaluation_tables.metrics_of(record.run_dir)
     checked, judged = stage_tables.calibration_of(run_dir), judge_tables.recorded(run_dir)
     manifests = [stage.manifest for stage in record.stages if stage.manifest]
-    verdicts = [{"what": v.item, "verdict": "holds" if v.holds else "DIFFERS", "detail": v.detail} for v in record.verdicts]
-    found = {
-        "facts": facts_table(manifests, record.params),
-        "parameters": parameters_table(record.params),
-        "files": sum(len(manifest["outputs"]) for manifest in manifests),
-        "failed": [verdict for verdict in record.verdicts if not verdict.holds],
-        "absent": [verdict for verdict in record.verdicts if verdict.detail.startswith("not at hand")],
-        "verdicts": Table(verdicts),
-        "ledger": stage_tables.ledger(run_dir),
-        "evaluated": evaluated,
-        "checked": checked,
-        "judged": [],
-    }
+    results, judgements, drift, trust = {}, {}, {}, {}
     if evaluated:
-        found["results"] = evaluation_tables.results_table(evaluated)
-        found["compared"] = _or_why(lambda: evaluation_tables.comparison_table(comparison.along(run_dir, list(evaluated))))
-        found["warnings"], found["drift"] = (
-            evaluation_tables.warnings_table(evaluated),
-            evaluation_tables.drift_table(evaluated),
-        )
-        found["scores_figure"] = figures.scores_over_iterations(evaluated)
-        found["drift_figure"] = figures.drift_over_iterations(evaluated)
-    if checked:
-        found["trust"], found["trust_figure"] = stage_tables.trust_table(run_dir), figures.calibration_over_iterations(checked)
+        results = {
+            "Results": evaluation_tables.results_table(evaluated),
+            f"Scores of each benchmark over iterations{ABOVE}": figures.scores_over_iterations(evaluated),
+            "Paired comparisons": _or_why(
+                lambda: evaluation_tables.comparison_table(comparison.along(run_dir, list(evaluated)))
+            ),
+        }
+        drift = {
+            "Warnings": evaluation_tables.warnings_table(evaluated),
+            "Signs of a collapse over iterations": evaluation_tables.drift_table(evaluated),
+            f"Signs of a collapse over iterations{ABOVE}": figures.drift_over_iterations(evaluated),
+        }
     if judged:
         made = (judge_tables.win_table, judge_tables.mt_bench_table, judge_tables.bias_table)
-        found["judged"] = [_or_why(partial(make, judged)) for make in made]
-    return found
+        judgements = {f"What a judge said, table {n}": _or_why(partial(make, judged)) for n, make in enumerate(made, start=1)}
+    if checked:
+        measures = f"AUROC, mean and saturation of each score over iterations{ABOVE}"
+        trust = {
+            "Trust in the scores": stage_tables.trust_table(run_dir),
+            measures: figures.calibration_over_iterations(checked),
+        }
+    facts = {"What the run was made with": facts_table(manifests, record.params)}
+    sections = [
+        Section("results", "Results", _compared(results["Paired comparisons"]) if results else NOT_EVALUATED, results),
+        Section("judged", "What a judge said", "", judgements),
+        Section("drift", "Signs of a collapse", "" if drift else NOT_EVALUATED, drift),
+        Section("trust", "Trust in the self-assessment", "" if trust else "No self-assessment is checked yet.", trust),
+        Section("ledger", "The ledger of finished stages", "", {"Ledger": stage_tables.ledger(run_dir)}),
+        _verification(record.verdicts, sum(len(manifest["outputs"]) for manifest in manifests)),
+        Section("facts", "What the run was made with", "", facts | {"Every parameter": parameters_table(record.params)}),
+    ]
+    differences = sum(not verdict.holds for verdict in record.verdicts)
+    return {"sections": [one for one in sections if one.said or one.parts], "differences": differences}
+
+
+def _compared(tests: Table) -> str:
+    verdicts = Counter(row["verdict"] for row in tests.rows if "verdict" in row)
+    told = "; ".join(f"{name} in {n} of {verdicts.total()} tests" for name, n in sorted(verdicts.items()))
+    return f"Paired comparisons: {told}." if told else ""
+
+
+def _verification(verdicts: list[chain.Verdict], files: int) -> Section:
+    rows = [{"what": v.item, "verdict": "holds" if v.holds else "DIFFERS", "detail": v.detail} for v in verdicts]
+    failed = [row for row in rows if row["verdict"] == "DIFFERS"]
+    absent = [v.item for v in verdicts if v.detail.startswith("not at hand")]
+    said = f"{len(failed)} difference(s) from what was recorded."
+    if not failed:
+        said = f"Every file at hand hashes as its stage recorded it ({files - len(absent)} of {files} files), "
+        said += "and every input is what the stage before it wrote."
+    said += f" Not at hand, known by their hashes: {', '.join(absent)}." if absent else ""
+    parts = {"Differences": Table(failed)} if failed else {}
+    return Section("verification", "Verification", said, parts | {"Every verdict": Table(rows)})
 
 
 def _or_why(make: Callable[[], Table]) -> Table:
@@ -187,24 +226,28 @@ def parameters_table(params: Mapping[str, Any]) -> Table:
 
 def notebook(record: Record, path: Path | None) -> dict[str, Any]:
     """Render a notebook's cells; without a notebook there are none."""
-    return {"cells": notebook_html.cells(notebook_html.read_notebook(path), record.links) if path else []}
-
-
-def stage(record: Record, one: Stage, before: Stage | None, after: Stage | None) -> dict[str, Any]:
-    """Collect a stage's counts, where it comes from, its notebook, and the stages beside it."""
-    manifest = one.manifest
-    facts = {
-        "state": one.state,
-        "rows kept": f"{manifest['counts']['kept']} of {manifest['counts']['in']}" if manifest else "",
-        "seconds": f"{manifest.get('notebook_seconds', manifest['seconds']):.0f}" if manifest else "",
-        "tokens": sum(manifest["tokens"].values()) if manifest else "",
-        "finished": manifest.get("finished", ""),
-        "commit": _at(manifest, ("git", "commit")) or "",
-        "fingerprint": manifest.get("fingerprint", ""),
-        "made by": manifest.get("shared_from", ""),
+    return {
+        "state": "",
+        "facts": None,
+        "cells": notebook_html.cells(notebook_html.read_notebook(path), record.links) if path else "",
     }
+
+
+def stage(record: Record, one: Stage) -> dict[str, Any]:
+    """Collect a stage's counts, where it comes from, and its notebook."""
+    manifest, facts = one.manifest, {"state": one.state}
+    if manifest:
+        facts |= {
+            "rows kept": f"{manifest['counts']['kept']} of {manifest['counts']['in']}",
+            "seconds": f"{manifest.get('notebook_seconds', manifest['seconds']):.0f}",
+            "tokens": sum(manifest["tokens"].values()),
+            "finished": manifest.get("finished", ""),
+            "commit": _at(manifest, ("git", "commit")) or "",
+            "fingerprint": manifest.get("fingerprint", ""),
+            "made by": manifest.get("shared_from", ""),
+        }
     shown = Table([{"fact": name, "value": value} for name, value in facts.items() if value != ""])
-    return {"stage": one, "facts": shown, "before": before, "after": after, **notebook(record, one.notebook)}
+    return {**notebook(record, one.notebook), "state": one.state, "facts": shown}
 
 
 def groups(by_name: Mapping[str, Stage]) -> list[Group]:

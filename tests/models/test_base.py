@@ -8,7 +8,7 @@ import pytest
 from isheep_lib.errors import ModelError
 from isheep_lib.models import base as models_base
 from isheep_lib.models.base import EMBEDDED, ModelRef, check_adapters, digest_model, find_model
-from isheep_lib.record.cache import cache_folder
+from isheep_lib.record.folders import cache_folder
 
 COMMIT = "0123456789abcdef" * 2 + "01234567"
 

@@ -8,7 +8,7 @@ import yaml
 from isheep_lib.errors import ModelError
 from isheep_lib.prompting import chat
 from isheep_lib.prompting.chat import FOLDER, Frame, get_frame, render, user_words
-from isheep_lib.record.cache import cache_folder
+from isheep_lib.record.folders import cache_folder
 from isheep_lib.record.rows import Task
 
 SYSTEM = "You are {careful} & brief."

@@ -36,6 +36,9 @@ class Reader(HTMLParser):
         self.links += [attributes["href"]] if "href" in attributes else []
         self._open += [] if tag in VOID else [tag]
 
+    def handle_startendtag(self, tag, attrs):
+        self.handle_starttag(tag, attrs)  # a slash closes nothing but a tag that needs no end
+
     def handle_endtag(self, tag):
         if self._open and self._open[-1] == tag:
             self._open.pop()

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from isheep_lib.engines.tokens import encode
 from isheep_lib.errors import YieldError
 from isheep_lib.prompting.chat import Frame, get_frame
-from isheep_lib.record.cache import cache_folder
+from isheep_lib.record.folders import cache_folder
 from isheep_lib.train.dataset import MASKED, Data, TrainRow, encode_row, mask_rows, masked_text, prepare, split_rows
 
 FRAME = Frame("f", "<user> ", " <model>", " <end>")

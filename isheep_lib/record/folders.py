@@ -1,0 +1,65 @@
+"""Folders that are there whole or not at all: filled beside their place, then moved to it at once.
+
+    require_own(out, "report", foreign)
+    with replacing(out, "report", foreign) as fresh:      # what stands at `out` stays until the block has ended well
+        (fresh / "index.html").write_text(page)
+
+Covers refusing a folder of somebody else's, the exchange, and where what can be made again is kept. Does not cover single
+files (`record.rows`).
+"""
+
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from isheep_lib.errors import RecordError
+from isheep_lib.record.rows import write_failure
+
+Foreign = Callable[[Path], Iterable[Path]]  # lists what somebody else put into a folder, or changed there
+
+
+def require_own(out: Path, maker: str, foreign: Foreign) -> None:
+    """Refuse a place that holds anything but an earlier work of the same kind, which `maker` names, such as "report".
+
+    Raises:
+        RecordError: it does; some of it is named.
+    """
+    if not out.exists():
+        return
+    found = sorted(foreign(out)) if out.is_dir() else [out]
+    if found:
+        raise RecordError(
+            f"The folder for the {maker} holds what no {maker} wrote, or what was changed since, and would be replaced",
+            where=str(out),
+            allowed=f"a new folder, an empty one, or an earlier {maker} as it was written; here lie "
+            + ", ".join(path.name for path in found[:5]),
+            do="give another folder (--out FOLDER), or move these files away",
+        )
+
+
+@contextmanager
+def replacing(out: Path, maker: str = "", foreign: Foreign = lambda _: ()) -> Iterator[Path]:
+    """Give an empty folder to fill, which takes the place of `out` once the block has ended well.
+
+    Raises:
+        RecordError: the disk refuses, or `out` meanwhile holds what is foreign (`require_own`).
+    """
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as beside:
+            fresh, old = Path(beside) / "new", Path(beside) / "old"
+            fresh.mkdir()
+            yield fresh
+            require_own(out, maker, foreign)  # filling took a while
+            if out.exists():
+                os.replace(out, old)
+            os.replace(fresh, out)
+    except OSError as error:
+        raise write_failure(out, error) from error
+
+
+def cache_folder() -> Path:
+    """Return the folder for what can be made again: converted models, digests, answers."""
+    return Path(os.environ.get("ISHEEP_CACHE") or Path.home() / ".cache" / "isheep")

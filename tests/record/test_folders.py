@@ -1,0 +1,71 @@
+"""Folders: there whole or not at all, and never in place of somebody else's."""
+
+import pytest
+
+from isheep_lib.errors import RecordError
+from isheep_lib.record.folders import replacing, require_own
+
+
+def all_of(folder):
+    return {path.relative_to(folder).as_posix(): path.read_text() for path in folder.rglob("*") if path.is_file()}
+
+
+def notes(folder):
+    """Count as somebody else's whatever is called notes."""
+    return folder.rglob("notes.*")
+
+
+@pytest.fixture
+def out(tmp_path):
+    """Return a folder with two files, alone in its own."""
+    folder = tmp_path / "beside" / "out"
+    (folder / "deep").mkdir(parents=True)
+    (folder / "a").write_text("old")
+    (folder / "deep" / "b").write_text("old")
+    return folder
+
+
+def test_what_stands_there_stays_until_the_new_one_is_whole_and_then_goes_whole(out):
+    with replacing(out) as fresh:
+        assert not list(fresh.iterdir())
+        (fresh / "c").write_text("new")
+        assert set(all_of(out)) == {"a", "deep/b"}
+    assert all_of(out) == {"c": "new"}
+    assert list(out.parent.iterdir()) == [out]
+
+
+def test_a_new_folder_is_made_with_those_above_it_and_is_as_open_as_any_other(tmp_path):
+    with replacing(tmp_path / "one" / "two") as fresh:
+        (fresh / "c").write_text("new")
+    assert all_of(tmp_path / "one") == {"two/c": "new"}
+    (tmp_path / "other").mkdir()
+    assert (tmp_path / "one" / "two").stat().st_mode == (tmp_path / "other").stat().st_mode
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, OSError])
+def test_whatever_stops_the_filling_leaves_the_earlier_folder_and_nothing_beside_it(out, error):
+    before = all_of(out)
+    with pytest.raises(RecordError if error is OSError else error), replacing(out) as fresh:
+        (fresh / "c").write_text("half")
+        raise error("no")
+    assert all_of(out) == before
+    assert list(out.parent.iterdir()) == [out]
+
+
+def test_what_somebody_puts_there_meanwhile_is_not_replaced(out):
+    with pytest.raises(RecordError, match=r"(?s)no report wrote.*notes\.txt.*--out"), replacing(out, "report", notes):
+        (out / "deep" / "notes.txt").write_text("mine")
+    assert set(all_of(out)) == {"a", "deep/b", "deep/notes.txt"}
+
+
+def test_a_disk_that_refuses_is_said_so(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RecordError, match="Writing failed"), replacing(tmp_path / "file" / "out"):
+        pass
+
+
+def test_a_place_is_ours_where_nothing_foreign_stands(out):
+    require_own(out, "report", notes)
+    require_own(out / "none", "report", notes)
+    with pytest.raises(RecordError, match=r"here lie a\b"):
+        require_own(out / "a", "report", notes)
