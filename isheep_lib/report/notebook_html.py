@@ -32,7 +32,7 @@ SHOWN = ["text/html", "text/markdown", "image/png", "image/jpeg", "text/plain"] 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 CONTROLS = dict.fromkeys([*range(9), 11, 12, *range(14, 32), 127])
 HEADING = re.compile(r"<(/?)h([1-5])\b")
-TEMPLATES = Path(__file__).parent / "page"
+TEMPLATES = Path(__file__).parent / "templates"
 
 
 def read_notebook(path: Path) -> dict[str, Any]:

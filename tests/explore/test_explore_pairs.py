@@ -97,7 +97,7 @@ def run_dir(tmp_path):
 @pytest.fixture
 def no_engine(monkeypatch):
     """Let words place the pairs, as where no model is at hand."""
-    monkeypatch.setattr(embedding_map, "open_engine", None)
+    monkeypatch.setattr(engines_vectors, "open_engine", None)
 
 
 def ids(rows):
@@ -398,7 +398,7 @@ def test_the_base_model_places_pairs_whose_vectors_were_not_recorded(run_dir, ti
         asked.append((list(texts), name, settings.inference_dtype))
         return np.random.default_rng(0).normal(size=(len(texts), 4)).astype(np.float32)
 
-    monkeypatch.setattr(engines_vectors, "vectors_by_model", vectors)
+    monkeypatch.setattr(pair_map, "vectors_by_model", vectors)
     pair_map.place(explore_pairs.pairs(run_dir, 1))
     assert "the final layer of other" in pair_map.place(explore_pairs.pairs(run_dir, 1), "other").caption
     assert [name for _, name, _ in asked] == ["nowhere/at/all", "other"]

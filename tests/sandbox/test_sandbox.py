@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from isheep_lib.errors import DataError
-from isheep_lib.sandbox import command as sandbox_command
+from isheep_lib.sandbox import run as sandbox_run
 from isheep_lib.sandbox.command import UNUSED_USERS, own_user, refusals
 from isheep_lib.sandbox.run import Limits, Outcome, _run, find_sandbox, run_program, run_programs, why_not
 
@@ -407,7 +407,7 @@ def test_an_unknown_method_is_refused():
 
 def test_what_was_said_before_the_first_look_is_in_the_error(monkeypatch):
     code = "import os; os.write(2, b'no such option'); os.fork() or os.execvp('sleep', ['sleep', '20'])"
-    monkeypatch.setattr(sandbox_command, "FLAGS", ["-c", code])
+    monkeypatch.setattr(sandbox_run, "FLAGS", ["-c", code])
     began = time.monotonic()
     with pytest.raises(DataError, match="did not start: no such option"):
         _run("pass", "unconfined", Limits())
@@ -415,6 +415,6 @@ def test_what_was_said_before_the_first_look_is_in_the_error(monkeypatch):
 
 
 def test_a_sandbox_that_does_not_start_is_no_failed_program(method, monkeypatch):
-    monkeypatch.setattr(sandbox_command, "FLAGS", ["--nonsense"])
+    monkeypatch.setattr(sandbox_run, "FLAGS", ["--nonsense"])
     with pytest.raises(DataError, match=r"did not start: .*nonsense"):
         run_program("pass", method)

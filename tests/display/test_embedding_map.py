@@ -128,14 +128,14 @@ def test_the_engine_is_closed_also_when_it_fails(monkeypatch, tiny_model):
         raise DataError("too long")
 
     engine = SimpleNamespace(embed=broken, close=lambda: closed.append(True))
-    monkeypatch.setattr(embedding_map, "open_engine", lambda model, settings: engine)
+    monkeypatch.setattr(engines_vectors, "open_engine", lambda model, settings: engine)
     with pytest.raises(DataError, match="too long"):
         vectors_by_model(["a"], str(tiny_model), Model(base_model=str(tiny_model), inference_dtype="float32"))
     assert closed == [True]
 
 
 def test_an_absent_model_is_told_before_anything_is_loaded(monkeypatch):
-    monkeypatch.setattr(embedding_map, "open_engine", None)
+    monkeypatch.setattr(engines_vectors, "open_engine", None)
     with pytest.raises(ModelError, match="No model at"):
         vectors_by_model(["a"], "nowhere/at/all", Model())
 
@@ -148,7 +148,7 @@ def test_another_model_is_not_asked_by_the_name_that_a_server_gave_the_first():
 
 
 def test_an_unsettled_number_format_is_settled(monkeypatch, tiny_model):
-    monkeypatch.setattr(embedding_map, "settle", lambda wanted, engine, path: ("bfloat16", path.name))
+    monkeypatch.setattr(engines_vectors, "settle", lambda wanted, engine, path: ("bfloat16", path.name))
     assert settings_for(Model(), str(tiny_model)).inference_dtype == "bfloat16"
 
 

@@ -1,7 +1,7 @@
 """Footprints: parameter counts against peft, saved bytes against torch, and docs/scaling.md against both.
 
-`python tests/tools/test_footprint.py METHOD DTYPE MICRO_BATCH CHECKPOINTING` measures one training of the embedded model in
-this process and prints a row for `measured` in tools/shapes.yaml.
+`python tests/tools/test_training_memory.py METHOD DTYPE MICRO_BATCH CHECKPOINTING` measures one training of the embedded model
+in this process and prints a row for `measured` in tools/shapes.yaml.
 """
 
 import contextlib
