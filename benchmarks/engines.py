@@ -22,8 +22,8 @@ from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
-import httpx
 import psutil
+from openai import OpenAI, OpenAIError
 
 from isheep_lib.engines.open import open_engine
 from isheep_lib.engines.params import Model
@@ -204,8 +204,8 @@ def server_engine() -> dict:
 
 def _answers(url: str) -> bool:
     try:
-        return httpx.get(f"{url}/models").status_code == 200
-    except httpx.TransportError:
+        return bool(OpenAI(base_url=url, api_key="none", max_retries=0).models.list().data)
+    except OpenAIError:
         return False
 
 

@@ -72,7 +72,7 @@ def test_no_modules_import_each_other_in_a_circle():
 
 def test_importing_the_package_and_the_command_loads_nothing_heavy():
     heavy = ("torch", "transformers", "peft", "lm_eval", "papermill", "matplotlib")
-    heavy += ("datasets", "pyarrow", "pandas", "sklearn", "scipy", "statsmodels", "nltk")
+    heavy += ("datasets", "pyarrow", "pandas", "sklearn", "scipy", "statsmodels", "nltk", "openai")
     modules = ("cli", "iterate.session", "display.evaluation_tables", "benchmarks.comparison", "synthesize.candidates")
     modules += ("assess.reliability_check", "filter.steps", "evaluate.run")
     names = ", ".join(f"isheep_lib.{name}" for name in modules)

@@ -15,17 +15,17 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from isheep_lib.engines.generate import generate_all, refuse_long
-from isheep_lib.engines.protocol import Engine, Request
+from isheep_lib.engines.protocol import Engine, Request, fill_journal
 from isheep_lib.prompting.chat import Frame, render, user_words
 from isheep_lib.prompting.score_parsing import LABELS, expectation, parse_score
 from isheep_lib.record.funnel import funnel, require
 from isheep_lib.record.journal import WAITS, Journal
-from isheep_lib.record.progress import Progress
 from isheep_lib.record.rows import Task
 from isheep_lib.record.score_columns import PROMPTED, RELATIVE, WRITTEN, axes, columns
 
 CHUNK = 16  # pairs scored between two journal entries
 NO_TEXT = "nothing_to_score"
+Pass = tuple[tuple[str, ...], list[dict[str, Any]]]  # scorers and pairs that are computed together
 NEXT_EXAMPLE = "\n\nTask:"  # what a base model writes after a judgement among scored examples
 
 
@@ -136,7 +136,7 @@ def score_pairs(
     return list(results.values())
 
 
-def _passes(pairs: list[dict[str, Any]], scorers: list[str]) -> list[tuple[tuple[str, ...], list[dict[str, Any]]]]:
+def _passes(pairs: list[dict[str, Any]], scorers: list[str]) -> list[Pass]:
     """Divide into what is computed together: the expectation, and all scorers that only read."""
     chunks = [pairs[start : start + CHUNK] for start in range(0, len(pairs), CHUNK)]
     reading = tuple(name for name in scorers if name not in PROMPTED)
@@ -151,16 +151,14 @@ def _key(scorers: tuple[str, ...], chunk: list[dict[str, Any]]) -> str:
 def _score_chunks(
     engine: Engine, frame: Frame, pairs: list[dict[str, Any]], scorers: list[str], params: Any, journal: Journal, label: str
 ) -> None:
-    mine = journal.mine(_passes(pairs, scorers))
-    if not mine:
-        return
-    with Progress(label, sum(len(chunk) for _, chunk in mine), unit="pair") as progress:
-        for passed, chunk in mine:
-            if _key(passed, chunk) not in journal.rows:
-                expected = passed == ("expected",)
-                rows = _expected(engine, frame, chunk, params) if expected else likelihoods(engine, frame, chunk, list(passed))
-                journal.append([{"id": _key(passed, chunk), "scores": rows}])
-            progress.advance(len(chunk))
+    def ask(part: Pass) -> list[dict[str, Any]]:
+        passed, chunk = part
+        expected = passed == ("expected",)
+        rows = _expected(engine, frame, chunk, params) if expected else likelihoods(engine, frame, chunk, list(passed))
+        return [{"id": _key(passed, chunk), "scores": rows}]
+
+    if passes := _passes(pairs, scorers):
+        fill_journal(journal, passes, lambda part: {_key(*part): len(part[1])}, lambda some, _: map(ask, some), label, "pair")
 
 
 def _expected(engine: Engine, frame: Frame, chunk: list[dict[str, Any]], params: Any) -> list[dict[str, float]]:

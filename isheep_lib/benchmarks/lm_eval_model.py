@@ -3,17 +3,16 @@
 Covers the three questions that lm-eval's tasks ask. Does not cover tasks or results (`benchmarks.lm_eval_tasks`).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from lm_eval.api.model import LM
 
 from isheep_lib.benchmarks.data import ITEM
 from isheep_lib.engines.generate import generate_all
-from isheep_lib.engines.protocol import Completion, Engine, Request
+from isheep_lib.engines.protocol import Completion, Engine, Request, fill_journal
 from isheep_lib.prompting.chat import Frame
 from isheep_lib.record.journal import Journal
-from isheep_lib.record.progress import Progress
 from isheep_lib.record.rows import canonical_json, digest_text
 
 CHUNK = 128  # continuations scored between two journal entries
@@ -84,11 +83,13 @@ def _identify(instance: Any, part: str, asked: list[Any]) -> str:
 
 def score_pairs(engine: Engine, pairs: dict[str, tuple[str, str]], journal: Journal, label: str) -> None:
     """Score continuations that the journal lacks, in chunks that keep the choices of a question together."""
-    with Progress(label, len(pairs), unit="choice", done=sum(id_ in journal.rows for id_ in pairs)) as progress:
-        waiting = [id_ for id_ in pairs if id_ not in journal.rows]
+    ids = list(pairs)
+
+    def ask(lacking: list[list[str]], _: object) -> Iterator[list[dict[str, Any]]]:
+        waiting = [id_ for chunk in lacking for id_ in chunk if id_ not in journal.rows]
         for start in range(0, len(waiting), CHUNK):
             chunk = waiting[start : start + CHUNK]
-            scores = engine.logprobs([pairs[id_] for id_ in chunk])
-            rows = zip(chunk, scores, strict=True)
-            journal.append([{"id": id_, "logprob": value, "tokens": number} for id_, (value, number) in rows])
-            progress.advance(len(chunk))
+            rows = zip(chunk, engine.logprobs([pairs[id_] for id_ in chunk]), strict=True)
+            yield [{"id": id_, "logprob": value, "tokens": number} for id_, (value, number) in rows]
+
+    fill_journal(journal, [ids], lambda chunk: dict.fromkeys(chunk, 1), ask, label, "choice")

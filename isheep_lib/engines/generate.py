@@ -1,10 +1,11 @@
 """Generation that survives a kill: what a journal lacks is asked, and every finished part is durable."""
 
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from typing import Any
 
-from isheep_lib.engines.protocol import SPARE, Completion, Engine, Request
+from isheep_lib.engines.protocol import SPARE, Completion, Engine, Request, fill_journal
 from isheep_lib.record.journal import Journal
-from isheep_lib.record.progress import Progress
 
 
 def ask(engine: Engine, request: Request) -> Completion:
@@ -29,13 +30,9 @@ def generate_all(engine: Engine, requests: list[Request], journal: Journal, labe
     shards of one compute the same batches as one uninterrupted worker. A worker returns what it has at hand: its own
     batches and what the others have finished by then.
     """
-    batches = journal.mine(engine.batches(requests))
-    own = [request.id for batch in batches for request in batch]
-    with Progress(label, len(own), done=sum(id_ in journal.rows for id_ in own)) as progress:
-        waiting = [batch for batch in batches if any(request.id not in journal.rows for request in batch)]
-        for completions in engine.generate(waiting, progress.set_share):
-            fresh = [asdict(c) for c in completions if c.id not in journal.rows]
-            journal.append(fresh)
-            progress.advance(len(fresh))
-    journal.refresh()
+
+    def ask(batches: list[list[Request]], tick: Callable[[float], None]) -> Iterator[list[dict[str, Any]]]:
+        return ([asdict(completion) for completion in found] for found in engine.generate(batches, tick))
+
+    fill_journal(journal, engine.batches(requests), lambda batch: {request.id: 1 for request in batch}, ask, label)
     return {request.id: Completion(**journal.rows[request.id]) for request in requests if request.id in journal.rows}

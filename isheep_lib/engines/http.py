@@ -1,33 +1,33 @@
-"""One server's address: requests to it, and what the HTTP status of an answer means.
+"""One server's address: requests to it by the client of the package `openai`, and what a failure means.
 
-Covers the connection, the key, timeouts, and telling what passes (`Trouble`) from what does not (`RequestRefused`).
-Does not cover what to do then (`engines.server_pool`) or what an answer says (`server_engine`, `chat_engine`).
+Covers the key, timeouts, the list of models, and telling what passes (`Trouble`) from what does not (`RequestRefused`).
+Does not cover what to do then (`pool`) or what an answer says (`responses`, `engines.chat_engine`).
 """
 
 import asyncio
+import json
 import logging
-import math
-import ssl
-from collections.abc import Callable
+import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
-from functools import cache
-from typing import Any
-
-import httpx
+from email.utils import mktime_tz, parsedate_tz
+from typing import TYPE_CHECKING, Any
 
 from isheep_lib.errors import EngineError
+
+if TYPE_CHECKING:  # it takes half a second to import
+    from openai import APIStatusError, AsyncOpenAI
 
 KEY = "ISHEEP_SERVER_KEY"
 CONNECT_SECONDS = 10.0
 
-# One line a request would flood a notebook.
-logging.getLogger("httpx").setLevel(logging.WARNING)
-
 
 class RequestRefused(EngineError):
-    """A request that a server will never answer."""
+    """A request that a server will never answer, with the HTTP status that says so."""
+
+    def __init__(self, what: str, *, status: int, where: str, do: str) -> None:
+        super().__init__(what, where=where, do=do)
+        self.status = status
 
 
 class Trouble(Exception):
@@ -49,140 +49,153 @@ class Call:
 
     Attributes:
         id: record id, for errors.
-        path: below the address, like "/completions".
-        body: JSON.
-        about: whatever the caller wants back with the answer.
-        instead: makes an answer of the JSON of a refusal, or None where the refusal stands.
+        send: makes the request with a server's client.
+        read: makes the result of an answer, a model object of the client, in the thread of the servers.
+        do: what to do where a server refuses it.
     """
 
     id: str
-    path: str
-    body: dict[str, Any]
-    about: Any = None
-    instead: Callable[[Any], dict[str, Any] | None] = lambda refusal: None
-
-
-@cache
-def _certificates() -> ssl.SSLContext:
-    """Return what HTTPS servers are checked by; made once, as that is slow."""
-    return httpx.create_ssl_context()
+    send: "Callable[[AsyncOpenAI], Awaitable[Any]]"
+    read: Callable[[Any], Any] = lambda answer: answer
+    do: str = "compare the server's model and limits with base_model, context_tokens and the stage's parameters"
 
 
 class Endpoint:
-    """Connections to one address; its coroutines belong to one event loop."""
+    """Connections to one address; its coroutines belong to one event loop.
+
+    Attributes:
+        url: the address.
+        lost: it failed, and must be checked before it is asked again.
+        gate: held by whoever checks it.
+    """
 
     def __init__(self, url: str, key: str, seconds: float) -> None:
         """Connect to nothing yet.
 
         Args:
             url: address below which paths lie, usually ending in /v1.
-            key: sent as bearer token; "" sends none.
+            key: sent as bearer token; "" sends the word none, as the client sends no request without a key.
             seconds: longest time for one answer.
 
         Raises:
             EngineError: the key cannot be sent.
         """
+        from openai import AsyncOpenAI, Timeout
+
         if not (key.isascii() and key.isprintable()):
             raise EngineError("The key holds characters that cannot be sent", where=f"environment variable {KEY}")
-        self.url, self._key, self._seconds = url, key, seconds
-        self._client = httpx.AsyncClient(
-            headers={"Authorization": f"Bearer {key}"} if key else {},
-            verify=_certificates(),
-            timeout=httpx.Timeout(seconds, connect=min(CONNECT_SECONDS, seconds), pool=None),
-            # A server closes idle connections after some seconds; the client must be first.
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=2.0),
+        logging.getLogger("httpx2").setLevel(logging.WARNING)  # a line per request would flood a notebook
+        self.url, self.lost, self.gate = url, False, asyncio.Lock()
+        self._key, self._seconds = key, seconds
+        # Retries are `replicas`', which asks another server.
+        self._client = AsyncOpenAI(
+            base_url=url, api_key=key or "none", max_retries=0, timeout=Timeout(None, connect=min(CONNECT_SECONDS, seconds))
         )
 
-    async def get(self, path: str, *, root: bool = False) -> httpx.Response:
-        """GET a path; `root` leaves out the address's /v1.
-
-        Raises:
-            Trouble: it cannot be reached, or not now.
-            RequestRefused: it wants another key.
-        """
-        response = await self._send("GET", (self.url.removesuffix("/v1") if root else self.url) + path)
-        self._check(response)
-        return response
-
-    async def post(self, call: Call) -> dict[str, Any]:
-        """POST a request and return its JSON answer.
+    async def ask(self, call: Call) -> Any:
+        """Send a request and return what it reads in the answer.
 
         Raises:
             Trouble: it cannot answer now.
             RequestRefused: it will never answer this.
+            EngineError: the answer means nothing here.
         """
-        response = await self._send("POST", self.url + call.path, json=call.body)
-        self._check(response)
-        if response.status_code != 200:
-            instead = call.instead(as_json(response))
-            if instead is not None:
-                return instead
-            raise RequestRefused(
-                f"The server refused the request of {call.id} with status {response.status_code}: {self._message(response)}",
-                where=self.url + call.path,
-                do="compare the server's model and limits with base_model, context_tokens and the stage's parameters",
-            )
-        answer = as_json(response)
-        if not isinstance(answer, dict):
+        answer = await self._send(call)
+        if isinstance(answer, str):
             raise Trouble(f"{self.url} answered something that is no JSON object")
-        choices = answer["choices"] if isinstance(answer.get("choices"), list) else []
-        if answer.get("error") and not choices:  # a gateway's, when the server behind it failed
-            raise Trouble(f"{self.url} answered with an error: {self._message(response)}", lost=True)
-        if any(isinstance(choice, dict) and choice.get("finish_reason") in ("abort", "error") for choice in choices):
+        choices = answer.choices if isinstance(getattr(answer, "choices", None), list) else []
+        if getattr(answer, "error", None) and not choices:  # a gateway's, when the server behind it failed
+            raise Trouble(f"{self.url} answered with an error: {self._shown(answer.error)}", lost=True)
+        if any(getattr(choice, "finish_reason", "") in ("abort", "error") for choice in choices):
             raise Trouble(f"{self.url} aborted the request", lost=True)
-        return answer
+        return call.read(answer)
 
-    async def _send(self, method: str, address: str, **content: Any) -> httpx.Response:
+    async def models(self, *, may_lack: bool) -> dict[str, int] | None:
+        """Return what the server lists: name to context in tokens, 0 where it is not told.
+
+        Args:
+            may_lack: a server without such a list is None, no error.
+
+        Raises:
+            Trouble: it cannot answer now.
+            RequestRefused: it wants another key.
+            EngineError: what it answers is no list of models.
+        """
+        try:
+            status, cards = 200, getattr(await self._get("/models"), "data", None)
+        except RequestRefused as refusal:
+            if refusal.status in (401, 403):
+                raise
+            if refusal.status == 404 and may_lack:
+                return None
+            status, cards = refusal.status, None
+        if not isinstance(cards, list) or not all(isinstance(card, dict) and "id" in card for card in cards):
+            raise EngineError(
+                f"What answers at this address is no OpenAI-compatible server (status {status})",
+                where=f"{self.url}/models",
+                allowed='JSON with a list "data" of models',
+                do="check base_urls: an address usually ends in /v1",
+            )
+        return {str(card["id"]): card.get("max_model_len") or 0 for card in cards}
+
+    async def version(self) -> Any:
+        """Return the version that a server names, as vLLM does outside /v1, or None."""
+        try:
+            return getattr(await self._get(f"{self.url.removesuffix('/v1')}/version"), "version", None)
+        except (Trouble, RequestRefused):
+            return None
+
+    async def _get(self, path: str) -> Any:
+        from openai import BaseModel
+
+        return await self._send(Call(path, lambda client: client.get(path, cast_to=BaseModel)))
+
+    async def _send(self, call: Call) -> Any:
+        """Return an answer of status 200; the client leaves a text where that is no JSON object."""
+        from openai import APIConnectionError, APIStatusError, BaseModel
+
         try:
             async with asyncio.timeout(self._seconds):
-                return await self._client.request(method, address, **content)
+                answer = await call.send(self._client)
         except TimeoutError as error:
             raise Trouble(f"{self.url} gave no answer in {self._seconds:g} s", lost=True) from error
-        except httpx.RequestError as error:
-            raise Trouble(f"{self.url} is not reachable ({type(error).__name__})", lost=True) from error
+        except APIConnectionError as error:
+            raise Trouble(f"{self.url} is not reachable ({type(error.__cause__).__name__})", lost=True) from error
+        except json.JSONDecodeError as error:
+            return error.doc
+        except APIStatusError as error:
+            raise self._failure(call, error) from None  # its own text may show the key
+        return answer if isinstance(answer, BaseModel) else str(answer)
 
-    def _check(self, response: httpx.Response) -> None:
-        status = response.status_code
+    def _failure(self, call: Call, error: "APIStatusError") -> Trouble | RequestRefused:
+        status, said = error.status_code, self._shown(error.body or error.response.text)
         if status in (408, 429) or status >= 500:
-            text = f"{self.url} answered with status {status}: {self._message(response)}"
-            raise Trouble(text, lost=status >= 500, wait=_retry_after(response.headers.get("Retry-After", "")))
-        if status in (401, 403):
-            # What comes with 401 often shows parts of the key; with 403 it says what the key may not do.
-            said = f": {self._message(response)}" if status == 403 else ""
-            raise RequestRefused(
-                f"The server wants a key, and {KEY} is {'refused' if self._key else 'not set'} (status {status}){said}",
-                where=self.url,
-                do=f"set the environment variable {KEY} to the server's --api-key",
-            )
+            wait = _retry_after(error.response.headers.get("Retry-After", ""))
+            return Trouble(f"{self.url} answered with status {status}: {said}", lost=status >= 500, wait=wait)
+        if status not in (401, 403):
+            what = f"The server refused the request of {call.id} with status {status}: {said}"
+            return RequestRefused(what, status=status, where=str(error.request.url), do=call.do)
+        # What comes with 401 often shows parts of the key; with 403 it says what the key may not do.
+        what = f"The server wants a key, and {KEY} is {'refused' if self._key else 'not set'} (status {status})"
+        do = f"set the environment variable {KEY} to the server's --api-key"
+        return RequestRefused(what + (f": {said}" if status == 403 else ""), status=status, where=self.url, do=do)
 
-    def _message(self, response: httpx.Response) -> str:
+    def _shown(self, said: Any) -> str:
         """Return what a server says about a failure, in at most 500 characters and without the key."""
-        found = as_json(response)
-        for name in ("error", "message", "detail"):
-            found = found.get(name, found) if isinstance(found, dict) else found
-        text = " ".join(str(found or response.text).split())
+        for name in ("message", "detail"):
+            said = said.get(name, said) if isinstance(said, dict) else said
+        text = " ".join(str(said).split())
         return (text.replace(self._key, "(key)") if self._key else text)[:500]
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._client.aclose()
-
-
-def as_json(response: httpx.Response) -> Any:
-    """Return a response's JSON, None where it is none."""
-    try:
-        return response.json()
-    except ValueError:
-        return None
+        await self._client.close()
 
 
 def _retry_after(text: str) -> float:
     """Read seconds or a date; 0 where it says neither."""
     try:
-        seconds = float(text)
+        return max(0.0, float(text))
     except ValueError:
-        try:
-            seconds = (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds()
-        except (ValueError, TypeError):  # no date, or one without a zone
-            return 0.0
-    return max(0.0, seconds) if math.isfinite(seconds) else 0.0
+        date = parsedate_tz(text)
+        return max(0.0, mktime_tz(date) - time.time()) if date else 0.0

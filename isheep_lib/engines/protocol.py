@@ -4,12 +4,16 @@ Covers the protocol, opening an engine, and generation that survives a kill. Doe
 which model (`models.base`).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
+from isheep_lib.record.journal import Journal
+from isheep_lib.record.progress import Progress
+
+T = TypeVar("T")
 SPARE = 4  # tokens that scoring may add to a text: a label's, or the one that a server always generates
 
 
@@ -93,3 +97,33 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Give back what the engine holds: memory, processes, connections."""
+
+
+def fill_journal(
+    journal: Journal,
+    parts: list[T],
+    units_of: Callable[[T], dict[str, int]],
+    ask: Callable[[list[T], Callable[[float], None]], Iterable[list[dict[str, Any]]]],
+    label: str,
+    unit: str = "it",
+) -> None:
+    """Ask for the parts that the journal lacks, make their rows durable as they come, and show progress.
+
+    Args:
+        journal: chooses which parts are this worker's.
+        parts: what is computed together.
+        units_of: the ids of the rows that a part becomes, each with the units of progress that it counts.
+        ask: makes groups of rows of the parts that lack some, and may tell work on unfinished ones in units.
+        label: for the progress line.
+        unit: of progress.
+    """
+    mine = [(part, units_of(part)) for part in journal.mine(parts)]
+    units = {id_: count for _, own in mine for id_, count in own.items()}
+    done = sum(count for id_, count in units.items() if id_ in journal.rows)
+    with Progress(label, sum(units.values()), unit, done) as progress:
+        lacking = [part for part, own in mine if any(id_ not in journal.rows for id_ in own)]
+        for rows in ask(lacking, progress.set_share):
+            fresh = [row for row in rows if row["id"] not in journal.rows]
+            journal.append(fresh)
+            progress.advance(sum(units[row["id"]] for row in fresh))
+    journal.refresh()

@@ -7,28 +7,38 @@ Covers what is asked, and the check that all servers hold the same weights. Does
 (`engines.server_responses`), or starting servers (docs/servers.md).
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
+from itertools import chain
 from typing import Any
 
 import numpy as np
+from tenacity import stop_after_delay
 
 from isheep_lib.engines.http import Call, Endpoint, RequestRefused, Trouble
 from isheep_lib.engines.parity import PROBES
 from isheep_lib.engines.protocol import Completion, Request, quiet
-from isheep_lib.engines.server_discovery import connect, find_servers, read_models, served_name, start_command, versions
-from isheep_lib.engines.server_pool import NoServer
+from isheep_lib.engines.server_discovery import served_name, start_command
+from isheep_lib.engines.server_pool import PAUSE, NoServer, Replicas
 from isheep_lib.engines.server_responses import read_completion, read_tops, read_total
 from isheep_lib.engines.tokens import encode_rest, label_paths, load_vocabulary
 from isheep_lib.errors import EngineError
 from isheep_lib.models.base import ModelRef
 
-# Nats a token between servers of the same weights; "auto" is taken for the wider one.
+# Nats per token between servers of the same weights; "auto" is taken for the wider one.
 TOLERANCE = {"float32": 0.001, "bfloat16": 0.02, "auto": 0.02}
 MOST_TOP = 20  # tokens scored in one request: what vLLM allows by default (--max-logprobs)
 POOLER = """--runner pooling --convert embed --pooler-config '{"seq_pooling_type": "MEAN", "use_activation": false}'"""
-# What a server would otherwise take from the model's generation_config.json.
-PLAIN = {"top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0, "presence_penalty": 0.0, "frequency_penalty": 0.0}
+# What a server would otherwise add: opening tokens, and what the model's generation_config.json says.
+PLAIN = {
+    "add_special_tokens": False,
+    "top_k": -1,
+    "min_p": 0.0,
+    "repetition_penalty": 1.0,
+    "presence_penalty": 0.0,
+    "frequency_penalty": 0.0,
+}
 ONE = {"max_tokens": 1, "temperature": 1.0, "top_p": 1.0, "seed": 0}  # only log-probabilities are wanted
 Scores = list[tuple[float, int]]
 
@@ -39,23 +49,19 @@ def preflight(model: ModelRef, settings: Any) -> None:
     Raises:
         EngineError: with what each address serves and the command that starts a server.
     """
-    servers = connect(settings)
-    try:
-        find_servers(servers, model, settings)
-    finally:
-        servers.close()
+    Replicas(settings, served_name(model, settings), lambda _: start_command(model, settings)).close()
 
 
 class ServerEngine:
     """One model behind servers; see the protocol `isheep_lib.engines.protocol.Engine`."""
 
-    def __init__(self, model: ModelRef, settings: Any, **pauses: float) -> None:
+    def __init__(self, model: ModelRef, settings: Any, pause: Any = PAUSE) -> None:
         """Find the servers that know the model.
 
         Args:
             model: base and adapters; only the tokenizer is read here.
             settings: the section `params.Model`.
-            pauses: seconds of `replicas.Limits` other than its defaults.
+            pause: of `tenacity`, between failures of a server.
 
         Raises:
             EngineError: no server is reachable, or none knows the model.
@@ -64,19 +70,13 @@ class ServerEngine:
         self.probe_values: dict[str, Scores] = {}
         self._probes: Sequence[tuple[str, str]] = PROBES
         self._model, self._settings = model, settings
-        self._servers = connect(settings, **pauses)
-        try:
-            known, away = find_servers(self._servers, model, settings)
-            vocabulary = load_vocabulary(model, settings.context_tokens)
-            self._servers.use([*known, *away], self._admit)
-            self._versions = versions(self._servers)
-        except BaseException:
-            self._servers.close()
-            raise
-        for url in away:
-            self._servers.lose(url)
-        self._used = list(known)
-        self._vocabulary = replace(vocabulary, context=min([vocabulary.context, *(size for size in known.values() if size)]))
+        vocabulary = load_vocabulary(model, settings.context_tokens)
+        self._servers = Replicas(settings, self.name, lambda _: start_command(model, settings), self._check_server, pause=pause)
+        answers = self._servers.survey(Endpoint.version).values()
+        self._versions = sorted({version for version in answers if isinstance(version, str)})
+        self._used = list(self._servers.lists)
+        contexts = [listed[self.name] for listed in self._servers.lists.values() if listed and listed[self.name]]
+        self._vocabulary = replace(vocabulary, context=min([vocabulary.context, *contexts]))
         self.tokenizer = vocabulary.tokenizer
 
     def facts(self) -> dict[str, Any]:
@@ -109,16 +109,16 @@ class ServerEngine:
         Raises:
             EngineError: the servers do not agree.
         """
-        found: dict[str, Scores] = {}
-        for url in self._used:
-            try:
-                found[url] = self._score(pairs, [url])
-            except NoServer:  # ended since it was found; it is probed if it comes back
-                if len(self._used) == 1:
-                    raise
-                self._servers.lose(url)
+
+        def score(server: Endpoint) -> Coroutine[Any, Any, Scores]:
+            return self._servers.retrying(stop=stop_after_delay(self._servers.timeout))(self._score_on, server, pairs)
+
+        answers = self._servers.survey(score)
+        # A server that ended since it was found is probed if it comes back.
+        found = {url: own for url, own in answers.items() if not isinstance(own, Trouble)}
         if not found:
-            raise NoServer("All servers ended before they were probed", where=", ".join(self._used), do="start them again")
+            where = "; ".join(map(str, answers.values()))
+            raise NoServer("All servers ended before they were probed", where=where, do="start them again")
         agreeing = {url: sum(_gap(own, other) <= self._tolerance for other in found.values()) for url, own in found.items()}
         reference = max(agreeing, key=agreeing.__getitem__)
         for url, own in found.items():
@@ -140,14 +140,14 @@ class ServerEngine:
                 do="start every server on the same folder with the same --dtype, or take this address out of base_urls",
             )
 
-    async def _admit(self, endpoint: Endpoint) -> None:
-        """Check a server that comes back: it may have been started again with another model."""
-        if self.name not in read_models(endpoint.url, await endpoint.get("/models")):
-            raise Trouble(f"{endpoint.url} serves other names than {self.name!r}", lost=True)
+    async def _check_server(self, endpoint: Endpoint) -> None:
+        """Compare the weights of a server that comes back with those that were probed."""
         if self.probe_values:
-            calls = [self._score_call(i, pair) for i, pair in enumerate(self._probes)]
-            own = [read_total(call, await endpoint.post(call)) for call in calls]
+            own = await self._score_on(endpoint, self._probes)
             self._compare(endpoint.url, own, *next(iter(self.probe_values.items())))
+
+    async def _score_on(self, endpoint: Endpoint, pairs: Sequence[tuple[str, str]]) -> Scores:
+        return [(await endpoint.ask(self._score_call(i, pair)))[1] for i, pair in enumerate(pairs)]
 
     def _check_weights(self) -> None:
         if not self.probe_values:
@@ -156,47 +156,41 @@ class ServerEngine:
     def generate(self, batches: list[list[Request]], tick: Callable[[float], None] = quiet) -> Iterator[list[Completion]]:
         """Continue every prompt; see the protocol. Servers tell nothing of unfinished answers: `tick` is not called."""
         self._check_weights()
-        calls = (Call(r.id, "/completions", self._body(r), r) for batch in batches for r in batch)
-        for answers in self._servers.ask(calls):
-            yield [read_completion(self._vocabulary, call.about, answer) for call, answer in answers]
+        yield from self._servers.ask(self._generation(request) for batch in batches for request in batch)
 
-    def _body(self, request: Request) -> dict[str, Any]:
+    def _generation(self, request: Request) -> Call:
         tokens, _ = self._vocabulary.stops(request)
-        return {
-            **self._prompt(self._vocabulary.encode(request.prompt)),
-            "max_tokens": request.max_new_tokens,
-            "temperature": request.temperature,
-            "top_p": request.top_p,
-            "seed": request.seed,
-            "stop": list(request.stop),
-            "stop_token_ids": list(tokens),
-            "skip_special_tokens": True,
-            "return_token_ids": True,
-        }
+        return self._call(
+            request.id,
+            self._vocabulary.encode(request.prompt),
+            partial(read_completion, self._vocabulary, request),
+            max_tokens=request.max_new_tokens,
+            temperature=request.temperature,
+            top_p=request.top_p,
+            seed=request.seed,
+            stop=list(request.stop),
+            extra_body={"stop_token_ids": list(tokens), "skip_special_tokens": True, "return_token_ids": True},
+        )
 
-    def _prompt(self, tokens: list[int]) -> dict[str, Any]:
-        return {"model": self.name, "prompt": tokens, "add_special_tokens": False, **PLAIN}
+    def _call(self, id_: str, prompt: list[int], read: Callable[[Any], Any], *, extra_body: dict, **sampling: Any) -> Call:
+        form = {"model": self.name, "prompt": prompt, **sampling, "extra_body": {**PLAIN, **extra_body}}
+        return Call(id_, lambda client: client.completions.create(**form), read)
 
     def logprobs(self, pairs: list[tuple[str, str]]) -> Scores:
         """Score continuations; see the protocol."""
         self._vocabulary.check_texts([a + b for a, b in map(self._vocabulary.encode_pair, pairs)], spare=1)
         self._check_weights()
-        return self._score(pairs)
-
-    def _score(self, pairs: Sequence[tuple[str, str]], urls: list[str] | None = None) -> Scores:
         calls = (self._score_call(i, pair) for i, pair in enumerate(pairs) if encode_rest(self.tokenizer, pair[1]))
-        scores: Scores = [(0.0, 0)] * len(pairs)
-        for answers in self._servers.ask(calls, urls):
-            for call, answer in answers:
-                scores[call.about[0]] = read_total(call, answer)
-        return scores
+        found = dict(chain.from_iterable(self._servers.ask(calls)))
+        return [found.get(i, (0.0, 0)) for i in range(len(pairs))]
 
     def _score_call(self, index: int, pair: tuple[str, str]) -> Call:
-        context, rest = self._vocabulary.encode_pair(pair)
-        return self._total_call(f"text {index + 1}", context, rest, index)
+        return self._total_call(f"text {index + 1}", *self._vocabulary.encode_pair(pair), index)
 
-    def _total_call(self, id_: str, context: list[int], rest: list[int], about: Any) -> Call:
-        return Call(id_, "/completions", {**self._prompt([*context, *rest]), **ONE, "prompt_logprobs": 0}, (about, rest))
+    def _total_call(self, id_: str, context: list[int], rest: list[int], key: Any) -> Call:
+        """Ask for the log-probability of the rest; the result is the key with it."""
+        extra = {"prompt_logprobs": 0}
+        return self._call(id_, [*context, *rest], lambda answer: (key, read_total(id_, rest, answer)), **ONE, extra_body=extra)
 
     def choices(self, prompts: list[str], labels: list[str]) -> list[list[float]]:
         """Score labels, a request for each prompt and token of the longest label; see the protocol."""
@@ -204,60 +198,55 @@ class ServerEngine:
         encoded = [self._vocabulary.encode(prompt) for prompt in prompts]
         self._vocabulary.check_texts(encoded, spare=len(tree.stem) + 1)
         self._check_weights()
-        wanted = [
-            (i, d, token)
-            for i in range(len(prompts))
-            for d in range(len(tree.stem) + 1)
-            for token in sorted({path[d] for path in tree.paths if len(path) > d})
-        ]
-        calls = self._top_calls(encoded, tree.stem, wanted)
-        known = {
-            key: value for answers in self._servers.ask(calls) for pair in answers for key, value in read_tops(*pair).items()
-        }
+        tokens = [sorted({path[d] for path in tree.paths if len(path) > d}) for d in range(len(tree.stem) + 1)]
+        parts = [[own[start : start + MOST_TOP] for start in range(0, len(own), MOST_TOP)] for own in tokens]
+        asked = {(i, d): [*prompt, *tree.stem[:d]] for i, prompt in enumerate(encoded) for d in range(len(tokens))}
+        calls = (self._top_call(place, prompt, part) for place, prompt in asked.items() for part in parts[place[1]])
+        known = {key: value for tops in chain.from_iterable(self._servers.ask(calls)) for key, value in tops.items()}
         # A server that does not know logprob_token_ids is asked for what it left out, one by one.
         missing = (
-            self._total_call(f"prompt {i + 1}", [*encoded[i], *tree.stem[:d]], [token], (i, d, token))
-            for i, d, token in wanted
+            self._total_call(f"prompt {i + 1}", prompt, [token], (i, d, token))
+            for (i, d), prompt in asked.items()
+            for token in tokens[d]
             if (i, d, token) not in known
         )
-        known |= {
-            call.about[0]: read_total(call, answer)[0] for answers in self._servers.ask(missing) for call, answer in answers
-        }
+        known |= {key: total for key, (total, _) in chain.from_iterable(self._servers.ask(missing))}
         logs = np.zeros((len(prompts), len(labels), len(tree.stem) + 1))
         for i, row in enumerate(logs):
             for path, values in zip(tree.paths, row, strict=True):
                 values[: len(path)] = [known[i, d, token] for d, token in enumerate(path)]
         return tree.log_probabilities(logs)
 
-    def _top_calls(self, encoded: list[list[int]], stem: tuple[int, ...], wanted: list[tuple[int, int, int]]) -> Iterator[Call]:
-        """Ask for the log-probabilities of exactly the wanted next tokens, (prompt, depth, token)."""
-        places: dict[tuple[int, int], list[int]] = {}
-        for i, d, token in wanted:
-            places.setdefault((i, d), []).append(token)
-        for (i, d), tokens in places.items():
-            for part in (tokens[start : start + MOST_TOP] for start in range(0, len(tokens), MOST_TOP)):
-                # vLLM wants both numbers to agree.
-                top = {"logprobs": len(part), "logprob_token_ids": part, "return_tokens_as_token_ids": True}
-                yield Call(f"prompt {i + 1}", "/completions", {**self._prompt([*encoded[i], *stem[:d]]), **ONE, **top}, (i, d))
+    def _top_call(self, place: tuple[int, int], prompt: list[int], tokens: list[int]) -> Call:
+        """Ask for the log-probabilities of exactly these next tokens; vLLM wants both numbers of them to agree."""
+        id_, extra = f"prompt {place[0] + 1}", {"logprob_token_ids": tokens, "return_tokens_as_token_ids": True}
+
+        def read(answer: Any) -> dict[tuple[int, int, int], float]:
+            return {(*place, token): value for token, value in read_tops(id_, tokens, answer).items()}
+
+        return self._call(id_, prompt, read, **ONE, logprobs=len(tokens), extra_body=extra)
 
     def embed(self, texts: list[str]) -> np.ndarray:
         """Return vectors; see the protocol. A server that generates does not embed: this needs servers of its own."""
-        form = {"model": self.name, "encoding_format": "float", "add_special_tokens": False, "use_activation": False}
-        calls = (
-            Call(f"text {i + 1}", "/embeddings", {**form, "input": self._vocabulary.encode(text)}, i)
-            for i, text in enumerate(texts)
-        )
-        vectors: dict[int, np.ndarray] = {}
+        calls = (self._vector_call(i, text) for i, text in enumerate(texts))
         try:
-            for answers in self._servers.ask(calls):
-                vectors |= {c.about: np.asarray(answer["data"][0]["embedding"], dtype=np.float32) for c, answer in answers}
-        except (RequestRefused, KeyError, IndexError, TypeError, ValueError) as error:
+            vectors = dict(chain.from_iterable(self._servers.ask(calls)))
+        except (RequestRefused, AttributeError, IndexError, TypeError, ValueError) as error:
             said = error.what if isinstance(error, EngineError) else "its answer holds no vector"
             raise self._no_vectors(f"The server does not embed: {said}") from error
         found = np.stack([vectors[i] for i in range(len(texts))])
         if not np.isfinite(found).all() or np.allclose(np.linalg.norm(found, axis=1), 1.0, atol=1e-3):
             raise self._no_vectors("The server's vectors are normalised, or not finite")
         return found
+
+    def _vector_call(self, index: int, text: str) -> Call:
+        form = {"model": self.name, "input": self._vocabulary.encode(text), "encoding_format": "float"}
+        form["extra_body"] = {"add_special_tokens": False, "use_activation": False}
+
+        def read(answer: Any) -> tuple[int, np.ndarray]:
+            return index, np.asarray(answer.data[0].embedding, dtype=np.float32)
+
+        return Call(f"text {index + 1}", lambda client: client.embeddings.create(**form), read)
 
     def _no_vectors(self, what: str) -> EngineError:
         do = start_command(self._model, self._settings, POOLER)

@@ -1,283 +1,243 @@
 """Several servers of one model: every request is answered once, by whichever server is free.
 
-    replicas = Replicas(urls, key, limits)
-    for answers in replicas.ask(calls):        # [(call, JSON answer), …], in the order of arrival
+    replicas = Replicas(settings, "qwen-72b", advise)
+    for results in replicas.ask(calls):        # [Completion("r7", …), …], in the order of arrival
 
-Covers requests in flight, waiting, failing over, patience. Does not cover HTTP (`engines.http`) or what a request and an
-answer mean (`server_engine`).
+Covers which addresses have the model, requests in flight, failing over, giving up. Does not cover HTTP (`client`) or
+what a request and an answer mean (`server_engine`, `chat_engine`).
 """
 
 import asyncio
-import concurrent.futures
+import os
 import queue
-import random
 import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
-from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
-import httpx
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_exception, wait_random_exponential
 
-from isheep_lib.engines.http import Call, Endpoint, RequestRefused, Trouble
+from isheep_lib.engines.http import KEY, Call, Endpoint, Trouble
 from isheep_lib.errors import EngineError
 
-GROUP = 64  # answers handed over together at most
+PAUSE = wait_random_exponential(multiplier=0.5, max=30.0)  # in seconds, after failures in a row
+SHOWN = 5  # names of models in an error, as an address may list hundreds
 
 
 class NoServer(EngineError):
     """No server answered for too long."""
 
 
-@dataclass(frozen=True)
-class Limits:
-    """How much is asked of servers at once, and how long to wait, in seconds.
-
-    Attributes:
-        concurrency: requests in flight at each address.
-        request: longest time for one answer.
-        patience: longest time without any server.
-        first_pause: wait after a server's first failure; doubles with each further one.
-        longest_pause: limit of that.
-        group: longest time that an answer waits for others before it is handed over.
-    """
-
-    concurrency: int
-    request: float
-    patience: float
-    first_pause: float = 0.5
-    longest_pause: float = 30.0
-    group: float = 1.0
-
-
-@dataclass
-class _Replica:
-    """One server and its health; failures of requests that were in flight together count once."""
-
-    endpoint: Endpoint
-    lost: bool = False
-    epoch: int = 0
-    failures: int = 0
-    resume_at: float = 0.0
-    failing_since: float | None = None
-    gate: asyncio.Lock = field(default_factory=asyncio.Lock)
-
-    @property
-    def resting(self) -> bool:
-        return self.lost or self.resume_at > time.monotonic()
-
-    def failed(self, trouble: Trouble, epoch: int, limits: Limits) -> None:
-        self.lost = self.lost or trouble.lost
-        self.failing_since = self.failing_since or time.monotonic()
-        if epoch == self.epoch:
-            self.epoch, self.failures = epoch + 1, self.failures + 1
-            pause = min(limits.longest_pause, limits.first_pause * 2 ** min(self.failures - 1, 20))
-            # Servers that failed together must not be asked together again.
-            self.resume_at = time.monotonic() + max(trouble.wait, pause * random.uniform(0.5, 1.0))  # noqa: S311
-
-    def answered(self, epoch: int) -> None:
-        self.failing_since = None
-        if epoch == self.epoch:
-            self.failures = 0
-
-
-@dataclass(eq=False)
-class _Round:
-    """One `ask`: what waits, what was answered, and the last thing that went wrong."""
-
-    started: float = field(default_factory=time.monotonic)
-    waiting: asyncio.Queue[Call] = field(default_factory=asyncio.Queue)
-    answers: queue.SimpleQueue[tuple[Call, dict] | None] = field(default_factory=queue.SimpleQueue)
-    stop: asyncio.Event = field(default_factory=asyncio.Event)
-    problem: str = ""
-
-
 class Replicas:
     """Servers of one model, in a thread with an event loop of its own: a notebook's main thread has one already."""
 
-    def __init__(self, urls: list[str], key: str, limits: Limits) -> None:
-        """Connect to nothing yet.
+    def __init__(
+        self,
+        settings: Any,
+        name: str,
+        advise: Callable[[list[str]], str],
+        check: Callable[[Endpoint], Awaitable[None]] | None = None,
+        *,
+        may_lack_list: bool = False,
+        pause: Callable[[Any], float] = PAUSE,
+    ) -> None:
+        """Connect to all addresses that have a model; the key comes from the environment alone.
 
         Args:
-            urls: addresses below which paths lie.
-            key: sent as bearer token; "" sends none.
-            limits: requests in flight and seconds.
+            settings: base_urls, concurrency, request_seconds, patience_seconds.
+            name: the model's.
+            advise: says what to do where no address has it, given the names that they have.
+            check: made, after that of the name, before a server that comes back is asked again; raises Trouble.
+            may_lack_list: take a server that lists no models.
+            pause: of `tenacity`, between failures of a server.
 
         Raises:
-            EngineError: the key cannot be sent.
+            EngineError: no address has the model, one wants another key or is no such server, or the key cannot be sent.
         """
-        endpoints = [Endpoint(url.rstrip("/"), key, limits.request) for url in urls]
-        self._replicas = {endpoint.url: _Replica(endpoint) for endpoint in endpoints}
-        self._limits = limits
-        self._admit: Callable[[Endpoint], Awaitable[None]] | None = None
-        self._rounds: list[tuple[_Round, concurrent.futures.Future]] = []
+        key, seconds = os.environ.get(KEY, "").strip(), settings.request_seconds
+        self._servers = {url: Endpoint(url, key, seconds) for url in (given.rstrip("/") for given in settings.base_urls)}
+        self.name, self.concurrency, self.timeout = name, settings.concurrency, settings.patience_seconds
+        self._pause, self._check, self._may_lack_list = pause, check, may_lack_list
+        self._verb = "lists" if may_lack_list else "serves"
+        self.lists: dict[str, dict[str, int] | None] = {}  # name to context in tokens, of each address that has the model
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="isheep-servers", daemon=True)
         self._thread.start()
+        try:
+            self._find(advise)
+        except BaseException:
+            self.close()
+            raise
 
-    @property
-    def urls(self) -> list[str]:
-        """The addresses that are used."""
-        return list(self._replicas)
+    def _find(self, advise: Callable[[list[str]], str]) -> None:
+        """Keep the addresses that have the model, and those that are not reachable now."""
+        seen, others, away = [], [], 0
+        for url, listed in self.survey(lambda server: server.models(may_lack=self._may_lack_list)).items():
+            if isinstance(listed, Trouble):
+                away += 1
+                seen.append(str(listed))
+            elif listed is None or self.name in listed:
+                self.lists[url] = listed
+            else:
+                self._call(self._servers.pop(url).close())
+                others += listed
+                more = f" and {len(listed) - SHOWN} more" if len(listed) > SHOWN else ""
+                seen.append(f"{url} {self._verb} {', '.join(list(listed)[:SHOWN]) or 'nothing'}{more}")
+        if not self.lists:
+            what = "No server is reachable" if away == len(seen) else f"No server {self._verb} {self.name!r}"
+            where = "; ".join(seen) or "base_urls is empty"
+            raise EngineError(what, where=where, allowed=f"a server of {self.name!r}", do=advise(others))
 
-    def use(self, urls: list[str], admit: Callable[[Endpoint], Awaitable[None]]) -> None:
-        """Use only these addresses.
+    def retrying(self, **more: Any) -> AsyncRetrying:
+        """Make what tries again as long as it is `Trouble`, with pauses that grow with failures in a row."""
+        wait = self._pause + wait_exception(lambda trouble: trouble.wait)
+        return AsyncRetrying(retry=retry_if_exception_type(Trouble), wait=wait, reraise=True, **more)
 
-        Args:
-            urls: the addresses.
-            admit: called before a lost server is asked again; raises Trouble to leave it out for now.
+    async def admit(self, server: Endpoint) -> None:
+        """Check a server that comes back: it may have been started again with another model.
+
+        Raises:
+            Trouble: it cannot be used now.
         """
-        self._admit = admit
-        for url in self._replicas.keys() - set(urls):
-            self._run(self._replicas.pop(url).endpoint.close())
+        listed = await server.models(may_lack=self._may_lack_list)
+        if listed is not None and self.name not in listed:
+            raise Trouble(f"{server.url} {self._verb} other names than {self.name!r}", lost=True)
+        if self._check:
+            await self._check(server)
+        self.lists[server.url] = listed
 
-    def lose(self, url: str) -> None:
-        """Leave out a server until it is admitted."""
-        self._replicas[url].lost, self._replicas[url].failing_since = True, time.monotonic()
+    def survey(self, ask: Callable[[Endpoint], Coroutine[Any, Any, Any]]) -> dict[str, Any]:
+        """Ask something of every server that is not lost, at once; one that cannot answer is lost, until it is admitted.
 
-    def survey(self, path: str, *, root: bool = False) -> dict[str, httpx.Response | EngineError | Trouble]:
-        """GET a path from every address at once; what went wrong stands for the answer."""
+        Returns:
+            Address to answer, or to the `Trouble`.
+        """
+        servers = [server for server in self._servers.values() if not server.lost]
 
-        async def one(endpoint: Endpoint) -> httpx.Response | EngineError | Trouble:
-            try:
-                return await endpoint.get(path, root=root)
-            except (Trouble, RequestRefused) as problem:
-                return problem
+        async def each() -> list[Any]:
+            return await asyncio.gather(*map(ask, servers), return_exceptions=True)
 
-        async def each() -> list[httpx.Response | EngineError | Trouble]:
-            return await asyncio.gather(*(one(replica.endpoint) for replica in self._replicas.values()))
+        answers = self._call(each())
+        for server, answer in zip(servers, answers, strict=True):
+            server.lost = isinstance(answer, Trouble)
+            if isinstance(answer, BaseException) and not server.lost:
+                raise answer
+        return {server.url: answer for server, answer in zip(servers, answers, strict=True)}
 
-        return dict(zip(self._replicas, self._run(each()), strict=True))
-
-    def ask(self, calls: Iterable[Call], urls: list[str] | None = None) -> Iterator[list[tuple[Call, dict]]]:
-        """Send requests to whichever server is free; yield each answer once, in small groups as they arrive.
+    def ask(self, calls: Iterable[Call]) -> Iterator[list[Any]]:
+        """Send requests to whichever server is free; yield each result once, with others that are there by then.
 
         Args:
             calls: requests; they are taken as they are needed.
-            urls: the servers to ask, all if None.
 
         Raises:
-            RequestRefused: a request is wrong or not allowed.
-            NoServer: no server answered for as long as patience lasts.
+            RequestRefused: a request is wrong or not allowed; as everything here, after what was finished was yielded.
+            EngineError: an answer means nothing here.
+            NoServer: no server answered for as long as the timeout lasts.
         """
-        chosen = [self._replicas[url] for url in (self._replicas if urls is None else urls)]
-        source, current = iter(calls), _Round()
-        future = asyncio.run_coroutine_threadsafe(self._serve(current, chosen), self._loop)
-        future.add_done_callback(lambda _: current.answers.put(None))
-        self._rounds.append((current, future))
+        source, current, unanswered = iter(calls), _Round(self, list(self._servers.values())), 0
+        fresh = list(islice(source, 4 * self.concurrency * len(self._servers)))
+        task = self._call(current.start())
         try:
-            unanswered = self._feed(current, islice(source, 4 * self._limits.concurrency * len(chosen)))
-            while unanswered:
-                group, ended = self._collect(current, unanswered)
-                unanswered += self._feed(current, islice(source, len(group))) - len(group)
-                if group:
-                    yield group
-                if ended:
-                    future.result()
+            while unanswered := unanswered + len(fresh):
+                for call in fresh:
+                    self._loop.call_soon_threadsafe(current.waiting.put_nowait, call)
+                group = [current.answers.get()]
+                while not current.answers.empty():
+                    group.append(current.answers.get())
+                answered = [item for item in group if not isinstance(item, BaseException)]
+                unanswered -= len(answered)
+                if answered:
+                    yield answered
+                for error in group:
+                    if isinstance(error, BaseException):
+                        raise error
+                fresh = list(islice(source, len(answered)))
         finally:
-            self._end(current, future)
+            if not self._loop.is_closed():
+                self._call(_cancel({task}))
 
-    def _end(self, current: _Round, future: concurrent.futures.Future) -> None:
-        """Cancel what a round has in flight; it may have ended, or been ended by `close`, before."""
-        if (current, future) in self._rounds:
-            self._rounds.remove((current, future))
-            self._loop.call_soon_threadsafe(current.stop.set)
-            concurrent.futures.wait([future])
-
-    def _feed(self, current: _Round, calls: Iterable[Call]) -> int:
-        fresh = list(calls)
-        for call in fresh:
-            self._loop.call_soon_threadsafe(current.waiting.put_nowait, call)
-        return len(fresh)
-
-    def _collect(self, current: _Round, most: int) -> tuple[list[tuple[Call, dict]], bool]:
-        """Wait for an answer and those that follow soon; tell whether the round has ended."""
-        group: list[tuple[Call, dict]] = []
-        item = current.answers.get()
-        deadline = time.monotonic() + self._limits.group
-        while item is not None:
-            group.append(item)
-            if len(group) >= min(GROUP, most):
-                return group, False
-            try:
-                item = current.answers.get(timeout=max(0.0, deadline - time.monotonic()))
-            except queue.Empty:
-                return group, False
-        return group, True
-
-    async def _serve(self, current: _Round, replicas: list[_Replica]) -> None:
-        # Waiting workers get requests in this order, so neighbours must be of different servers.
-        workers = [self._work(current, replica) for _ in range(self._limits.concurrency) for replica in replicas]
-        tasks = [asyncio.create_task(work) for work in (*workers, self._watch(current, replicas), current.stop.wait())]
-        try:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-        for task in done:
-            task.result()
-
-    async def _work(self, current: _Round, replica: _Replica) -> None:
-        while True:
-            while replica.resting:
-                await self._rest(current, replica)
-            call = await current.waiting.get()
-            if replica.resting:  # it failed while this worker waited for work
-                current.waiting.put_nowait(call)
-                continue
-            epoch = replica.epoch
-            try:
-                answer = await replica.endpoint.post(call)
-            except Trouble as trouble:
-                # To the end: a request that brings servers down must not hold up the others.
-                current.waiting.put_nowait(call)
-                current.problem = f"{call.id}: {trouble}"
-                replica.failed(trouble, epoch, self._limits)
-            else:
-                replica.answered(epoch)
-                current.answers.put((call, answer))
-
-    async def _rest(self, current: _Round, replica: _Replica) -> None:
-        pause = replica.resume_at - time.monotonic()
-        if pause > 0:
-            await asyncio.sleep(pause)
-            return
-        async with replica.gate:
-            if not replica.lost or replica.resume_at > time.monotonic():
-                return
-            try:
-                if self._admit:
-                    await self._admit(replica.endpoint)
-                replica.lost = False
-            except Trouble as trouble:
-                current.problem = current.problem or str(trouble)
-                replica.failed(trouble, replica.epoch, self._limits)
-
-    async def _watch(self, current: _Round, replicas: list[_Replica]) -> None:
-        while True:
-            await asyncio.sleep(min(1.0, self._limits.patience / 10))
-            since = [replica.failing_since for replica in replicas]
-            if None in since or time.monotonic() - max(current.started, *since) < self._limits.patience:
-                continue
-            raise NoServer(
-                f"No server answered for {self._limits.patience:g} s; the last failure was {current.problem}",
-                where=", ".join(replica.endpoint.url for replica in replicas),
-                do="what was finished is kept: start a server and run again (patience_seconds says how long to wait)",
-            )
-
-    def _run(self, work: Coroutine[Any, Any, Any]) -> Any:
+    def _call(self, work: Coroutine[Any, Any, Any]) -> Any:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
     def close(self) -> None:
-        """Close all connections and end the thread; a second time does nothing."""
+        """Cancel what is in flight, close all connections and end the thread; a second time does nothing."""
         if self._loop.is_closed():
             return
-        for current, future in list(self._rounds):
-            self._end(current, future)
-        for replica in self._replicas.values():
-            self._run(replica.endpoint.close())
+        self._call(_cancel(asyncio.all_tasks(self._loop)))
+        for server in self._servers.values():
+            self._call(server.close())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+
+
+async def _cancel(tasks: set[asyncio.Task]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+class _Round:
+    """One `ask`: what waits, what was answered or ended it, which servers fail since when, and the last failure."""
+
+    def __init__(self, replicas: Replicas, servers: list[Endpoint]) -> None:
+        self._replicas, self._servers = replicas, servers
+        self.waiting: asyncio.Queue[Call] = asyncio.Queue()
+        self.answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._failing = {server.url: time.monotonic() for server in servers if server.lost}
+        self._problem = ""
+
+    async def start(self) -> asyncio.Task:
+        return asyncio.create_task(self._run())
+
+    async def _run(self) -> None:
+        try:
+            async with asyncio.timeout(None) as self._deadline, asyncio.TaskGroup() as workers:
+                self._give_time()
+                # Waiting workers get requests in this order, so neighbours must be of different servers.
+                for server in self._servers * self._replicas.concurrency:
+                    workers.create_task(self._work(server))
+        except TimeoutError:
+            what = f"No server answered for {self._replicas.timeout:g} s; the last failure was {self._problem}"
+            where = ", ".join(server.url for server in self._servers)
+            do = "what was finished is kept: start a server and run again (patience_seconds says how long to wait)"
+            self.answers.put(NoServer(what, where=where, do=do))
+        except BaseExceptionGroup as failed:
+            self.answers.put(failed.exceptions[0])
+
+    def _give_time(self) -> None:
+        """End the round some time after all servers have begun to fail."""
+        if not self._deadline.expired():
+            none = len(self._failing) == len(self._servers)
+            self._deadline.reschedule(max(self._failing.values()) + self._replicas.timeout if none else None)
+
+    def _note(self, state: RetryCallState) -> None:
+        self._problem = self._problem or str(state.outcome.exception())
+
+    async def _work(self, server: Endpoint) -> None:
+        while True:
+            await self._replicas.retrying(before_sleep=self._note)(self._answer_one, server)
+
+    async def _answer_one(self, server: Endpoint) -> None:
+        async with server.gate:  # one worker alone asks a lost server
+            if server.lost:
+                await self._replicas.retrying(before_sleep=self._note)(self._replicas.admit, server)
+                server.lost = False
+        call = await self.waiting.get()
+        if server.lost:  # it failed while this worker waited for work
+            self.waiting.put_nowait(call)
+            return
+        try:
+            self.answers.put(await server.ask(call))
+            self._failing.pop(server.url, None)
+        except Trouble as trouble:
+            # To the end: a request that brings servers down must not hold up the others.
+            self.waiting.put_nowait(call)
+            self._problem = f"{call.id}: {trouble}"
+            server.lost = server.lost or trouble.lost
+            self._failing.setdefault(server.url, time.monotonic())
+            raise
+        finally:
+            self._give_time()

@@ -17,13 +17,12 @@ from typing import Any, Literal
 
 from isheep_lib.analysis.win_rates import ORDERS, Lengths
 from isheep_lib.engines.generate import generate_all, refuse_long
-from isheep_lib.engines.protocol import Engine, Request
+from isheep_lib.engines.protocol import Engine, Request, fill_journal
 from isheep_lib.errors import DataError
 from isheep_lib.prompting.chat import Frame, render
 from isheep_lib.prompting.score_parsing import LABELS, expectation
 from isheep_lib.prompting.verdict_parsing import MODEL_WINS, parse_grade, parse_verdict
 from isheep_lib.record.journal import WAITS, Journal
-from isheep_lib.record.progress import Progress
 
 Verdicts = Literal["written", "probabilities"]
 CHUNK = 16  # prompts read between two journal entries
@@ -221,16 +220,11 @@ def _ask(
     refuse_long(judge.engine, prompts)
     names = list(prompts)
     chunks = [names[start : start + CHUNK] for start in range(0, len(names), CHUNK)]
-    mine = journal.mine(chunks)
-    with Progress(
-        label, sum(map(len, mine)), done=sum(len(chunk) for chunk in mine if _key(chunk) in journal.rows)
-    ) as progress:
-        for chunk in mine:
-            if _key(chunk) not in journal.rows:
-                logs = judge.engine.choices([prompts[name] for name in chunk], labels)
-                journal.append([{"id": _key(chunk), "logs": logs}])
-                progress.advance(len(chunk))
-    journal.refresh()
+
+    def ask(chunk: list[str]) -> list[dict[str, Any]]:
+        return [{"id": _key(chunk), "logs": judge.engine.choices([prompts[name] for name in chunk], labels)}]
+
+    fill_journal(journal, chunks, lambda chunk: {_key(chunk): len(chunk)}, lambda lacking, _: map(ask, lacking), label)
     rows = {_key(chunk): chunk for chunk in chunks if _key(chunk) in journal.rows}
     return {n: Reply(logs) for key, chunk in rows.items() for n, logs in zip(chunk, journal.rows[key]["logs"], strict=True)}
 

@@ -8,6 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
 
 import pytest
+from tenacity import wait_fixed, wait_random_exponential
 
 from isheep_lib.engines.chat_engine import ChatEngine, preflight
 from isheep_lib.engines.generate import ask
@@ -116,9 +117,8 @@ def serve():
 def engine():
     opened = []
 
-    def start(*servers, group=0.02, **values):
-        pauses = {"first_pause": 0.01, "longest_pause": 0.05, "group": group}
-        opened.append(ChatEngine("judge", settings(*servers, **values), **pauses))
+    def start(*servers, **values):
+        opened.append(ChatEngine("judge", settings(*servers, **values), wait_random_exponential(0.01, 0.05)))
         return opened[-1]
 
     yield start
@@ -147,12 +147,13 @@ def everything(engine, count):
     return found
 
 
-def until_it_fails(engine, count):
+def until_it_fails(engine, count, seconds=0.0):
     """What was yielded before the error, and the error."""
     kept = []
     with pytest.raises(EngineError) as caught:
         for group in engine.generate(engine.batches(requests(count))):
             kept += group
+            time.sleep(seconds)
     return kept, str(caught.value)
 
 
@@ -220,8 +221,8 @@ def test_an_answer_is_its_text_and_why_it_ended(engine, serve, answer, text, fin
     ],
 )
 def test_an_answer_that_is_no_text_stops_the_stage_after_the_others_were_handed_over(engine, serve, answer, said):
-    # All four are handed over together.
-    kept, error = until_it_fails(engine(serve(of(3, (200, answer))), concurrency=1, group=20.0), 4)
+    # All but the first are handed over together.
+    kept, error = until_it_fails(engine(serve(of(3, (200, answer))), concurrency=1), 4, seconds=0.3)
     assert f"r3 {said}" in error
     assert [c.id for c in kept] == ["r0", "r1", "r2"]
 
@@ -329,6 +330,15 @@ def test_a_server_that_dies_in_the_middle_and_comes_back_answers_the_rest(engine
     server = serve(once, seconds=0.01)
     everything(engine(server), 20)
     assert server.refused  # it was asked while it was dead
+
+
+def test_a_dead_server_is_asked_whether_it_lives_once_a_pause_however_many_requests_it_may_have(serve):
+    dead, slow = serve(), serve(seconds=0.1)
+    opened = ChatEngine("judge", settings(dead, slow, concurrency=8), wait_fixed(0.2))
+    dead.dead, start = True, time.monotonic()
+    everything(opened, 80)
+    opened.close()
+    assert dead.refused <= 8 + 1 + (time.monotonic() - start) / 0.2  # those in flight together, and the checks
 
 
 def test_a_server_that_comes_back_with_another_model_is_not_asked(engine, serve):
@@ -487,6 +497,7 @@ def test_requests_are_taken_as_they_are_needed_and_closing_cancels_the_rest(engi
     next(found)
     found.close()
     assert len(taken) < 100
+    time.sleep(0.1)  # what was sent by then is read
     asked = len(server.asked)
     time.sleep(0.1)
     assert len(server.asked) == asked

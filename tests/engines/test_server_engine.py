@@ -7,6 +7,7 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from tenacity import wait_random_exponential
 
 from isheep_lib.engines.generate import ask
 from isheep_lib.engines.open import open_engine, preflight
@@ -153,9 +154,8 @@ def serve():
 def engine(model):
     opened = []
 
-    def start(*servers, pauses=None, **values):
-        quick = {"first_pause": 0.01, "longest_pause": 0.05, "group": 0.02, **(pauses or {})}
-        opened.append(ServerEngine(model, settings(*servers, **values), **quick))
+    def start(*servers, **values):
+        opened.append(ServerEngine(model, settings(*servers, **values), wait_random_exponential(0.01, 0.05)))
         return opened[-1]
 
     yield start
@@ -275,6 +275,7 @@ def once(*told):
         (500, "<html>oops</html>"),
         (503, {"detail": "loading"}),
         (200, "this is no JSON"),
+        (200, '{"choices": [', [("Content-Type", "application/json")]),
         (200, {"choices": [{"text": "", "finish_reason": "abort"}]}),
         DROP,
     ],
@@ -337,6 +338,7 @@ def test_closing_the_generator_cancels_what_is_in_flight(engine, serve):
     found = opened.generate(opened.batches(requests(100)))
     next(found)
     found.close()
+    time.sleep(0.1)  # what was sent by then is read
     asked = len(server.asked)
     time.sleep(0.2)
     assert len(server.asked) == asked
@@ -455,6 +457,17 @@ def test_the_key_is_sent_and_never_shown(engine, serve, monkeypatch):
     with pytest.raises(EngineError, match="cannot be sent") as unsendable:
         engine(server)
     assert all(KEY not in str(caught.value) for caught in (refused, wrong, unsendable))
+
+
+def test_a_key_for_other_services_is_not_sent(engine, serve, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    monkeypatch.setenv("OPENAI_ADMIN_KEY", KEY)
+    server, sent = serve(), []
+    allowed = server.allowed
+    server.allowed = lambda handler: sent.append(str(handler.headers)) or allowed(handler)
+    everything(engine(server), requests(2))
+    assert len(sent) > 2
+    assert not any(KEY in headers for headers in sent)
 
 
 def test_servers_of_different_weights_are_refused_before_the_first_request(engine, serve):

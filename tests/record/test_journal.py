@@ -1,6 +1,7 @@
 """Crash-safe appending: torn tails are cut, damage in the middle is refused."""
 
 import errno
+import json
 import os
 import resource
 import subprocess
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from isheep_lib.engines.protocol import fill_journal
 from isheep_lib.errors import RecordError
 from isheep_lib.record.journal import Journal
 
@@ -33,6 +35,24 @@ def test_rows_come_back_by_id_in_the_order_of_appending(tmp_path):
     rows = reopened(filled(tmp_path))
     assert list(rows.values()) == ROWS
     assert list(rows) == [row["id"] for row in ROWS]
+
+
+def test_only_parts_that_lack_rows_are_asked_what_is_there_stays_and_progress_counts_units(tmp_path, monkeypatch):
+    monkeypatch.setenv("ISHEEP_PROGRESS", str(tmp_path / "progress"))
+    asked = []
+
+    def ask(lacking, tick):
+        for part in lacking:
+            asked.append(part)
+            tick(1.5)
+            yield [{"id": name, "new": True} for name in part]
+
+    with Journal(tmp_path / "j.jsonl", "f1") as journal:
+        journal.append([{"id": "a"}, {"id": "c"}])
+        fill_journal(journal, ["ab", "c", "de"], lambda part: dict.fromkeys(part, 3), ask, "parts", "thing")
+    rows = [{"id": "a"}, {"id": "c"}, *({"id": name, "new": True} for name in "bde")]
+    assert (asked, list(reopened(tmp_path / "j.jsonl").values())) == (["ab", "de"], rows)
+    assert "15/15" in json.loads((tmp_path / "progress").read_text())["line"]
 
 
 def test_batches_appended_after_reopening_add_up(tmp_path):

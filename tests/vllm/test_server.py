@@ -8,11 +8,11 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
-import httpx
 import numpy as np
 import pytest
+from openai import OpenAI, OpenAIError
 
 from isheep_lib.engines.generate import ask
 from isheep_lib.engines.parity import PROBES
@@ -78,11 +78,9 @@ def running(folder, count, *flags):
 
 def wait_for(url, process, log, deadline):
     while True:
-        try:
-            if httpx.get(f"{url}/models").status_code == 200:
-                return
-        except httpx.TransportError:
-            pass
+        with suppress(OpenAIError), OpenAI(base_url=url, api_key="none", max_retries=0) as client:
+            client.models.list()
+            return
         if process.poll() is not None or time.monotonic() > deadline:
             pytest.fail(f"the server did not start:\n{log.read_text()[-3000:]}")
         time.sleep(1)
