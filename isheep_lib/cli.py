@@ -72,7 +72,7 @@ def serve(run: str, iteration: int) -> None:
 
     The adapter is merged into the base model first, once; see docs/servers.md.
     """
-    from isheep_lib.engines import server_discovery
+    from isheep_lib.engines.servers import discovery as server_discovery
     from isheep_lib.record import manifests
 
     click.echo(_or_exit(server_discovery.serve_command, manifests.run_folder(run), iteration))

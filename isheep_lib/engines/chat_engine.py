@@ -5,7 +5,7 @@
 
 A prompt is the user's words; the server frames them with its own chat template.
 Covers what is asked, what an answer means, and which addresses have the judge. Does not cover sending and failing over
-(`engines.server_pool`), HTTP and the key (`engines.http`), or how a verdict is read.
+(`engines.servers.pool`), HTTP and the key (`engines.servers.client`), or how a verdict is read.
 """
 
 import difflib
@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
-from isheep_lib.engines.http import Call
 from isheep_lib.engines.protocol import Completion, Request, quiet
-from isheep_lib.engines.server_pool import PAUSE, Replicas
+from isheep_lib.engines.servers.client import Call
+from isheep_lib.engines.servers.pool import PAUSE, Replicas
 from isheep_lib.errors import EngineError
 
 if TYPE_CHECKING:

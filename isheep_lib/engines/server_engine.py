@@ -3,8 +3,8 @@
 Prompts travel as token ids, and answers come back as token ids where the server gives them (vLLM does), so that the
 same text has the same tokens, ends and stops as in every other engine.
 Covers what is asked, and the check that all servers hold the same weights. Does not cover which servers
-(`engines.server_discovery`), sending and failing over (`engines.server_pool`), what answers mean
-(`engines.server_responses`), or starting servers (docs/servers.md).
+(`engines.servers.discovery`), sending and failing over (`engines.servers.pool`), what answers mean
+(`engines.servers.responses`), or starting servers (docs/servers.md).
 """
 
 from collections.abc import Callable, Coroutine, Iterator, Sequence
@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 from tenacity import stop_after_delay
 
-from isheep_lib.engines.http import Call, Endpoint, RequestRefused, Trouble
 from isheep_lib.engines.parity import PROBES
 from isheep_lib.engines.protocol import Completion, Request, quiet
-from isheep_lib.engines.server_discovery import served_name, start_command
-from isheep_lib.engines.server_pool import PAUSE, NoServer, Replicas
-from isheep_lib.engines.server_responses import read_completion, read_tops, read_total
+from isheep_lib.engines.servers.client import Call, Endpoint, RequestRefused, Trouble
+from isheep_lib.engines.servers.discovery import served_name, start_command
+from isheep_lib.engines.servers.pool import PAUSE, NoServer, Replicas
+from isheep_lib.engines.servers.responses import read_completion, read_tops, read_total
 from isheep_lib.engines.tokens import encode_rest, label_paths, load_vocabulary
 from isheep_lib.errors import EngineError
 from isheep_lib.models.base import ModelRef

@@ -13,8 +13,8 @@ from isheep_lib.engines.generate import ask
 from isheep_lib.engines.open import open_engine, preflight
 from isheep_lib.engines.parity import PROBES
 from isheep_lib.engines.protocol import Request
-from isheep_lib.engines.server_discovery import served_name
 from isheep_lib.engines.server_engine import ServerEngine
+from isheep_lib.engines.servers.discovery import served_name
 from isheep_lib.errors import DataError, EngineError, ModelError
 from isheep_lib.iterate import run_params
 from isheep_lib.models.base import ModelRef, find_model

@@ -6,8 +6,9 @@ import pytest
 from click.testing import CliRunner
 
 from isheep_lib.cli import main
-from isheep_lib.engines import parity, server_discovery
+from isheep_lib.engines import parity
 from isheep_lib.engines.params import Model
+from isheep_lib.engines.servers import discovery as server_discovery
 from isheep_lib.errors import RecordError
 from isheep_lib.iterate.claims import claim_params
 from isheep_lib.models import trained

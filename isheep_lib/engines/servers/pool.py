@@ -18,7 +18,7 @@ from typing import Any
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_exception, wait_random_exponential
 
-from isheep_lib.engines.http import KEY, Call, Endpoint, Trouble
+from isheep_lib.engines.servers.client import KEY, Call, Endpoint, Trouble
 from isheep_lib.errors import EngineError
 
 PAUSE = wait_random_exponential(multiplier=0.5, max=30.0)  # in seconds, after failures in a row
