@@ -11,9 +11,10 @@ import errno
 import hashlib
 import json
 import os
-from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 from isheep_lib.errors import DataError, IsheepError, RecordError
 
@@ -29,7 +30,46 @@ class Task:
     kind: str = ""
 
 
-TASK_FIELDS = tuple(field.name for field in fields(Task))
+@dataclass(frozen=True)
+class Pair:
+    """A task with the response that a model wrote, one row of `examples.jsonl`.
+
+    Attributes:
+        id: of the row.
+        instruction: of the task.
+        input: of the task, "" for none.
+        output: the response.
+        finish: why the response ended: "end", "stop" or "length".
+        num_tokens: generated tokens of the response.
+        lineage: the row's other fields, what the pair was made from: demonstrations, parents, operator, document.
+    """
+
+    id: str
+    instruction: str
+    input: str
+    output: str
+    finish: str = "end"
+    num_tokens: int = 0
+    lineage: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> "Pair":
+        """Read a row; fields that are not the pair's own are its lineage."""
+        own = {name: row[name] for name in PAIR_FIELDS if name in row}
+        return cls(**own, lineage={name: value for name, value in row.items() if name not in own})
+
+    def as_row(self) -> dict[str, Any]:
+        """Return the row that `from_row` reads as this pair."""
+        return {**self.lineage, **{name: getattr(self, name) for name in PAIR_FIELDS}}
+
+    @property
+    def task(self) -> Task:
+        """The task alone."""
+        return Task(self.id, self.instruction, self.input)
+
+
+PAIR_FIELDS = ("id", "instruction", "input", "output", "finish", "num_tokens")
+TASK_FIELDS = tuple(f.name for f in fields(Task))
 
 
 def parse_fields(pairs: list[str]) -> dict[str, str]:

@@ -10,7 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from isheep_lib.errors import DataError, RecordError
-from isheep_lib.record.rows import canonical_json, digest_file, digest_text, parse_fields, read_jsonl, write_atomic, write_jsonl
+from isheep_lib.record.rows import (
+    Pair,
+    canonical_json,
+    digest_file,
+    digest_text,
+    parse_fields,
+    read_jsonl,
+    write_atomic,
+    write_jsonl,
+)
 
 few = settings(max_examples=50, deadline=None)
 plain_text = st.text(st.characters(exclude_categories=["Cs"]))
@@ -160,3 +169,18 @@ def test_a_wrong_mapping_is_refused_with_the_pair(pair, said):
 def test_all_wrong_pairs_of_a_mapping_are_named_at_once():
     with pytest.raises(ValueError, match=r"'prompt'.*'x=y'"):
         parse_fields(["prompt", "x=y"])
+
+
+lineages = st.dictionaries(
+    st.sampled_from(["demonstrations", "parents", "operator", "document"]), st.lists(st.text(), max_size=2)
+)
+
+
+@given(st.text(), st.text(), st.text(), st.sampled_from(["end", "stop", "length"]), st.integers(0, 9), lineages)
+def test_a_pair_is_its_row_whatever_else_the_row_holds(instruction, given_input, output, finish, tokens, lineage):
+    own = {"id": "i1", "instruction": instruction, "input": given_input, "output": output, "finish": finish}
+    row = {**own, "num_tokens": tokens, **lineage}
+    pair = Pair.from_row(row)
+    assert pair.as_row() == row
+    assert pair.lineage == lineage
+    assert (pair.task.id, pair.task.instruction, pair.task.input, pair.task.output) == ("i1", instruction, given_input, "")
