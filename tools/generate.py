@@ -23,6 +23,8 @@ from isheep_lib.iterate.run_params import SECTIONS, STAGE_PARAMS, load_run
 from isheep_lib.notebooks import OTHER_PARAMS
 from isheep_lib.params.check import check
 from isheep_lib.params.kinds import Place, Section, Shard, is_execution
+from isheep_lib.synthesize.all_methods import METHODS
+from isheep_lib.synthesize.params import Synthesize
 from isheep_lib.train import batch_plan
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -101,6 +103,44 @@ def parameters_text() -> str:
     return "\n".join(parts) + "\n"
 
 
+def methods_text() -> str:
+    """Return docs/methods.md."""
+    parts = [
+        "# Ways of writing tasks",
+        "",
+        "Generated from `isheep_lib/synthesize/methods` by `make docs`. `synthesize.method` chooses one, `synthesize.options`",
+        "holds its own parameters; only what is chosen counts in a run's fingerprint. The model itself plays every role.",
+        "",
+        "| method | idea | needs | file |",
+        "|---|---|---|---|",
+    ]
+    for method in METHODS.values():
+        file = type(method).__module__.replace(".", "/") + ".py"
+        parts.append(f"| `{method.name}` | {idea(type(method))} | {', '.join(method.needs)} | `{file}` |")
+    for method in METHODS.values():
+        properties = method.Options.model_json_schema()["properties"]
+        rows = [
+            f"| `options.{name}` | {allowed(properties[name])} | {default(field)} | {field.description} |"
+            for name, field in method.Options.model_fields.items()
+        ]
+        parts += ["", f"## `{method.name}`", "", f"{idea(type(method))} Source: {method.source}.", ""]
+        parts += [f"Prompts: {', '.join(f'`{name}`' for name in method.prompts)}.", ""]
+        parts += ["| parameter | allowed | default | meaning |", "|---|---|---|---|", *rows]
+        if method.reasons:
+            parts += [
+                "",
+                "| dropped as | meaning |",
+                "|---|---|",
+                *(f"| `{n}` | {text} |" for n, text in method.reasons.items()),
+            ]
+    return "\n".join(parts) + "\n"
+
+
+def idea(kind: type) -> str:
+    """Return the first sentence of a class."""
+    return (kind.__doc__ or "").strip().split("\n")[0]
+
+
 def rules_text() -> str:
     """Return docs/rules.md."""
     rows = [f"| `{name}` | {meaning} |" for name, meaning in MEANINGS.items()]
@@ -109,9 +149,10 @@ def rules_text() -> str:
 
 
 def values_of(parameter: str) -> str:
-    """Write what a parameter, section.name, may be."""
-    section, name = parameter.split(".")
-    return allowed(SECTIONS[section].model_json_schema()["properties"][name])
+    """Write what a parameter, section.name, may be; options are those of the method that is the default."""
+    section, *path = parameter.split(".")
+    kind = Synthesize().chosen.Options if path[0] == "options" else SECTIONS[section]
+    return allowed(kind.model_json_schema()["properties"][path[-1]])
 
 
 def settings_text() -> str:
@@ -412,6 +453,7 @@ def main() -> None:
         ROOT / "docs/parameters.md": parameters_text(),
         ROOT / "docs/rules.md": rules_text(),
         ROOT / "docs/settings.md": settings_text(),
+        ROOT / "docs/methods.md": methods_text(),
         ROOT / "docs/benchmarks.md": benchmarks_text(),
         ROOT / "docs/scaling.md": scaling_text(),
         ROOT / "README.md": map_text(),

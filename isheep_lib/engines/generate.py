@@ -7,6 +7,8 @@ from typing import Any
 from isheep_lib.engines.protocol import SPARE, Completion, Engine, Request, fill_journal
 from isheep_lib.record.journal import Journal
 
+CHUNK = 16  # prompts whose choices are read between two journal entries
+
 
 def ask(engine: Engine, request: Request) -> Completion:
     """Continue one prompt."""
@@ -36,3 +38,18 @@ def generate_all(engine: Engine, requests: list[Request], journal: Journal, labe
 
     fill_journal(journal, engine.batches(requests), lambda batch: {request.id: 1 for request in batch}, ask, label)
     return {request.id: Completion(**journal.rows[request.id]) for request in requests if request.id in journal.rows}
+
+
+def choose_all(
+    engine: Engine, prompts: dict[str, str], labels: list[str], journal: Journal, label: str
+) -> dict[str, list[float]]:
+    """Read what the journal lacks off the probabilities of labels; return log p of each label by prompt id, in nats."""
+    names = list(prompts)
+    chunks = [names[start : start + CHUNK] for start in range(0, len(names), CHUNK)]
+
+    def ask(chunk: list[str]) -> list[dict[str, Any]]:
+        return [{"id": f"choices/{chunk[0]}", "logs": engine.choices([prompts[name] for name in chunk], labels)}]
+
+    fill_journal(journal, chunks, lambda c: {f"choices/{c[0]}": len(c)}, lambda lacking, _: map(ask, lacking), label)
+    rows = {chunk[0]: journal.rows.get(f"choices/{chunk[0]}") for chunk in chunks}
+    return {n: logs for chunk in chunks if (row := rows[chunk[0]]) for n, logs in zip(chunk, row["logs"], strict=True)}

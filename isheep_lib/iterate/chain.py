@@ -39,7 +39,6 @@ from isheep_lib.record.manifests import (
 from isheep_lib.record.provenance import project_root
 from isheep_lib.record.reuse import find_same, take_over
 from isheep_lib.record.verification import Verdict, verify
-from isheep_lib.synthesize.seeds import load_seeds
 
 FREE = stages.LEAVES  # an evaluation may be made anew with other settings; its stages then show as stale
 DONE, STALE, MISSING, STARTED, SHARED = "done", "stale", "to run", "to resume", "to share"
@@ -190,7 +189,6 @@ def prepare(values: dict[str, Any]) -> tuple[IterateParams, RunParams, Path]:
     """
     params = check(IterateParams, values, "iterate.ipynb")
     run_params = load_run(find_file(params.params, "params"), params.override, params.run)
-    load_seeds(run_params.synthesize.seeds, run_params.synthesize.seed_fields)
     for stage in stages.ORDER:
         getattr(run_params, stage).data_digests()
     run_dir = run_folder(run_params.run)

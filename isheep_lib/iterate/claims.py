@@ -95,10 +95,11 @@ def claim_params(run_dir: Path, values: dict[str, Any], free: tuple[str, ...] = 
 def _flatten(values: dict[str, Any]) -> dict[str, Any]:
     flat = {}
     for name, value in values.items():
-        flat |= {f"{name}.{inner}": v for inner, v in value.items()} if isinstance(value, dict) else {name: value}
+        inner = _flatten(value) if isinstance(value, dict) else {}
+        flat |= {f"{name}.{n}": v for n, v in inner.items()} if inner else {name: value}
     return flat
 
 
 def _execution(name: str) -> bool:
-    section, _, field = name.rpartition(".")
-    return bool(section) and field in SECTIONS[section].model_fields and is_execution(SECTIONS[section], field)
+    section, _, field = name.partition(".")
+    return section in SECTIONS and field in SECTIONS[section].model_fields and is_execution(SECTIONS[section], field)

@@ -7,7 +7,7 @@ Covers what there is, and reading a params file. Does not cover where a run's ow
 """
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import yaml
 from pydantic import Field
@@ -140,12 +140,15 @@ def load_run(path: Path, override: str = "", run: str = "") -> RunParams:
     problems = []
     for change in override.split():
         name, colon, text = change.partition(":")
-        section, _, field = name.rpartition(".")
-        if not colon or (section and not isinstance(values.get(section, {}), dict)):
+        *sections, field = name.split(".")
+        inner: Any = values
+        for section in sections:
+            inner = inner.setdefault(section, {}) if isinstance(inner, dict) else None
+        if not colon or not isinstance(inner, dict):
             problems.append(f"{change}: write section.name:value")
             continue
         try:
-            (values.setdefault(section, {}) if section else values)[field] = yaml.safe_load(text)
+            inner[field] = yaml.safe_load(text)
         except (yaml.YAMLError, ValueError) as error:
             problems.append(f"{change}: {text!r} is not a YAML value ({str(error).splitlines()[0]})")
         lines.pop(name, None)

@@ -22,7 +22,7 @@ from isheep_lib.display.table import Table
 from isheep_lib.engines import parity
 from isheep_lib.engines.open import open_engine, preflight
 from isheep_lib.engines.protocol import Engine
-from isheep_lib.errors import DataError, RecordError
+from isheep_lib.errors import RecordError
 from isheep_lib.iterate import claims
 from isheep_lib.iterate.fingerprint_parts import fingerprint_parts
 from isheep_lib.iterate.run_params import STAGE_PARAMS
@@ -35,7 +35,7 @@ from isheep_lib.record import answer_cache, locks, manifests, provenance, shards
 from isheep_lib.record.fingerprints import fingerprint, stale_reason
 from isheep_lib.record.journal import WAITS
 from isheep_lib.record.rows import Task, read_jsonl, write_atomic, write_jsonl
-from isheep_lib.synthesize.seeds import load_seeds
+from isheep_lib.synthesize.writing import Writing
 
 SCHEMA = 1
 # Set by the runner for the kernels it starts: it holds the run's lock and publishes the manifest itself.
@@ -97,16 +97,11 @@ class StageSession:
         rest = {n: v for n, v in self.params.model_dump().items() if n not in ("run", "iteration", "base_model")}
         return Table([{"fact": name, "value": str(value)} for name, value in {**facts, **rest}.items()])
 
-    def seeds(self) -> list[Task]:
-        """Read the seed tasks, which must suffice for one prompt."""
-        tasks = load_seeds(self.params.seeds, self.params.seed_fields)
-        if len(tasks) < self.params.demonstrations:
-            raise DataError(
-                f"{len(tasks)} seed task(s) cannot fill a prompt of {self.params.demonstrations} demonstrations",
-                where=self.params.seeds,
-                do="add seeds, or lower synthesize.demonstrations",
-            )
-        return tasks
+    def writing(self, engine: Engine, frame: Frame) -> Writing[Any]:
+        """Put together what the chosen method of synthesis writes with."""
+        rows, params = self.inputs("synthesize", "examples.jsonl"), self.params
+        earlier = [Task(row["id"], row["instruction"], row["input"]) for row in rows]
+        return Writing(engine, frame, params, params.options, params.iteration, earlier, self.seed, self.common_journal)
 
     def inputs(self, stage: str, file: str) -> list[dict]:
         """Read the rows of all files of this name that the stage's inputs name, in the order of iterations."""

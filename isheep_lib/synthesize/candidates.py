@@ -1,24 +1,71 @@
-"""What a synthesis brought: accepted and dropped tasks, compared with earlier ones."""
+"""Candidates: tasks that a method wrote, each accepted or dropped with a reason."""
 
 from collections import Counter
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from isheep_lib.record.funnel import funnel
+from isheep_lib.record.funnel import funnel, require
 from isheep_lib.record.journal import WAITS
 from isheep_lib.record.rows import Task
-from isheep_lib.synthesize.lists import Item
 from isheep_lib.synthesize.near_duplicates import NearDuplicates
-from isheep_lib.synthesize.rules import instruction_problem
+from isheep_lib.synthesize.rules import Item, instruction_problem
+from isheep_lib.synthesize.shared_params import Shared
 
 
 @dataclass
-class Harvest:
-    """What one synthesis brought: accepted tasks in order, rows dropped with their reasons, tokens generated."""
+class Candidates:
+    """What a method wrote: accepted rows in order, dropped ones with reason, detail and raw text, tokens generated."""
 
     accepted: list[dict[str, Any]] = field(default_factory=list)
     dropped: list[dict[str, Any]] = field(default_factory=list)
     tokens: int = 0
+
+    def tasks(self) -> list[Task]:
+        """Return the accepted tasks."""
+        return [Task(row["id"], row["instruction"], row["input"]) for row in self.accepted]
+
+
+@dataclass
+class Intake:
+    """Takes candidates one by one, against the rules, the tasks known so far, and the number wanted."""
+
+    shared: Shared
+    pool: NearDuplicates
+    found: Candidates = field(default_factory=Candidates)
+
+    @property
+    def full(self) -> bool:
+        """Whether as many tasks as wanted are accepted."""
+        return len(self.found.accepted) >= self.shared.instructions
+
+    def problem(self, item: Item, apart: Collection[str] = ()) -> tuple[str, str]:
+        """Return why an item is no new task, and the detail; ("", "") if it is one. It may resemble the texts `apart`."""
+        if reason := instruction_problem(item, self.shared.instruction_rules):
+            return reason, ""
+        if near := self.pool.find(item.instruction, apart):
+            return "near_duplicate", f"ROUGE-L {near[1]:.2f} with: {near[0]}"
+        return ("beyond_target", "") if self.full else ("", "")
+
+    def take(self, id_: str, item: Item, lineage: Mapping[str, Any], problem: tuple[str, str] | None = None) -> bool:
+        """Accept an item as a task or drop it, by `problem` where the caller has looked already; tell which."""
+        reason, detail = self.problem(item) if problem is None else problem
+        row = {"id": id_, "instruction": item.instruction, "input": item.input, **lineage}
+        if reason:
+            self.found.dropped.append({**row, "reason": reason, "detail": detail, "raw": item.raw})
+        else:
+            self.pool.add(item.instruction)
+            self.found.accepted.append(row)
+        return not reason
+
+    def require(self, do: str) -> Candidates:
+        """Return what was taken in.
+
+        Raises:
+            YieldError: it is less than `min_instructions`.
+        """
+        require(len(self.found.accepted), self.shared.min_instructions, "new instructions", self.found.dropped, do)
+        return self.found
 
 
 def pool_of(texts: list[str], limit: float) -> NearDuplicates:
@@ -29,34 +76,21 @@ def pool_of(texts: list[str], limit: float) -> NearDuplicates:
     return pool
 
 
-def _accept_or_drop(id_: str, item: Item, shown: list[str], params: Any, pool: NearDuplicates, harvest: Harvest) -> None:
-    reason, detail = instruction_problem(item, params.instruction_rules), ""
-    if not reason and (near := pool.find(item.instruction)):
-        reason, detail = "near_duplicate", f"ROUGE-L {near[1]:.2f} with: {near[0]}"
-    if not reason and len(harvest.accepted) >= params.instructions:
-        reason = "beyond_target"
-    row = {"id": id_, "instruction": item.instruction, "input": item.input, "demonstrations": shown}
-    if reason:
-        harvest.dropped.append({**row, "reason": reason, "detail": detail, "raw": item.raw})
-    else:
-        pool.add(item.instruction)
-        harvest.accepted.append(row)
-
-
-def shown_tasks(harvest: Harvest, known: list[Task]) -> list[dict[str, Any]]:
-    """List the tasks that prompts showed, with the number of generated tasks that followed each.
+def shown_tasks(found: Candidates, known: list[Task]) -> list[dict[str, Any]]:
+    """List the tasks that prompts showed, with the number of candidates that were made from each.
 
     Args:
-        harvest: what the prompts brought.
-        known: seeds and tasks of earlier iterations; those of this one are in the harvest.
+        found: what the prompts brought.
+        known: seeds and tasks of earlier iterations; those of this one are among the candidates.
     """
-    times = Counter(id_ for row in (*harvest.accepted, *harvest.dropped) for id_ in row["demonstrations"])
-    own = [Task(row["id"], row["instruction"], row["input"]) for row in harvest.accepted]
+    rows = (*found.accepted, *found.dropped)
+    times = Counter(id_ for row in rows for id_ in (*row.get("demonstrations", ()), *row.get("parents", ())))
     fields = ("id", "instruction", "input", "output")
-    return [{**{f: getattr(task, f) for f in fields}, "shown": times[task.id]} for task in [*known, *own] if task.id in times]
+    tasks = [task for task in [*known, *found.tasks()] if task.id in times]
+    return [{**{f: getattr(task, f) for f in fields}, "shown": times[task.id]} for task in tasks]
 
 
-def funnel_of(harvest: Harvest, examples: list[dict[str, Any]]) -> dict[str, Any]:
+def funnel_of(found: Candidates, examples: list[dict[str, Any]]) -> dict[str, Any]:
     """Count the tasks that the model wrote: answered, dropped by reason, or waiting for another worker's answer."""
-    waiting = [{"reason": WAITS}] * (len(harvest.accepted) - len(examples))
-    return funnel(len(harvest.accepted) + len(harvest.dropped), [*harvest.dropped, *waiting])
+    waiting = [{"reason": WAITS}] * (len(found.accepted) - len(examples))
+    return funnel(len(found.accepted) + len(found.dropped), [*found.dropped, *waiting])

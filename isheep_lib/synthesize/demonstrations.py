@@ -1,7 +1,7 @@
 """Demonstrations: which tasks a prompt shows, seeds and perhaps tasks that the model wrote earlier.
 
-    demonstrations = prepare_demonstrations(engine, seeds, params, seed_of, journal)
-    demonstrations.draw(earlier, params, seed)      # tasks for one prompt
+    demonstrations = prepare_demonstrations(engine, seeds, options, seed_of, journal)
+    demonstrations.draw(earlier, options, seed)      # tasks for one prompt
 
 Seeds are drawn alike, by perplexity under the present model or its inverse, or one from each K-means cluster of the
 model's own vectors. Covers drawing. Does not cover the prompt itself (`synthesize`).
@@ -19,6 +19,7 @@ from isheep_lib.engines.protocol import Engine
 from isheep_lib.prompting.chat import user_words
 from isheep_lib.record.journal import Journal
 from isheep_lib.record.rows import Task
+from isheep_lib.synthesize.list_options import ListOptions
 
 KEY = "demonstrations"  # id of the one row in the journal
 
@@ -31,21 +32,21 @@ class Demonstrations:
     perplexities: list[float] = field(default_factory=list)
     clusters: list[list[int]] = field(default_factory=list)
 
-    def draw(self, earlier: list[Task], params: Any, seed: int) -> list[Task]:
+    def draw(self, earlier: list[Task], options: ListOptions, seed: int) -> list[Task]:
         """Draw a prompt's tasks without replacement, at most `generated_demonstrations` of them from the earlier ones.
 
         Args:
             earlier: tasks accepted before.
-            params: `SynthesizeParams`.
+            options: how many and how.
             seed: of this draw.
         """
         draw = random.Random(seed)  # noqa: S311 - reproducible, not secret
-        generated = draw.sample(earlier, min(params.generated_demonstrations, len(earlier)))
-        number = params.demonstrations - len(generated)
+        generated = draw.sample(earlier, min(options.generated_demonstrations, len(earlier)))
+        number = options.demonstrations - len(generated)
         if self.clusters:
             chosen = self._one_a_cluster(number, draw)
         elif self.perplexities:
-            chosen = self._weighted(number, params.demonstration_choice, draw)
+            chosen = self._weighted(number, options.demonstration_choice, draw)
         else:
             chosen = draw.sample(self.seeds, number)
         if not generated:
@@ -74,7 +75,7 @@ class Demonstrations:
                 {"cluster": i, "seeds": len(g), "for example": clip(self.seeds[g[0]].instruction)}
                 for i, g in enumerate(self.clusters)
             ]
-            return Table(rows[:number], f"one seed a cluster, {len(self.clusters)} clusters")
+            return Table(rows[:number], f"one seed per cluster, {len(self.clusters)} clusters")
         if self.perplexities:
             ranked = sorted(zip(self.perplexities, self.seeds, strict=True), key=lambda pair: pair[0])
             rows = [{"perplexity": value, "seed": clip(task.instruction)} for value, task in ranked]
@@ -84,27 +85,27 @@ class Demonstrations:
 
 
 def prepare_demonstrations(
-    engine: Engine, seeds: list[Task], params: Any, seed_of: Callable[[str], int], journal: Journal
+    engine: Engine, seeds: list[Task], options: ListOptions, seed_of: Callable[[str], int], journal: Journal
 ) -> Demonstrations:
     """Ask the model what `demonstration_choice` needs to know of the seeds, once.
 
     Args:
         engine: the model that will write.
         seeds: seed tasks.
-        params: `SynthesizeParams`.
+        options: how seeds are drawn.
         seed_of: name of a draw to seed.
         journal: keeps the answer, so that a resumed stage and other workers draw the same.
     """
-    if params.demonstration_choice == "uniform":
+    if options.demonstration_choice == "uniform":
         return Demonstrations(seeds)
     if KEY not in journal.rows:
         texts = [user_words(task) for task in seeds]
-        if params.demonstration_choice == "one_a_cluster":
-            found: list[Any] = cluster(engine.embed(texts), params.demonstrations, seed_of("demonstrations/clusters"))
+        if options.demonstration_choice == "one_a_cluster":
+            found: list[Any] = cluster(engine.embed(texts), options.demonstrations, seed_of("demonstrations/clusters"))
         else:
             values = engine.logprobs([("", text) for text in texts])
             found = [round(math.exp(-total / max(1, tokens)), 4) for total, tokens in values]
         journal.append([{"id": KEY, "found": found}])
     found = journal.rows[KEY]["found"]
-    by_cluster = params.demonstration_choice == "one_a_cluster"
+    by_cluster = options.demonstration_choice == "one_a_cluster"
     return Demonstrations(seeds, clusters=found) if by_cluster else Demonstrations(seeds, perplexities=found)

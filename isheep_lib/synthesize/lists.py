@@ -1,12 +1,13 @@
 """Lists of tasks: the prompt that begins one, and reading its continuation."""
 
 import re
-from dataclasses import dataclass
-from typing import Any
 
 from isheep_lib.engines.protocol import Request
 from isheep_lib.prompting.chat import render
 from isheep_lib.record.rows import Task
+from isheep_lib.synthesize.list_options import ListOptions
+from isheep_lib.synthesize.rules import Item
+from isheep_lib.synthesize.shared_params import Shared
 
 NO_INPUT = re.compile(r"^\W*(?:<?\s*no\s*input\s*>?|<?none>?|n/?a)?\W*$", re.IGNORECASE)
 ITEM = re.compile(
@@ -23,16 +24,6 @@ def list_prompt(demonstrations: list[Task], count: int) -> str:
         items += [f"{number}. Instruction: {task.instruction}", f"{number}. Input: {task.input or '<none>'}"]
     items.append(f"{len(demonstrations) + 1}. Instruction:")
     return render("synthesize.txt", count=str(count), tasks="\n".join(items))
-
-
-@dataclass(frozen=True)
-class Item:
-    """One task read from a continued list; `cut` if the token limit ended it."""
-
-    raw: str
-    instruction: str
-    input: str
-    cut: bool = False
 
 
 def parse_list(text: str, first: int, finish: str) -> list[Item]:
@@ -65,14 +56,14 @@ def parse_list(text: str, first: int, finish: str) -> list[Item]:
     return items
 
 
-def list_request(id_: str, demonstrations: list[Task], params: Any, seed: int) -> Request:
+def list_request(id_: str, demonstrations: list[Task], shared: Shared, options: ListOptions, seed: int) -> Request:
     """Ask for the continuation of one list; in the bare frame, as a list is text to continue and not a question."""
     return Request(
         id_,
-        list_prompt(demonstrations, params.tasks_per_prompt),
-        params.instruction_tokens,
-        params.instruction_temperature,
-        params.instruction_top_p,
+        list_prompt(demonstrations, options.tasks_per_prompt),
+        shared.instruction_tokens,
+        shared.instruction_temperature,
+        shared.instruction_top_p,
         seed,
-        stop=tuple(params.instruction_stops) or (f"\n{params.tasks_per_prompt + 1}.",),
+        stop=tuple(options.instruction_stops) or (f"\n{options.tasks_per_prompt + 1}.",),
     )

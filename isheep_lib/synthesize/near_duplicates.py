@@ -13,7 +13,7 @@ import re
 from array import array
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import numpy as np
 from rapidfuzz import process
@@ -72,10 +72,18 @@ class NearDuplicates:
         self._lengths.append(len(words))
         self._texts.append(text)
 
-    def find(self, text: str) -> tuple[str, float] | None:
-        """Return the nearest earlier text and its measure if that is above the limit; of equally near ones the first."""
+    def find(self, text: str, apart: Collection[str] = ()) -> tuple[str, float] | None:
+        """Return the nearest earlier text and its measure if that is above the limit; of equally near ones the first.
+
+        Args:
+            text: the new one.
+            apart: earlier texts that it may resemble, such as those it was made from.
+        """
         words = WORD.findall(text.lower())
         places, lengths = self._candidates(words)
+        if apart:
+            others = np.array([self._texts[place] not in apart for place in places], dtype=bool)
+            places, lengths = places[others], lengths[others]
         if not places.size:
             return None
         self.compared += places.size

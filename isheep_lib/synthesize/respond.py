@@ -1,42 +1,34 @@
-"""Zero-shot responses to accepted tasks."""
+"""Zero-shot responses to accepted tasks (Algorithm 1, R_t)."""
 
-from collections.abc import Callable
 from typing import Any
 
 from isheep_lib.engines.generate import generate_all
-from isheep_lib.engines.protocol import Engine, Request
-from isheep_lib.prompting.chat import Frame, user_words
+from isheep_lib.engines.protocol import Request
+from isheep_lib.prompting.chat import user_words
 from isheep_lib.record.journal import Journal
 from isheep_lib.record.rows import Task
+from isheep_lib.synthesize.writing import Writing
 
 
-def respond(
-    engine: Engine,
-    frame: Frame,
-    tasks: list[dict[str, Any]],
-    params: Any,
-    seed_of: Callable[[str], int],
-    journal: Journal,
-) -> list[dict[str, Any]]:
-    """Answer tasks zero-shot in the model's frame; rows gain output, finish and num_tokens.
+def respond(writing: Writing[Any], rows: list[dict[str, Any]], journal: Journal) -> list[dict[str, Any]]:
+    """Answer tasks in the model's frame; rows gain output, finish and num_tokens, those that have them stay as they are.
 
     Of several workers, each returns the rows that it has at hand.
     """
+    shared, frame = writing.shared, writing.frame
     requests = [
         Request(
             row["id"],
             frame.prompt(user_words(Task(row["id"], row["instruction"], row["input"]))),
-            params.response_tokens,
-            params.response_temperature,
-            params.response_top_p,
-            seed_of(f"{row['id']}/response"),
+            shared.response_tokens,
+            shared.response_temperature,
+            shared.response_top_p,
+            writing.seed_of(f"{row['id']}/response"),
             stop=(frame.end,),
         )
-        for row in tasks
+        for row in rows
+        if "output" not in row
     ]
-    answers = generate_all(engine, requests, journal, "responses")
-    return [
-        {**row, "output": (a := answers[row["id"]]).text.strip(), "finish": a.finish, "num_tokens": a.num_tokens}
-        for row in tasks
-        if row["id"] in answers
-    ]
+    answers = generate_all(writing.engine, requests, journal, "responses")
+    said = {id_: {"output": a.text.strip(), "finish": a.finish, "num_tokens": a.num_tokens} for id_, a in answers.items()}
+    return [{**row, **said.get(row["id"], {})} for row in rows if "output" in row or row["id"] in said]

@@ -2,9 +2,9 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from isheep_lib.analysis.words import words
-from isheep_lib.synthesize.lists import Item
 
 STRAY = re.compile(r"\b(?:Instruction|Input|Output)[ \t]*:", re.IGNORECASE)
 URL = re.compile(r"https?://|www\.", re.IGNORECASE)
@@ -14,6 +14,16 @@ FORBIDDEN = (
 )
 FORBIDDEN_WORDS = re.compile(r"\b(?:" + "|".join(FORBIDDEN) + r")\b", re.IGNORECASE)
 MIN_WORDS, MAX_WORDS = 4, 150  # of an instruction, as in the released code
+
+
+@dataclass(frozen=True)
+class Item:
+    """One task as it was read from a model's text; `cut` if the token limit ended it."""
+
+    raw: str
+    instruction: str
+    input: str
+    cut: bool = False
 
 
 def instruction_problem(item: Item, rules: bool = True) -> str:

@@ -1,0 +1,76 @@
+"""Documents: texts that people wrote, from a file of rows, a hub dataset, or a folder of text and Markdown files.
+
+    load_documents("seeds/documents.jsonl", "synthesize.options.documents")
+
+A row has `text`, and optionally `id`, `title`, `source` and `licence`. Covers reading and checking. Does not cover what is
+written from a document (the methods).
+"""
+
+from collections import Counter
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from isheep_lib.errors import DataError
+from isheep_lib.record.provenance import project_root
+from isheep_lib.record.rows import bad_rows, canonical_json, digest_text, read_text
+from isheep_lib.record.sources import open_rows
+
+ENDINGS = (".txt", ".md")
+
+
+@dataclass(frozen=True)
+class Document:
+    """One text, and where it comes from."""
+
+    id: str
+    text: str
+    title: str = ""
+    source: str = ""
+    licence: str = ""
+
+
+def load_documents(source: str, parameter: str) -> list[Document]:
+    """Read documents, each once; a row without an id is named by its number, a file by its name.
+
+    Args:
+        source: a file, from the current folder or the clone's root, a folder, or a hub dataset pinned to a commit.
+        parameter: that names it, for errors.
+
+    Raises:
+        DataError: the source is absent, unreadable or empty, or rows have no text, other fields that are no text, or an id
+            that comes twice. All such rows are listed.
+    """
+    folder = next((p for p in (Path(source).expanduser(), project_root() / source) if p.is_dir()), None)
+    found = _read_folder(folder) if folder else _read_rows(source, parameter)
+    if not found:
+        raise DataError(f"{source} holds no document", where=parameter, do="add rows with a text, or .txt and .md files")
+    return found
+
+
+def digest_documents(source: str, parameter: str) -> str:
+    """Hash the documents of a source, wherever they lie and however they are written down."""
+    return digest_text(canonical_json([vars(document) for document in load_documents(source, parameter)]))
+
+
+def _read_folder(folder: Path) -> list[Document]:
+    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in ENDINGS and path.is_file())
+    return [Document(path.relative_to(folder).as_posix(), read_text(path).strip(), source=path.name) for path in paths]
+
+
+def _read_rows(source: str, parameter: str) -> list[Document]:
+    rows, documents, problems = open_rows(source, parameter), [], []
+    for row in rows.rows:
+        values = {f.name: row.content.get(f.name) or "" for f in fields(Document)}
+        values["id"] = values["id"] or f"document-{row.number:03d}"
+        wrong = [name for name, value in values.items() if not isinstance(value, str)]
+        if wrong:
+            problems.append(f"{row.place}: {', '.join(wrong)} should be text")
+        elif not values["text"].strip():
+            problems.append(f"{row.place}: no text")
+        else:
+            documents.append(Document(**{**values, "text": values["text"].strip()}))
+    twice = [id_ for id_, number in Counter(document.id for document in documents).items() if number > 1]
+    problems += [f"{rows.name}: the id {id_!r} comes twice" for id_ in twice]
+    if problems:
+        raise bad_rows(rows.name, problems, "text, and optionally id, title, source, licence (all text)")
+    return documents

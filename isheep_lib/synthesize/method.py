@@ -1,0 +1,98 @@
+"""A way of writing tasks, as one object: its name, its parameters, what it needs, why it drops, and the writing itself.
+
+The table of all methods is `synthesize.all_methods`; each has a file in `synthesize.methods`. Covers what methods have in
+common. Does not cover which one a run has chosen (`synthesize.params`).
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar, Generic, Literal
+
+from isheep_lib.display.table import Table
+from isheep_lib.params.kinds import Section
+from isheep_lib.record.journal import Journal
+from isheep_lib.synthesize.candidates import Candidates
+from isheep_lib.synthesize.respond import respond
+from isheep_lib.synthesize.shared_params import Shared
+from isheep_lib.synthesize.writing import Own, Writing
+
+Need = Literal["seeds", "documents", "an aligned model"]
+
+
+@dataclass(frozen=True)
+class Example:
+    """One prompt, what the model made of it, and how that is read."""
+
+    prompt: str
+    said: str
+    rows: list[dict[str, Any]]
+
+
+class Method(ABC, Generic[Own]):
+    """A published way of writing tasks; its parameters are checked, and its name and code count, only where it is chosen.
+
+    Attributes:
+        name: in `synthesize.method`.
+        source: publication, and what was changed.
+        Options: class of `synthesize.options`.
+        needs: what must be at hand.
+        prompts: files in `prompting/prompts`.
+        reasons: why it drops a candidate, beside the rules on instructions, with the meaning.
+    """
+
+    name: ClassVar[str]
+    source: ClassVar[str]
+    Options: ClassVar[type[Section]]
+    needs: ClassVar[tuple[Need, ...]] = ("seeds",)
+    prompts: ClassVar[tuple[str, ...]] = ()
+    reasons: ClassVar[dict[str, str]] = {}
+
+    @property
+    def code(self) -> str:
+        """The root of the method's code (see `record.code`)."""
+        kind = type(self)
+        return f"{kind.__module__.removeprefix('isheep_lib.')}.{kind.__name__}"
+
+    def conflicts(self, shared: Shared, options: Own) -> list[str]:
+        """Name values that contradict one another, as `field: what is wrong`."""
+        return []
+
+    def data_digests(self, options: Own) -> dict[str, str]:
+        """Hash the data, seeds apart, that the method reads."""
+        return {}
+
+    def packages(self, options: Own) -> list[str]:
+        """Name the packages, the engine's apart, whose version decides what is written."""
+        return []
+
+    def reads_earlier(self, options: Own) -> bool:
+        """Tell whether tasks of earlier iterations are shown or rewritten."""
+        return False
+
+    @abstractmethod
+    def given(self, writing: Writing[Own]) -> Table:
+        """Show what the method starts from."""
+
+    def prepared(self, writing: Writing[Own]) -> Table:
+        """Show what the method has worked out of that before the first prompt."""
+        return Table([{"parameter": name, "value": str(value)} for name, value in writing.options.model_dump().items()])
+
+    @abstractmethod
+    def example(self, writing: Writing[Own]) -> Example:
+        """Ask for one candidate and show how it is read."""
+
+    @abstractmethod
+    def write(self, writing: Writing[Own]) -> Candidates:
+        """Write tasks until enough are accepted, or there is nothing left to write from.
+
+        Raises:
+            YieldError: fewer than `min_instructions` were accepted; with the top reasons and examples.
+        """
+
+    def respond(self, writing: Writing[Own], accepted: list[dict[str, Any]], journal: Journal) -> list[dict[str, Any]]:
+        """Return the rows of `examples.jsonl`: a candidate that has no response yet is answered by the model."""
+        return respond(writing, accepted, journal)
+
+    def evidence(self, candidates: Candidates) -> Table:
+        """Show what the method's own choices brought."""
+        return Table([{"accepted": len(candidates.accepted), "dropped": len(candidates.dropped), "tokens": candidates.tokens}])

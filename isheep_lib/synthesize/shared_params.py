@@ -1,0 +1,43 @@
+"""What every way of writing tasks has in common: seeds, how many tasks, sampling, rules, deduplication, responses."""
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from isheep_lib.params.kinds import Positive, Share, StageSection
+from isheep_lib.record.rows import parse_fields
+
+
+def _fields(pairs: list[str]) -> list[str]:
+    parse_fields(pairs)
+    return pairs
+
+
+Fields = Annotated[list[str], AfterValidator(_fields)]
+
+
+class Shared(StageSection):
+    """Parameters of the section `synthesize` that belong to no single method."""
+
+    seeds: str = Field("seeds/tasks.jsonl", description="seed tasks: file, or org/name@revision of a dataset", min_length=1)
+    seed_fields: Fields = Field([], description="fields of other names: our name, an equals sign, theirs")
+    instructions: Positive = Field(56, description="new instructions wanted, the data size I of the paper")
+    min_instructions: Positive = Field(24, description="fewer than this stops the run")
+    instruction_temperature: float = Field(0.7, description="sampling temperature, 0 is greedy", ge=0.0, le=5.0)
+    instruction_top_p: float = Field(0.9, description="nucleus sampling mass", gt=0.0, le=1.0)
+    instruction_tokens: Positive = Field(128, description="new tokens of one prompt for tasks")
+    instruction_rules: bool = Field(True, description="apply the heuristic rules to instructions")
+    max_rouge: Share = Field(0.7, description="ROUGE-L F against earlier tasks, more is a duplicate")
+    dedup_scope: Literal["batch", "round", "run"] = Field(
+        "run", description="earlier tasks: the seeds and those of the batch, the iteration, or the whole run"
+    )
+    response_temperature: float = Field(0.7, description="sampling temperature, 0 is greedy", ge=0.0, le=5.0)
+    response_top_p: float = Field(0.95, description="nucleus sampling mass", gt=0.0, le=1.0)
+    response_tokens: Positive = Field(192, description="new tokens a response may have")
+
+    def conflicts(self) -> list[str]:
+        """Name values that contradict one another."""
+        problems = super().conflicts()
+        if self.min_instructions > self.instructions:
+            problems.append("min_instructions: must be at most instructions")
+        return problems
