@@ -68,10 +68,10 @@ def check_params(run_dir: Path, values: dict[str, Any], free: tuple[str, ...] = 
     Raises:
         ParameterError: a value that changes results differs; all of them are listed.
     """
-    known = _flatten(run_params(run_dir))
+    known = flatten(run_params(run_dir))
     changed = [
         f"{name}: the run has {known[name]!r}, now {value!r}"
-        for name, value in _flatten(values).items()
+        for name, value in flatten(values).items()
         if name in known and known[name] != value and not _execution(name) and name.split(".")[0] not in free
     ]
     if changed:
@@ -92,10 +92,11 @@ def claim_params(run_dir: Path, values: dict[str, Any], free: tuple[str, ...] = 
         write_atomic(params_path(run_dir), "# What this run is; written by the run.\n" + text)
 
 
-def _flatten(values: dict[str, Any]) -> dict[str, Any]:
+def flatten(values: dict[str, Any]) -> dict[str, Any]:
+    """Name every value of nested mappings by its dotted path."""
     flat = {}
     for name, value in values.items():
-        inner = _flatten(value) if isinstance(value, dict) else {}
+        inner = flatten(value) if isinstance(value, dict) else {}
         flat |= {f"{name}.{n}": v for n, v in inner.items()} if inner else {name: value}
     return flat
 

@@ -49,9 +49,9 @@ def _explain(kind: type[Section], item: Any, lines: dict[str, int]) -> str:
     line = f" (line {lines[name]})" if name in lines else ""
     given = item["input"]
     if item["type"] == "extra_forbidden":
-        near = [name for name in _dotted(kind) if name.split(".")[-1] == path.split(".")[-1]]
-        near = near or difflib.get_close_matches(path, _dotted(kind), n=1, cutoff=0.5)
-        return f"{path}{line}: no such parameter" + (f"; did you mean {near[0]}?" if near else "")
+        by_last = {name.split(".")[-1]: name for name in _dotted(kind)}
+        near = difflib.get_close_matches(path.split(".")[-1], by_last, n=1, cutoff=0.6)
+        return f"{path}{line}: no such parameter" + (f"; did you mean {by_last[near[0]]}?" if near else "")
     if item["type"] == "missing":
         return f"{path}{line}: missing"
     if item["type"] == "float_type" and isinstance(given, str) and _is_number(given):
@@ -75,5 +75,5 @@ def _dotted(kind: type[Section]) -> list[str]:
     for name, field in kind.model_fields.items():
         nested = field.annotation
         is_section = isinstance(nested, type) and issubclass(nested, Section)
-        names += [f"{name}.{inner}" for inner in nested.model_fields] if is_section else [name]
+        names += [f"{name}.{inner}" for inner in nested.known_names()] if is_section else [name]
     return names

@@ -40,6 +40,11 @@ class Section(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
+    @classmethod
+    def known_names(cls) -> list[str]:
+        """Name every parameter, for the nearest one to a name that is none."""
+        return list(cls.model_fields)
+
     def conflicts(self) -> list[str]:
         """Name what no single field can check, as `field: what is wrong`; a section adds its own to those of `super()`."""
         return []

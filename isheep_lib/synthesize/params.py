@@ -39,7 +39,7 @@ class Synthesize(Shared):
         if not loose or not isinstance(given, dict):
             return values
         rest = {name: value for name, value in values.items() if name not in loose}
-        return {**rest, "options": {**loose, **given}}
+        return {**rest, "options": {**given, **loose}}
 
     @field_validator("options", mode="plain")
     @classmethod
@@ -55,6 +55,12 @@ class Synthesize(Shared):
             said = f"did you mean {near[0]}" if near else f"its own are {', '.join(kind.model_fields)}"
             raise ValueError(f"the method {info.data['method']} has no {', '.join(map(str, unknown))}; {said}")
         return kind.model_validate(given)
+
+    @classmethod
+    def known_names(cls) -> list[str]:
+        """Name every parameter, those of all methods included."""
+        own = dict.fromkeys(name for method in METHODS.values() for name in method.Options.model_fields)
+        return [*super().known_names(), *(f"options.{name}" for name in own)]
 
     @property
     def chosen(self) -> Method[Any]:

@@ -8,6 +8,7 @@ from isheep_lib.iterate.run_params import SECTIONS, STAGE_PARAMS
 from isheep_lib.judge.verdicts import prompt_files
 from isheep_lib.prompting import chat
 from isheep_lib.record.stages import ORDER, feeds, steps
+from isheep_lib.synthesize.all_methods import METHODS
 
 
 def parameters(stage, **values):
@@ -178,6 +179,7 @@ def test_every_prompt_of_the_package_is_used_by_a_stage():
     used = {name for values in assess for name in own_prompts(parameters("assess", **values))}
     judge = [{"judged": ["alpaca_eval", "mt_bench"], "verdicts": verdicts} for verdicts in ("written", "probabilities")]
     used |= {name for values in judge for name in own_prompts(parameters("judge", **values))}
+    used |= {name for method in METHODS for name in own_prompts(parameters("synthesize", method=method))}
     used |= {name for stage in ORDER for name in own_prompts(parameters(stage))}
     assert used == {path.name for path in chat.FOLDER.iterdir()}
 

@@ -19,6 +19,7 @@ from isheep_lib.iterate.run_params import (
 )
 from isheep_lib.params.check import check
 from isheep_lib.params.kinds import Place, Shard, is_execution, is_routing
+from isheep_lib.synthesize.list_options import ListOptions
 
 ROOT = pathlib.Path(__file__).parents[2]
 DEFAULT = ROOT / "params" / "smollm2-135m.yaml"
@@ -144,10 +145,10 @@ def test_a_name_unlike_any_other_gets_no_suggestion():
         ("filter.epochs:3", "did you mean train.epochs?"),
         ("filter.level:quality", "did you mean assess.level?"),
         ("synthesize.max_rounds:3", "synthesize.max_rounds: no such parameter"),
-        ("synthesize.prompts_per_round:3", "did you mean synthesize.prompts_per_batch?"),
+        ("synthesize.prompts_per_round:3", "did you mean synthesize.options.prompts_per_batch?"),
         ("train.epoch:3", "train.epoch: no such parameter; did you mean train.epochs?"),
         ("training.epochs:3", "training: no such parameter"),
-        ("a.b.c:1", "a.b: no such parameter"),
+        ("a.b.c:1", "a: no such parameter"),
     ],
 )
 def test_a_name_in_the_wrong_section_is_shown_the_right_one(override, said):
@@ -338,7 +339,8 @@ def test_only_what_chooses_inputs_or_a_model_is_routing():
         (TrainParams, {"iteration": 1, "seed": 0}),
         (FilterParams, {"max_copy_share": 1, "threshold": -2}),
         (SynthesizeParams, {"instruction_temperature": 0.0, "max_rouge": 1.0}),
-        (SynthesizeParams, {"instruction_stops": ["16.", "\n16"], "generated_demonstrations": 4, "seed_fields": ["input=a.0"]}),
+        (SynthesizeParams, {"seed_fields": ["input=a.0"], "min_instructions": 56}),
+        (ListOptions, {"instruction_stops": ["16.", "\n16"], "generated_demonstrations": 4}),
         (FilterParams, {"steps": [], "clusters": 1, "top_share": 1.0, "min_kept": 1}),
         (FilterParams, {"steps": ["top", "density_perplexity", "perplexity", "threshold", "density", "rules"]}),
         (FilterParams, {"steps": ["rules", "density"], "random_control": True}),
@@ -455,7 +457,8 @@ def test_all_problems_of_synthesis_filter_and_training_are_listed_at_once():
         "filter.top_share:2.0",
         "train.setting:all",
     ]
-    changes += ["synthesize.dedup_scope:all", "synthesize.demonstration_choice:best", "synthesize.instruction_stops:['']"]
+    changes += ["synthesize.dedup_scope:all", "synthesize.options.demonstration_choice:best"]
+    changes += ["synthesize.options.instruction_stops:['']"]
     message = refusal(override=" ".join(changes))
     assert "8 problem(s)" in message
     assert all(f"\n  {change.split(':')[0]}" in message for change in changes)
@@ -471,7 +474,7 @@ def test_contradictions_are_listed_together():
         "filter.steps: the step perplexity",
         "filter.steps: density",
         "filter.top_scorer",
-        "synthesize.generated_demonstrations",
+        "synthesize.options.generated_demonstrations",
     ]
     assert all(
         f"\n  {name}" in message for name in [*named, "train.micro_batch", "model.vllm_adapters", "synthesize.min_instructions"]

@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from isheep_lib.benchmarks.catalogue import ALL, BENCHMARKS
+from isheep_lib.iterate.claims import flatten
 from isheep_lib.iterate.run_params import SECTIONS, load_run
 from isheep_lib.params.kinds import is_execution
 
@@ -24,8 +25,7 @@ OWN = {
 
 def values(name: str) -> dict[str, object]:
     """Return a params file's values by dotted name."""
-    run = load_run(FOLDER / f"{name}.yaml").model_dump(exclude={"run"})
-    return {f"{s}.{n}": v for s, section in run.items() if isinstance(section, dict) for n, v in section.items()}
+    return flatten(load_run(FOLDER / f"{name}.yaml").model_dump(exclude={"run", "seed"}))
 
 
 def differences(one: str, other: str) -> dict[str, tuple[object, object]]:
@@ -60,8 +60,8 @@ def test_the_papers_preset_carries_the_papers_hyper_parameters() -> None:
     found = values("isheep-paper")
     expected = {
         "synthesize.instructions": 10000,
-        "synthesize.demonstrations": 5,
-        "synthesize.tasks_per_prompt": 20,
+        "synthesize.options.demonstrations": 5,
+        "synthesize.options.tasks_per_prompt": 20,
         "synthesize.instruction_temperature": 1.0,
         "synthesize.instruction_top_p": 0.95,
         "synthesize.instruction_tokens": 1000,
@@ -91,10 +91,10 @@ def test_the_papers_preset_carries_the_papers_hyper_parameters() -> None:
 
 def test_as_released_differs_from_the_paper_by_the_releases_quirks_alone() -> None:
     assert differences("isheep-paper", "isheep-as-released") == {
-        "synthesize.instruction_stops": ([], ["17"]),
+        "synthesize.options.instruction_stops": ([], ["17"]),
         "synthesize.dedup_scope": ("run", "batch"),
-        "synthesize.prompts_per_batch": (256, 5),
-        "synthesize.max_batches": (16, 600),
+        "synthesize.options.prompts_per_batch": (256, 5),
+        "synthesize.options.max_batches": (16, 600),
         "assess.judge": ("current", "base"),
         "assess.max_unread": (0.5, 1.0),
     }
@@ -102,7 +102,7 @@ def test_as_released_differs_from_the_paper_by_the_releases_quirks_alone() -> No
 
 def test_fixed_stops_at_no_number_judges_without_chance_and_drops_duplicates_everywhere() -> None:
     found = values("isheep-fixed")
-    assert found["synthesize.instruction_stops"] == []
+    assert found["synthesize.options.instruction_stops"] == []
     assert found["synthesize.dedup_scope"] == "run"
     assert set(found["assess.scorers"]).isdisjoint({"sampled"})
     assert found["assess.checked_scorers"]

@@ -34,8 +34,8 @@ def test_every_choice_of_the_method_belongs_to_an_axis() -> None:
 @pytest.mark.parametrize("row", KNOWN["axes"], ids=lambda row: row["axis"])
 def test_an_axis_names_parameters_and_a_test_that_exist(row: dict) -> None:
     for name in row["parameters"]:
-        section, field = name.split(".")
-        assert field in SECTIONS[section].model_fields
+        section, _, field = name.partition(".")
+        assert field in SECTIONS[section].known_names()
     file, _, test = row["test"].partition("::")
     assert re.search(rf"^def {test}\(", (ROOT / "tests" / file).read_text(encoding="utf-8"), re.MULTILINE)
 

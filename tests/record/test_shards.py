@@ -31,6 +31,7 @@ from isheep_lib.record.score_columns import columns
 from isheep_lib.record.shards import CommonJournal, ShardJournal
 from isheep_lib.synthesize import candidates
 from isheep_lib.synthesize import respond as synthesize_respond
+from isheep_lib.synthesize.writing import Writing
 
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 FRAME = Frame("f", "<", ">", "END")
@@ -79,10 +80,14 @@ def number_in(name):
     return int(re.search(r"\d+", name)[0])
 
 
+def written_with(engine):
+    return Writing(engine, FRAME, SynthesizeParams(), SynthesizeParams().options, 1, [], number_in, Journal)
+
+
 def respond(folder, shard=0, of=1, life=10_000):
     engine = Mortal(answer, life, batch=2)
     with ShardJournal(folder, "responses", "f", shard, of) as journal:
-        return synthesize_respond.respond(engine, FRAME, TASKS, SynthesizeParams(), number_in, journal), engine
+        return synthesize_respond.respond(written_with(engine), TASKS, journal), engine
 
 
 def score(folder, shard=0, of=1, life=10_000):
@@ -133,7 +138,7 @@ def test_what_any_journal_holds_is_never_generated_again(history, tmp_path_facto
         with ShardJournal(folder, "responses", "f", shard, of) as journal:
             kept |= set(journal.rows)
             with contextlib.suppress(Ended):
-                synthesize_respond.respond(engine, FRAME, TASKS, SynthesizeParams(), number_in, journal)
+                synthesize_respond.respond(written_with(engine), TASKS, journal)
         assert not kept & {request.id for request in engine.asked}
         asked += engine.asked
     assert {request.id for request in asked} == {row["id"] for row in TASKS}
@@ -375,7 +380,7 @@ def test_a_worker_without_anything_at_hand_shows_that_and_ends_well(worker, tmp_
 def test_counts_of_a_worker_that_is_not_the_last_add_up(worker, tmp_path):
     names = worker("synthesize", tmp_path / "run", 1, 4, until="samples")
     counts = names["counts"]
-    assert counts["dropped"]["waits_for_other_shard"] == len(names["harvest"].accepted) - len(names["examples"]) > 0
+    assert counts["dropped"]["waits_for_other_shard"] == len(names["found"].accepted) - len(names["examples"]) > 0
     assert counts["in"] == counts["kept"] + sum(counts["dropped"].values())
 
 
@@ -422,14 +427,14 @@ def test_two_workers_that_both_see_everything_record_once(worker, tmp_path):
     for shard in range(2):
         worker("synthesize", tmp_path / "run", shard, 3)
     names = [worker("synthesize", tmp_path / "run", 2, 3, until="funnel") for _ in range(3)]
-    counts = candidates.funnel_of(names[0]["harvest"], names[0]["examples"])
+    counts = candidates.funnel_of(names[0]["found"], names[0]["examples"])
     begin, said = threading.Barrier(3), []
 
     def commit(values):
         begin.wait()
-        harvest = values["harvest"]
-        rows = {"examples.jsonl": values["examples"], "dropped.jsonl": harvest.dropped}
-        rows["demonstrations.jsonl"] = candidates.shown_tasks(harvest, values["seed_tasks"])
+        found = values["found"]
+        rows = {"examples.jsonl": values["examples"], "dropped.jsonl": found.dropped}
+        rows["demonstrations.jsonl"] = candidates.shown_tasks(found, values["writing"].seeds)
         said.append(values["stage"].commit(rows, counts=counts))
 
     threads = [threading.Thread(target=commit, args=(values,)) for values in names]

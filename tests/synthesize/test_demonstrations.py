@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from isheep_lib.engines.scripted import ScriptedEngine
-from isheep_lib.iterate.run_params import SynthesizeParams
 from isheep_lib.record.journal import Journal
 from isheep_lib.record.rows import Task
 from isheep_lib.synthesize.demonstrations import KEY, Demonstrations, prepare_demonstrations
+from isheep_lib.synthesize.list_options import ListOptions
 
 few = settings(max_examples=80, deadline=None)
 SEEDS = [Task(f"seed-{n}", f"Name {n} rivers.") for n in range(8)]
@@ -22,7 +22,7 @@ DRAWS = 6000
 
 
 def parameters(demonstrations=3, **values):
-    return SynthesizeParams(**{"demonstrations": demonstrations, "tasks_per_prompt": 20, **values})
+    return ListOptions(**{"demonstrations": demonstrations, "tasks_per_prompt": 20, **values})
 
 
 def drawn(given_demonstrations, seed, earlier=(), **values):

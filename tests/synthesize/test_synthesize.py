@@ -13,14 +13,12 @@ from isheep_lib.engines.scripted import ScriptedEngine
 from isheep_lib.errors import YieldError
 from isheep_lib.iterate.run_params import SynthesizeParams
 from isheep_lib.prompting.chat import Frame
-from isheep_lib.record.journal import Journal
 from isheep_lib.record.rows import Task
-from isheep_lib.synthesize.candidates import Harvest, funnel_of, shown_tasks
-from isheep_lib.synthesize.demonstrations import Demonstrations
-from isheep_lib.synthesize.lists import Item, list_prompt, list_request, parse_list
-from isheep_lib.synthesize.methods.self_instruct import collect_instructions
+from isheep_lib.synthesize.candidates import Candidates, funnel_of, shown_tasks
+from isheep_lib.synthesize.lists import list_prompt, list_request, parse_list
 from isheep_lib.synthesize.respond import respond
-from isheep_lib.synthesize.rules import instruction_problem
+from isheep_lib.synthesize.rules import Item, instruction_problem
+from tests.writings import writing
 
 few = settings(max_examples=50, deadline=None)
 lines = st.sampled_from(
@@ -164,8 +162,8 @@ def parameters(**values):
 
 
 def collect(engine, path, earlier=(), seed_of=len, **values):
-    with Journal(path / "j.jsonl", "f") as journal:
-        return collect_instructions(engine, Demonstrations(SEEDS), list(earlier), parameters(**values), seed_of, journal)
+    params = parameters(**values)
+    return params.chosen.write(writing(engine, path, params, SEEDS, FRAME, earlier=list(earlier), seed_of=seed_of))
 
 
 def hash_of(name):
@@ -184,14 +182,14 @@ def test_batches_go_on_until_enough_tasks_are_accepted(tmp_path):
             "never asked",
         ]
     )
-    harvest = collect(engine, tmp_path)
-    assert [row["id"] for row in harvest.accepted] == ["i1-r0-p000-t0", "i1-r1-p000-t0", "i1-r1-p000-t1"]
-    assert [row["reason"] for row in harvest.dropped] == ["near_duplicate", "too_short", "beyond_target"]
-    assert harvest.dropped[0]["detail"] == "ROUGE-L 0.91 with: Explain how bees make honey."
-    assert harvest.dropped[0]["raw"] == "4. Instruction: Explain how bees make honey now.\n"
-    assert harvest.tokens == 20
+    found = collect(engine, tmp_path)
+    assert [row["id"] for row in found.accepted] == ["i1-r0-p000-t0", "i1-r1-p000-t0", "i1-r1-p000-t1"]
+    assert [row["reason"] for row in found.dropped] == ["near_duplicate", "too_short", "beyond_target"]
+    assert found.dropped[0]["detail"] == "ROUGE-L 0.91 with: Explain how bees make honey."
+    assert found.dropped[0]["raw"] == "4. Instruction: Explain how bees make honey now.\n"
+    assert found.tokens == 20
     assert len(engine.waiting) == 1
-    assert funnel_of(harvest, harvest.accepted) == {
+    assert funnel_of(found, found.accepted) == {
         "in": 6,
         "kept": 3,
         "dropped": {"beyond_target": 1, "near_duplicate": 1, "too_short": 1},
@@ -200,9 +198,9 @@ def test_batches_go_on_until_enough_tasks_are_accepted(tmp_path):
 
 def test_seeds_and_tasks_of_earlier_iterations_count_as_duplicates(tmp_path):
     texts = [listed("Name one large river.", "Explain how bees make honey.", "Describe a calm autumn day.")]
-    harvest = collect(ScriptedEngine(texts), tmp_path, [Task("i1-a", "explain how bees make honey")], instructions=1)
-    assert [row["instruction"] for row in harvest.accepted] == ["Describe a calm autumn day."]
-    assert [row["detail"].split(": ")[1] for row in harvest.dropped] == ["Name a large river.", "explain how bees make honey"]
+    found = collect(ScriptedEngine(texts), tmp_path, [Task("i1-a", "explain how bees make honey")], instructions=1)
+    assert [row["instruction"] for row in found.accepted] == ["Describe a calm autumn day."]
+    assert [row["detail"].split(": ")[1] for row in found.dropped] == ["Name a large river.", "explain how bees make honey"]
 
 
 def test_every_prompt_has_its_own_seed_demonstrations_and_stop(tmp_path):
@@ -226,7 +224,7 @@ def test_every_prompt_has_its_own_seed_demonstrations_and_stop(tmp_path):
     ],
 )
 def test_stop_texts_that_are_given_replace_the_next_number(tmp_path, values, expected):
-    assert list_request("x", SEEDS[:2], parameters(**values), 0).stop == expected
+    assert list_request("x", SEEDS[:2], parameters(**values), parameters(**values).options, 0).stop == expected
     engine = ScriptedEngine([listed("Explain how bees make honey.")])
     collect(engine, tmp_path, max_batches=1, **values)
     assert [request.stop for request in engine.asked] == [expected]
@@ -235,9 +233,9 @@ def test_stop_texts_that_are_given_replace_the_next_number(tmp_path, values, exp
 def test_without_rules_a_list_loses_only_what_is_cut_empty_or_a_duplicate(tmp_path):
     texts = listed("Sing!", "", "- see the picture at www.a.example", "Name a large river", "Sing on and")
     engine = ScriptedEngine([texts], finish="length")
-    harvest = collect(engine, tmp_path, instructions=9, max_batches=1, instruction_rules=False)
-    assert [row["instruction"] for row in harvest.accepted] == ["Sing!", "- see the picture at www.a.example"]
-    assert [row["reason"] for row in harvest.dropped] == ["empty", "near_duplicate", "cut_off"]
+    found = collect(engine, tmp_path, instructions=9, max_batches=1, instruction_rules=False)
+    assert [row["instruction"] for row in found.accepted] == ["Sing!", "- see the picture at www.a.example"]
+    assert [row["reason"] for row in found.dropped] == ["empty", "near_duplicate", "cut_off"]
 
 
 def rouge(one, other):
@@ -284,10 +282,10 @@ def test_a_scope_of_deduplication_is_that_of_a_plain_loop(batches, earlier, scop
     values = {"prompts_per_batch": len(batches[0]), "max_batches": len(batches), "max_rouge": 0.72}
     tasks = [Task(f"i1-{n}", text) for n, text in enumerate(earlier)]
     with tempfile.TemporaryDirectory() as folder:
-        harvest = collect(engine, Path(folder), tasks, dedup_scope=scope, instructions=wanted, **values)
-    assert [row["instruction"] for row in harvest.accepted] == [text for text, reason in expected if not reason]
-    found = [(row["instruction"], row["reason"]) for row in harvest.dropped]
-    assert found == [(text, reason) for text, reason in expected if reason]
+        found = collect(engine, Path(folder), tasks, dedup_scope=scope, instructions=wanted, **values)
+    assert [row["instruction"] for row in found.accepted] == [text for text, reason in expected if not reason]
+    lost = [(row["instruction"], row["reason"]) for row in found.dropped]
+    assert lost == [(text, reason) for text, reason in expected if reason]
 
 
 BEES, CALM, GAMES = "Explain how bees make honey.", "Describe a calm autumn day.", "List five quiet board games."
@@ -303,9 +301,9 @@ BEES, CALM, GAMES = "Explain how bees make honey.", "Describe a calm autumn day.
 )
 def test_a_task_may_come_again_in_another_batch_or_iteration_as_the_scope_says(tmp_path, scope, accepted):
     engine = ScriptedEngine([listed(BEES, CALM, "Name a large river."), listed(BEES, GAMES, GAMES)])
-    harvest = collect(engine, tmp_path, [Task("i1-a", CALM)], dedup_scope=scope, instructions=9, max_batches=2)
-    assert [row["instruction"] for row in harvest.accepted] == accepted
-    assert len(harvest.accepted) + len(harvest.dropped) == 6
+    found = collect(engine, tmp_path, [Task("i1-a", CALM)], dedup_scope=scope, instructions=9, max_batches=2)
+    assert [row["instruction"] for row in found.accepted] == accepted
+    assert len(found.accepted) + len(found.dropped) == 6
 
 
 def test_generated_demonstrations_come_from_earlier_iterations_and_earlier_batches_only(tmp_path):
@@ -315,14 +313,14 @@ def test_generated_demonstrations_come_from_earlier_iterations_and_earlier_batch
     engine = ScriptedEngine([listed(*texts) for texts in said])
     earlier = [Task("i0-a", CALM, "in May"), Task("i0-b", GAMES)]
     values = {"demonstrations": 2, "generated_demonstrations": 1, "prompts_per_batch": 2, "max_rouge": 1.0}
-    harvest = collect(engine, tmp_path, earlier, hash_of, instructions=99, **values)
-    assert len(harvest.accepted) == 12
-    batch_of = {task.id: -1 for task in earlier} | {row["id"]: int(row["id"].split("-")[1][1:]) for row in harvest.accepted}
+    found = collect(engine, tmp_path, earlier, hash_of, instructions=99, **values)
+    assert len(found.accepted) == 12
+    batch_of = {task.id: -1 for task in earlier} | {row["id"]: int(row["id"].split("-")[1][1:]) for row in found.accepted}
     texts = {task.id: task.instruction for task in [*SEEDS, *earlier]}
-    texts |= {row["id"]: row["instruction"] for row in harvest.accepted}
+    texts |= {row["id"]: row["instruction"] for row in found.accepted}
     prompts = {request.id: request.prompt for request in engine.asked}
     used = set()
-    for row in harvest.accepted:
+    for row in found.accepted:
         generated = [id_ for id_ in row["demonstrations"] if id_ in batch_of]
         assert len(row["demonstrations"]) == 2
         assert len(generated) == 1
@@ -336,8 +334,8 @@ def test_generated_demonstrations_come_from_earlier_iterations_and_earlier_batch
 
 def test_the_first_batch_of_a_run_shows_seeds_alone(tmp_path):
     engine = ScriptedEngine([listed(BEES), listed(CALM)])
-    harvest = collect(engine, tmp_path, generated_demonstrations=1, instructions=2)
-    first, second = (row["demonstrations"] for row in harvest.accepted)
+    found = collect(engine, tmp_path, generated_demonstrations=1, instructions=2)
+    first, second = (row["demonstrations"] for row in found.accepted)
     assert {id_[:4] for id_ in first} == {"seed"}
     assert sorted(id_[:4] for id_ in second) == ["i1-r", "seed"]
 
@@ -347,28 +345,28 @@ def wrote(id_, *shown):
 
 
 def test_a_shown_task_counts_the_tasks_that_followed_it_whether_accepted_or_dropped():
-    harvest = Harvest([wrote("a", "seed-0", "seed-2")], [wrote("b", "seed-0", "seed-2"), wrote("c", "seed-2", "seed-0")])
-    harvest.dropped.append(wrote("d", "seed-0"))
+    found = Candidates([wrote("a", "seed-0", "seed-2")], [wrote("b", "seed-0", "seed-2"), wrote("c", "seed-2", "seed-0")])
+    found.dropped.append(wrote("d", "seed-0"))
     known = [Task("seed-0", "Add.", "1, 2", "3"), *SEEDS[1:]]
-    assert shown_tasks(harvest, known) == [
+    assert shown_tasks(found, known) == [
         {"id": "seed-0", "instruction": "Add.", "input": "1, 2", "output": "3", "shown": 4},
         {"id": "seed-2", "instruction": SEEDS[2].instruction, "input": "", "output": "", "shown": 3},
     ]
 
 
 def test_tasks_of_earlier_iterations_and_of_earlier_batches_are_listed_behind_the_seeds_once_shown():
-    harvest = Harvest([wrote("i2-a", "i1-x", "seed-1"), wrote("i2-b", "i2-a", "seed-1")], [wrote("i2-c", "i1-x")])
-    found = shown_tasks(harvest, [*SEEDS, Task("i1-x", CALM), Task("i1-y", GAMES)])
-    assert [(row["id"], row["shown"]) for row in found] == [("seed-1", 2), ("i1-x", 2), ("i2-a", 1)]
-    assert [row["instruction"] for row in found] == [SEEDS[1].instruction, CALM, "Task i2-a."]
+    found = Candidates([wrote("i2-a", "i1-x", "seed-1"), wrote("i2-b", "i2-a", "seed-1")], [wrote("i2-c", "i1-x")])
+    shown = shown_tasks(found, [*SEEDS, Task("i1-x", CALM), Task("i1-y", GAMES)])
+    assert [(row["id"], row["shown"]) for row in shown] == [("seed-1", 2), ("i1-x", 2), ("i2-a", 1)]
+    assert [row["instruction"] for row in shown] == [SEEDS[1].instruction, CALM, "Task i2-a."]
 
 
 def test_every_task_of_a_collection_counts_for_the_tasks_in_its_prompt(tmp_path):
     engine = ScriptedEngine([listed(BEES, "Hum."), listed(CALM), listed(GAMES, GAMES, BEES), listed("Sing.")])
     values = {"generated_demonstrations": 1, "prompts_per_batch": 2, "max_batches": 2, "instructions": 9}
-    harvest = collect(engine, tmp_path, [Task("i0-a", "Spell a long word.")], hash_of, **values)
-    shown = shown_tasks(harvest, [*SEEDS, Task("i0-a", "Spell a long word.")])
-    written = [*harvest.accepted, *harvest.dropped]
+    found = collect(engine, tmp_path, [Task("i0-a", "Spell a long word.")], hash_of, **values)
+    shown = shown_tasks(found, [*SEEDS, Task("i0-a", "Spell a long word.")])
+    written = [*found.accepted, *found.dropped]
     assert sum(row["shown"] for row in shown) == 2 * len(written) == 14
     assert {row["id"]: row["shown"] for row in shown} == Counter(id_ for row in written for id_ in row["demonstrations"])
     prompts = "".join(request.prompt for request in engine.asked)
@@ -376,7 +374,7 @@ def test_every_task_of_a_collection_counts_for_the_tasks_in_its_prompt(tmp_path)
 
 
 def test_prompts_that_showed_nothing_list_nothing():
-    assert shown_tasks(Harvest(), SEEDS) == []
+    assert shown_tasks(Candidates(), SEEDS) == []
 
 
 def test_too_few_tasks_stop_the_stage_with_reasons_and_advice(tmp_path):
@@ -405,8 +403,9 @@ def test_a_resumed_collection_asks_only_for_what_is_missing(tmp_path):
 def test_responses_are_asked_in_the_models_frame_and_trimmed(tmp_path):
     rows = [{"id": "a", "instruction": "Add.", "input": "1, 2"}, {"id": "b", "instruction": "Sing.", "input": ""}]
     engine = ScriptedEngine(["  3 \n", "La"], finish="length")
-    with Journal(tmp_path / "j.jsonl", "f") as journal:
-        answered = respond(engine, FRAME, rows, parameters(), len, journal)
+    made = writing(engine, tmp_path, parameters(), SEEDS, FRAME)
+    with made.open_journal("responses") as journal:
+        answered = respond(made, rows, journal)
     assert answered == [
         {**rows[0], "output": "3", "finish": "length", "num_tokens": 10},
         {**rows[1], "output": "La", "finish": "length", "num_tokens": 10},

@@ -90,10 +90,10 @@ class EvolInstruct(Method[EvolOptions]):
         lines = {f"{n:03d}": [task] for n, task in enumerate(self._parents(writing))}  # a seed, then what became of it
         known = [task.instruction for task in (*writing.seeds, *writing.earlier)]
         intake = Intake(writing.shared, pool_of(known, writing.shared.max_rouge))
-        with writing.open_journal("rewritings") as journal:
+        with writing.open_journal("rewritings") as rewritten, writing.open_journal("answers") as answered:
             for generation in range(1, writing.options.rounds + 1):
                 if not intake.full:
-                    self._evolve(writing, intake, journal, lines, generation)
+                    self._evolve(writing, intake, (rewritten, answered), lines, generation)
         return intake.require(
             "look at the examples; raise rounds or parents, choose other operators, or lower min_instructions"
         )
@@ -121,21 +121,26 @@ class EvolInstruct(Method[EvolOptions]):
         return draw.sample(writing.seeds, min(wanted, len(writing.seeds)))
 
     def _evolve(
-        self, writing: Writing[EvolOptions], intake: Intake, journal: Journal, lines: dict[str, list[Task]], generation: int
+        self,
+        writing: Writing[EvolOptions],
+        intake: Intake,
+        journals: tuple[Journal, Journal],
+        lines: dict[str, list[Task]],
+        generation: int,
     ) -> None:
         """Rewrite the last task of every line once; what is accepted becomes the line's last task."""
         ids = {f"i{writing.iteration}-g{generation}-{key}": line for key, line in lines.items()}
         drawn = {i: random.Random(writing.seed_of(f"{i}/operator")).choice(writing.options.operators) for i in ids}  # noqa: S311
         requests = [_request(writing, i, line[-1], drawn[i]) for i, line in ids.items()]
-        said = generate_all(writing.engine, requests, journal, f"rewriting, round {generation}")
+        said = generate_all(writing.engine, requests, journals[0], f"rewriting, round {generation}")
         items = {i: read_rewriting(said[i]) for i in ids}
         intake.found.tokens += sum(completion.num_tokens for completion in said.values())
         apart = {i: {task.instruction for task in line} for i, line in ids.items()}
         problems = {i: _rewriting_problem(items[i], ids[i][-1], intake) or intake.problem(items[i], apart[i]) for i in ids}
         left = {i: (ids[i][-1], items[i]) for i in ids if not problems[i][0]}
-        problems |= _equal(writing, journal, left)
+        problems |= _equal(writing, journals[0], left)
         rows = [{"id": i, "instruction": items[i].instruction, "input": ""} for i in left if not problems[i][0]]
-        answers = {row["id"]: row for row in respond(writing, rows, journal)}
+        answers = {row["id"]: row for row in respond(writing, rows, journals[1])}
         for i, line in ids.items():
             answer = {name: answers[i][name] for name in ("output", "finish", "num_tokens")} if i in answers else {}
             problem = problems[i] if problems[i][0] else _answer_problem(answer["output"]) or intake.problem(items[i], apart[i])

@@ -1,0 +1,140 @@
+"""LongForm: documents become answers, instructions are written for them, and no document is lost without a reason."""
+
+import json
+
+import pytest
+
+from isheep_lib.engines.scripted import ScriptedEngine
+from isheep_lib.errors import DataError, YieldError
+from isheep_lib.synthesize.candidates import funnel_of
+from isheep_lib.synthesize.method import Writing
+from isheep_lib.synthesize.methods.longform import STYLES, LongForm
+from isheep_lib.synthesize.params import Synthesize
+from tests.writings import writing
+
+BEES = "Bees visit flowers and drink nectar. In the hive they pass it on until it is thick, and then close the cell with wax."
+RIVER = "A river begins as a spring, grows by the streams that join it, and carries its sand down to the sea."
+SAID = {"Bees": "Explain how honey is made by a hive.", "river": "Describe the way of water from the hills to the coast."}
+
+
+class Reader(ScriptedEngine):
+    """Counts words as tokens."""
+
+    tokenizer = staticmethod(lambda text, add_special_tokens: {"input_ids": text.split()})
+
+
+def answer(request):
+    return next((said for word, said in SAID.items() if word in request.prompt), "Write something about this.")
+
+
+@pytest.fixture
+def documents(tmp_path):
+    rows = [
+        {"id": "bees", "text": BEES, "title": "Honey"},
+        {"id": "river", "text": RIVER},
+        {"id": "note", "text": "Too short."},
+    ]
+    path = tmp_path / "documents.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def made(engine, folder, documents, **values) -> Writing:
+    options = {"documents": str(documents), **values.pop("options", {})}
+    params = Synthesize(method="longform", **{"min_instructions": 1, "instructions": 5, "options": options, **values})
+    return writing(engine, folder, params, [])
+
+
+def test_the_answer_is_the_document_and_the_row_says_which_and_how(tmp_path, documents):
+    found = LongForm().write(made(Reader(answer), tmp_path, documents))
+    rows = {row["document"]: row for row in found.accepted}
+    assert set(rows) == {"bees", "river"}
+    row = rows["bees"]
+    assert (row["instruction"], row["output"], row["finish"]) == (SAID["Bees"], BEES, "end")
+    assert row["id"] == "i1-bees"
+    assert row["num_tokens"] == len(BEES.split()) + 1
+    assert row["style"] in STYLES
+    assert [(row["document"], row["reason"]) for row in found.dropped] == [("note", "document_too_short")]
+
+
+def test_nothing_is_answered_by_the_model(tmp_path, documents):
+    engine = Reader(answer)
+    writing = made(engine, tmp_path, documents)
+    found = LongForm().write(writing)
+    asked = len(engine.asked)
+    with writing.open_journal("responses") as journal:
+        examples = LongForm().respond(writing, found.accepted, journal)
+    assert examples == found.accepted
+    assert len(engine.asked) == asked == 2
+    assert funnel_of(found, examples) == {"in": 3, "kept": 2, "dropped": {"document_too_short": 1}}
+
+
+@pytest.mark.parametrize(
+    ("options", "said", "reason"),
+    [
+        ({"max_document_words": 22}, None, "document_too_long"),
+        ({}, "Bees visit flowers and drink nectar in the hive.", "copies_document"),
+        ({}, "Honey?", "too_short"),
+        ({"max_document_copy": 1.0}, "Bees visit flowers and drink nectar.", ""),
+    ],
+)
+def test_an_instruction_or_a_document_is_dropped_for_this_reason(tmp_path, documents, options, said, reason):
+    engine = Reader(lambda request: said if said and "Bees" in request.prompt else answer(request))
+    found = LongForm().write(made(engine, tmp_path, documents, options=options))
+    lost = {row["document"]: row["reason"] for row in found.dropped}
+    assert lost.get("bees", "") == reason
+
+
+def test_the_length_of_the_document_stands_in_the_instruction_where_it_is_wanted(tmp_path, documents):
+    found = LongForm().write(made(Reader(answer), tmp_path, documents, options={"state_length": True}))
+    assert {row["instruction"] for row in found.accepted} == {f"{said} Use about 20 words." for said in SAID.values()}
+
+
+def test_each_style_has_a_prompt_of_its_own_with_the_whole_document(tmp_path, documents):
+    prompts = set()
+    for style in STYLES:
+        engine = Reader(answer)
+        LongForm().write(made(engine, tmp_path / style, documents, options={"styles": [style]}))
+        assert all(BEES in request.prompt or RIVER in request.prompt for request in engine.asked)
+        prompts.add(next(request.prompt for request in engine.asked if BEES in request.prompt))
+    assert len(prompts) == 3
+
+
+def test_enough_documents_are_enough(tmp_path, documents):
+    engine = Reader(answer)
+    found = LongForm().write(made(engine, tmp_path, documents, instructions=1))
+    assert len(found.accepted) == len(engine.asked) == 1
+
+
+def test_too_few_stop_the_stage_with_reasons(tmp_path, documents):
+    with pytest.raises(YieldError, match=r"(?s)Only 2 new instructions, 3 are needed.*document_too_short.*give more documents"):
+        LongForm().write(made(Reader(answer), tmp_path, documents, min_instructions=3))
+
+
+def test_documents_count_in_the_fingerprint_by_what_they_say_and_seeds_do_not(tmp_path, documents):
+    def digests(path):
+        return Synthesize(method="longform", options={"documents": str(path)}).data_digests()
+
+    before = digests(documents)
+    assert set(before) == {"documents"}
+    again = tmp_path / "again.jsonl"
+    again.write_text(documents.read_text().replace('"id": "bees", ', '  "id":   "bees", '))
+    assert digests(again) == before
+    again.write_text(documents.read_text().replace("nectar", "dew"))
+    assert digests(again) != before
+
+
+def test_absent_documents_are_named_with_their_parameter(tmp_path):
+    with pytest.raises(DataError, match=r"(?s)does not exist.*synthesize\.options\.documents"):
+        Synthesize(method="longform", options={"documents": str(tmp_path / "none.jsonl")}).data_digests()
+
+
+def test_what_the_notebook_shows_can_be_shown(tmp_path, documents):
+    writing = made(Reader(answer), tmp_path, documents)
+    method = LongForm()
+    assert "3 documents" in repr(method.given(writing))
+    assert "max_document_words" in repr(method.prepared(writing))
+    example = method.example(writing)
+    assert example.rows[0]["answer"] in (BEES, RIVER, "Too short.")
+    shown = method.evidence(method.write(writing))
+    assert sum(row["accepted"] for row in shown.rows) == 2

@@ -1,0 +1,75 @@
+"""Methods as objects: one table, and what is not chosen neither is checked nor counts."""
+
+import ast
+import inspect
+
+import pytest
+
+from isheep_lib.errors import ParameterError
+from isheep_lib.params.check import check
+from isheep_lib.prompting.chat import FOLDER
+from isheep_lib.record.code import code_digests
+from isheep_lib.synthesize.all_methods import METHODS
+from isheep_lib.synthesize.params import Synthesize
+
+
+@pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
+def test_a_method_says_what_it_is(method):
+    assert method.source
+    assert inspect.getdoc(type(method)).split("\n")[0].endswith(".")
+    assert all((FOLDER / name).is_file() for name in method.prompts)
+    assert all(field.description for field in method.Options.model_fields.values())
+    assert method.Options().model_dump(), "its options have defaults"
+
+
+@pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
+def test_every_reason_that_a_method_names_is_one_that_it_gives(method):
+    tree = ast.parse(inspect.getsource(inspect.getmodule(type(method))))
+    (reasons,) = [n for n in ast.walk(tree) if isinstance(n, ast.AnnAssign) and getattr(n.target, "id", "") == "reasons"] or [
+        None
+    ]
+    texts = [n.value for n in ast.walk(tree) if isinstance(n, ast.Constant) and isinstance(n.value, str)]
+    named = [key.value for key in reasons.value.keys] if reasons else []
+    assert named == list(method.reasons)
+    assert all(texts.count(name) >= 2 for name in named)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_only_the_chosen_method_counts(name):
+    params = Synthesize(method=name)
+    assert params.deciding()["options"] == METHODS[name].Options().model_dump()
+    found = set(code_digests(params.code()))
+    assert {type(method).__name__ for method in METHODS.values()} & found == {type(METHODS[name]).__name__}
+    assert {n for n in params.prompts() if n.endswith(".txt")} == set(METHODS[name].prompts)
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"method": "evolve"}, "method: 'evolve' should be one of list, evol_instruct, longform"),
+        ({"options": {"demonstration": 3}}, "the method list has no demonstration; did you mean demonstrations"),
+        ({"options": {"rounds": 3}}, "the method list has no rounds"),
+        ({"method": "longform", "options": {"demonstrations": 3}}, "the method longform has no demonstrations"),
+        ({"method": "longform", "demonstrations": 3}, "demonstrations: no such parameter"),
+        ({"method": "evol_instruct", "options": {"rounds": 0}}, "options.rounds: 0 should be greater than or equal to 1"),
+        ({"method": "evol_instruct", "options": {"operators": ["deepen", "deepen"]}}, "none twice"),
+        ({"method": "longform", "options": {"min_document_words": 900}}, "options.min_document_words: must be at most"),
+        ({"options": {"tasks_per_prompt": 2}}, "options.tasks_per_prompt: must be more than demonstrations"),
+        ({"options": 3}, "options: "),
+    ],
+)
+def test_options_are_checked_by_the_class_of_their_method(values, said):
+    with pytest.raises(ParameterError) as caught:
+        check(Synthesize, values, "x")
+    assert said in str(caught.value)
+
+
+def test_problems_of_options_are_listed_with_all_others():
+    with pytest.raises(ParameterError) as caught:
+        check(Synthesize, {"instructions": "many", "options": {"max_batches": "few", "demonstrations": 0}}, "x")
+    assert "3 problem(s)" in str(caught.value)
+
+
+def test_options_that_stand_beside_the_others_are_read_as_they_once_were():
+    old = {"demonstrations": 3, "demonstration_choice": "perplexity", "tasks_per_prompt": 8}
+    assert check(Synthesize, old, "x") == check(Synthesize, {"options": old}, "x")
