@@ -81,7 +81,7 @@ class Synthesize(StageSection):
 
     def prompts(self) -> dict[str, str]:
         """Hash the prompt of a list, and the frames."""
-        return chat.digests("synthesize.txt", chat.FRAMES)
+        return chat.digests("synthesize.txt", *chat.FRAMES)
 
     def code(self) -> tuple[str, ...]:
         """Name what writes tasks and responses."""
