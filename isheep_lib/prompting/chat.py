@@ -9,6 +9,7 @@ Covers rendering and hashing. Does not cover tokens (engines).
 import string
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain, cycle
 from pathlib import Path
 from typing import Any
 
@@ -87,13 +88,11 @@ class Frame:
 
     def conversation(self, turns: Sequence[tuple[str, str]], words: str) -> str:
         """Frame words after earlier turns, each the user's words and the answer."""
-        said = [*(text for turn in turns for text in turn), words]
-        messages = [{"role": ("user", "assistant")[i % 2], "content": text} for i, text in enumerate(said)]
-        return self.render(messages, add_generation_prompt=True)
+        return self.render(_turns(*chain(*turns), words), add_generation_prompt=True)
 
     def opener(self) -> str:
         """Return what stands before the user's first words: the model goes on in the user's place."""
-        return self.render([{"role": "user", "content": ""}], continue_final_message=True)
+        return self.render(_turns(""), continue_final_message=True)
 
 
 def get_frame(name: str, system: str, tokenizer: Any) -> Frame:
@@ -107,9 +106,13 @@ def get_frame(name: str, system: str, tokenizer: Any) -> Frame:
     template = _own(tokenizer) if name == "tokenizer" else (FOLDER / f"frames/{name}.jinja").read_text(encoding="utf-8")
     frame = Frame(name, template, tokens=tokenizer.special_tokens_map)
     frame = replace(frame, system=system if _takes_system(frame) else None)
-    pair = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "a"}]
+    pair = _turns("a", "a")
     end = frame.render(pair).removeprefix(frame.render(pair, continue_final_message=True)).strip()
     return replace(frame, end=end or frame.tokens["eos_token"])
+
+
+def _turns(*texts: str) -> list[dict[str, str]]:
+    return [{"role": role, "content": text} for role, text in zip(cycle(("user", "assistant")), texts, strict=False)]
 
 
 def _own(tokenizer: Any) -> str:
