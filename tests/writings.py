@@ -9,8 +9,9 @@ from isheep_lib.record.journal import Journal
 from isheep_lib.record.rows import Task
 from isheep_lib.synthesize.params import Synthesize
 from isheep_lib.synthesize.writing import Writing
+from tests.frames import hand_made
 
-FRAME = Frame("f", "<", ">", "END")
+FRAME = hand_made("f", "<", ">", "END")
 
 
 def writing(

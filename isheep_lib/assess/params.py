@@ -53,7 +53,7 @@ class Assess(StageSection):
 
     def prompts(self) -> dict[str, str]:
         """Hash one prompt for each axis, and the frames."""
-        return chat.digests(*(f"{axis}-{self.assessment_prompt}.txt" for axis in axes(self.level)), chat.FRAMES)
+        return chat.digests(*(f"{axis}-{self.assessment_prompt}.txt" for axis in axes(self.level)), *chat.FRAMES)
 
     def code(self) -> tuple[str, ...]:
         """Name what scores and what checks scores."""

@@ -57,7 +57,7 @@ class Evaluate(StageSection):
 
     def prompts(self) -> dict[str, str]:
         """Hash the frames and the task files."""
-        return chat.digests(chat.FRAMES) | {f"tasks/{path.name}": digest_file(path) for path in sorted(TASKS.glob("*.yaml"))}
+        return chat.digests(*chat.FRAMES) | {f"tasks/{path.name}": digest_file(path) for path in sorted(TASKS.glob("*.yaml"))}
 
     def code(self) -> tuple[str, ...]:
         """Name what asks, grades and measures; task files name functions that grade."""

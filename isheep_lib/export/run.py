@@ -92,14 +92,13 @@ def _fill(folder: Path, record: Record, model: ModelRef | None, merged: bool) ->
     name, system = record.params["aligned_frame"], record.params["system_prompt"]
     if model or name == "tokenizer":
         vocabulary = load_vocabulary(model or find_model(record.base.name))
-        takes = chat_template.takes_system(name, vocabulary.tokenizer)
+        frame = get_frame(name, system, vocabulary.tokenizer)
     else:  # named frames look no further than at a tokenizer's end-of-text token
-        takes = chat_template.takes_system(name, SimpleNamespace(eos_token=""))
-    shown = system if takes else ""
+        frame = get_frame(name, system, SimpleNamespace(special_tokens_map={"eos_token": ""}))
+    takes, shown = frame.system is not None, frame.system or ""
     written = None
     if model:
-        frame = get_frame(name, system, vocabulary.tokenizer)
-        vocabulary.tokenizer.chat_template = chat_template.write(frame, system, vocabulary.tokenizer)
+        vocabulary.tokenizer.chat_template = chat_template.write(frame, vocabulary.tokenizer)
         same = sum(_same_tokens(row, shown, frame, vocabulary.tokenizer) for row in record.rows)
         ends, places = _ends(frame, vocabulary), _write_weights(folder, record, model, vocabulary, frame, merged)
         written = model_card.Weights(*places, frame, ends, ends == vocabulary.ends, _rank(model, record.params), takes, same)

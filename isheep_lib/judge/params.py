@@ -66,7 +66,7 @@ class Judge(StageSection):
     def prompts(self) -> dict[str, str]:
         """Hash the judge's prompts, and the frames where the judge's server has none."""
         own = [f"judge-{kind}-{self.verdicts}.txt" for name in self.judged for kind in READ_BY[name]]
-        return chat.digests(*own, *([] if self.judge_engine == "chat" else [chat.FRAMES]))
+        return chat.digests(*own, *([] if self.judge_engine == "chat" else chat.FRAMES))
 
     def code(self) -> tuple[str, ...]:
         """Name what asks the judge and what its verdicts add up to."""

@@ -109,7 +109,7 @@ def open_judge(stage: Any) -> verdicts.Judge:
 
         find_chat(params.judge_model, settings)
         engine: Engine = ChatEngine(params.judge_model, settings)
-        frame = Frame("chat", "", "", "")  # the server's own template stands around a prompt
+        frame = Frame("chat", "{{ messages[0]['content'] }}")  # the server's own template stands around a prompt
         stage.engine_facts = engine.facts()
     else:
         model = find_model(settings.base_model)

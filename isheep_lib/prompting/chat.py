@@ -1,25 +1,25 @@
 """Prompts and chat frames: text files in, framed text out.
 
 `render("quality-combined.txt", task="…", response="…")` fills a prompt; `Frame.prompt("…")` puts words into a chat frame,
-and `Frame.conversation([("…", "…")], "…")` puts earlier turns before them.
+`Frame.conversation([("…", "…")], "…")` puts earlier turns before them, and `Frame.render` frames any messages.
 
 Covers rendering and hashing. Does not cover tokens (engines).
 """
 
 import string
-from dataclasses import dataclass
-from functools import cache
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import chain, cycle
 from pathlib import Path
 from typing import Any
 
-import yaml
-from jinja2 import TemplateError
-
 from isheep_lib.errors import ModelError
-from isheep_lib.record.rows import Task, digest_file
+from isheep_lib.record.rows import Pair, Task, digest_file
 
 FOLDER = Path(__file__).parent / "prompts"
-FRAMES = "frames.yaml"
+NAMED = ("plain", "alpaca", "chatml", "llama3")
+FRAMES = tuple(f"frames/{name}.jinja" for name in NAMED)
+MARK = "SYSTEM7f3a"  # a system prompt that no template holds by itself
 
 
 def render(name: str, **values: str) -> str:
@@ -45,83 +45,91 @@ def digests(*names: str) -> dict[str, str]:
     return {name: digest(name) for name in names}
 
 
-def user_words(task: Task) -> str:
+def user_words(task: Task | Pair) -> str:
     """Join instruction and input as the user would say them."""
     return f"{task.instruction}\n\n{task.input}" if task.input else task.instruction
 
 
 @dataclass(frozen=True)
 class Frame:
-    """What stands around the user's words, and what ends an answer.
+    """A chat template with the system prompt that opens it.
 
     Attributes:
         name: as in the parameters.
-        before: up to the user's first words.
-        after: from the user's words to the answer that the model is to write.
+        template: Jinja over `messages`, `add_generation_prompt` and the special tokens, as tokenizers carry it.
         end: ends an answer.
-        between: from an answer to the user's next words; where it is empty, `end` and `before`.
-        replied: from the user's words to an earlier answer; where it is empty, `after`.
+        system: the system prompt, None where the template has no place for one.
+        tokens: the special tokens that the template may use, by name.
     """
 
     name: str
-    before: str
-    after: str
-    end: str
-    between: str = ""
-    replied: str = ""
+    template: str
+    end: str = ""
+    system: str | None = None
+    tokens: Mapping[str, Any] = field(default_factory=dict)
+
+    def render(self, messages: Sequence[Mapping[str, str]], **options: bool) -> str:
+        """Frame messages after the system prompt.
+
+        Args:
+            messages: each a role, user or assistant, and its content.
+            options: of transformers' `apply_chat_template`: with `add_generation_prompt` an answer comes next, with
+                `continue_final_message` the last message stays open.
+        """
+        from transformers.utils.chat_template_utils import render_jinja_template
+
+        first = [] if self.system is None else [{"role": "system", "content": self.system}]
+        texts, _ = render_jinja_template([[*first, *messages]], chat_template=self.template, **self.tokens, **options)
+        return texts[0]
 
     def prompt(self, words: str) -> str:
         """Frame words so that the model's answer comes next."""
-        return f"{self.before}{words}{self.after}"
+        return self.conversation([], words)
 
-    def conversation(self, turns: list[tuple[str, str]], words: str) -> str:
-        """Frame words after earlier turns, each the user's words and the answer; a system prompt stands only at the start."""
-        between, replied = self.between or self.end + self.before, self.replied or self.after
-        return self.prompt("".join(f"{asked}{replied}{answer}{between}" for asked, answer in turns) + words)
+    def conversation(self, turns: Sequence[tuple[str, str]], words: str) -> str:
+        """Frame words after earlier turns, each the user's words and the answer."""
+        return self.render(_turns(*chain(*turns), words), add_generation_prompt=True)
 
-
-@cache
-def _frames() -> dict[str, dict[str, str]]:
-    return yaml.safe_load((FOLDER / FRAMES).read_text(encoding="utf-8"))
+    def opener(self) -> str:
+        """Return what stands before the user's first words: the model goes on in the user's place."""
+        return self.render(_turns(""), continue_final_message=True)
 
 
 def get_frame(name: str, system: str, tokenizer: Any) -> Frame:
-    """Return a frame by name; an empty `end` becomes the tokenizer's end-of-text token.
+    """Return a frame by name, "tokenizer" being the tokenizer's own chat template.
+
+    Where a template ends an answer with nothing, the tokenizer's end-of-text token does.
 
     Raises:
         ModelError: the frame is "tokenizer" and the tokenizer has no chat template.
     """
-    if name == "tokenizer":
-        return _frame_of(tokenizer, system)
-    parts = _frames()[name]
-    before, end = parts["before"].format(system=system), parts["end"] or tokenizer.eos_token
-    return Frame(name, before, parts["after"], end, parts["between"])
+    template = _own(tokenizer) if name == "tokenizer" else (FOLDER / f"frames/{name}.jinja").read_text(encoding="utf-8")
+    frame = Frame(name, template, tokens=tokenizer.special_tokens_map)
+    frame = replace(frame, system=system if _takes_system(frame) else None)
+    pair = _turns("a", "a")
+    end = frame.render(pair).removeprefix(frame.render(pair, continue_final_message=True)).strip()
+    return replace(frame, end=end or frame.tokens["eos_token"])
 
 
-def _frame_of(tokenizer: Any, system: str) -> Frame:
-    """Read a frame off the chat template by rendering it around markers."""
+def _turns(*texts: str) -> list[dict[str, str]]:
+    return [{"role": role, "content": text} for role, text in zip(cycle(("user", "assistant")), texts, strict=False)]
+
+
+def _own(tokenizer: Any) -> str:
     if not tokenizer.chat_template:
         raise ModelError(
             "The model's tokenizer has no chat template",
             where="base_frame or aligned_frame",
-            allowed=", ".join(_frames()),
+            allowed=", ".join(NAMED),
             do="choose one of these frames in the params file",
         )
-    asked, answered, again = "ASKED-7f3a", "ANSWERED-7f3a", "AGAIN-7f3a"
-    messages = [{"role": "system", "content": system}, {"role": "user", "content": asked}]
+    return tokenizer.get_chat_template()
+
+
+def _takes_system(frame: Frame) -> bool:
+    from jinja2 import TemplateError
+
     try:
-        text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-    except TemplateError:  # some templates know no system role
-        messages = messages[1:]
-        text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-    before, after = text.split(asked)
-    messages.append({"role": "assistant", "content": answered})
-    whole = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=False)
-    end = whole.split(answered)[1].strip() or tokenizer.eos_token
-    # Without a system message: some templates would put it before the last words, and so once more into the middle.
-    turns = [{"role": "user", "content": asked}, messages[-1], {"role": "user", "content": again}]
-    longer = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
-    asking, following = longer.split(answered)
-    # Before an answer that is to come, some templates write more, or less, than before one that stands there.
-    replied = asking.split(asked)[1]
-    return Frame("tokenizer", before, after, end, following.split(again)[0], "" if replied == after else replied)
+        return MARK in replace(frame, system=MARK).prompt("a")
+    except TemplateError:  # some templates refuse a system message
+        return False

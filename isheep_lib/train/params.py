@@ -76,7 +76,7 @@ class Train(StageSection):
 
     def prompts(self) -> dict[str, str]:
         """Hash the frames."""
-        return chat.digests(chat.FRAMES)
+        return chat.digests(*chat.FRAMES)
 
     def code(self) -> tuple[str, ...]:
         """Name what lays out and trains; the trainer runs in processes of its own."""

@@ -29,12 +29,12 @@ from isheep_lib.assess.tables import example_table, ranked_table, unread_table
 from isheep_lib.engines.scripted import ScriptedEngine
 from isheep_lib.errors import YieldError
 from isheep_lib.iterate.run_params import AssessParams
-from isheep_lib.prompting.chat import Frame
 from isheep_lib.record.journal import WAITS, Journal
 from isheep_lib.record.score_columns import columns
+from tests.frames import hand_made
 
 few = settings(max_examples=50, deadline=None)
-FRAME = Frame("f", "<", ">", "END")
+FRAME = hand_made("f", "<", ">", "END")
 CORRUPTIONS = ["shuffled", "truncated", "wrong_task"]
 ASKED = ["mutual_information", "ifd_loss", "ifd_perplexity", "perplexity", "expected", "greedy", "sampled"]
 score_lists = st.lists(st.integers(1, 10) | st.just(math.nan) | st.floats(-3, 3), max_size=8)

@@ -17,14 +17,15 @@ from isheep_lib.errors import DataError, ParameterError, YieldError
 from isheep_lib.iterate.run_params import AssessParams
 from isheep_lib.params.check import check
 from isheep_lib.params.kinds import is_routing
-from isheep_lib.prompting.chat import Frame
+from isheep_lib.prompting.chat import FRAMES
 from isheep_lib.prompting.score_parsing import parse_score
 from isheep_lib.record.journal import WAITS, Journal
 from isheep_lib.record.score_columns import columns
 from isheep_lib.record.shards import CommonJournal, ShardJournal
+from tests.frames import hand_made
 
 few = settings(max_examples=40, deadline=None)
-FRAME = Frame("f", "<", ">", "END")
+FRAME = hand_made("f", "<", ">", "END")
 READING = ["mutual_information", "ifd_loss", "ifd_perplexity", "perplexity"]
 KINDS = ["combined", "simple", "icl"]
 AXES = ["quality", "following"]
@@ -546,6 +547,6 @@ def test_the_base_model_judges_every_iteration_where_it_is_to_judge(judge, itera
 def test_the_level_none_takes_scorers_that_only_read_and_needs_no_question():
     values = {"level": "none", "scorers": READING, "checked_scorers": ["perplexity"]}
     params = check(AssessParams, values, "x")
-    assert list(params.prompts()) == ["frames.yaml"]
+    assert list(params.prompts()) == [*FRAMES]
     asking = check(AssessParams, {"level": "quality", "assessment_prompt": "icl"}, "x")
-    assert list(asking.prompts()) == ["quality-icl.txt", "frames.yaml"]
+    assert list(asking.prompts()) == ["quality-icl.txt", *FRAMES]

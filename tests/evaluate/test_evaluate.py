@@ -19,14 +19,14 @@ from isheep_lib.errors import DataError
 from isheep_lib.evaluate import run as evaluate_run
 from isheep_lib.evaluate.run import answer_all, find_trained_on, first_prompts, is_framed, metrics, open_suite, tokens_of
 from isheep_lib.iterate.run_params import EvaluateParams
-from isheep_lib.prompting.chat import Frame
 from isheep_lib.record.journal import Journal
 from isheep_lib.sandbox import run as sandbox_run
 from isheep_lib.sandbox.run import Outcome
+from tests.frames import hand_made
 
 few = settings(max_examples=50, deadline=None)
-CHAT = Frame("chatml", "<", ">", "END")
-PLAIN = Frame("plain", "", "", "")
+CHAT = hand_made("chatml", "<", ">", "END")
+PLAIN = hand_made("plain", "", "", "")
 PARAMS = EvaluateParams(answer_tokens=7)
 QUESTION = "Which of these four rivers flows into the Black Sea near Sulina?"
 DOCS = {
@@ -142,7 +142,7 @@ def test_the_second_turn_follows_the_models_own_first_answer(ask):
 
 
 @pytest.mark.parametrize(
-    ("frame", "tokens", "prompt"), [(CHAT, 8, "a"), (Frame("x", "<", ">", "STOP"), 7, "a"), (PLAIN, 7, "a"), (CHAT, 7, "b")]
+    ("frame", "tokens", "prompt"), [(CHAT, 8, "a"), (hand_made("x", "<", ">", "STOP"), 7, "a"), (PLAIN, 7, "a"), (CHAT, 7, "b")]
 )
 def test_an_answer_is_found_again_by_prompt_limit_and_stop_alone(frame, tokens, prompt):
     def named(frame, tokens, words):
@@ -150,7 +150,7 @@ def test_an_answer_is_found_again_by_prompt_limit_and_stop_alone(frame, tokens, 
 
     first = named(CHAT, 7, "a")
     assert first.startswith("alpaca_eval/0/")
-    assert named(Frame("another name", "<", ">", "END"), 7, "a") == first
+    assert named(hand_made("another name", "<", ">", "END"), 7, "a") == first
     assert named(frame, tokens, prompt) != first
 
 
@@ -191,7 +191,7 @@ def test_a_choice_is_right_where_its_probability_is_highest(ask, programs):
     for before, best, right in (("<", "Danube", 1.0), ("[", "Elbe", 0.0)):
         engine = ScriptedEngine(fits=lambda text, best=best: best in text)
         # Another frame each time: the journal would answer otherwise.
-        (row,) = ask(engine, suite_of("arc_easy"), Frame("chatml", before, ">", ""))["arc_easy"]
+        (row,) = ask(engine, suite_of("arc_easy"), hand_made("chatml", before, ">", ""))["arc_easy"]
         assert (row["scores"]["acc"], row["gold"]) == (right, 0)
 
 

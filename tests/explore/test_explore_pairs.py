@@ -340,7 +340,9 @@ def test_both_models_are_asked_in_their_own_frames_and_closed(run_dir, tiny_mode
         return SimpleNamespace(text=f"answer {len(asked)}", finish="end")
 
     def opened(model, settings):
-        return SimpleNamespace(tokenizer=SimpleNamespace(eos_token="END"), close=lambda: closed.append(model.adapters))
+        return SimpleNamespace(
+            tokenizer=SimpleNamespace(special_tokens_map={"eos_token": "END"}), close=lambda: closed.append(model.adapters)
+        )
 
     monkeypatch.setattr(pair_history, "preflight", lambda model, settings: None)
     monkeypatch.setattr(pair_history, "open_engine", opened)

@@ -10,11 +10,11 @@ from isheep_lib.export import contents as export_contents
 from isheep_lib.export import data_card, loading, model_card
 from isheep_lib.export.contents import STAGES
 from isheep_lib.export.loading import Weights
-from isheep_lib.prompting.chat import Frame
 from tests.export.test_export import HOSTILE, PAIRS, edit, made
 from tests.export.test_export import record as recorded
+from tests.frames import hand_made
 
-FRAME = Frame("chatml", "<s>", "</s>", "<end>")
+FRAME = hand_made("chatml", "<s>", "</s>", "<end>")
 COMMIT = "0123456789" * 4
 
 

@@ -147,17 +147,17 @@ def test_an_assessment_uses_one_prompt_of_its_kind_for_each_axis(level, variant)
     expected = [f"{axis}-{variant}.txt" for axis in ASKED[level]]
     asked = {} if level != "none" else {"scorers": [], "checked_scorers": []}
     found = list(parameters("assess", level=level, assessment_prompt=variant, **asked).prompts())
-    assert found == [*expected, "frames.yaml"]
+    assert found == [*expected, *chat.FRAMES]
     assert all((chat.FOLDER / name).is_file() and len(chat.digest(name)) == 64 for name in found)
 
 
 @pytest.mark.parametrize(
     ("stage", "expected"),
     [
-        ("synthesize", ["synthesize.txt", "frames.yaml"]),
+        ("synthesize", ["synthesize.txt", *chat.FRAMES]),
         ("filter", []),
-        ("train", ["frames.yaml"]),
-        ("evaluate", ["frames.yaml"]),
+        ("train", [*chat.FRAMES]),
+        ("evaluate", [*chat.FRAMES]),
     ],
 )
 def test_the_prompts_of_the_other_stages_are_these_and_exist(stage, expected):
@@ -170,8 +170,8 @@ def test_the_prompts_of_the_other_stages_are_these_and_exist(stage, expected):
 def test_the_prompts_of_a_judge_are_those_that_judging_fills_for_its_benchmarks(verdicts, engine):
     for judged, name in (("alpaca_eval", "alpacaeval"), ("mt_bench", "mtbench")):
         found = parameters("judge", judged=[judged], verdicts=verdicts, judge_engine=engine).prompts()
-        assert sorted({*found} - {"frames.yaml"}) == sorted(prompt_files(name, verdicts))
-        assert ("frames.yaml" in found) == (engine != "chat")
+        assert sorted({*found} - {*chat.FRAMES}) == sorted(prompt_files(name, verdicts))
+        assert ({*chat.FRAMES} <= {*found}) == (engine != "chat")
 
 
 def test_every_prompt_of_the_package_is_used_by_a_stage():
@@ -181,7 +181,7 @@ def test_every_prompt_of_the_package_is_used_by_a_stage():
     used |= {name for values in judge for name in own_prompts(parameters("judge", **values))}
     used |= {name for method in METHODS for name in own_prompts(parameters("synthesize", method=method))}
     used |= {name for stage in ORDER for name in own_prompts(parameters(stage))}
-    assert used == {path.name for path in chat.FOLDER.iterdir()}
+    assert used == {path.relative_to(chat.FOLDER).as_posix() for path in chat.FOLDER.rglob("*") if path.is_file()}
 
 
 @pytest.mark.parametrize(

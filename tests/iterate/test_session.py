@@ -12,6 +12,7 @@ from isheep_lib.iterate import claims, fingerprint_parts, session
 from isheep_lib.iterate.run_params import FilterParams
 from isheep_lib.params import run_file
 from isheep_lib.params.notebook import cell_values
+from isheep_lib.prompting.chat import FRAMES
 from isheep_lib.record import manifests
 from isheep_lib.record.fingerprints import fingerprint
 from isheep_lib.record.rows import write_jsonl
@@ -298,7 +299,7 @@ def test_an_evaluation_rests_on_its_data_its_tasks_and_what_grades(evaluation):
     parts = evaluation().parts
     assert set(parts["inputs"]) == {"benchmarks/nq_open"}
     assert set(parts["packages"]) == {"lm_eval"}
-    assert {"tasks/humaneval.yaml", "tasks/squadv2.yaml", "frames.yaml"} <= set(parts["prompts"])
+    assert {"tasks/humaneval.yaml", "tasks/squadv2.yaml", *FRAMES} <= set(parts["prompts"])
     assert {"load_tasks", "code_scores", "extract_code", "run_programs", "mean_with_error"} <= set(parts["code"])
 
 

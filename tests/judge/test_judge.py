@@ -30,14 +30,15 @@ from isheep_lib.judge.run import (
 from isheep_lib.judge.verdicts import NO_ANSWER, Judge, prompt_files
 from isheep_lib.params import run_file
 from isheep_lib.params.check import check
-from isheep_lib.prompting.chat import Frame
+from isheep_lib.prompting.chat import FRAMES
 from isheep_lib.record import manifests
 from isheep_lib.record.rows import write_jsonl
 from tests.engines.test_chat_engine import DIE, ChatServer, says
+from tests.frames import hand_made
 from tests.judge.test_verdicts import Scripted
 
 few = settings(max_examples=50, deadline=None)
-FRAME = Frame("f", "<", ">", "END")
+FRAME = hand_made("f", "<", ">", "END")
 BOTH = ["alpaca_eval", "mt_bench"]
 NUMBER = 12
 DOCS = {
@@ -233,7 +234,7 @@ def test_the_fingerprint_names_a_local_judge_by_its_weights(run):
     assert {"torch", "transformers"} <= set(own["engine"])
     assert "TransformersEngine" in own["engine_code"]
     assert "ChatEngine" not in own["engine_code"]
-    assert {"judge-pair-probabilities.txt", "judge-turn2-reference-probabilities.txt", "frames.yaml"} <= set(own["prompts"])
+    assert {"judge-pair-probabilities.txt", "judge-turn2-reference-probabilities.txt", *FRAMES} <= set(own["prompts"])
 
 
 def test_the_fingerprint_names_a_chat_judge_by_its_served_name_alone(run):
@@ -243,7 +244,7 @@ def test_the_fingerprint_names_a_chat_judge_by_its_served_name_alone(run):
     assert found != parts_of(run, **{**CHAT, "judge_model": "other"})
     assert "ChatEngine" in found["engine_code"]
     assert "TransformersEngine" not in found["engine_code"]
-    assert "frames.yaml" not in found["prompts"]
+    assert not {*FRAMES} & set(found["prompts"])
 
 
 def test_a_chat_judge_needs_no_model_here(run):

@@ -22,12 +22,13 @@ from isheep_lib.judge.verdicts import (
     prompt_files,
     turn_words,
 )
-from isheep_lib.prompting.chat import FOLDER, Frame, render
+from isheep_lib.prompting.chat import FOLDER, render
 from isheep_lib.prompting.verdict_parsing import parse_grade, parse_verdict
 from isheep_lib.record.journal import WAITS, Journal
+from tests.frames import hand_made
 
 few = settings(max_examples=50, deadline=None)
-FRAME = Frame("f", "<", ">", "END")
+FRAME = hand_made("f", "<", ">", "END")
 WAYS = ["written", "probabilities"]
 
 

@@ -1,32 +1,51 @@
 """Prompts and chat frames: text in, framed text out."""
 
 import hashlib
+import pickle
 
 import pytest
-import yaml
 
 from isheep_lib.errors import ModelError
 from isheep_lib.prompting import chat
-from isheep_lib.prompting.chat import FOLDER, Frame, get_frame, render, user_words
+from isheep_lib.prompting.chat import FOLDER, NAMED, get_frame, render, user_words
 from isheep_lib.record.folders import cache_folder
 from isheep_lib.record.rows import Task
 
 SYSTEM = "You are {careful} & brief."
-NAMED = list(yaml.safe_load((FOLDER / "frames.yaml").read_text()))
+# What every frame writes: before the user's words, from them to an answer, at the end of the last answer, and from an
+# answer to the next words. Models were trained on these texts.
+TURN, HEAD, TAIL = "<|eot_id|>", "<|start_header_id|>", "<|end_header_id|>\n\n"
+PIECES = {
+    "plain": ("", "\n", "</s>", "\n\n"),
+    "alpaca": ("### Instruction:\n", "\n\n### Response:\n", "</s>", "\n\n### Instruction:\n"),
+    "chatml": (
+        "<|im_start|>system\n{system}<|im_end|>\n<|im_start|>user\n",
+        "<|im_end|>\n<|im_start|>assistant\n",
+        "<|im_end|>",
+        "<|im_end|>\n<|im_start|>user\n",
+    ),
+    "llama3": (
+        f"<|begin_of_text|>{HEAD}system{TAIL}{{system}}{TURN}{HEAD}user{TAIL}",
+        f"{TURN}{HEAD}assistant{TAIL}",
+        TURN,
+        f"{TURN}{HEAD}user{TAIL}",
+    ),
+}
+WORDS = ["Say {this} <|now|>", "", " \n spaced\t\n\n", "{{ messages }}{% raw %}", "<|im_end|>\r\n&amp;<é>"]
+BRACKETS = (
+    "{% for m in messages %}[{{ m['role'] }}] {{ m['content'] }}{{ END if m['role'] == 'assistant' else '\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}[assistant] {% endif %}"
+)
 
 
-class FakeTokenizer:
-    """Renders chats like "[system] s [user] u [assistant] a </s>"."""
+def templated(template=None):
+    from tokenizers import Tokenizer
+    from tokenizers.models import WordLevel
+    from transformers import PreTrainedTokenizerFast
 
-    eos_token = "</s>"
-
-    def __init__(self, template="yes", end=" </s>\n"):
-        self.chat_template, self.end = template, end
-
-    def apply_chat_template(self, messages, tokenize, add_generation_prompt):
-        assert tokenize is False
-        text = "".join(f"[{m['role']}] {m['content']}" + (self.end if m["role"] == "assistant" else "\n") for m in messages)
-        return text + ("[assistant] " if add_generation_prompt else "")
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(WordLevel({"a": 0}, unk_token="a")), eos_token="</s>")
+    tokenizer.chat_template = template
+    return tokenizer
 
 
 @pytest.mark.parametrize(
@@ -69,46 +88,68 @@ def test_users_say_the_input_after_the_instruction():
     assert user_words(Task("a", "Sing.")) == "Sing."
 
 
+@pytest.mark.parametrize("system", [SYSTEM, "", "two\nlines "])
 @pytest.mark.parametrize("name", NAMED)
-def test_every_frame_puts_words_into_the_middle_and_has_an_end(name):
-    frame = get_frame(name, SYSTEM, FakeTokenizer())
-    words = "Say {this} <|now|>"
-    framed = frame.prompt(words)
-    assert framed == f"{frame.before}{words}{frame.after}"
-    assert frame.name == name
-    assert frame.end
-    assert "{system}" not in framed
+def test_every_frame_writes_these_texts_around_any_words(name, system):
+    frame = get_frame(name, system, templated())
+    before, after, end, between = (piece.replace("{system}", system) for piece in PIECES[name])
+    assert (frame.name, frame.end, frame.opener()) == (name, end, before)
+    for words in WORDS:
+        assert frame.prompt(words) == f"{before}{words}{after}"
+        turns = [("One?", words), (words, "2")]
+        assert frame.conversation(turns[:1], words) == f"{before}One?{after}{words}{between}{words}{after}"
+        expected = f"{before}One?{after}{words}{between}{words}{after}2{between}{words}{after}"
+        assert frame.conversation(turns, words) == expected
+        pair = [{"role": "user", "content": words}, {"role": "assistant", "content": words}]
+        assert frame.render(pair) == f"{frame.prompt(words)}{words}{end}"
 
 
-@pytest.mark.parametrize("name", ["chatml", "llama3"])
-def test_frames_with_a_system_line_hold_it_as_it_is(name):
-    assert SYSTEM in get_frame(name, SYSTEM, FakeTokenizer()).before
+def test_a_frame_can_be_sent_to_another_process():
+    frame = get_frame("chatml", SYSTEM, templated())
+    again = pickle.loads(pickle.dumps(frame))
+    assert again == frame
+    assert again.prompt("a") == frame.prompt("a")
 
 
 def test_chatml_is_what_the_small_model_was_tuned_on():
-    frame = get_frame("chatml", "S", FakeTokenizer())
+    frame = get_frame("chatml", "S", templated())
     assert frame.prompt("U") == "<|im_start|>system\nS<|im_end|>\n<|im_start|>user\nU<|im_end|>\n<|im_start|>assistant\n"
     assert frame.end == "<|im_end|>"
 
 
 @pytest.mark.parametrize("name", ["plain", "alpaca"])
 def test_a_frame_without_an_end_takes_the_tokenizers(name):
-    assert get_frame(name, "", FakeTokenizer()).end == "</s>"
+    assert get_frame(name, "", templated()).end == "</s>"
 
 
-def test_a_frame_is_read_off_a_chat_template():
-    frame = get_frame("tokenizer", "Be brief.", FakeTokenizer())
-    assert frame == Frame("tokenizer", "[system] Be brief.\n[user] ", "\n[assistant] ", "</s>", " </s>\n[user] ")
+def test_the_tokenizers_own_template_is_the_frame():
+    frame = get_frame("tokenizer", "Be brief.", templated(BRACKETS.replace("END", "' </s>\\n'")))
+    assert frame.prompt("Hi") == "[system] Be brief.\n[user] Hi\n[assistant] "
+    assert frame.conversation([("One?", "1")], "Hi").endswith("One?\n[assistant] 1 </s>\n[user] Hi\n[assistant] ")
+    assert (frame.opener(), frame.end) == ("[system] Be brief.\n[user] ", "</s>")
+
+
+def test_of_several_templates_the_default_is_the_frame():
+    tokenizer = templated({"default": CHATML, "tool_use": "{{ raise_exception('no tools') }}"})
+    assert get_frame("tokenizer", "S", tokenizer).prompt("Hi") == get_frame("chatml", "S", tokenizer).prompt("Hi")
 
 
 def test_a_template_without_an_end_takes_the_end_of_text_token():
-    assert get_frame("tokenizer", "", FakeTokenizer(end="\n")).end == "</s>"
+    assert get_frame("tokenizer", "", templated(BRACKETS.replace("END", "'\\n'"))).end == "</s>"
+
+
+@pytest.mark.parametrize("refusal", ["", "{{ raise_exception('no system role') }}"])
+def test_a_template_that_drops_or_refuses_a_system_prompt_is_shown_none(refusal):
+    template = "{% for m in messages %}{% if m['role'] == 'system' %}" + refusal + "{% else %}({{ m['content'] }}){% endif %}"
+    frame = get_frame("tokenizer", SYSTEM, templated(template + "{% endfor %}"))
+    assert frame.system is None
+    assert SYSTEM not in frame.prompt("Hi")
 
 
 @pytest.mark.parametrize("template", [None, ""])
 def test_a_tokenizer_without_a_template_is_refused_with_the_frames_to_choose_from(template):
     with pytest.raises(ModelError) as caught:
-        get_frame("tokenizer", "", FakeTokenizer(template))
+        get_frame("tokenizer", "", templated(template))
     message = str(caught.value)
     assert "no chat template" in message
     assert "base_frame or aligned_frame" in message
@@ -143,16 +184,6 @@ SYSTEM_LAST = (
 )
 
 
-def templated(template):
-    from tokenizers import Tokenizer
-    from tokenizers.models import WordLevel
-    from transformers import PreTrainedTokenizerFast
-
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(WordLevel({"a": 0}, unk_token="a")), eos_token="</s>")
-    tokenizer.chat_template = template
-    return tokenizer
-
-
 def by_template(tokenizer, turns, words, system=""):
     messages = [{"role": "system", "content": system}] if system else []
     for asked, answer in turns:
@@ -163,18 +194,18 @@ def by_template(tokenizer, turns, words, system=""):
 
 @pytest.mark.parametrize("name", [*NAMED, "tokenizer"])
 def test_a_conversation_without_earlier_turns_is_a_prompt(name):
-    frame = get_frame(name, SYSTEM, FakeTokenizer())
+    frame = get_frame(name, SYSTEM, templated(CHATML))
     assert frame.conversation([], "Say {this}") == frame.prompt("Say {this}")
 
 
 @pytest.mark.parametrize("name", [*NAMED, "tokenizer"])
 def test_a_conversation_holds_all_turns_in_order_and_the_system_prompt_once_at_most(name):
-    frame = get_frame(name, SYSTEM, FakeTokenizer())
+    frame = get_frame(name, SYSTEM, templated(CHATML))
     text = frame.conversation(TURNS, "Three?")
     places = [text.index(words) for words in ("One {a}?", "1 {b}", "Two?", "2", "Three?")]
     assert places == sorted(places)
     assert text.startswith(frame.prompt("One {a}?") + "1 {b}")
-    assert text.endswith("Three?" + frame.after)
+    assert text.endswith(frame.prompt("Three?").removeprefix(frame.opener()))
     assert text.count(SYSTEM) == (name not in ("plain", "alpaca"))
     assert "{system}" not in text
 
@@ -200,18 +231,14 @@ def test_a_conversation_is_what_the_chat_template_makes_of_it(name, template, sy
 
 def test_a_template_that_puts_the_system_prompt_last_has_it_once_all_the_same():
     text = get_frame("tokenizer", "Be brief.", templated(SYSTEM_LAST)).conversation(TURNS, "Last?")
-    assert text == "<s>[INST] Be brief.\n\nOne {a}?[/INST] 1 {b}</s>[INST] Two?[/INST] 2</s>[INST] Last?[/INST]"
+    assert text == "<s>[INST] One {a}?[/INST] 1 {b}</s>[INST] Two?[/INST] 2</s>[INST] Be brief.\n\nLast?[/INST]"
 
 
 def test_frames_without_an_end_of_their_own_keep_the_end_of_text_token_out_of_a_conversation():
-    assert get_frame("plain", "", FakeTokenizer()).conversation([("q", "a")], "r") == "q\na\n\nr\n"
+    assert get_frame("plain", "", templated()).conversation([("q", "a")], "r") == "q\na\n\nr\n"
     asked = "### Instruction:\n{}\n\n### Response:\n"
     expected = asked.format("q") + "a\n\n" + asked.format("r")
-    assert get_frame("alpaca", "", FakeTokenizer()).conversation([("q", "a")], "r") == expected
-
-
-def test_a_frame_made_by_hand_leads_on_with_its_end_and_its_beginning():
-    assert Frame("f", "<", ">", "END").conversation([("q", "a")], "r") == "<q>aEND<r>"
+    assert get_frame("alpaca", "", templated()).conversation([("q", "a")], "r") == expected
 
 
 def test_the_embedded_models_own_template_makes_the_same_conversation():

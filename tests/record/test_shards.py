@@ -23,7 +23,6 @@ from isheep_lib.iterate import claims, session
 from isheep_lib.iterate.run_params import AssessParams, SynthesizeParams
 from isheep_lib.iterate.session import StageSession
 from isheep_lib.params import run_file
-from isheep_lib.prompting.chat import Frame
 from isheep_lib.record import locks
 from isheep_lib.record.journal import Held, Journal
 from isheep_lib.record.manifests import read_manifest, write_manifest
@@ -32,9 +31,10 @@ from isheep_lib.record.shards import CommonJournal, ShardJournal
 from isheep_lib.synthesize import candidates
 from isheep_lib.synthesize import respond as synthesize_respond
 from isheep_lib.synthesize.writing import Writing
+from tests.frames import hand_made
 
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
-FRAME = Frame("f", "<", ">", "END")
+FRAME = hand_made("f", "<", ">", "END")
 TASKS = [{"id": f"t{n:02d}", "instruction": f"Task {n}.", "input": ""} for n in range(23)]
 PAIRS = [{**row, "id": f"p{n:02d}", "output": f"answer {n}"} for n, row in enumerate(TASKS * 2)]
 SYLLABLES = ["".join(letters) for letters in itertools.product("bdfgklmnprst", "aeiou", "lmnrst")]

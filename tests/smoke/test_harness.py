@@ -21,15 +21,16 @@ from isheep_lib.engines.scripted import ScriptedEngine
 from isheep_lib.engines.transformers_engine import TransformersEngine
 from isheep_lib.evaluate.run import HARNESS
 from isheep_lib.models.base import find_model
-from isheep_lib.prompting.chat import Frame, get_frame
+from isheep_lib.prompting.chat import get_frame
 from isheep_lib.record.journal import Journal
 from isheep_lib.record.rows import read_jsonl, write_jsonl
 from isheep_lib.sandbox.run import find_sandbox
+from tests.frames import hand_made
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = [name for name, benchmark in BENCHMARKS.items() if benchmark.kind in HARNESS]
-FRAME = Frame("asked", "<user>", "</user><model>", "END")
-PLAIN = Frame("plain", "", "\n", "END")
+FRAME = hand_made("asked", "<user>", "</user><model>", "END")
+PLAIN = hand_made("plain", "", "\n", "END")
 RANDOM_KEYS = (1122, 1129)  # lm-eval's checkers draw a letter for these two; ours seed the drawing by prompt
 
 

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from isheep_lib.engines.scripted import ScriptedEngine
 from isheep_lib.errors import YieldError
 from isheep_lib.iterate.run_params import SynthesizeParams
-from isheep_lib.prompting.chat import Frame
 from isheep_lib.record.rows import Task
 from isheep_lib.synthesize.candidates import Candidates, funnel_of, shown_tasks
 from isheep_lib.synthesize.lists import list_prompt, list_request, parse_list
 from isheep_lib.synthesize.respond import respond
 from isheep_lib.synthesize.rules import Item, instruction_problem
+from tests.frames import hand_made
 from tests.writings import writing
 
 few = settings(max_examples=50, deadline=None)
@@ -31,7 +31,7 @@ continuations = st.text() | st.lists(lines | st.text(max_size=20)).map("\n".join
 SEEDS = [
     Task(f"seed-{n}", text) for n, text in enumerate(["Name a large river.", "Add these two sums.", "Write a short poem."])
 ]
-FRAME = Frame("f", "<", ">", "END")
+FRAME = hand_made("f", "<", ">", "END")
 
 
 def tasks(text, finish="end", first=6):

@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 
 from isheep_lib.engines.tokens import encode
 from isheep_lib.errors import YieldError
-from isheep_lib.prompting.chat import Frame, get_frame
+from isheep_lib.prompting.chat import get_frame
 from isheep_lib.record.folders import cache_folder
 from isheep_lib.train.dataset import MASKED, Data, TrainRow, encode_row, mask_rows, masked_text, prepare, split_rows
+from tests.frames import hand_made
 
-FRAME = Frame("f", "<user> ", " <model>", " <end>")
+FRAME = hand_made("f", "<user> ", " <model>", " <end>")
 NAMED = ("plain", "alpaca", "chatml", "llama3", "tokenizer")
 OUTCOMES = {"learned", "held_out", "beyond_max_rows", "empty_response", "beyond_cutoff"}
 START, END, TURN = "<|begin_of_text|>", "<|end_of_text|>", "<|eot_id|>"
