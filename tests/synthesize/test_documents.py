@@ -87,6 +87,25 @@ def test_no_two_documents_are_alike_and_each_has_40_to_180_words_and_ends_with_a
     assert found.broken == []
 
 
+@pytest.mark.parametrize(
+    ("title", "value", "number", "text"),
+    [
+        ("How much paint for a bedroom", 2 * (4 + 3) * 2.5, 35, "gives 35 square metres"),
+        ("How much paint for a bedroom", 2 * (35 - 2 - 3) / 8, 7.5, "Two coats need 7.5."),
+        ("Splitting a bill fairly", (96 - 24) / 4 + 24 / 3, 26, "the others 26."),
+        ("When will the bath be full?", 150 / (12 - 3) * 60, 16 * 60 + 40, "sixteen minutes and forty seconds"),
+        ("Compound interest on a small sum", round(1000 * 1.04**3 - 1120, 2), 4.86, "The difference of 4.86"),
+        ("The average that misleads", 60 / (30 / 30 + 30 / 15), 20, "sixty divided by three is twenty"),
+        ("How many tiles for a terrace", (480 // 40) * (360 // 40) + 6, 114, "order 114"),
+        ("A discount on top of a discount", 200 * 0.7 * 0.9, 126, "which leaves 126."),
+        ("Allotment association, spring meeting", 14 + 6 + 3, 23, "Twenty-three members"),
+    ],
+)
+def test_sums_come_out_as_the_document_says(title, value, number, text):
+    assert value == pytest.approx(number)
+    assert text in next(row["text"] for row in ROWS if row["title"] == title)
+
+
 # The sets of the largest package take longer than a unit test may; the tool compares with them, too.
 @pytest.mark.parametrize("name", ["IFEval", "AlpacaEval", "IFBench", "Arena-Hard 2.0", "MT-Bench", "HumanEval"])
 def test_no_document_shares_a_long_run_of_words_with_evaluation_data(tool, name):
@@ -208,6 +227,12 @@ def test_a_folder_gives_its_text_and_markdown_files_named_and_ordered_by_their_p
         Document("deep/b.txt", "The same name elsewhere.", source="b.txt"),
         Document("deep/er/C.TXT", "Loud endings count.", source="C.TXT"),
     ]
+
+
+def test_a_folder_of_the_clone_is_found_from_any_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert "README.md" in [document.id for document in load("seeds")]
+    assert load("seeds") == load(ROOT / "seeds")
 
 
 def test_a_file_of_a_folder_that_is_no_text_is_named(tmp_path):
