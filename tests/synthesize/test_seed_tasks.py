@@ -2,7 +2,6 @@
 
 import ast
 import contextlib
-import importlib.util
 import io
 import itertools
 import json
@@ -26,16 +25,6 @@ SEEDS = read_jsonl(ROOT / "seeds" / "tasks.jsonl")
 BY_ID = {seed["id"]: seed for seed in SEEDS}
 # Their answers repeat the words of the task by their nature: a mended text, a quotation, one of the labels offered.
 REPEATING = {"rewriting", "classification", "extraction", "closed-question", "summarising", "formatting", "correction"}
-
-
-@pytest.fixture(scope="module")
-def tool():
-    spec = importlib.util.spec_from_file_location("check_seeds", ROOT / "tools" / "check_seeds.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules[spec.name]
 
 
 def row(instruction, text="", id_="seed-1", output="Yes."):
