@@ -18,6 +18,7 @@ from isheep_lib.analysis import collapse
 from isheep_lib.benchmarks import lm_eval_tasks
 from isheep_lib.benchmarks.catalogue import BENCHMARKS, PACKAGES
 from isheep_lib.benchmarks.data import open_suite
+from isheep_lib.engines.open import KINDS
 from isheep_lib.filter.steps import MEANINGS
 from isheep_lib.iterate.run_params import SECTIONS, STAGE_PARAMS, load_run
 from isheep_lib.notebooks import OTHER_PARAMS
@@ -194,7 +195,7 @@ def benchmarks_text() -> str:
     plain, framed = (lm_eval_tasks.prompts(shown, chat, lambda said, **_: said[-1]["content"]) for chat in (False, True))
     for name, text in plain.items():
         parts += ["", f"### {BENCHMARKS[name].title}", "", "````", text, "````"]
-        if BENCHMARKS[name].chat_task:
+        if BENCHMARKS[name].kind == "code":
             parts += ["", "With a chat frame:", "", "````", framed[name], "````"]
     rules = collapse.rule_rows()
     parts += ["", "## When the signs of a collapse warn", "", f"| {' | '.join(rules[0])} |", "|---|---|---|"]
@@ -236,6 +237,12 @@ def paper_settings_text() -> str:
     listed = table([{"file": f"`{path.relative_to(ROOT)}`", "what it is": first} for path, first in files])
     text = between((ROOT / "docs/paper.md").read_text(encoding="utf-8"), "presets", presets_text())
     return between(text, "params files", listed)
+
+
+def engines_text() -> str:
+    """Return docs/engines.md with its table of engines renewed."""
+    rows = [{"engine": f"`{name}`", "for": kind.purpose, "needs": kind.needs} for name, kind in KINDS.items()]
+    return between((ROOT / "docs/engines.md").read_text(encoding="utf-8"), "engines", table(rows))
 
 
 def rooms() -> list[list[str]]:
@@ -448,6 +455,7 @@ def main() -> None:
         ROOT / "docs/benchmarks.md": benchmarks_text(),
         ROOT / "docs/scaling.md": scaling_text(),
         ROOT / "docs/architecture.md": architecture_text(),
+        ROOT / "docs/engines.md": engines_text(),
         ROOT / "docs/paper.md": paper_settings_text(),
     }
     old = [path for path, text in files.items() if not path.is_file() or path.read_text(encoding="utf-8") != text]
