@@ -48,6 +48,7 @@ def defined(path: Path) -> set[str]:
     inside = [*tree.body, *(node for outer in tree.body if isinstance(outer, ast.ClassDef) for node in outer.body)]
     named = {node.name for node in inside if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)}
     assigned = [target for node in tree.body if isinstance(node, ast.Assign) for target in node.targets]
+    assigned += [node.target for node in tree.body if isinstance(node, ast.AnnAssign)]
     return named | {target.id for target in assigned if isinstance(target, ast.Name)}
 
 
