@@ -22,8 +22,6 @@ from isheep_lib.sandbox.run import Limits, Outcome, run_programs
 OWN_TASKS = Path(__file__).parent / "tasks"
 GROUP = "isheep"
 SHORT = 2  # letters of a label
-# Columns of a task of code that its prompt shows; tests and inputs have no common type, and are looked up by item.
-SHOWN = (ITEM, "prompt", "text", "test_list", "canonical_solution", "code")
 
 
 def benchmark_of(task: str) -> Benchmark:
@@ -70,7 +68,7 @@ def _members(chosen: Chosen, framed: bool, few_shot: int, method: str) -> Iterat
             "task": task,
             "dataset_path": None,
             "dataset_name": None,
-            "custom_dataset": _rows_of(docs, own, SHOWN if benchmark.kind == "code" else ()),
+            "custom_dataset": _rows_of(docs, own, benchmark.kind == "code"),
             "test_split": "items",
             "validation_split": None,
             "training_split": None,
@@ -84,16 +82,26 @@ def _members(chosen: Chosen, framed: bool, few_shot: int, method: str) -> Iterat
         yield member
 
 
-def _rows_of(docs: list[dict[str, Any]], examples: list[dict[str, Any]], shown: tuple[str, ...]) -> Callable[..., Any]:
+def _rows_of(docs: list[dict[str, Any]], examples: list[dict[str, Any]], texts_alone: bool) -> Callable[..., Any]:
+    """Return what lm-eval calls for its rows; the inputs of programs have no common type, and are looked up by item."""
+
     def rows(**_: Any) -> dict[str, Any]:
         from datasets import Dataset
 
         # Every row gets the columns of all rows: a dataset would take the first one's alone.
-        columns = [name for name in dict.fromkeys(key for doc in docs for key in doc) if not shown or name in shown]
+        columns = dict.fromkeys(key for doc in docs for key in doc)
+        columns = [name for name in columns if not texts_alone or _are_texts([doc.get(name) for doc in docs])]
         found = {"items": Dataset.from_list([{name: doc.get(name) for name in columns} for doc in docs])}
         return found | ({"shots": Dataset.from_list(examples)} if examples else {})
 
     return rows
+
+
+def _are_texts(values: list[Any]) -> bool:
+    """Tell whether all values that there are are texts, or all are lists of texts."""
+    given = [value for value in values if value is not None]
+    lists = given and all(isinstance(value, list) for value in given)
+    return all(isinstance(text, str) for value in given for text in (value if lists else [value]))
 
 
 def _runner(benchmark: Benchmark, docs: list[dict[str, Any]], chat: bool, method: str) -> Callable[..., list[Outcome]]:
