@@ -245,15 +245,6 @@ _ROWS = (
         licence="CC-BY-4.0",
     ),
     Benchmark(
-        *("human_eval_fix", "HumanEvalFix", "code", "pass_at_1", 164, ("prompt",)),
-        columns=("buggy_solution", "canonical_solution", "test", "entry_point"),
-        split="test",
-        tasks=".",
-        program="humaneval",
-        id="task_id",
-        licence="MIT",
-    ),
-    Benchmark(
         *("humaneval_plus", "HumanEval+", "code", "pass_at_1", 164, ("prompt",)),
         split="test",
         tasks=".",
