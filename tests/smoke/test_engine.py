@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM
 
 from isheep_lib.engines import parity
-from isheep_lib.engines.decoding import pick
+from isheep_lib.engines.batching.decoding import pick
+from isheep_lib.engines.batching.prefix_cache import Reader, clusters, common_prefix
 from isheep_lib.engines.dtype import gain
 from isheep_lib.engines.generate import generate_all, refuse_long
 from isheep_lib.engines.params import Model
-from isheep_lib.engines.prefix_cache import Reader, clusters, common_prefix
 from isheep_lib.engines.protocol import Request
 from isheep_lib.engines.transformers_engine import TransformersEngine
 from isheep_lib.errors import DataError, EngineError, ModelError
