@@ -42,11 +42,6 @@ KINDS = {
         purpose="a laptop, one GPU (CUDA, MPS); the default",
         needs="nothing more",
     ),
-    "alone": Kind(
-        *("alone_engine", "AloneEngine", ("torch", "transformers", "peft")),
-        purpose="a machine with little memory",
-        needs="nothing more, and time",
-    ),
     "vllm": Kind(
         *("vllm_engine", "VllmEngine", ("torch", "transformers", "peft", "vllm")),
         purpose="the GPUs of one node, in the process of the stage",

@@ -7,7 +7,7 @@ from pydantic import AfterValidator, Field
 
 from isheep_lib.params.kinds import Positive, Section, execution
 
-EngineName = Literal["transformers", "alone", "vllm", "server"]
+EngineName = Literal["transformers", "vllm", "server"]
 FrameName = Literal["plain", "alpaca", "chatml", "llama3", "tokenizer"]
 
 
