@@ -19,7 +19,7 @@ from lm_eval.api.model import LM
 
 from isheep_lib.benchmarks.catalogue import BENCHMARKS
 from isheep_lib.benchmarks.data import ITEM, Chosen, open_suite
-from isheep_lib.benchmarks.lm_eval_tasks import benchmark_of, run, task_name
+from isheep_lib.benchmarks.lm_eval_tasks import benchmark_of, run
 from isheep_lib.display.table import Table
 from isheep_lib.errors import IsheepError
 from isheep_lib.evaluate.run import HARNESS
@@ -47,16 +47,12 @@ RIGHT: dict[str, Callable[[dict[str, Any]], int]] = {
     "mmlu": lambda doc: doc["answer"],
     "gpqa_diamond": lambda doc: doc["choices"].index(doc["Correct Answer"].strip()),
 }
-# A right answer.
+# A right short answer.
 SAID: dict[str, Callable[[dict[str, Any]], str]] = {
     # lm-eval's comparison loses the end of a text that lower case makes longer, such as "İsrail".
     "triviaqa": lambda doc: next(alias for alias in doc["answer"]["aliases"] if len(alias.lower()) == len(alias)),
     "nq_open": lambda doc: doc["answer"][0],
     "squadv2": lambda doc: next(iter(doc["answers"]["text"]), "unanswerable"),
-    "humaneval": lambda doc: doc["canonical_solution"],
-    "mbpp": lambda doc: doc["code"],
-    "humaneval_plus": lambda doc: doc["canonical_solution"],
-    "mbpp_plus": lambda doc: doc.get("code") or doc["canonical_solution"],
 }
 # Whether saying nothing is right, or counts as right because the graders drop punctuation, and an answer is nothing else.
 SILENCE: dict[str, Callable[[dict[str, Any]], bool]] = {
@@ -66,6 +62,11 @@ SILENCE: dict[str, Callable[[dict[str, Any]], bool]] = {
 }
 
 
+def solution(doc: dict[str, Any]) -> str:
+    """Return the code that solves a task, as all benchmarks of code have it."""
+    return doc.get("code") or doc["canonical_solution"]
+
+
 class Scripted(LM):
     """A language model of lm-eval that knows everything, or has no opinion.
 
@@ -73,10 +74,10 @@ class Scripted(LM):
         asked: what each item of a benchmark was asked, as context and continuation or settings, in the order of choices.
     """
 
-    def __init__(self, knows: bool) -> None:
-        """Choose which of the two."""
+    def __init__(self, knows: bool, framed: bool = False) -> None:
+        """Choose which of the two, and whether it has a chat frame."""
         super().__init__()
-        self.knows = knows
+        self.knows, self.framed = knows, framed
         self.asked: dict[tuple[str, str], list[tuple[str, Any]]] = {}
 
     @property
@@ -110,10 +111,12 @@ class Scripted(LM):
         return name
 
     def _answer(self, name: str, instance: Any) -> str:
-        answer = SAID[name](instance.doc)
-        if instance.task_name != BENCHMARKS[name].chat_task:
+        if BENCHMARKS[name].kind == "answer":
+            return SAID[name](instance.doc)
+        answer, prompt = solution(instance.doc), instance.doc.get("prompt", "")
+        if not self.framed:
             return answer
-        begun = instance.doc["prompt"] if name.startswith("humaneval") else ""
+        begun = prompt if "def " in prompt and "def " not in answer.split("\n")[0] else ""
         return f"This is the code.\n```python\n{begun}{answer}\n```\nIt passes."
 
 
@@ -128,8 +131,8 @@ def check(chosen: list[Chosen], framed: bool, method: str) -> list[dict[str, Any
     Returns:
         A row a metric, scores in percent.
     """
-    silent = Scripted(knows=False)
-    right, nothing = run(chosen, Scripted(knows=True), framed, method=method), run(chosen, silent, framed, method=method)
+    silent, knowing = Scripted(knows=False, framed=framed), Scripted(knows=True, framed=framed)
+    right, nothing = run(chosen, knowing, framed, method=method), run(chosen, silent, framed, method=method)
     found = []
     for one in chosen:
         name = one.benchmark.name
@@ -137,7 +140,7 @@ def check(chosen: list[Chosen], framed: bool, method: str) -> list[dict[str, Any
             gold, empty = share(right[name], metric), share(nothing[name], metric)
             expected = 100 * sum(counts(one, doc, metric, silent, framed) for doc in one.docs) / len(one.docs)
             agrees = abs(gold - 100) < CLOSE and abs(empty - expected) < CLOSE
-            row = {"task": task_name(one.benchmark, framed), "metric": metric, "items": one.subset, "gold": gold}
+            row = {"task": name, "metric": metric, "items": one.subset, "gold": gold}
             found.append({**row, "empty": empty, "expected": expected, "agrees": "yes" if agrees else "NO"})
     return found
 

@@ -1,4 +1,4 @@
-"""Writes what is derived: parameter cells, the generated pages below docs, the README's map and presets.
+"""Writes what is derived: parameter cells, and the generated pages and tables below docs.
 
 `python tools/generate.py` writes, `python tools/generate.py --check` exits 1 when a file would change.
 """
@@ -18,6 +18,7 @@ from isheep_lib.analysis import collapse
 from isheep_lib.benchmarks import lm_eval_tasks
 from isheep_lib.benchmarks.catalogue import BENCHMARKS, PACKAGES
 from isheep_lib.benchmarks.data import open_suite
+from isheep_lib.engines.open import KINDS
 from isheep_lib.filter.steps import MEANINGS
 from isheep_lib.iterate.run_params import SECTIONS, STAGE_PARAMS, load_run
 from isheep_lib.notebooks import OTHER_PARAMS
@@ -28,8 +29,6 @@ from isheep_lib.synthesize.params import Synthesize
 from isheep_lib.train import batch_plan
 
 ROOT = Path(__file__).resolve().parents[1]
-MAP_START, MAP_END = "<!-- map: generated -->", "<!-- end of map -->"
-PRESETS_START, PRESETS_END = "<!-- presets: generated -->", "<!-- end of presets -->"
 WIDTH = 128
 PRESETS = ("isheep-paper", "isheep-as-released", "isheep-fixed")
 
@@ -237,7 +236,7 @@ def benchmarks_text() -> str:
     plain, framed = (lm_eval_tasks.prompts(shown, chat, lambda said, **_: said[-1]["content"]) for chat in (False, True))
     for name, text in plain.items():
         parts += ["", f"### {BENCHMARKS[name].title}", "", "````", text, "````"]
-        if BENCHMARKS[name].chat_task:
+        if BENCHMARKS[name].kind == "code":
             parts += ["", "With a chat frame:", "", "````", framed[name], "````"]
     rules = collapse.rule_rows()
     parts += ["", "## When the signs of a collapse warn", "", f"| {' | '.join(rules[0])} |", "|---|---|---|"]
@@ -257,10 +256,13 @@ def presets_text() -> str:
     return "\n".join(lines)
 
 
-def between(text: str, start: str, end: str, content: str) -> str:
-    """Return a text with what stands between two marks renewed."""
-    head, _, rest = text.partition(start)
-    _, _, tail = rest.partition(end)
+def between(text: str, name: str, content: str) -> str:
+    """Return a text with what stands between the two marks of a name renewed."""
+    start, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
+    head, found, rest = text.partition(start)
+    _, closed, tail = rest.partition(end)
+    if not found or not closed:
+        raise SystemExit(f"{start} and {end} stand in no page that they are meant for")
     return f"{head}{start}\n{content}\n{end}{tail}"
 
 
@@ -269,21 +271,59 @@ def first_sentence(path: Path) -> str:
     return (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").split("\n")[0]
 
 
-def map_text() -> str:
-    """Return the README with its map and its table of presets renewed."""
-    lines = ["```"]
+def paper_settings_text() -> str:
+    """Return docs/paper.md with its table of presets and its list of params files renewed."""
+    paths = [*sorted((ROOT / "params").glob("*.yaml")), *sorted((ROOT / "params/ablations").glob("*.yaml"))]
+    files = [(path, path.read_text(encoding="utf-8").split("\n")[0].removeprefix("# ")) for path in paths]
+    listed = table([{"file": f"`{path.relative_to(ROOT)}`", "what it is": first} for path, first in files])
+    text = between((ROOT / "docs/paper.md").read_text(encoding="utf-8"), "presets", presets_text())
+    return between(text, "params files", listed)
+
+
+def engines_text() -> str:
+    """Return docs/engines.md with its table of engines renewed."""
+    rows = [{"engine": f"`{name}`", "for": kind.purpose, "needs": kind.needs} for name, kind in KINDS.items()]
+    return between((ROOT / "docs/engines.md").read_text(encoding="utf-8"), "engines", table(rows))
+
+
+def rooms() -> list[list[str]]:
+    """Return the table of rooms, lowest row first, that tests/test_rooms.py holds imports against."""
+    for node in ast.parse((ROOT / "tests/test_rooms.py").read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "ROOMS":
+            return ast.literal_eval(node.value)
+    raise SystemExit("tests/test_rooms.py holds no table ROOMS")
+
+
+def rooms_text() -> str:
+    """Return the tree of rooms: the highest row first, rooms inside a room below it, rows told apart by a blank line."""
+    rows = []
+    for row in reversed(rooms()):
+        lines = []
+        for room in row:
+            folder = ROOT / "isheep_lib" / room
+            inner = sorted(folder.rglob("*/__init__.py")) if folder.is_dir() else []
+            for path in [folder / "__init__.py", *inner] if folder.is_dir() else [folder.with_suffix(".py")]:
+                place = path.parent if path.name == "__init__.py" else path
+                name = f"{'  ' * (len(place.relative_to(folder.parent).parts) - 1)}{place.name}{'/' if place.is_dir() else ''}"
+                lines.append(f"{name:15s} {first_sentence(path)}")
+        rows.append("\n".join(lines))
+    return "```\n" + "\n\n".join(rows) + "\n```"
+
+
+def notebooks_text() -> str:
+    """Return the list of notebooks, each with the sentence that it begins with."""
+    rows = []
     for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
-        quote = next(c.source for c in nbformat.read(path, as_version=4).cells if c.cell_type == "markdown").split("\n")
-        lines.append(f"{'notebooks/' + path.name:44s} {next(line[2:] for line in quote if line.startswith('> '))}")
-    for path in sorted((ROOT / "isheep_lib").rglob("*.py")):
-        lines.append(f"{path.relative_to(ROOT)!s:44s} {first_sentence(path)}")
-    lines += [
-        f"{path.relative_to(ROOT)!s:44s} {path.read_text().split(chr(10))[0][2:]}"
-        for path in [*sorted((ROOT / "params").glob("*.yaml")), *sorted((ROOT / "params/ablations").glob("*.yaml"))]
-    ]
-    lines.append("```")
-    readme = between((ROOT / "README.md").read_text(encoding="utf-8"), MAP_START, MAP_END, "\n".join(lines))
-    return between(readme, PRESETS_START, PRESETS_END, presets_text())
+        first = next(c.source for c in nbformat.read(path, as_version=4).cells if c.cell_type == "markdown")
+        said = next(line[2:] for line in first.split("\n") if line.startswith("> "))
+        rows.append({"notebook": f"[{path.name}](../notebooks/{path.name})", "what it shows": said})
+    return table(rows)
+
+
+def architecture_text() -> str:
+    """Return docs/architecture.md with its tree of rooms and its list of notebooks renewed."""
+    text = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    return between(between(text, "rooms", rooms_text()), "notebooks", notebooks_text())
 
 
 def training(path: Path) -> SimpleNamespace:
@@ -440,9 +480,9 @@ def scaling_text() -> str:
     rows = {name: {k: v for k, v in row.items() if k != "parameters"} for name, row in known["models"].items()}
     shapes = {name: training_memory.Shape(**row) for name, row in rows.items()}
     text = (ROOT / "docs/scaling.md").read_text(encoding="utf-8")
-    text = between(text, "<!-- batches -->", "<!-- end of batches -->", batches_text())
-    text = between(text, "<!-- measured -->", "<!-- end of measured -->", measured_text(known, shapes))
-    return between(text, "<!-- estimates -->", "<!-- end of estimates -->", estimates_text(known, shapes))
+    text = between(text, "batches", batches_text())
+    text = between(text, "measured", measured_text(known, shapes))
+    return between(text, "estimates", estimates_text(known, shapes))
 
 
 def main() -> None:
@@ -456,7 +496,9 @@ def main() -> None:
         ROOT / "docs/methods.md": methods_text(),
         ROOT / "docs/benchmarks.md": benchmarks_text(),
         ROOT / "docs/scaling.md": scaling_text(),
-        ROOT / "README.md": map_text(),
+        ROOT / "docs/architecture.md": architecture_text(),
+        ROOT / "docs/engines.md": engines_text(),
+        ROOT / "docs/paper.md": paper_settings_text(),
     }
     old = [path for path, text in files.items() if not path.is_file() or path.read_text(encoding="utf-8") != text]
     if "--check" in sys.argv:

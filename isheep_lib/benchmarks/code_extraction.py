@@ -166,6 +166,10 @@ def plus_program(doc: dict[str, Any], answer: str, chat: bool) -> str:
     return f"{compare}\ncompare({reference!r}, {code!r}, {entry!r}, {inputs!r}, {doc.get('atol', 0)!r}, {kind!r})\n"
 
 
+# How an answer becomes the program that tests it, by the form of a benchmark's tests.
+PROGRAMS = {"humaneval": humaneval_program, "mbpp": mbpp_program, "plus": plus_program}
+
+
 def _tuples(value: Any, depth: int) -> Any:
     """Turn the lists at this depth into tuples."""
     return tuple(value) if depth == 0 else [_tuples(item, depth - 1) for item in value]

@@ -248,7 +248,7 @@ def _read(path: Path) -> list[dict[str, Any]]:
 
 def _own_rows(benchmark: Benchmark, source: str) -> list[dict[str, Any]]:
     path = find_file(source)
-    if path and benchmark.name.endswith("_plus"):
+    if path and benchmark.program == "plus":
         return read_plus(path)
     if path and path.suffix == ".csv":
         return _csv(path)

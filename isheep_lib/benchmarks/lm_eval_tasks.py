@@ -22,25 +22,11 @@ from isheep_lib.sandbox.run import Limits, Outcome, run_programs
 OWN_TASKS = Path(__file__).parent / "tasks"
 GROUP = "isheep"
 SHORT = 2  # letters of a label
-# Columns of a task of code that its prompt shows; tests and inputs have no common type, and are looked up by item.
-SHOWN = (ITEM, "prompt", "text", "test_list", "canonical_solution", "code")
-PROGRAMS = {
-    "humaneval": code_extraction.humaneval_program,
-    "mbpp": code_extraction.mbpp_program,
-    "humaneval_plus": code_extraction.plus_program,
-    "mbpp_plus": code_extraction.plus_program,
-}
-
-
-def task_name(benchmark: Benchmark, framed: bool) -> str:
-    """Name the task of a benchmark: the chat variant where there is one and the model has a chat frame."""
-    return benchmark.chat_task if framed and benchmark.chat_task else benchmark.name
 
 
 def benchmark_of(task: str) -> Benchmark:
     """Find the benchmark of a task's name: mmlu_anatomy is MMLU's."""
-    own = {b.chat_task: b for b in BENCHMARKS.values() if b.chat_task} | BENCHMARKS
-    return own.get(task) or BENCHMARKS[task.split("_")[0]]
+    return BENCHMARKS.get(task) or BENCHMARKS[task.split("_")[0]]
 
 
 def load_tasks(chosen: list[Chosen], framed: bool, few_shot: int, method: str) -> dict[str, Any]:
@@ -57,26 +43,32 @@ def load_tasks(chosen: list[Chosen], framed: bool, few_shot: int, method: str) -
     folders = dict.fromkeys(c.benchmark.tasks for c in chosen)
     theirs = Path(lm_eval_tasks.__file__).parent
     places = [str(OWN_TASKS if folder == "." else theirs / folder) for folder in folders]
-    members = [member for c in chosen for member in _members(c, framed, few_shot, method)]
     with _quiet():
         manager = lm_eval_tasks.TaskManager(include_path=places, include_defaults=False)
+        chats = {name: _asked_in_a_chat(entry.cfg or {}) for name, entry in manager.task_index.items()} if framed else {}
+        members = [member | chats.get(member["task"], {}) for c in chosen for member in _members(c, framed, few_shot, method)]
         return manager.load([{"group": GROUP, "task": members}])["tasks"] if members else {}
 
 
+def _asked_in_a_chat(task: dict[str, Any]) -> dict[str, Any]:
+    """Return what a task file of ours changes where the model has a chat frame: its words, and no stop texts."""
+    words = task["metadata"].get("chat") if isinstance(task.get("metadata"), dict) else None
+    return {"doc_to_text": words, "generation_kwargs": {"until": [], "do_sample": False}} if words else {}
+
+
 def _members(chosen: Chosen, framed: bool, few_shot: int, method: str) -> Iterator[dict[str, Any]]:
-    """Override where a task takes its rows from, and how programs are run; MMLU is one task a subject."""
+    """Override where a task takes its rows from, and how programs are run; MMLU is one task per subject."""
     benchmark, examples = chosen.benchmark, shots(chosen.benchmark) if few_shot and chosen.benchmark.kind == "choice" else []
-    name = task_name(benchmark, framed)
-    parts: dict[str, list[dict[str, Any]]] = {}
+    name, parts = benchmark.name, dict[str, list[dict[str, Any]]]()
     for doc in chosen.docs:
-        parts.setdefault(f"{name}_{doc['subject']}" if benchmark.name == "mmlu" else name, []).append(doc)
+        parts.setdefault(f"{name}_{doc['subject']}" if name == "mmlu" else name, []).append(doc)
     for task, docs in parts.items():
         own = [row for row in examples if row["subject"] == docs[0]["subject"]] if examples else []
         member: dict[str, Any] = {
             "task": task,
             "dataset_path": None,
             "dataset_name": None,
-            "custom_dataset": _rows_of(docs, own, SHOWN if benchmark.kind == "code" else ()),
+            "custom_dataset": _rows_of(docs, own, benchmark.kind == "code"),
             "test_split": "items",
             "validation_split": None,
             "training_split": None,
@@ -85,32 +77,40 @@ def _members(chosen: Chosen, framed: bool, few_shot: int, method: str) -> Iterat
         }
         if benchmark.kind == "code":
             member["filter_list"] = [
-                {"name": "run", "filter": [{"function": "custom", "filter_fn": _runner(task, docs, method)}]}
+                {"name": "run", "filter": [{"function": "custom", "filter_fn": _runner(benchmark, docs, framed, method)}]}
             ]
         yield member
 
 
-def _rows_of(docs: list[dict[str, Any]], examples: list[dict[str, Any]], shown: tuple[str, ...]) -> Callable[..., Any]:
+def _rows_of(docs: list[dict[str, Any]], examples: list[dict[str, Any]], texts_alone: bool) -> Callable[..., Any]:
+    """Return what lm-eval calls for its rows; the inputs of programs have no common type, and are looked up by item."""
+
     def rows(**_: Any) -> dict[str, Any]:
         from datasets import Dataset
 
         # Every row gets the columns of all rows: a dataset would take the first one's alone.
-        columns = [name for name in dict.fromkeys(key for doc in docs for key in doc) if not shown or name in shown]
+        columns = dict.fromkeys(key for doc in docs for key in doc)
+        columns = [name for name in columns if not texts_alone or _are_texts([doc.get(name) for doc in docs])]
         found = {"items": Dataset.from_list([{name: doc.get(name) for name in columns} for doc in docs])}
         return found | ({"shots": Dataset.from_list(examples)} if examples else {})
 
     return rows
 
 
-def _runner(task: str, docs: list[dict[str, Any]], method: str) -> Callable[..., list[Outcome]]:
+def _are_texts(values: list[Any]) -> bool:
+    """Tell whether all values that there are are texts, or all are lists of texts."""
+    given = [value for value in values if value is not None]
+    lists = given and all(isinstance(value, list) for value in given)
+    return all(isinstance(text, str) for value in given for text in (value if lists else [value]))
+
+
+def _runner(benchmark: Benchmark, docs: list[dict[str, Any]], chat: bool, method: str) -> Callable[..., list[Outcome]]:
     """Return lm-eval's filter that runs all programs of a task, a few at a time."""
-    benchmark = benchmark_of(task)
-    chat = task == benchmark.chat_task
-    whole = {doc[ITEM]: doc for doc in docs}
+    program, whole = code_extraction.PROGRAMS[benchmark.program], {doc[ITEM]: doc for doc in docs}
 
     def outcomes(answers: list[list[str]], asked: list[dict[str, Any]]) -> list[Outcome]:
         said = {doc[ITEM]: answer[0] for doc, answer in zip(asked, answers, strict=True)}
-        texts = {item: PROGRAMS[benchmark.name](whole[item], answer, chat) for item, answer in said.items()}
+        texts = {item: program(whole[item], answer, chat) for item, answer in said.items()}
         found = run_programs(texts, method, Limits(), f"{benchmark.title} programs")
         return [found[doc[ITEM]] for doc in asked]
 

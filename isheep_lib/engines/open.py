@@ -17,11 +17,14 @@ class Kind:
         module: of this room; it has `preflight` and the engine, both of a model and the section `model`.
         engine: the class.
         packages: those whose versions decide a result; a server's own are not known here and stand in the manifest.
+        purpose: what it is for, and `needs`: what it takes, for docs/engines.md.
     """
 
     module: str
     engine: str
     packages: tuple[str, ...]
+    purpose: str
+    needs: str
 
     def load(self) -> ModuleType:
         """Import the engine's module, which may be slow."""
@@ -34,10 +37,26 @@ class Kind:
 
 
 KINDS = {
-    "transformers": Kind("transformers_engine", "TransformersEngine", ("torch", "transformers", "peft")),
-    "vllm": Kind("vllm_engine", "VllmEngine", ("torch", "transformers", "peft", "vllm")),
-    "server": Kind("server_engine", "ServerEngine", ("transformers",)),
-    "chat": Kind("chat_engine", "ChatEngine", ()),  # for judges alone: its prompts have no frame of ours
+    "transformers": Kind(
+        *("transformers_engine", "TransformersEngine", ("torch", "transformers", "peft")),
+        purpose="a laptop, one GPU (CUDA, MPS); the default",
+        needs="nothing more",
+    ),
+    "vllm": Kind(
+        *("vllm_engine", "VllmEngine", ("torch", "transformers", "peft", "vllm")),
+        purpose="the GPUs of one node, in the process of the stage",
+        needs="`pip install 'isheep[vllm]'`; on a CPU, for trying, `make setup-vllm`",
+    ),
+    "server": Kind(
+        *("server_engine", "ServerEngine", ("transformers",)),
+        purpose="a cluster: one or many OpenAI-compatible servers",
+        needs="addresses in `model.base_urls`; the key, if any, in `ISHEEP_SERVER_KEY`",
+    ),
+    "chat": Kind(  # its prompts have no frame of ours
+        *("chat_engine", "ChatEngine", ()),
+        purpose="judges alone (`judge.judge_engine`): any server of chat completions",
+        needs="addresses in `judge.judge_urls`; the key in `ISHEEP_SERVER_KEY`",
+    ),
 }
 
 

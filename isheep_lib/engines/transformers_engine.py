@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from transformers.modeling_outputs import BaseModelOutputWithPast, CausalLMOutputWithPast
 
-from isheep_lib.engines.decoding import decode, pick
+from isheep_lib.engines.batching.decoding import decode, pick
+from isheep_lib.engines.batching.prefix_cache import Reader, clusters
 from isheep_lib.engines.params import Model
-from isheep_lib.engines.prefix_cache import Reader, clusters
 from isheep_lib.engines.protocol import Completion, Request, quiet
 from isheep_lib.engines.tokens import label_paths, load_vocabulary
 from isheep_lib.models.base import ModelRef, check_adapters

@@ -39,7 +39,7 @@ def fingerprint_parts(run_dir: Path, stage: str, params: StageParams) -> dict[st
             parts["model"] |= _trained(run_dir, k)
     versions, engine = provenance.versions(), engine_of(params)
     if "model" in parts or "judge" in parts:
-        parts["engine"] = {name: versions[name] for name in KINDS[engine or "transformers"].packages if name in versions}
+        parts["engine"] = provenance.versions(KINDS[engine or "transformers"].packages)
     if deciding := params.packages():
         parts["packages"] = {name: versions[name] for name in deciding}
     parts["prompts"] = params.prompts()

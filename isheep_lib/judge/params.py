@@ -5,7 +5,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import AfterValidator, Field
 
 from isheep_lib.benchmarks.data import data_digests
-from isheep_lib.engines.params import FrameName, Urls
+from isheep_lib.engines.params import EngineName, FrameName, Urls
 from isheep_lib.errors import ModelError
 from isheep_lib.models.base import find_model
 from isheep_lib.params.kinds import Positive, Share, StageSection, distinct, execution
@@ -25,7 +25,7 @@ class Judge(StageSection):
         [], description="benchmarks that a judge reads, which evaluate.tasks must hold; none skips this stage"
     )
     judge_model: str = Field("", description="who judges: a model as in base_model, or a name served; empty is the base model")
-    judge_engine: Literal["transformers", "vllm", "server", "chat"] = Field(
+    judge_engine: Literal[EngineName, "chat"] = Field(
         "transformers", description="what computes the judge; chat is any server of chat completions"
     )
     judge_frame: FrameName = Field("chatml", description="chat frame of the judge; a chat server has its own")

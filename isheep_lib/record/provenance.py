@@ -68,10 +68,10 @@ def git_state() -> dict[str, object]:
     return {"commit": commit + ("-dirty" if changed else "")}
 
 
-def versions() -> dict[str, str]:
-    """Return the version of every package that can change a result; absent ones are left out."""
+def versions(packages: tuple[str, ...] | None = None) -> dict[str, str]:
+    """Return the versions of packages, by default of all that can change a result anywhere; absent ones are left out."""
     found = {}
-    for name in PACKAGES:
+    for name in PACKAGES if packages is None else packages:
         for known in (name, REBUILDS.get(name, name)):
             with contextlib.suppress(importlib.metadata.PackageNotFoundError):
                 found.setdefault(name, importlib.metadata.version(known))

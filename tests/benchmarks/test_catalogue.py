@@ -8,13 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from isheep_lib.benchmarks import lm_eval_tasks
+from isheep_lib.benchmarks import code_extraction, lm_eval_tasks
 from isheep_lib.benchmarks.catalogue import BENCHMARKS, PACKAGES, parse_entry, parse_source
 from isheep_lib.benchmarks.ifeval import ACCURACIES
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = list(BENCHMARKS)
-CHAT = [benchmark.chat_task for benchmark in BENCHMARKS.values() if benchmark.chat_task]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -51,9 +50,8 @@ def test_a_task_file_of_each_name_measures_the_metric(name):
             pytest.skip("lm-eval is not installed")
         folder = Path(spec.submodule_search_locations[0]) / "tasks" / benchmark.tasks
     files = [path.read_text(encoding="utf-8") for path in folder.iterdir() if path.name.endswith("yaml")]
-    for task in (name, *([benchmark.chat_task] if benchmark.chat_task else [])):
-        pattern = rf'^"?task"?: "?{task}' + (r'_\w+"?$' if name == "mmlu" else '"?$')
-        assert any(re.search(pattern, text, re.MULTILINE) for text in files), task
+    pattern = rf'^"?task"?: "?{name}' + (r'_\w+"?$' if name == "mmlu" else '"?$')
+    assert any(re.search(pattern, text, re.MULTILINE) for text in files)
     assert any(re.search(rf"metric: {benchmark.metric}\b", text) for text in files)
 
 
@@ -61,12 +59,13 @@ def test_instructions_are_measured_by_one_of_their_four_accuracies():
     assert [b.metric in ACCURACIES for b in BENCHMARKS.values() if b.kind == "instructions"] == [True]
 
 
-@pytest.mark.parametrize("task", [*NAMES, *CHAT])
+@pytest.mark.parametrize("task", NAMES)
 def test_a_task_is_led_back_to_its_benchmark(task):
-    benchmark = lm_eval_tasks.benchmark_of(task)
-    assert task in (benchmark.name, benchmark.chat_task)
-    assert lm_eval_tasks.task_name(benchmark, framed=False) == benchmark.name
-    assert lm_eval_tasks.task_name(benchmark, framed=True) == (benchmark.chat_task or benchmark.name)
+    assert lm_eval_tasks.benchmark_of(task).name == task
+
+
+def test_code_and_nothing_else_says_how_an_answer_becomes_a_program():
+    assert [name for name, b in BENCHMARKS.items() if (b.kind == "code") != (b.program in code_extraction.PROGRAMS)] == []
 
 
 def test_a_subject_is_led_back_to_mmlu():

@@ -202,15 +202,15 @@ def test_what_the_journal_holds_is_not_asked_again(ask, programs):
     assert (second.asked, second.calls) == ([], [])
     ask(second, suite, params=EvaluateParams(answer_tokens=8))
     again = {r.id.split("/")[0] for r in second.asked}
-    assert again == {"humaneval_chat", "mt_bench", "ifeval", "alpaca_eval"}  # nq_open has a limit of its own
+    assert again == {"humaneval", "mt_bench", "ifeval", "alpaca_eval"}  # nq_open has a limit of its own
 
 
-@pytest.mark.parametrize(("frame", "task"), [(CHAT, "humaneval_chat"), (PLAIN, "humaneval")])
-def test_a_model_without_a_chat_frame_gets_the_base_variants(ask, programs, frame, task):
+@pytest.mark.parametrize(("frame", "framed"), [(CHAT, True), (PLAIN, False)])
+def test_a_model_without_a_chat_frame_gets_the_base_variants(ask, programs, frame, framed):
     engine = shout()
     ask(engine, suite_of("humaneval"), frame)
-    assert [r.id.split("/")[0] for r in engine.asked] == [task]
-    assert is_framed(frame) == (task == "humaneval_chat")
+    assert [(r.id.split("/")[0], "code block" in r.prompt) for r in engine.asked] == [("humaneval", framed)]
+    assert is_framed(frame) == framed
 
 
 def test_prompts_are_shown_framed_and_with_names_of_columns_for_texts(programs):

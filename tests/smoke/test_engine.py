@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM
 
 from isheep_lib.engines import parity
-from isheep_lib.engines.decoding import pick
+from isheep_lib.engines.batching.decoding import pick
+from isheep_lib.engines.batching.prefix_cache import Reader, clusters, common_prefix
 from isheep_lib.engines.dtype import gain
 from isheep_lib.engines.generate import generate_all, refuse_long
 from isheep_lib.engines.params import Model
-from isheep_lib.engines.prefix_cache import Reader, clusters, common_prefix
 from isheep_lib.engines.protocol import Request
 from isheep_lib.engines.transformers_engine import TransformersEngine
 from isheep_lib.errors import DataError, EngineError, ModelError
@@ -215,7 +215,7 @@ def test_choices_of_one_question_score_as_each_does_alone(folder, batch_tokens):
 
 def test_scores_are_float32_where_the_weights_are_not(folder):
     whole, half = (
-        TransformersEngine(find_model(str(folder)), settings(inference_dtype=dtype)) for dtype in ("float32", "bfloat16")
+        TransformersEngine(find_model(str(folder)), with_settings(inference_dtype=dtype)) for dtype in ("float32", "bfloat16")
     )
     pairs = [("the old river", " " + word) for word in WORDS[:24]]
     values = [value for value, _ in half.logprobs(pairs)]

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from isheep_lib.engines.prefix_cache import Past
+from isheep_lib.engines.batching.prefix_cache import Past
 
 TOP = 1024  # candidates sorted first; a nucleus that needs more is found by sorting the whole vocabulary
 PREFILL = 0.3  # cost of reading a prompt token, in new tokens; only the estimate of progress depends on it
