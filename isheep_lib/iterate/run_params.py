@@ -14,16 +14,16 @@ from pydantic import Field
 
 from isheep_lib.assess.params import Assess
 from isheep_lib.benchmarks.catalogue import parse_entry
-from isheep_lib.engines.params import Model, TrainedModel
-from isheep_lib.evaluate.params import Evaluate
+from isheep_lib.engines.params import Model
+from isheep_lib.evaluate.params import Evaluate, EvaluateParams
 from isheep_lib.filter.params import Filter
-from isheep_lib.judge.params import Judge
+from isheep_lib.judge.params import Judge, JudgeParams
 from isheep_lib.params.check import check, refusal
-from isheep_lib.params.kinds import EvaluatedPlace, Place, Section, Shard
+from isheep_lib.params.kinds import Place, Section, Shard
 from isheep_lib.params.yaml_file import read_yaml
 from isheep_lib.record.score_columns import PROMPTED, axes
 from isheep_lib.synthesize.params import Synthesize
-from isheep_lib.train.params import Train
+from isheep_lib.train.params import Train, TrainParams
 
 
 class SynthesizeParams(Synthesize, Shard, Model, Place):
@@ -36,18 +36,6 @@ class AssessParams(Assess, Shard, Model, Place):
 
 class FilterParams(Filter, Place):
     """Parameters of `filter.ipynb`; no model is loaded."""
-
-
-class TrainParams(Train, TrainedModel, Place):
-    """Parameters of `train.ipynb`."""
-
-
-class EvaluateParams(Evaluate, Model, EvaluatedPlace):
-    """Parameters of `evaluate.ipynb`."""
-
-
-class JudgeParams(Judge, Model, EvaluatedPlace):
-    """Parameters of `judge.ipynb`."""
 
 
 class IterateParams(Section):

@@ -18,6 +18,7 @@ from typing import Any
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_exception, wait_random_exponential
 
+from isheep_lib.engines.params import Model
 from isheep_lib.engines.servers.client import KEY, Call, Endpoint, Trouble
 from isheep_lib.errors import EngineError
 
@@ -34,7 +35,7 @@ class Replicas:
 
     def __init__(
         self,
-        settings: Any,
+        settings: Model,
         name: str,
         advise: Callable[[list[str]], str],
         check: Callable[[Endpoint], Awaitable[None]] | None = None,
