@@ -100,6 +100,7 @@ def calibration_over_iterations(found: dict[int, dict[str, Any]]) -> Figure:
     if not columns:
         return Drawing(figsize=(1, 1), dpi=90)
     asking = [column for column in columns if saturates(column)]
+    panels: list[tuple[str, list[str], tuple[str, ...]]]
     panels = [(f"AUROC against {kind.replace('_', ' ')}", columns, ("auroc", kind, "value")) for kind in kinds]
     panels += [("mean score (1 to 10)", asking, ("mean",)), ("share of scores that round to 10", asking, ("saturation",))]
     rows = -(-len(panels) // 3)

@@ -99,7 +99,7 @@ class ChatEngine:
         from openai.types.chat import ChatCompletion
 
         stops = [stop for stop in request.stop if stop]
-        form = {
+        form: dict[str, Any] = {
             "model": self.name,
             "messages": [{"role": "user", "content": request.prompt}],
             "temperature": request.temperature,

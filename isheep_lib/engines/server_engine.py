@@ -174,7 +174,7 @@ class ServerEngine:
         )
 
     def _call(self, id_: str, prompt: list[int], read: Callable[[Any], Any], *, extra_body: dict, **sampling: Any) -> Call:
-        form = {"model": self.name, "prompt": prompt, **sampling, "extra_body": {**PLAIN, **extra_body}}
+        form: dict[str, Any] = {"model": self.name, "prompt": prompt, **sampling, "extra_body": {**PLAIN, **extra_body}}
         return Call(id_, lambda client: client.completions.create(**form), read)
 
     def logprobs(self, pairs: list[tuple[str, str]]) -> Scores:
@@ -241,7 +241,7 @@ class ServerEngine:
         return found
 
     def _vector_call(self, index: int, text: str) -> Call:
-        form = {"model": self.name, "input": self._vocabulary.encode(text), "encoding_format": "float"}
+        form: dict[str, Any] = {"model": self.name, "input": self._vocabulary.encode(text), "encoding_format": "float"}
         form["extra_body"] = {"add_special_tokens": False, "use_activation": False}
 
         def read(answer: Any) -> tuple[int, np.ndarray]:

@@ -90,14 +90,12 @@ def _model(record: Record) -> ModelRef:
 def _fill(folder: Path, record: Record, model: ModelRef | None, merged: bool) -> None:
     """Write everything into an empty folder, the list last."""
     name, system = record.params["aligned_frame"], record.params["system_prompt"]
-    if model or name == "tokenizer":
-        vocabulary = load_vocabulary(model or find_model(record.base.name))
-        takes = chat_template.takes_system(name, vocabulary.tokenizer)
-    else:  # named frames look no further than at a tokenizer's end-of-text token
-        takes = chat_template.takes_system(name, SimpleNamespace(eos_token=""))
+    vocabulary = load_vocabulary(model or find_model(record.base.name)) if model or name == "tokenizer" else None
+    # Named frames look no further than at a tokenizer's end-of-text token.
+    takes = chat_template.takes_system(name, vocabulary.tokenizer if vocabulary else SimpleNamespace(eos_token=""))
     shown = system if takes else ""
     written = None
-    if model:
+    if model and vocabulary:
         frame = get_frame(name, system, vocabulary.tokenizer)
         vocabulary.tokenizer.chat_template = chat_template.write(frame, system, vocabulary.tokenizer)
         same = sum(_same_tokens(row, shown, frame, vocabulary.tokenizer) for row in record.rows)

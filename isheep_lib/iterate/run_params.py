@@ -7,7 +7,7 @@ Covers what there is, and reading a params file. Does not cover where a run's ow
 """
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 import yaml
 from pydantic import Field
@@ -58,6 +58,9 @@ STAGE_PARAMS: dict[str, type["StageParams"]] = {
     "judge": JudgeParams,
 }
 StageParams = SynthesizeParams | AssessParams | FilterParams | TrainParams | EvaluateParams | JudgeParams
+P = TypeVar("P", bound=StageParams)
+Asking = TypeVar("Asking", SynthesizeParams, AssessParams, EvaluateParams, JudgeParams)  # stages that open an engine
+WithModel = TypeVar("WithModel", SynthesizeParams, AssessParams, TrainParams, EvaluateParams, JudgeParams)
 SECTIONS: dict[str, type[Section]] = {
     "model": Model,
     "synthesize": Synthesize,
@@ -85,7 +88,8 @@ class RunParams(Section):
     def stage(self, stage: str, iteration: int) -> "StageParams":
         """Return the parameters of one stage notebook, which are those of the run and so are not checked again."""
         kind = STAGE_PARAMS[stage]
-        flat = {**dict(self.model), **dict(getattr(self, stage)), "run": self.run, "iteration": iteration, "seed": self.seed}
+        flat: dict[str, Any] = {**dict(self.model), **dict(getattr(self, stage))}
+        flat |= {"run": self.run, "iteration": iteration, "seed": self.seed}
         return kind.model_construct(**{name: value for name, value in flat.items() if name in kind.model_fields})
 
     def conflicts(self) -> list[str]:

@@ -156,8 +156,8 @@ def grade_turns(
 
 def turn_words(doc: dict[str, Any], answers: Sequence[str | None], turn: int) -> dict[str, str]:
     """Return the words that the prompt of one turn takes; nothing where an answer up to it is absent."""
-    given = list(answers[:turn])
-    if len(given) < turn or None in given:
+    given = [answer for answer in answers[:turn] if answer is not None]
+    if len(given) < turn:
         return {}
     words = {"question": doc["turns"][turn - 1], "answer": given[-1]}
     if turn == 2:
