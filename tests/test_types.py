@@ -32,7 +32,7 @@ def check(tmp_path_factory):
 
 def test_a_field_that_a_parameter_class_does_not_have_fails(check):
     imports = [f"from {kind.__module__} import {kind.__name__}" for kind in CLASSES]
-    known = [f"def known_{i}(params: {c.__name__}): return params.{[*c.model_fields][0]}" for i, c in enumerate(CLASSES)]
+    known = [f"def known_{i}(params: {c.__name__}): return params.{next(iter(c.model_fields))}" for i, c in enumerate(CLASSES)]
     wrong = [f"def wrong_{i}(params: {kind.__name__}): return params.no_such_field" for i, kind in enumerate(CLASSES)]
     said = check(*imports, *known, *wrong)
     first = len(imports) + len(known) + 1
