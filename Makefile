@@ -48,6 +48,7 @@ iterate: setup
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/ty check
 	$(BIN)/nbstripout --verify $(STRIP) notebooks/*.ipynb
 	$(BIN)/python tools/generate.py --check
 

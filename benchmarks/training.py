@@ -21,6 +21,7 @@ from transformers import AutoTokenizer
 from isheep_lib.iterate.run_params import TrainParams
 from isheep_lib.models.base import find_model
 from isheep_lib.prompting.chat import get_frame
+from isheep_lib.record.rows import Pair
 from isheep_lib.train.batch_plan import padding_share
 from isheep_lib.train.dataset import prepare
 from isheep_lib.train.run import fine_tune, held_out_change, lay_out
@@ -34,8 +35,8 @@ NOTE = (
 )
 
 
-def released(folder: Path, number: int) -> list[dict]:
-    """Draw rows from the released sets, in equal shares."""
+def released(folder: Path, number: int) -> list[Pair]:
+    """Draw pairs from the released sets, in equal shares."""
     files = sorted(folder.glob("released_*_kept.json"))
     if not files:
         sys.exit(f"{folder} holds no released_*_kept.json")
@@ -43,13 +44,11 @@ def released(folder: Path, number: int) -> list[dict]:
     for file in files:
         rows = [row for row in json.loads(file.read_text(encoding="utf-8")) if row["output"]]
         for i, row in enumerate(random.Random(0).sample(rows, -(-number // len(files)))):
-            found.append(
-                {"id": f"{file.stem}-{i}", **{name: row.get(name) or "" for name in ("instruction", "input", "output")}}
-            )
+            found.append(Pair(f"{file.stem}-{i}", *(row.get(name) or "" for name in ("instruction", "input", "output"))))
     return found[:number]
 
 
-def measure(way: str, rows: list[dict], options: argparse.Namespace) -> dict:
+def measure(way: str, rows: list[Pair], options: argparse.Namespace) -> dict:
     """Train once from the start and return speed and losses."""
     model = find_model(options.model)
     tokenizer = AutoTokenizer.from_pretrained(model.path)

@@ -106,7 +106,8 @@ def work(sweep: Sweep) -> list[Work]:
 def facts_table(sweep: Sweep) -> Table:
     """Show what the sweep file says."""
     file = sweep.file
-    facts = {"file": sweep.path, "params": file.params, "iterations": file.iterations, "override": file.override}
+    facts: dict[str, Any] = {"file": sweep.path, "params": file.params, "iterations": file.iterations}
+    facts |= {"override": file.override}
     facts |= {axis: ", ".join(name for name, _, _ in choices(axis, values)) for axis, values in file.axes.items()}
     facts |= {"compared with": ", ".join(file.reference) or "nothing", "seeds": file.seeds or "that of the params file"}
     return Table([{"fact": name, "value": str(value)} for name, value in (facts | provenance.git_state()).items()])
@@ -115,7 +116,7 @@ def facts_table(sweep: Sweep) -> Table:
 def plan_table(sweep: Sweep) -> Table:
     """Show every run: what it has to make itself, what it shares with runs before it, what is there."""
     found = work(sweep)
-    rows = []
+    rows: list[dict[str, Any]] = []
     for point in sweep.points:
         own = [item for item in found if item.point is point]
         steps = stages.steps(point.iterations, bool(point.params.judge.judged))

@@ -137,8 +137,9 @@ def _compared(side: Side, other: Side, name: str) -> Comparison | str:
     if facts[0] != facts[1]:
         return f"left out: other items ({facts[0]['subset']} and {facts[1]['subset']})"
     before, after = pooled(other.models, name), pooled(side.models, name)
-    unfair = next((text for text in (before, after) if isinstance(text, str)), None)
-    return f"left out: {unfair}" if unfair else compare(before, after)
+    if isinstance(before, str) or isinstance(after, str):
+        return f"left out: {before if isinstance(before, str) else after}"
+    return compare(before, after)
 
 
 def _mean(values: dict[str, list[float]]) -> float:
@@ -215,7 +216,9 @@ def figure(rows: Sequence[Row]) -> Figure:
     figure = Drawing(figsize=(min(12.0, 1.6 + 3.4 * len(names)), 1.2 + 0.34 * len(labels)), dpi=90, layout="constrained")
     axes = figure.subplots(1, len(names), squeeze=False, sharey=True).ravel()
     for axis, name in zip(axes, names, strict=True):
-        for row in (row for row in rows if row.benchmark == name and row.value):
+        for row in rows:
+            if row.benchmark != name or not row.value:
+                continue
             final = row.iteration == last[row.side.label]
             y = labels.index(row.side.label) + (0 if final else 0.16 * (last[row.side.label] - row.iteration))
             color = BLUE if final else GREY

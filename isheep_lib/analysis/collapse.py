@@ -33,7 +33,7 @@ SIGNS = {
     "empty_rate": "empty answers (share)",
     "duplicate_rate": f"answers that equal an earlier one among {ENOUGH}, but for case and spaces (share)",
 }
-Signs = Mapping[str, float | None]
+Signs = Mapping[str, Any]  # by name: a number, None where there are no answers to measure; "answers" is never None
 
 
 def answer_signs(texts: Sequence[str], finishes: Sequence[str] | None = None) -> dict[str, float | int | None]:
@@ -114,7 +114,7 @@ class Rule:
     sign: str
     meaning: str
     falls_to: float | None = None
-    rises_by: float | None = None
+    rises_by: float = 0.0
 
     @property
     def text(self) -> str:

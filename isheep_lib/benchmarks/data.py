@@ -65,10 +65,11 @@ class Chosen:
 
 @dataclass(frozen=True)
 class Suite:
-    """What is evaluated, and why the rest is not."""
+    """What is evaluated, why the rest is not, and what confines programs ("" where none run, see `sandbox.run`)."""
 
     chosen: list[Chosen]
     absent: dict[str, str]
+    sandbox: str = ""
 
     def of(self, *kinds: str) -> list[Chosen]:
         """Choose the benchmarks of some kinds."""

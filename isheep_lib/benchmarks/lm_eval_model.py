@@ -41,10 +41,8 @@ class EngineLM(LM):
         return self._frame.name
 
     def apply_chat_template(self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
-        """Frame messages: what is not the assistant's is the user's words; an assistant's last words begin the answer."""
-        begun = "" if add_generation_prompt else chat_history[-1]["content"]
-        said = chat_history if add_generation_prompt else chat_history[:-1]
-        return self._frame.prompt("\n\n".join(message["content"].strip() for message in said)) + begun
+        """Frame messages; see `framed`."""
+        return framed(self._frame, chat_history, add_generation_prompt)
 
     def generate_until(self, requests: list[Any]) -> list[str]:
         """Answer greedily."""
@@ -93,3 +91,10 @@ def score_pairs(engine: Engine, pairs: dict[str, tuple[str, str]], journal: Jour
             yield [{"id": id_, "logprob": value, "tokens": number} for id_, (value, number) in rows]
 
     fill_journal(journal, [ids], lambda chunk: dict.fromkeys(chunk, 1), ask, label, "choice")
+
+
+def framed(frame: Frame, chat_history: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
+    """Frame messages: what is not the assistant's is the user's words; an assistant's last words begin the answer."""
+    begun = "" if add_generation_prompt else chat_history[-1]["content"]
+    said = chat_history if add_generation_prompt else chat_history[:-1]
+    return frame.prompt("\n\n".join(message["content"].strip() for message in said)) + begun

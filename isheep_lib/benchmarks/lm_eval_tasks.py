@@ -42,7 +42,7 @@ def load_tasks(chosen: list[Chosen], framed: bool, few_shot: int, method: str) -
 
     folders = dict.fromkeys(c.benchmark.tasks for c in chosen)
     theirs = Path(lm_eval_tasks.__file__).parent
-    places = [str(OWN_TASKS if folder == "." else theirs / folder) for folder in folders]
+    places: list[str | Path] = [str(OWN_TASKS if folder == "." else theirs / folder) for folder in folders]
     with _quiet():
         manager = lm_eval_tasks.TaskManager(include_path=places, include_defaults=False)
         chats = {name: _asked_in_a_chat(entry.cfg or {}) for name, entry in manager.task_index.items()} if framed else {}
@@ -207,7 +207,7 @@ def _quiet() -> Iterator[None]:
     log, bar = logging.getLogger("lm_eval"), task.tqdm
     level = log.level
     log.setLevel(logging.ERROR)
-    task.tqdm = lambda rows, **_: rows
+    task.tqdm = lambda rows, **_: rows  # ty: ignore[invalid-assignment] - all that is asked of it
     datasets.disable_progress_bars()
     try:
         yield

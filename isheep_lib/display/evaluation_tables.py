@@ -34,14 +34,14 @@ METRICS = {
 ERRORS = "± is one standard error; (< …) is a one-sided bound of 95 % where all items came out alike"
 
 
-def suite_table(suite: Suite, params: Any, sandbox: str) -> Table:
+def suite_table(suite: Suite, few_shot: int) -> Table:
     """Show what is evaluated on which data, and what is not for want of data."""
     rows = [
         {
             "benchmark": chosen.benchmark.title,
             "items": chosen.subset,
             "split": chosen.benchmark.split,
-            "examples before": params.few_shot if chosen.benchmark.shot_files and chosen.benchmark.kind == "choice" else 0,
+            "examples before": few_shot if chosen.benchmark.shot_files and chosen.benchmark.kind == "choice" else 0,
             "metric": METRICS.get(chosen.benchmark.metric, "by the stage judge"),
             "data": f"{chosen.source}, {chosen.digest[:8]}",
             "licence": chosen.benchmark.licence,
@@ -50,7 +50,7 @@ def suite_table(suite: Suite, params: Any, sandbox: str) -> Table:
     ]
     rows += [{"benchmark": BENCHMARKS[name].title, "items": "left out", "data": why} for name, why in suite.absent.items()]
     confined = {"": "", "unconfined": "Programs that the model writes run UNCONFINED."}
-    return Table(rows, confined.get(sandbox, f"Programs that the model writes run in a sandbox ({sandbox})."))
+    return Table(rows, confined.get(suite.sandbox, f"Programs that the model writes run in a sandbox ({suite.sandbox})."))
 
 
 def scores_table(metrics: dict[str, Any], earlier: dict[str, Any] | None = None) -> Table:

@@ -7,7 +7,7 @@ or leaks.
 import io
 import textwrap
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -100,6 +100,7 @@ def calibration_over_iterations(found: dict[int, dict[str, Any]]) -> Figure:
     if not columns:
         return Drawing(figsize=(1, 1), dpi=90)
     asking = [column for column in columns if saturates(column)]
+    panels: list[tuple[str, list[str], tuple[str, ...]]]
     panels = [(f"AUROC against {kind.replace('_', ' ')}", columns, ("auroc", kind, "value")) for kind in kinds]
     panels += [("mean score (1 to 10)", asking, ("mean",)), ("share of scores that round to 10", asking, ("saturation",))]
     rows = -(-len(panels) // 3)
@@ -129,7 +130,19 @@ def _at(row: dict[str, Any], path: tuple[str, ...]) -> float:
     return np.nan if value is None else value
 
 
-def threshold_sweep(scored: Sequence[dict[str, Any]], columns: Sequence[str], params: Any) -> Figure:
+class Threshold(Protocol):
+    """The parameters of the step threshold."""
+
+    @property
+    def comparison(self) -> str:
+        """What a kept score is: above, at_least, below or at_most."""
+
+    @property
+    def threshold(self) -> float:
+        """C of the paper."""
+
+
+def threshold_sweep(scored: Sequence[dict[str, Any]], columns: Sequence[str], params: Threshold) -> Figure:
     """Draw what each threshold would keep of all pairs, and the scores' histogram; nothing without a threshold."""
     if not columns:
         return Drawing(figsize=(1, 1), dpi=90)

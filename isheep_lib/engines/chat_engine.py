@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
+from isheep_lib.engines.params import Model
 from isheep_lib.engines.protocol import Completion, Request, quiet
 from isheep_lib.engines.servers.client import Call
 from isheep_lib.engines.servers.pool import PAUSE, Replicas
@@ -29,7 +30,7 @@ FINISH = {"stop": "end", "length": "length", "content_filter": "end"}
 REFUSED = "check that base_urls end in /v1, the judge's name, and that it takes these limits, temperatures and stop texts"
 
 
-def preflight(served: str, settings: Any) -> None:
+def preflight(served: str, settings: Model) -> None:
     """Raise if no address answers, or none lists the model.
 
     Args:
@@ -47,7 +48,7 @@ class ChatEngine:
 
     tokenizer: Any = None
 
-    def __init__(self, served: str, settings: Any, pause: Any = PAUSE) -> None:
+    def __init__(self, served: str, settings: Model, pause: Any = PAUSE) -> None:
         """Find the servers that have the judge.
 
         Args:
@@ -98,7 +99,7 @@ class ChatEngine:
         from openai.types.chat import ChatCompletion
 
         stops = [stop for stop in request.stop if stop]
-        form = {
+        form: dict[str, Any] = {
             "model": self.name,
             "messages": [{"role": "user", "content": request.prompt}],
             "temperature": request.temperature,

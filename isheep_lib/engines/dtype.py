@@ -56,16 +56,16 @@ def _measure(folder: Path) -> float:
     from isheep_lib.models.load import device
 
     config = AutoConfig.from_pretrained(folder, trust_remote_code=False).get_text_config()
-    inner = getattr(config, "intermediate_size", None) or 4 * config.hidden_size
+    width = min(config.hidden_size, WIDEST)
+    inner = min(getattr(config, "intermediate_size", None) or 4 * config.hidden_size, WIDEST)
     layer = torch.nn.Sequential(
-        torch.nn.Linear(min(config.hidden_size, WIDEST), min(inner, WIDEST), bias=False),
+        torch.nn.Linear(width, inner, bias=False),
         torch.nn.SiLU(),
-        torch.nn.Linear(min(inner, WIDEST), min(config.hidden_size, WIDEST), bias=False),
+        torch.nn.Linear(inner, width, bias=False),
     ).to(device())
     seconds = {}
     for dtype in (torch.float32, torch.bfloat16):
         layer = layer.to(dtype)
-        width = layer[0].in_features
         rows = [torch.zeros(number, width, dtype=dtype, device=device()) for number in (READ, WRITTEN)]
         seconds[dtype] = _best_time(lambda layer=layer, rows=rows: [layer(part) for part in rows for _ in range(4)])
     return seconds[torch.float32] / seconds[torch.bfloat16]

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from isheep_lib.engines.params import Model
 from isheep_lib.engines.protocol import Engine
 from isheep_lib.engines.tokens import encode, encode_rest
 from isheep_lib.errors import EngineError
@@ -205,7 +206,7 @@ def rows(probes: list[Probe]) -> list[dict[str, str]]:
     ]
 
 
-def hold_against_weights(engine: Engine, run_dir: Path, model: ModelRef, iteration: int, settings: Any) -> dict[str, Any]:
+def hold_against_weights(engine: Engine, run_dir: Path, model: ModelRef, iteration: int, settings: Model) -> dict[str, Any]:
     """Compare an open engine with what the weights say, before anything is asked of it; return facts for the record.
 
     Args:

@@ -42,8 +42,8 @@ class ScriptedEngine:
             batch: requests computed together.
             fits: tells of a text whether it deserves a good score.
         """
-        self._answer = answers if callable(answers) else None
-        self.waiting = [] if callable(answers) else list(answers)
+        self._answer = None if isinstance(answers, Iterable) else answers
+        self.waiting = list(answers) if isinstance(answers, Iterable) else []
         self.finish, self.batch, self.fits = finish, batch, fits
         self.asked: list[Request] = []
         self.calls: list[list[Any]] = []

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from tenacity import stop_after_delay
 
+from isheep_lib.engines.params import Model
 from isheep_lib.engines.parity import PROBES
 from isheep_lib.engines.protocol import Completion, Request, quiet
 from isheep_lib.engines.servers.client import Call, Endpoint, RequestRefused, Trouble
@@ -43,7 +44,7 @@ ONE = {"max_tokens": 1, "temperature": 1.0, "top_p": 1.0, "seed": 0}  # only log
 Scores = list[tuple[float, int]]
 
 
-def preflight(model: ModelRef, settings: Any) -> None:
+def preflight(model: ModelRef, settings: Model) -> None:
     """Raise if no server answers, or none knows the model.
 
     Raises:
@@ -55,7 +56,7 @@ def preflight(model: ModelRef, settings: Any) -> None:
 class ServerEngine:
     """One model behind servers; see the protocol `isheep_lib.engines.protocol.Engine`."""
 
-    def __init__(self, model: ModelRef, settings: Any, pause: Any = PAUSE) -> None:
+    def __init__(self, model: ModelRef, settings: Model, pause: Any = PAUSE) -> None:
         """Find the servers that know the model.
 
         Args:
@@ -173,7 +174,7 @@ class ServerEngine:
         )
 
     def _call(self, id_: str, prompt: list[int], read: Callable[[Any], Any], *, extra_body: dict, **sampling: Any) -> Call:
-        form = {"model": self.name, "prompt": prompt, **sampling, "extra_body": {**PLAIN, **extra_body}}
+        form: dict[str, Any] = {"model": self.name, "prompt": prompt, **sampling, "extra_body": {**PLAIN, **extra_body}}
         return Call(id_, lambda client: client.completions.create(**form), read)
 
     def logprobs(self, pairs: list[tuple[str, str]]) -> Scores:
@@ -240,7 +241,7 @@ class ServerEngine:
         return found
 
     def _vector_call(self, index: int, text: str) -> Call:
-        form = {"model": self.name, "input": self._vocabulary.encode(text), "encoding_format": "float"}
+        form: dict[str, Any] = {"model": self.name, "input": self._vocabulary.encode(text), "encoding_format": "float"}
         form["extra_body"] = {"add_special_tokens": False, "use_activation": False}
 
         def read(answer: Any) -> tuple[int, np.ndarray]:

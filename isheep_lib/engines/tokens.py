@@ -94,7 +94,7 @@ def load_vocabulary(model: ModelRef, context_tokens: int = 0) -> Vocabulary:
     """
     from transformers import AutoConfig, AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(model.path, padding_side="left", trust_remote_code=False)
+    tokenizer: Any = AutoTokenizer.from_pretrained(model.path, padding_side="left", trust_remote_code=False)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     config = AutoConfig.from_pretrained(model.path, trust_remote_code=False).get_text_config()

@@ -42,11 +42,12 @@ class TransformersEngine:
     def __init__(self, model: ModelRef, settings: Model) -> None:
         """Load the model, base and adapters, with a settled `inference_dtype`."""
         self.vocabulary = load_vocabulary(model, settings.context_tokens)
+        self.model: Any
         self.model, self.tokenizer = load_model(model, settings.inference_dtype)
         self.dtype, self.cache_tokens = settings.inference_dtype, settings.cache_tokens
         self.batch_tokens = settings.batch_tokens or BATCH_TOKENS[device()]
-        self._reader = Reader(self.model, self.tokenizer.pad_token_id, self.batch_tokens)
-        self._vectors = Reader(_Vectors(self.model), self.tokenizer.pad_token_id, self.batch_tokens)
+        self._reader: Reader = Reader(self.model, self.tokenizer.pad_token_id, self.batch_tokens)
+        self._vectors: Reader = Reader(_Vectors(self.model), self.tokenizer.pad_token_id, self.batch_tokens)
         self._exact_output: dict[str, torch.nn.Module] | None = None
 
     def facts(self) -> dict[str, Any]:
@@ -60,6 +61,7 @@ class TransformersEngine:
 
     def close(self) -> None:
         """Give the memory back."""
+        # ty: ignore[invalid-assignment] - nothing is asked of a closed engine
         self.model = self._reader = self._vectors = self._exact_output = None
         if device() == "cuda":
             torch.cuda.empty_cache()
@@ -218,7 +220,7 @@ class _Given(torch.nn.Module):
 
     def forward(self, **_: Any) -> BaseModelOutputWithPast:
         """Return the vectors."""
-        return BaseModelOutputWithPast(last_hidden_state=self.hidden)
+        return BaseModelOutputWithPast(last_hidden_state=self.hidden)  # ty: ignore[invalid-argument-type] - any tensor will do
 
 
 class _Vectors:

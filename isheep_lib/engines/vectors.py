@@ -1,20 +1,20 @@
 """Vectors of texts: a model's own, or of their words where no model is at hand."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from isheep_lib.analysis.words import words
 from isheep_lib.engines.dtype import settle
 from isheep_lib.engines.open import open_engine, preflight
+from isheep_lib.engines.params import Model
 from isheep_lib.models.base import find_model
 from isheep_lib.record.progress import Progress
 
 CHUNK = 128  # texts between two lines of progress
 
 
-def settings_for(settings: Any, base_model: str) -> Any:
+def settings_for(settings: Model, base_model: str) -> Model:
     """Return the section `params.Model` for another base model, with its number format settled."""
     changed = {} if base_model == settings.base_model else {"base_model": base_model, "served_model": ""}
     if settings.inference_dtype == "auto":
@@ -22,7 +22,7 @@ def settings_for(settings: Any, base_model: str) -> Any:
     return settings.model_copy(update=changed)
 
 
-def vectors_by_model(texts: Sequence[str], base_model: str, settings: Any) -> np.ndarray:
+def vectors_by_model(texts: Sequence[str], base_model: str, settings: Model) -> np.ndarray:
     """Return a base model's final-layer vectors, mean over each text's tokens: float32, texts x size.
 
     Args:

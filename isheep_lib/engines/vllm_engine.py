@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from isheep_lib.engines.params import Model
 from isheep_lib.engines.protocol import Completion, Request, quiet
 from isheep_lib.engines.tokens import label_paths, load_vocabulary
 from isheep_lib.engines.vllm_setup import gpu_bytes, lora_rank, preflight, prepare
@@ -33,7 +34,7 @@ HOTTEST = 2.0  # vLLM refuses higher temperatures
 class VllmEngine:
     """One model at a time in vLLM, loaded at its first use; see the protocol `isheep_lib.engines.protocol.Engine`."""
 
-    def __init__(self, model: ModelRef, settings: Any) -> None:
+    def __init__(self, model: ModelRef, settings: Model) -> None:
         """Prepare vLLM; weights are loaded when the first request comes.
 
         Args:

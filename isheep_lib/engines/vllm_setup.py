@@ -7,8 +7,8 @@ import importlib.util
 import json
 import math
 import os
-from typing import Any
 
+from isheep_lib.engines.params import Model
 from isheep_lib.errors import EngineError, ModelError
 from isheep_lib.models.base import ModelRef, check_adapters
 from isheep_lib.models.memory import BESIDE, GIB, check_room, free_memory, weight_bytes
@@ -16,7 +16,7 @@ from isheep_lib.models.memory import BESIDE, GIB, check_room, free_memory, weigh
 LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # vLLM makes room for one of these
 
 
-def preflight(model: ModelRef, settings: Any) -> None:
+def preflight(model: ModelRef, settings: Model) -> None:
     """Refuse what would stop vLLM later; see `engines.preflight`."""
     check_installed()
     check_adapters(model)

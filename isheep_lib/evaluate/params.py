@@ -8,7 +8,8 @@ from pydantic import Field
 from isheep_lib.benchmarks.catalogue import BENCHMARKS, parse_entry, parse_source
 from isheep_lib.benchmarks.data import data_digests
 from isheep_lib.benchmarks.entries import Entries, Sources
-from isheep_lib.params.kinds import Positive, StageSection, execution
+from isheep_lib.engines.params import Model
+from isheep_lib.params.kinds import EvaluatedPlace, Positive, StageSection, execution
 from isheep_lib.prompting import chat
 from isheep_lib.record.rows import digest_file
 from isheep_lib.sandbox.run import sandbox_method
@@ -74,3 +75,7 @@ class Evaluate(StageSection):
         if not self.runs_programs():
             return {}
         return {"programs": "run" if sandbox_method(self.code_sandbox) else "left out"}
+
+
+class EvaluateParams(Evaluate, Model, EvaluatedPlace):
+    """Parameters of `evaluate.ipynb`."""

@@ -9,6 +9,8 @@ answers (`judge`).
 """
 
 from collections.abc import Iterable
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from isheep_lib.analysis.collapse import answer_signs
@@ -21,6 +23,7 @@ from isheep_lib.benchmarks.lm_eval_tasks import benchmark_of, prompts, run
 from isheep_lib.engines.generate import generate_all
 from isheep_lib.engines.protocol import Completion, Engine, Request
 from isheep_lib.errors import DataError
+from isheep_lib.evaluate.params import Evaluate
 from isheep_lib.prompting.chat import Frame
 from isheep_lib.record.journal import Journal
 from isheep_lib.record.rows import canonical_json, digest_text
@@ -32,7 +35,7 @@ MT_BENCH = "mt_bench"
 QUESTION = {"ifeval": "prompt", "alpaca_eval": "instruction"}  # the column that is asked as it is
 
 
-def open_suite(params: Any) -> tuple[Suite, str]:
+def open_suite(params: Evaluate) -> Suite:
     """Read the data of the benchmarks and find the sandbox, before any model is loaded.
 
     Benchmarks that run programs are left out, by name, where no sandbox is found and running without one is not allowed.
@@ -51,7 +54,7 @@ def open_suite(params: Any) -> tuple[Suite, str]:
         raise DataError(f"There is nothing to evaluate:\n  {lines}", where="evaluate.tasks", do="run make setup")
     if suite.of("instructions"):
         ifeval.load_checkers()  # complains now about what it lacks
-    return suite, method
+    return replace(suite, sandbox=method)
 
 
 def no_sandbox() -> str:
@@ -60,16 +63,15 @@ def no_sandbox() -> str:
     return f"it runs programs that the model writes, and there is no sandbox (bubblewrap: {why_not('bubblewrap')}); {do}"
 
 
-def answer_all(engine: Engine, frame: Frame, suite: Suite, params: Any, journal: Journal, method: str) -> Rows:
+def answer_all(engine: Engine, frame: Frame, suite: Suite, params: Evaluate, journal: Journal) -> Rows:
     """Ask everything of every benchmark and grade what can be graded here.
 
     Args:
         engine: the model.
         frame: its chat frame; a model without one gets the base variants of tasks.
         suite: the benchmarks.
-        params: `EvaluateParams`.
+        params: the section.
         journal: of answers; what it holds is not asked again.
-        method: sandbox of programs.
     """
     from isheep_lib.benchmarks.lm_eval_model import EngineLM  # lm-eval takes a while to import
 
@@ -84,19 +86,18 @@ def answer_all(engine: Engine, frame: Frame, suite: Suite, params: Any, journal:
     for chosen in suite.of("instructions"):
         rows[chosen.benchmark.name] = ifeval.check_answers(rows[chosen.benchmark.name], chosen.docs, ifeval.load_checkers())
     model = EngineLM(engine, frame, journal, lambda task: benchmark_of(task).tokens or params.answer_tokens)
-    rows |= run(suite.of(*HARNESS), model, is_framed(frame), params.few_shot, method)
+    rows |= run(suite.of(*HARNESS), model, is_framed(frame), params.few_shot, suite.sandbox)
     return {chosen.benchmark.name: rows[chosen.benchmark.name] for chosen in suite.chosen}
 
 
-def first_prompts(suite: Suite, frame: Frame, params: Any) -> dict[str, str]:
+def first_prompts(suite: Suite, frame: Frame, params: Evaluate) -> dict[str, str]:
     """Show what every benchmark asks: the first prompt of an open one, the others with names of columns for texts."""
-    from isheep_lib.benchmarks.lm_eval_model import EngineLM
+    from isheep_lib.benchmarks.lm_eval_model import framed
 
     shown = {}
     for chosen in suite.of("instructions"):
         shown[chosen.benchmark.name] = request(chosen, chosen.docs[0], frame, params.answer_tokens).prompt
-    template = EngineLM(None, frame, None, lambda _: 0).apply_chat_template
-    return shown | prompts(suite.of(*HARNESS), is_framed(frame), template)
+    return shown | prompts(suite.of(*HARNESS), is_framed(frame), partial(framed, frame))
 
 
 def counts(suite: Suite, rows: Rows) -> dict[str, Any]:

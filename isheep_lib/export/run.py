@@ -90,14 +90,14 @@ def _model(record: Record) -> ModelRef:
 def _fill(folder: Path, record: Record, model: ModelRef | None, merged: bool) -> None:
     """Write everything into an empty folder, the list last."""
     name, system = record.params["aligned_frame"], record.params["system_prompt"]
-    if model or name == "tokenizer":
-        vocabulary = load_vocabulary(model or find_model(record.base.name))
-        frame = get_frame(name, system, vocabulary.tokenizer)
-    else:  # named frames look no further than at a tokenizer's end-of-text token
-        frame = get_frame(name, system, SimpleNamespace(special_tokens_map={"eos_token": ""}))
+    vocabulary = load_vocabulary(model or find_model(record.base.name)) if model or name == "tokenizer" else None
+    # Named frames look no further than at a tokenizer's end-of-text token.
+    frame = get_frame(
+        name, system, vocabulary.tokenizer if vocabulary else SimpleNamespace(special_tokens_map={"eos_token": ""})
+    )
     takes, shown = frame.system is not None, frame.system or ""
     written = None
-    if model:
+    if model and vocabulary:
         vocabulary.tokenizer.chat_template = chat_template.write(frame, vocabulary.tokenizer)
         same = sum(_same_tokens(row, shown, frame, vocabulary.tokenizer) for row in record.rows)
         ends, places = _ends(frame, vocabulary), _write_weights(folder, record, model, vocabulary, frame, merged)

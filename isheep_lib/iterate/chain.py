@@ -91,7 +91,7 @@ class Chain:
 
     def summary(self) -> Table:
         """Show which run this is and every parameter that the params file sets."""
-        facts = {"run": short(self.run_dir), "iterations": self.params.iteration, "params": self.params.params}
+        facts: dict[str, Any] = {"run": short(self.run_dir), "iterations": self.params.iteration, "params": self.params.params}
         facts |= {"override": self.params.override} if self.params.override else {}
         facts |= provenance.git_state()
         facts["inference"] = f"{self.run_params.model.engine}, {self.precision}"
@@ -126,15 +126,15 @@ class Chain:
                 continue
             step = self.look(iteration, stage)
             if step.same:
-                self._take_over(step)
+                self._take_over(step, step.same)
             elif not self._reusable(step):
                 lacking.append(step)
 
     def _steps(self) -> list[tuple[int, str]]:
         return stages.steps(self.params.iteration, bool(self.run_params.judge.judged))
 
-    def _take_over(self, step: Step) -> None:
-        take_over(step.same, stage_folder(self.run_dir, step.iteration, step.stage))
+    def _take_over(self, step: Step, same: Path) -> None:
+        take_over(same, stage_folder(self.run_dir, step.iteration, step.stage))
         self.shared.append(f"iter-{step.iteration}/{step.stage}")
 
     def _reusable(self, step: Step) -> bool:
@@ -156,7 +156,7 @@ class Chain:
                     self.reused += 1
                 continue
             if step.same:
-                self._take_over(step)
+                self._take_over(step, step.same)
                 continue
             if step.state == STALE:
                 self._set_aside(step)

@@ -6,6 +6,7 @@ from typing import Any
 import yaml
 
 from isheep_lib.engines.dtype import settle, settle_training
+from isheep_lib.engines.params import Model
 from isheep_lib.errors import ParameterError
 from isheep_lib.iterate.run_params import SECTIONS, StageParams
 from isheep_lib.models.base import find_model
@@ -47,7 +48,7 @@ def claim_stage(run_dir: Path, stage: str, params: StageParams) -> StageParams:
         ParameterError: a value that changes results differs from the run's.
     """
     known, formats = run_params(run_dir).get("model", {}), {}
-    if getattr(params, "inference_dtype", "") == "auto":  # a stage by hand is the first of its run
+    if isinstance(params, Model) and params.inference_dtype == "auto":  # a stage by hand is the first of its run
         recorded = known.get("inference_dtype", "auto")
         formats["inference_dtype"], _ = settle(recorded, params.engine, find_model(params.base_model).path)
     if getattr(params, "dtype", "") == "auto":

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from isheep_lib.engines.open import KINDS
+from isheep_lib.engines.params import TrainedModel
 from isheep_lib.errors import RecordError
 from isheep_lib.iterate.run_params import StageParams
 from isheep_lib.models.base import find_model
@@ -33,7 +34,7 @@ def fingerprint_parts(run_dir: Path, stage: str, params: StageParams) -> dict[st
         parts["inputs"] |= manifests.trained_on(run_dir, iteration)
     parts["inputs"] |= params.data_digests()
     parts |= params.more_parts()
-    if params.asks_model:
+    if params.asks_model and isinstance(params, TrainedModel):
         parts["model"] = {"base": find_model(params.base_model).digest}
         for k in manifests.lineage(run_dir, params.model_iteration(iteration)):
             parts["model"] |= _trained(run_dir, k)

@@ -7,23 +7,23 @@ Covers what there is, and reading a params file. Does not cover where a run's ow
 """
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import yaml
 from pydantic import Field
 
 from isheep_lib.assess.params import Assess
 from isheep_lib.benchmarks.catalogue import parse_entry
-from isheep_lib.engines.params import Model, TrainedModel
-from isheep_lib.evaluate.params import Evaluate
+from isheep_lib.engines.params import Model
+from isheep_lib.evaluate.params import Evaluate, EvaluateParams
 from isheep_lib.filter.params import Filter
-from isheep_lib.judge.params import Judge
+from isheep_lib.judge.params import Judge, JudgeParams
 from isheep_lib.params.check import check, refusal
-from isheep_lib.params.kinds import EvaluatedPlace, Place, Section, Shard
+from isheep_lib.params.kinds import Place, Section, Shard
 from isheep_lib.params.yaml_file import read_yaml
 from isheep_lib.record.score_columns import PROMPTED, axes
 from isheep_lib.synthesize.params import Synthesize
-from isheep_lib.train.params import Train
+from isheep_lib.train.params import Train, TrainParams
 
 
 class SynthesizeParams(Synthesize, Shard, Model, Place):
@@ -36,18 +36,6 @@ class AssessParams(Assess, Shard, Model, Place):
 
 class FilterParams(Filter, Place):
     """Parameters of `filter.ipynb`; no model is loaded."""
-
-
-class TrainParams(Train, TrainedModel, Place):
-    """Parameters of `train.ipynb`."""
-
-
-class EvaluateParams(Evaluate, Model, EvaluatedPlace):
-    """Parameters of `evaluate.ipynb`."""
-
-
-class JudgeParams(Judge, Model, EvaluatedPlace):
-    """Parameters of `judge.ipynb`."""
 
 
 class IterateParams(Section):
@@ -70,6 +58,9 @@ STAGE_PARAMS: dict[str, type["StageParams"]] = {
     "judge": JudgeParams,
 }
 StageParams = SynthesizeParams | AssessParams | FilterParams | TrainParams | EvaluateParams | JudgeParams
+P = TypeVar("P", bound=StageParams)
+Asking = TypeVar("Asking", SynthesizeParams, AssessParams, EvaluateParams, JudgeParams)  # stages that open an engine
+WithModel = TypeVar("WithModel", SynthesizeParams, AssessParams, TrainParams, EvaluateParams, JudgeParams)
 SECTIONS: dict[str, type[Section]] = {
     "model": Model,
     "synthesize": Synthesize,
@@ -97,7 +88,8 @@ class RunParams(Section):
     def stage(self, stage: str, iteration: int) -> "StageParams":
         """Return the parameters of one stage notebook, which are those of the run and so are not checked again."""
         kind = STAGE_PARAMS[stage]
-        flat = {**dict(self.model), **dict(getattr(self, stage)), "run": self.run, "iteration": iteration, "seed": self.seed}
+        flat: dict[str, Any] = {**dict(self.model), **dict(getattr(self, stage))}
+        flat |= {"run": self.run, "iteration": iteration, "seed": self.seed}
         return kind.model_construct(**{name: value for name, value in flat.items() if name in kind.model_fields})
 
     def conflicts(self) -> list[str]:

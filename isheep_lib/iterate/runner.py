@@ -57,7 +57,7 @@ class TruthfulEngine(NBClientEngine):
     """Papermill's engine with the client above, no open ports, and no process left behind."""
 
     @classmethod
-    def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, **options: Any) -> Any:
+    def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, *_: Any, **options: Any) -> Any:
         """Execute a managed notebook; papermill calls this."""
         with tempfile.TemporaryDirectory(prefix="isheep-") as sockets:
             config = Config()

@@ -16,16 +16,17 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic
 
 from isheep_lib.display.table import Table
 from isheep_lib.engines import parity
 from isheep_lib.engines.open import open_engine, preflight
+from isheep_lib.engines.params import TrainedModel
 from isheep_lib.engines.protocol import Engine
 from isheep_lib.errors import RecordError
 from isheep_lib.iterate import claims
 from isheep_lib.iterate.fingerprint_parts import fingerprint_parts
-from isheep_lib.iterate.run_params import STAGE_PARAMS
+from isheep_lib.iterate.run_params import STAGE_PARAMS, Asking, EvaluateParams, P, SynthesizeParams, WithModel
 from isheep_lib.models import trained
 from isheep_lib.models.base import ModelRef
 from isheep_lib.params.check import check
@@ -43,11 +44,11 @@ UNDER_RUNNER = "ISHEEP_RUNNER"
 
 
 @dataclass
-class StageSession:
+class StageSession(Generic[P]):
     """An open stage; `commit` ends it."""
 
     name: str
-    params: Any
+    params: P
     run_dir: Path
     parts: dict[str, Any]
     lock: locks.RunLock | None
@@ -77,19 +78,19 @@ class StageSession:
         return self.params.model_iteration(self.params.iteration)
 
     @cached_property
-    def model(self) -> ModelRef:
+    def model(self: "StageSession[WithModel]") -> ModelRef:
         """The model this stage uses, adapters included."""
         return trained.model_of(self.run_dir, self.params.base_model, self.model_iteration)
 
     @property
-    def frame_name(self) -> str:
+    def frame_name(self: "StageSession[Asking]") -> str:
         """The chat frame of the model that this stage asks."""
         return self.params.aligned_frame if self.model_iteration else self.params.base_frame
 
     def summary(self) -> Table:
         """Show what this stage is about to do: place, model, and every parameter."""
         facts = {"stage": self.name, "run": self.params.run, "iteration": self.params.iteration, **provenance.git_state()}
-        if self.parts.get("model"):
+        if isinstance(self.params, TrainedModel) and self.parts.get("model"):
             added = [name for name in self.parts["model"] if name != "base"]
             facts["model"] = " + ".join([self.params.base_model, *added])
             facts["model digest"] = " + ".join(digest[:12] for digest in self.parts["model"].values())
@@ -97,7 +98,7 @@ class StageSession:
         rest = {n: v for n, v in self.params.model_dump().items() if n not in ("run", "iteration", "base_model")}
         return Table([{"fact": name, "value": str(value)} for name, value in {**facts, **rest}.items()])
 
-    def writing(self, engine: Engine, frame: Frame) -> Writing[Any]:
+    def writing(self: "StageSession[SynthesizeParams]", engine: Engine, frame: Frame) -> Writing[Any]:
         """Put together what the chosen method of synthesis writes with."""
         rows, params = self.inputs("synthesize", "examples.jsonl"), self.params
         earlier = [Task(row["id"], row["instruction"], row["input"]) for row in rows]
@@ -116,7 +117,7 @@ class StageSession:
             manifests.stage_folder(self.run_dir, self.params.iteration - 1, "evaluate"), "metrics.json"
         )
 
-    def open_engine(self) -> tuple[Engine, Frame]:
+    def open_engine(self: "StageSession[Asking]") -> tuple[Engine, Frame]:
         """Load the model of this stage and its chat frame."""
         preflight(self.model, self.params)
         engine = open_engine(self.model, self.params)
@@ -124,7 +125,7 @@ class StageSession:
         self.engine_facts = {**engine.facts(), "parity": held}  # some facts are known only after the first question
         return engine, get_frame(self.frame_name, self.params.system_prompt, engine.tokenizer)
 
-    def open_tokenizer(self) -> tuple[Any, Frame]:
+    def open_tokenizer(self: "StageSession[WithModel]") -> tuple[Any, Frame]:
         """Load the tokenizer alone, with the frame of trained models."""
         from transformers import AutoTokenizer
 
@@ -134,14 +135,13 @@ class StageSession:
     @property
     def shard(self) -> str:
         """Which part of the stage this worker fills, "" where it does all."""
-        return shards.shard_name(getattr(self.params, "shard", 0), getattr(self.params, "num_shards", 1))
+        return shards.shard_name(*shards.place_of(self.params))
 
     def journal(self, name: str) -> shards.ShardJournal:
         """Open this worker's journal of one step of the stage; it also shows what other workers have finished."""
-        place = (self.params.shard, self.params.num_shards) if self.shard else (0, 1)
-        return shards.ShardJournal(self.work, name, fingerprint(self.parts), *place)
+        return shards.ShardJournal(self.work, name, fingerprint(self.parts), *shards.place_of(self.params))
 
-    def answers(self) -> contextlib.AbstractContextManager[shards.ShardJournal]:
+    def answers(self: "StageSession[EvaluateParams]") -> contextlib.AbstractContextManager[shards.ShardJournal]:
         """Open the journal of answers with those that this model gave before; a repetition asks anew."""
         folder = answer_cache.answers_folder(self.parts, str(self.engine_facts.get("device", "")))
         return answer_cache.with_known(self.journal("answers"), folder, self.params.reuse_answers and not self.repeats)
@@ -223,8 +223,7 @@ class StageSession:
                     self.folder, manifest, manifests.PENDING if under_runner else manifests.MANIFEST
                 )
         finally:
-            if self.lock:
-                leave(self.folder, self.lock)
+            leave(self.folder, self.lock)
         return f"{self.name} of iteration {self.params.iteration} is recorded in {manifests.short(path.parent)}"
 
     def _compare(self, manifest: dict[str, Any]) -> str:
@@ -268,8 +267,10 @@ def finish(folder: Path) -> None:
         shutil.rmtree(work)
 
 
-def leave(folder: Path, lock: locks.RunLock) -> None:
-    """Let the run go; once the stage is recorded, whoever leaves last removes its unfinished work."""
+def leave(folder: Path, lock: locks.RunLock | None) -> None:
+    """Let the run go; once the stage is recorded, whoever leaves last removes its unfinished work. A runner holds the lock."""
+    if lock is None:
+        return
     if manifests.read_manifest(folder) and lock.is_last():  # other workers may still write or read their journals
         finish(folder)
     lock.release()
@@ -290,7 +291,7 @@ def open_stage(stage: str, names: dict[str, Any]) -> StageSession:
     run_dir = manifests.run_folder(params.run)
     folder = manifests.stage_folder(run_dir, params.iteration, stage)
     under_runner = os.environ.get(UNDER_RUNNER) == str(folder)
-    shard = shards.shard_name(getattr(params, "shard", 0), getattr(params, "num_shards", 1))
+    shard = shards.shard_name(*shards.place_of(params))
     lock = None if under_runner else locks.RunLock(run_dir, shard)
     try:
         with locks.turn(run_dir) if shard else contextlib.nullcontext():

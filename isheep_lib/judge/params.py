@@ -5,10 +5,10 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import AfterValidator, Field
 
 from isheep_lib.benchmarks.data import data_digests
-from isheep_lib.engines.params import EngineName, FrameName, Urls
+from isheep_lib.engines.params import EngineName, FrameName, Model, Urls
 from isheep_lib.errors import ModelError
 from isheep_lib.models.base import find_model
-from isheep_lib.params.kinds import Positive, Share, StageSection, distinct, execution
+from isheep_lib.params.kinds import EvaluatedPlace, Positive, Share, StageSection, distinct, execution
 from isheep_lib.prompting import chat
 
 Judged = Literal["alpaca_eval", "mt_bench"]
@@ -72,6 +72,10 @@ class Judge(StageSection):
         """Name what asks the judge and what its verdicts add up to."""
         own = ("open_answers", "open_judge", "ask", "self_preference", "metrics", "counts")
         return tuple(f"judge.run.{name}" for name in own)
+
+
+class JudgeParams(Judge, Model, EvaluatedPlace):
+    """Parameters of `judge.ipynb`."""
 
     def more_parts(self) -> dict[str, Any]:
         """Name the judge by its weights, or, where nobody knows these, as its server does; "" is the run's base model."""

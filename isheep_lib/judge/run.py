@@ -23,6 +23,8 @@ from isheep_lib.engines.open import open_engine, preflight
 from isheep_lib.engines.protocol import Engine
 from isheep_lib.errors import DataError, ParameterError, YieldError
 from isheep_lib.judge import verdicts
+from isheep_lib.judge.params import JudgeParams
+from isheep_lib.judge.stage import Stage
 from isheep_lib.models.base import find_model
 from isheep_lib.prompting.chat import Frame, get_frame, render
 from isheep_lib.record import manifests
@@ -61,7 +63,7 @@ class Answered:
         return replace(self, docs=self.docs[:1])
 
 
-def open_answers(stage: Any) -> list[Answered]:
+def open_answers(stage: Stage) -> list[Answered]:
     """Put the recorded answers and the benchmarks' items together.
 
     Raises:
@@ -80,7 +82,7 @@ def open_answers(stage: Any) -> list[Answered]:
     return found
 
 
-def _require_same_data(stage: Any, name: str, strange: list[str]) -> None:
+def _require_same_data(stage: Stage, name: str, strange: list[str]) -> None:
     """Refuse answers to other data than the known ones, which are all that a judge can read."""
     folder = manifests.stage_folder(stage.run_dir, stage.params.iteration, "evaluate")
     answered = (manifests.read_manifest(folder) or {"parts": {"inputs": {}}})["parts"]["inputs"].get(f"benchmarks/{name}")
@@ -95,7 +97,7 @@ def _require_same_data(stage: Any, name: str, strange: list[str]) -> None:
         )
 
 
-def open_judge(stage: Any) -> verdicts.Judge:
+def open_judge(stage: Stage) -> verdicts.Judge:
     """Load the judge, or find its servers; its facts become part of the stage's record.
 
     Raises:
@@ -121,11 +123,11 @@ def open_judge(stage: Any) -> verdicts.Judge:
     return verdicts.Judge(engine, frame, params.verdicts, params.verdict_tokens)
 
 
-def judge_settings(params: Any) -> Any:
+def judge_settings(params: JudgeParams) -> JudgeParams:
     """Return the parameters with the judge in place of the run's model, as engines read them."""
     if params.judge_engine == "chat":
         return params.model_copy(update={"base_urls": params.judge_urls})
-    given = {"engine": params.judge_engine, "base_urls": params.judge_urls}
+    given: dict[str, Any] = {"engine": params.judge_engine, "base_urls": params.judge_urls}
     if params.judge_model:
         given |= {"base_model": params.judge_model, "served_model": ""}  # the base model's name at servers is not the judge's
     return params.model_copy(update=given)
@@ -148,13 +150,11 @@ def ask(judge: verdicts.Judge, opened: Sequence[Answered], seed_of: Callable[[st
     """Ask for every verdict that the journal lacks: both orders of a pair, both turns of a conversation."""
     rows: Rows = {}
     for answered in opened:
-        title = BENCHMARKS[answered.name].title
         if answered.name == PAIRS:
             requests = verdicts.pair_requests(answered.docs, answered.answers)
-            rows[PAIRS] = verdicts.judge_pairs(judge, requests, seed_of, journal, f"{title} verdicts")
+            rows[PAIRS] = verdicts.judge_pairs(judge, requests, seed_of, journal)
         else:
-            found = verdicts.grade_turns(judge, answered.docs, answered.answers, seed_of, journal, f"{title} grades")
-            rows[GRADES] = found
+            rows[GRADES] = verdicts.grade_turns(judge, answered.docs, answered.answers, seed_of, journal)
     return rows
 
 
@@ -196,7 +196,7 @@ def counts(rows: Rows) -> dict[str, Any]:
     return {"in": len(every), "kept": len(every) - dropped.total(), "dropped": ordered}
 
 
-def metrics(stage: Any, opened: Sequence[Answered], rows: Rows) -> dict[str, Any]:
+def metrics(stage: Stage, opened: Sequence[Answered], rows: Rows) -> dict[str, Any]:
     """Return everything that the verdicts say of the model, and of the judge."""
     found: dict[str, Any] = {"judge": describe(stage.params, stage.parts)}
     for answered in opened:
@@ -230,7 +230,7 @@ def label_mass(rows: Sequence[dict[str, Any]]) -> float | None:
     return round(min(1.0, math.fsum(masses) / len(masses)), 6) if masses else None
 
 
-def describe(params: Any, parts: dict[str, Any]) -> dict[str, Any]:
+def describe(params: JudgeParams, parts: dict[str, Any]) -> dict[str, Any]:
     """Say who judges and how; equal descriptions mean numbers that may be compared.
 
     Attributes of the result: name, local, own (whether it is the run's base model M_0), digest of the weights or "",
@@ -250,7 +250,7 @@ def describe(params: Any, parts: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def self_preference(stage: Any, opened: Sequence[Answered], rows: Rows) -> dict[str, Any]:
+def self_preference(stage: Stage, opened: Sequence[Answered], rows: Rows) -> dict[str, Any]:
     """Compare the model's verdicts with those that the judge gave to its own answers, where this run has them.
 
     No output rests on it, as these may come later; it stands in the notebook and in the manifest.
@@ -273,7 +273,7 @@ def self_preference(stage: Any, opened: Sequence[Answered], rows: Rows) -> dict[
     return found if found["items"] else {**lacking, "why": "no item of both models was read in both orders"}
 
 
-def _not_measurable(stage: Any) -> str:
+def _not_measurable(stage: Stage) -> str:
     """Say why no verdicts on the judge's own answers stand beside these, or ""."""
     params = stage.params
     if PAIRS not in params.judged:

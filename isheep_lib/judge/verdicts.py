@@ -84,7 +84,7 @@ def answer_lengths(requests: Sequence[PairRequest]) -> Lengths:
 
 
 def judge_pairs(
-    judge: Judge, requests: Sequence[PairRequest], seed_of: Callable[[str], int], journal: Journal, label: str = "pairs"
+    judge: Judge, requests: Sequence[PairRequest], seed_of: Callable[[str], int], journal: Journal
 ) -> list[dict[str, Any]]:
     """Ask a judge about every pair in both orders; finished parts are in the journal.
 
@@ -102,7 +102,7 @@ def judge_pairs(
                 shown = [request.answer, request.baseline] if order == ORDERS[0] else [request.baseline, request.answer]
                 words = {"instruction": request.instruction, "first": shown[0], "second": shown[1]}
                 prompts[name] = judge.frame.prompt(render(f"judge-pair-{judge.verdicts}.txt", **words))
-    replies = _ask(judge, prompts, LETTERS, seed_of, journal, label)
+    replies = _ask(judge, prompts, LETTERS, seed_of, journal, "AlpacaEval verdicts")
     rows = []
     for request in requests:
         for order, name in _pair_names(request.id).items():
@@ -119,7 +119,6 @@ def grade_turns(
     answers: dict[str, dict[str, Any]],
     seed_of: Callable[[str], int],
     journal: Journal,
-    label: str = "grades",
 ) -> list[dict[str, Any]]:
     """Ask a judge for a grade of 1 to 10 for both answers of every conversation; finished parts are in the journal.
 
@@ -129,7 +128,6 @@ def grade_turns(
         answers: by id, the model's "answers" to both turns; one that is absent or None is no answer.
         seed_of: record id to seed.
         journal: of these answers and this judge.
-        label: for the progress line.
 
     Returns:
         Two rows a question; what waits for another worker is unread.
@@ -145,7 +143,7 @@ def grade_turns(
             if words:
                 name = f"judge-turn{turn}{'-reference' if 'reference' in words else ''}-{judge.verdicts}.txt"
                 prompts[_grade_name(doc["id"], turn)] = judge.frame.prompt(render(name, **words))
-    replies = _ask(judge, prompts, LABELS, seed_of, journal, label)
+    replies = _ask(judge, prompts, LABELS, seed_of, journal, "MT-Bench grades")
     rows = []
     for doc in docs:
         for turn in (1, 2):
@@ -158,8 +156,8 @@ def grade_turns(
 
 def turn_words(doc: dict[str, Any], answers: Sequence[str | None], turn: int) -> dict[str, str]:
     """Return the words that the prompt of one turn takes; nothing where an answer up to it is absent."""
-    given = list(answers[:turn])
-    if len(given) < turn or None in given:
+    given = [answer for answer in answers[:turn] if answer is not None]
+    if len(given) < turn:
         return {}
     words = {"question": doc["turns"][turn - 1], "answer": given[-1]}
     if turn == 2:

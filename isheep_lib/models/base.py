@@ -10,6 +10,7 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from isheep_lib.errors import ModelError
 from isheep_lib.record.folders import cache_folder
@@ -159,7 +160,8 @@ def _convert(source: Path, target: Path) -> None:
             **where, dtype=torch.float32, quantization_config=GgufConfig(dequantize=True)
         )
         model.save_pretrained(partial)
-        AutoTokenizer.from_pretrained(**where).save_pretrained(partial)
+        tokenizer: Any = AutoTokenizer.from_pretrained(**where)
+        tokenizer.save_pretrained(partial)
         os.replace(partial, target)
 
 

@@ -28,7 +28,7 @@ def load_model(model: ModelRef, dtype: str, place: str = "") -> tuple[Any, Any]:
 
     logging.disable_progress_bar()
     check_adapters(model)
-    tokenizer = AutoTokenizer.from_pretrained(model.path, padding_side="left", trust_remote_code=False)
+    tokenizer: Any = AutoTokenizer.from_pretrained(model.path, padding_side="left", trust_remote_code=False)
     wanted = getattr(torch, dtype)
     loaded = AutoModelForCausalLM.from_pretrained(
         model.path, dtype=torch.float32 if model.adapters else wanted, use_safetensors=True, trust_remote_code=False

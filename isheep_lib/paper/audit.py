@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import combinations, pairwise, product
-from typing import get_args
+from typing import Any, get_args
 
 from isheep_lib.display.table import Table
 from isheep_lib.paper.consistency import (
@@ -159,7 +159,8 @@ def _is_far(name: str, values: dict[str, float], column: str) -> bool:
 
 def drop_is_where_stated(paper: Paper) -> Outcome:
     """The second turn of MT-Bench falls most after the step that the text names."""
-    seconds = [row for row in paper.tables[TURNS].rows if row["turn"] == "2"] if TURNS in paper.tables else []
+    rows = paper.tables[TURNS].rows if TURNS in paper.tables else ()
+    seconds: list[dict[str, Any]] = [row for row in rows if row["turn"] == "2"]
     if len(seconds) < 2:
         return [], 0
     before, after = max(pairwise(seconds), key=lambda pair: pair[0]["single_turn_score"] - pair[1]["single_turn_score"])

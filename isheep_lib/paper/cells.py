@@ -7,7 +7,7 @@ Covers which run stands where, and whether two numbers may be subtracted. Does n
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from isheep_lib.benchmarks.catalogue import BENCHMARKS
@@ -131,14 +131,14 @@ class Grid:
         """Return one cell."""
         column, run, k = self.column(name), place.run, place.iteration
         digits = 2 if column.unit == GRADE else 1
-        facts = run and run.facts(k, column.benchmark)
+        facts = run.facts(k, column.benchmark) if run else None
         value = value_of(facts, column, place.turn) if facts else None
-        found: dict[str, Any] = {"published": place.values.get(name), "digits": digits, "problem": "", "apart": "", "why": ""}
+        empty = Cell(place.values.get(name), None, "", NOT_RUN, "", "", digits)
         if run is None or facts is None or value is None:
-            return Cell(value=None, subset="", **found | {"why": NOT_RUN})
+            return empty
         if problem := self.problem(place, column.benchmark):
-            return Cell(value=None, subset=facts["subset"], **found | {"why": LEFT_OUT, "problem": problem})
-        return Cell(value=value, subset=facts["subset"], **found | {"apart": apart(place, column, facts)})
+            return replace(empty, subset=facts["subset"], why=LEFT_OUT, problem=problem)
+        return replace(empty, value=value, subset=facts["subset"], why="", apart=apart(place, column, facts))
 
     def problem(self, place: Place, benchmark: str) -> str:
         """Say why a measured place may not stand in this table."""

@@ -45,7 +45,7 @@ AXES = {
 PAPER_SHARES = (50.0, 70.0)  # per cent of pairs above 8 over iterations 1 to 6, as the text on Figure 3 says
 
 
-def _panels(columns: int, rows: int, height: float, **shared: bool) -> tuple[Figure, list[Any]]:
+def _panels(columns: int, rows: int, height: float, **shared: Any) -> tuple[Figure, list[Any]]:
     figure = Drawing(figsize=(WIDTH, height), dpi=110, layout="constrained")
     found = figure.subplots(rows, columns, squeeze=False, **shared).ravel().tolist()
     for axis in found:

@@ -249,7 +249,7 @@ def recompute(claim: dict[str, str], main: Published) -> Claim:
         rows = {step: f"{claim['model']} {claim[step]}" for step in ("after", "before")}
         found = {step: _value(main, row, column) for step, row in rows.items()}
         cells += [(rows[step], column, found[step]) for step in rows]
-        parts[column] = change(**found)
+        parts[column] = change(found["after"], found["before"])
         texts.append(f"{shown.format(**found)} = {parts[column]:.2f}{' %' if claim['kind'] == 'relative' else ''}")
     mean = sum(parts.values()) / len(parts)
     formula = texts[0] if len(texts) == 1 else f"mean of {', '.join(texts)} = {mean:.2f}"

@@ -140,7 +140,7 @@ def left_out_table(measured: Measured, numbers: Sequence[str] = NUMBERS) -> Tabl
 
 def summary_table(measured: Measured) -> Table:
     """Count the numbers of every table."""
-    rows = []
+    rows: list[dict[str, Any]] = []
     for number in NUMBERS:
         grid = build(number, measured)
         cells = [grid.cell(place, name) for place, name in _all(grid)]

@@ -125,9 +125,14 @@ class Shard(Section):
 
 def is_execution(section: type[Section], name: str) -> bool:
     """Tell whether a parameter changes speed only."""
-    return bool((section.model_fields[name].json_schema_extra or {}).get("execution"))
+    return _is_marked(section, name, "execution")
 
 
 def is_routing(section: type[Section], name: str) -> bool:
     """Tell whether a parameter only chooses a stage's inputs or its model."""
-    return bool((section.model_fields[name].json_schema_extra or {}).get("routing"))
+    return _is_marked(section, name, "routing")
+
+
+def _is_marked(section: type[Section], name: str, mark: str) -> bool:
+    marks = section.model_fields[name].json_schema_extra
+    return isinstance(marks, dict) and bool(marks.get(mark))

@@ -24,12 +24,14 @@ def cell_values(names: dict[str, Any], kind: type[Section]) -> dict[str, Any]:
 
 def _parameter_names(source: str, kind: type[Section]) -> list[str]:
     """Name what a cell assigns, if it is a parameters cell: literals only, and papermill's comment or a known name."""
+    targets = []
     try:
-        body = ast.parse(source).body
-        targets = [(node.target if isinstance(node, ast.AnnAssign) else node.targets[0]) for node in body]
-        for node in body:
+        for node in ast.parse(source).body:
+            if not isinstance(node, ast.Assign | ast.AnnAssign) or node.value is None:
+                return []  # another statement
             ast.literal_eval(node.value)
-    except (SyntaxError, ValueError, AttributeError):  # a magic, a computed value, or another statement
+            targets.append(node.target if isinstance(node, ast.AnnAssign) else node.targets[0])
+    except (SyntaxError, ValueError):  # a magic, or a computed value
         return []
     found = [target.id for target in targets if isinstance(target, ast.Name)]
     return found if source.startswith("# Parameters") or set(found) & set(kind.model_fields) else []

@@ -79,7 +79,8 @@ class Frame:
         from transformers.utils.chat_template_utils import render_jinja_template
 
         first = [] if self.system is None else [{"role": "system", "content": self.system}]
-        texts, _ = render_jinja_template([[*first, *messages]], chat_template=self.template, **self.tokens, **options)
+        said = [dict(message) for message in (*first, *messages)]
+        texts, _ = render_jinja_template([said], chat_template=self.template, **self.tokens, **options)
         return texts[0]
 
     def prompt(self, words: str) -> str:

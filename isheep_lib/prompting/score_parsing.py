@@ -27,10 +27,11 @@ def parse_score(reply: str) -> tuple[float | None, str]:
     found = set(WITH_BARS.findall(reply))
     if len(found) > 1:
         return None, "ambiguous"
-    opening = OPENING.match(reply)
-    if not found and not opening:
+    if not found and (opening := OPENING.match(reply)):
+        found = {opening.groups()}
+    if not found:
         return None, "no_number"
-    value, scale = found.pop() if found else opening.groups()
+    value, scale = found.pop()
     if scale not in (None, "", "10") or not 1 <= float(value) <= 10:
         return None, "out_of_range"
     return float(value), ""

@@ -179,9 +179,10 @@ def _file(module: str, package: Path) -> Path | None:
 
 def _imports(node: ast.ImportFrom, package: Path) -> dict[str, tuple[str, str]]:
     """Say what an import of the project calls: a definition, or a module whose name is ""."""
-    if (node.module or "").split(".")[0] != PACKAGE.name:
+    module = node.module or ""
+    if module.split(".")[0] != PACKAGE.name:
         return {}
-    outer = node.module.removeprefix(PACKAGE.name).removeprefix(".")
+    outer = module.removeprefix(PACKAGE.name).removeprefix(".")
     found = {}
     for alias in node.names:
         inner = f"{outer}.{alias.name}".removeprefix(".")

@@ -28,8 +28,7 @@ class Progress:
         self.label, self.total, self.unit, self.initial, self.count = label, total, unit, done, done
         self._start, self._shown, self._share = time.monotonic(), 0.0, 0.0
         target = os.environ.get(PROGRESS_FILE)
-        self._sinks = [_FileSink(Path(target))] if target else [_terminal()]
-        self._sinks.append(DisplaySink())
+        self._sinks = [_FileSink(Path(target)) if target else _terminal(), DisplaySink()]
 
     def advance(self, count: int = 1) -> None:
         """Count finished items; shows at most once a second."""

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any
 
 from isheep_lib.errors import RecordError
+from isheep_lib.params.kinds import Section, Shard
 from isheep_lib.record import manifests
 from isheep_lib.record.fingerprints import stale_reason
 from isheep_lib.record.journal import Held, Journal, T, checked, read_rows
@@ -25,6 +26,11 @@ POLL_SECONDS = 1.0
 def shard_name(shard: int, num_shards: int) -> str:
     """Name a shard for people, "" where one worker does all."""
     return f"shard {shard} of {num_shards}" if num_shards > 1 else ""
+
+
+def place_of(params: Section) -> tuple[int, int]:
+    """Return a worker's number and how many there are, (0, 1) where one does all."""
+    return (params.shard, params.num_shards) if isinstance(params, Shard) else (0, 1)
 
 
 class ShardJournal(Journal):

@@ -105,7 +105,8 @@ def _open_list(path: Path, text: str) -> Rows:
     rows, problems, line, end = [], [], 1, text.index("[") + 1
     line += text.count("\n", 0, end)
     for number, item in enumerate(items, start=1):
-        start = between.match(text, end).end()
+        gap = between.match(text, end)
+        start = gap.end() if gap else end
         line += text.count("\n", end, start)
         place = f"{path}:{line}, item {number}"
         if isinstance(item, dict):
@@ -142,12 +143,13 @@ def _open_dataset(source: str, repository: str, commit: str, config: str | None,
         what = f"A file or folder here has the dataset's name, {repository}"
         raise DataError(what, where=parameter, do="start in another folder, or give the path of a file")
     import datasets
+    from datasets.exceptions import DatasetsError
     from huggingface_hub.errors import HfHubHTTPError
 
     try:
         found = datasets.load_dataset(repository, config, split=split, revision=commit, keep_in_memory=False)
     # A wrong config or split is a ValueError, a dataset made by code of its own a RuntimeError.
-    except (datasets.exceptions.DatasetsError, HfHubHTTPError, OSError, ValueError, RuntimeError) as error:
+    except (DatasetsError, HfHubHTTPError, OSError, ValueError, RuntimeError) as error:
         raise DataError(
             f"{source} cannot be loaded ({type(error).__name__}: {_first_line(error)})",
             where=parameter,

@@ -115,14 +115,14 @@ def index(record: Record) -> dict[str, Any]:
     run_dir, evaluated = record.run_dir, evaluation_tables.metrics_of(record.run_dir)
     checked, judged = stage_tables.calibration_of(run_dir), judge_tables.recorded(run_dir)
     manifests = [stage.manifest for stage in record.stages if stage.manifest]
-    results, judgements, drift, trust = {}, {}, {}, {}
+    results, judgements, drift, trust, said = {}, {}, {}, {}, NOT_EVALUATED
     if evaluated:
+        compared = _or_why(lambda: evaluation_tables.comparison_table(comparison.along(run_dir, list(evaluated))))
+        said = _compared(compared)
         results = {
             "Results": evaluation_tables.results_table(evaluated),
             f"Scores of each benchmark over iterations{ABOVE}": figures.scores_over_iterations(evaluated),
-            "Paired comparisons": _or_why(
-                lambda: evaluation_tables.comparison_table(comparison.along(run_dir, list(evaluated)))
-            ),
+            "Paired comparisons": compared,
         }
         drift = {
             "Warnings": evaluation_tables.warnings_table(evaluated),
@@ -140,7 +140,7 @@ def index(record: Record) -> dict[str, Any]:
         }
     facts = {"What the run was made with": facts_table(manifests, record.params)}
     sections = [
-        Section("results", "Results", _compared(results["Paired comparisons"]) if results else NOT_EVALUATED, results),
+        Section("results", "Results", said, results),
         Section("judged", "What a judge said", "", judgements),
         Section("drift", "Signs of a collapse", "" if drift else NOT_EVALUATED, drift),
         Section("trust", "Trust in the self-assessment", "" if trust else "No self-assessment is checked yet.", trust),

@@ -89,8 +89,9 @@ def _environment(record: Record) -> Environment:
     found.filters["figure"] = lambda drawn: f"data:image/png;base64,{b64encode(drawn._repr_png_()).decode()}"
     found.filters["address"] = quote
     found.filters["text"] = lambda text: clip(plain(str(text)), LONGEST)
-    found.globals["css"] = Markup((TEMPLATES / "page.css").read_text(encoding="utf-8"))  # noqa: S704 - our own file
-    found.globals["record"] = record
+    css = Markup((TEMPLATES / "page.css").read_text(encoding="utf-8"))  # noqa: S704 - our own file
+    shared: dict[str, Any] = {"css": css, "record": record}
+    found.globals.update(shared)
     return found
 
 

@@ -47,7 +47,8 @@ def compare_file(
             return Change(file, "order of rows", *digests)
         return Change(file, "within the tolerance", *digests, decides=False)
     if file.endswith(".json"):
-        found = value_difference(*(json.loads(path.read_text(encoding="utf-8")) for path in (before, after)), tolerance)
+        old, new = (json.loads(path.read_text(encoding="utf-8")) for path in (before, after))
+        found = value_difference(old, new, tolerance)
         if found:
             return Change(file, "values", f"{found[0]}: {found[1]}", f"{found[0]}: {found[2]}")
         return Change(file, "within the tolerance", *digests, decides=False)

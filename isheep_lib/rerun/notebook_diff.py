@@ -12,7 +12,7 @@ import io
 import math
 import re
 from base64 import b64decode
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import Any
 
@@ -79,7 +79,7 @@ class Change:
     kind: str
     before: str
     after: str
-    decides: bool = True
+    decides: bool = field(default=True, kw_only=True)
 
 
 def compare_cells(before: dict[str, Any], after: dict[str, Any], tolerance: Tolerance = USUAL) -> list[Change]:
@@ -97,7 +97,7 @@ def compare_cells(before: dict[str, Any], after: dict[str, Any], tolerance: Tole
             cell, kind = (old[name], "only in the record") if name in old else (new[name], "only in the repetition")
             first = cell["source"].split("\n")[0]
             decides = cell["cell_type"] == "code"
-            found.append(Change(name, kind, *((first, "") if name in old else ("", first)), decides))
+            found.append(Change(name, kind, *((first, "") if name in old else ("", first)), decides=decides))
             continue
         found += _compare_source(name, old[name], new[name])
         if not ({IGNORED} & {*_tags(old[name]), *_tags(new[name])}):

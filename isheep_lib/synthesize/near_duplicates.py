@@ -90,7 +90,7 @@ class NearDuplicates:
         spelled = array("I", [self._numbers.get(word, UNKNOWN) for word in words])
         choices = [self._spelled[place] for place in places]
         lcs = process.cdist([spelled], choices, scorer=LCSseq.similarity, dtype=np.int64)[0]
-        measures = f_measure(lcs, lengths, len(words))
+        measures = np.asarray(f_measure(lcs, lengths, len(words)))
         best = measures.argmax()
         return (self._texts[places[best]], float(measures[best])) if measures[best] > self.limit else None
 

@@ -4,12 +4,11 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from isheep_lib.engines.protocol import Engine
 from isheep_lib.params.kinds import Section
 from isheep_lib.prompting.chat import Frame
-from isheep_lib.record.journal import Journal
 from isheep_lib.record.rows import Task
 from isheep_lib.synthesize.seeds import load_seeds
 from isheep_lib.synthesize.shared_params import Shared
@@ -39,7 +38,7 @@ class Writing(Generic[Own]):
     iteration: int
     earlier: list[Task]
     seed_of: Callable[[str], int]
-    open_journal: Callable[[str], AbstractContextManager[Journal]]
+    open_journal: Callable[[str], AbstractContextManager[Any]]
 
     @cached_property
     def seeds(self) -> list[Task]:

@@ -10,7 +10,8 @@ Covers the plan and its padding. Does not cover tensors (`train.trainer`).
 
 import random
 from dataclasses import dataclass
-from typing import Any
+
+from isheep_lib.train.params import Train
 
 Pass = tuple[int, ...]  # rows of one forward pass; none where a process only keeps the others company
 
@@ -40,17 +41,17 @@ class Plan:
         return numbered[process :: self.processes]
 
 
-def accumulation(params: Any) -> int:
+def accumulation(params: Train) -> int:
     """Return the forward passes that each process makes before the optimizer steps."""
     return params.train_batch // (params.micro_batch * params.num_processes)
 
 
-def plan(lengths: list[int], params: Any, seed: int) -> Plan:
+def plan(lengths: list[int], params: Train, seed: int) -> Plan:
     """Lay out a training.
 
     Args:
         lengths: tokens of each row.
-        params: `epochs`, `train_batch`, `micro_batch`, `num_processes` and `batching`.
+        params: the section.
         seed: of the order of rows.
     """
     number = params.train_batch // params.micro_batch

@@ -15,7 +15,8 @@ from isheep_lib.engines.tokens import encode, encode_rest
 from isheep_lib.errors import YieldError
 from isheep_lib.prompting.chat import Frame, user_words
 from isheep_lib.record.funnel import funnel
-from isheep_lib.record.rows import Task
+from isheep_lib.record.rows import Pair
+from isheep_lib.train.params import Train
 
 MASKED = -100  # the label of a token that is read and not learned, as torch's cross entropy has it
 LEARNED, HELD_OUT, LEFT_OVER = "learned", "held_out", "beyond_max_rows"
@@ -51,17 +52,15 @@ class TrainRow:
         return max(0, len(self.input_ids) - self.read)
 
 
-def encode_row(row: dict[str, Any], frame: Frame, tokenizer: Any, cutoff: int) -> TrainRow:
+def encode_row(pair: Pair, frame: Frame, tokenizer: Any, cutoff: int) -> TrainRow:
     """Turn a pair into tokens, the prompt exactly as the model is asked later, cut at `cutoff` tokens."""
-    prompt = encode(tokenizer, frame.prompt(user_words(Task(row["id"], row["instruction"], row["input"]))))
-    response = encode_rest(tokenizer, row["output"])
+    prompt = encode(tokenizer, frame.prompt(user_words(pair.task)))
+    response = encode_rest(tokenizer, pair.output)
     ids = prompt + response + encode_rest(tokenizer, frame.end)
-    return TrainRow(row["id"], ids[:cutoff], len(prompt), len(ids) > cutoff, not response or not row["output"].strip())
+    return TrainRow(pair.id, ids[:cutoff], len(prompt), len(ids) > cutoff, not response or not pair.output.strip())
 
 
-def split_rows(
-    rows: list[dict[str, Any]], max_rows: int, held_out: float, seed: int
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[dict[str, Any]]]:
+def split_rows(rows: list[Pair], max_rows: int, held_out: float, seed: int) -> tuple[list[Pair], list[Pair], list[Pair]]:
     """Draw at most `max_rows` rows by seed and hold a share out; both parts get at least one row.
 
     Returns:
@@ -123,15 +122,15 @@ def _quantiles(values: list[int]) -> dict[str, int]:
     return {"min": ranked[0], **found, "max": ranked[-1]}
 
 
-def prepare(rows: list[dict[str, Any]], frame: Frame, tokenizer: Any, params: Any, seed: int) -> Data:
+def prepare(rows: list[Pair], frame: Frame, tokenizer: Any, params: Train, seed: int) -> Data:
     """Encode, drop rows without a token of a response to learn, split.
 
     Raises:
         YieldError: fewer than two usable rows, with what was dropped and why.
     """
-    encoded = {row["id"]: encode_row(row, frame, tokenizer, params.cutoff) for row in rows}
+    encoded = {row.id: encode_row(row, frame, tokenizer, params.cutoff) for row in rows}
     reasons = {id_: _unusable(row) for id_, row in encoded.items()}
-    usable = [row for row in rows if not reasons[row["id"]]]
+    usable = [row for row in rows if not reasons[row.id]]
     dropped = [{"reason": reason} for reason in reasons.values() if reason]
     if len(usable) < 2 and dropped:
         counts = funnel(len(rows), dropped)["dropped"]
@@ -143,11 +142,11 @@ def prepare(rows: list[dict[str, Any]], frame: Frame, tokenizer: Any, params: An
             do="raise train.cutoff, add the step rules to filter.steps, or synthesize more",
         )
     parts = split_rows(usable, params.max_rows, params.held_out, seed)
-    fates = {row["id"]: fate for fate, part in zip((LEARNED, HELD_OUT, LEFT_OVER), parts, strict=True) for row in part}
+    fates = {row.id: fate for fate, part in zip((LEARNED, HELD_OUT, LEFT_OVER), parts, strict=True) for row in part}
     fates |= {id_: reason for id_, reason in reasons.items() if reason}
-    train, held_out = ([encoded[row["id"]] for row in part] for part in parts[:2])
+    train, held_out = ([encoded[row.id] for row in part] for part in parts[:2])
     counts = funnel(len(rows), [{"reason": fate} for fate in fates.values() if fate not in (LEARNED, HELD_OUT)])
-    return Data(train, held_out, counts, [_fate(encoded[row["id"]], fates[row["id"]]) for row in rows])
+    return Data(train, held_out, counts, [_fate(encoded[row.id], fates[row.id]) for row in rows])
 
 
 def _fate(row: TrainRow, fate: str) -> dict[str, Any]:

@@ -9,11 +9,10 @@ Covers the files. Does not cover the training (`train.trainer`) or starting it (
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 from isheep_lib.record.rows import read_jsonl, write_atomic, write_jsonl
 from isheep_lib.train.dataset import Data, TrainRow
+from isheep_lib.train.params import TrainParams
 
 JOB, ROWS = "job.json", "rows.jsonl"
 FAILURE, RESULT = "failure.json", "result.json"
@@ -32,13 +31,13 @@ class Job:
     """
 
     model: Path
-    params: Any
+    params: TrainParams
     seed: int
     work: Path
 
     def save(self) -> Path:
         """Write the job into its folder and return the file."""
-        values = {"model": str(self.model), "params": vars(self.params), "seed": self.seed, "work": str(self.work)}
+        values = {"model": str(self.model), "params": self.params.model_dump(), "seed": self.seed, "work": str(self.work)}
         write_atomic(self.work / JOB, json.dumps(values, indent=1) + "\n")
         return self.work / JOB
 
@@ -46,7 +45,7 @@ class Job:
     def load(cls, path: Path) -> "Job":
         """Read a job that was saved."""
         values = json.loads(path.read_text(encoding="utf-8"))
-        return cls(Path(values["model"]), SimpleNamespace(**values["params"]), values["seed"], Path(values["work"]))
+        return cls(Path(values["model"]), TrainParams(**values["params"]), values["seed"], Path(values["work"]))
 
 
 def load_rows(work: Path, held_out: bool) -> list[TrainRow]:

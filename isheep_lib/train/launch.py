@@ -20,7 +20,7 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 import yaml
 
@@ -29,6 +29,7 @@ from isheep_lib.errors import IsheepError, RecordError, TrainingError
 from isheep_lib.record import manifests
 from isheep_lib.record.progress import PROGRESS_FILE, DisplaySink, Relay
 from isheep_lib.train.job import FAILURE, JOB, WATCHED, Job
+from isheep_lib.train.params import TrainParams
 
 FOLDER = Path(__file__).parent / "parallel"
 SHIPPED = sorted(path.stem for path in FOLDER.glob("*.yaml"))
@@ -53,7 +54,7 @@ def config_file(parallel: str) -> Path:
     return path
 
 
-def check_devices(params: Any) -> None:
+def check_devices(params: TrainParams) -> None:
     """Refuse what cannot be started here, before any weights are read.
 
     Raises:
@@ -100,7 +101,7 @@ def _need(package: str, where: str, do: str) -> None:
         raise TrainingError(f"The package {package} is not installed", where=where, do=do)
 
 
-def command(job_file: Path, params: Any, machine: int = 0) -> list[str]:
+def command(job_file: Path, params: TrainParams, machine: int = 0) -> list[str]:
     """Return the command that starts one machine's processes."""
     host, _, port = params.main_address.rpartition(":")
     if params.num_machines == 1:
@@ -117,7 +118,7 @@ def _free_port() -> int:
         return found.getsockname()[1]
 
 
-def start(job_file: Path, params: Any) -> None:
+def start(job_file: Path, params: TrainParams) -> None:
     """Run the processes of the first machine to their end and show how far they are.
 
     Raises:
@@ -244,7 +245,7 @@ def _await_job(run_dir: Path, iteration: int, patience: float) -> Path | None:
     return None
 
 
-def _params_for(job_file: Path, machine: int) -> Any:
+def _params_for(job_file: Path, machine: int) -> TrainParams:
     params = Job.load(job_file).params
     if not 0 < machine < params.num_machines:
         allowed = f"1 to {params.num_machines - 1}; the first machine is 0 and runs isheep iterate"

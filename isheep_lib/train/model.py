@@ -15,6 +15,7 @@ from isheep_lib.errors import TrainingError
 from isheep_lib.train.dataset import TrainRow
 from isheep_lib.train.job import Job
 from isheep_lib.train.loss import tensors, token_losses
+from isheep_lib.train.params import Train
 
 PACKED_TOLERANCE = 1e-3  # nats a token; other sums in float32 stay a hundred times below
 
@@ -97,7 +98,7 @@ def four_bits(dtype: str) -> BitsAndBytesConfig:
     )
 
 
-def lora_config(params: Any) -> LoraConfig:
+def lora_config(params: Train) -> LoraConfig:
     """Return peft's configuration of the adapter."""
     targets = params.target_modules
     return LoraConfig(

@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from isheep_lib.params.kinds import Positive, StageSection, distinct, execution, routing
+from isheep_lib.engines.params import TrainedModel
+from isheep_lib.params.kinds import Place, Positive, StageSection, distinct, execution, routing
 from isheep_lib.prompting import chat
 
 
@@ -82,3 +83,7 @@ class Train(StageSection):
         """Name what lays out and trains; the trainer runs in processes of its own."""
         own = ("dataset.prepare", "run.lay_out", "run.fine_tune", "run.check_parity", "run.held_out_change", "trainer.main")
         return (*(f"train.{name}" for name in own), "engines.parity.document", "prompting.chat.get_frame")
+
+
+class TrainParams(Train, TrainedModel, Place):
+    """Parameters of `train.ipynb`."""

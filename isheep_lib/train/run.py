@@ -22,6 +22,7 @@ from isheep_lib.train import batch_plan, checkpoints, launch
 from isheep_lib.train.dataset import Data, encode_row, mask_rows, masked_text, prepare
 from isheep_lib.train.job import RESULT, Job, save_rows
 from isheep_lib.train.model import check_packing, check_targets
+from isheep_lib.train.params import TrainParams
 
 __all__ = ["encode_row", "fine_tune", "lay_out", "mask_rows", "masked_text", "prepare"]
 
@@ -34,7 +35,7 @@ class Layout:
 
     model: ModelRef
     data: Data
-    params: Any
+    params: TrainParams
     seed: int
     plan: batch_plan.Plan
 
@@ -55,7 +56,7 @@ class Layout:
         return [{"fact": name, "value": value} for name, value in facts.items()]
 
 
-def _trained(params: Any) -> str:
+def _trained(params: TrainParams) -> str:
     if params.method == "full":
         return "all weights"
     kinds = [name for name, on in (("DoRA", params.dora), ("rsLoRA", params.rslora)) if on] or ["LoRA"]
@@ -63,13 +64,13 @@ def _trained(params: Any) -> str:
     return f"{' and '.join(kinds)} of rank {params.lora_rank} on {', '.join(params.target_modules)}{base}"
 
 
-def lay_out(model: ModelRef, data: Data, params: Any, seed: int) -> Layout:
+def lay_out(model: ModelRef, data: Data, params: TrainParams, seed: int) -> Layout:
     """Plan a training and refuse what cannot work, before any weights are read.
 
     Args:
         model: the base model, or in the setting One_last the last one.
         data: rows to learn, and held-out rows whose loss chooses the best checkpoint.
-        params: `TrainParams`.
+        params: the stage's.
         seed: of adapter initialisation, order and dropout.
 
     Raises:

@@ -51,6 +51,7 @@ class Learner(Trainer):
     def __init__(self, job: Job, model: Any, arguments: TrainingArguments) -> None:
         """Lay out the training; see `Job`."""
         self.job, self.rows, self.held = job, load_rows(job.work, False), load_rows(job.work, True)
+        # ty: ignore[invalid-argument-type] - a list has all that is asked of a Dataset
         super().__init__(model=model, args=arguments, train_dataset=self.rows, eval_dataset=self.held)
         self.remove_callback(PrinterCallback)  # the log is a figure and a file, not lines in the notebook
         self.loss_is_scaled_for_ga = True
@@ -64,7 +65,7 @@ class Learner(Trainer):
 
     def get_train_dataloader(self) -> DataLoader:
         """Return this process's forward passes of all epochs, in order."""
-        passes = self.plan.passes(self.args.process_index)
+        passes: Any = self.plan.passes(self.args.process_index)  # a list has all that is asked of a Dataset
         return DataLoader(passes, batch_size=1, collate_fn=self._collate)
 
     def _collate(self, items: list[tuple[int, batch_plan.Pass]]) -> dict[str, Any]:
@@ -95,7 +96,8 @@ class Learner(Trainer):
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         """Return the held-out loss, in nats a learned token over all held-out rows."""
-        model, processes = self.model_wrapped, self.args.world_size
+        model: Any = self.model_wrapped
+        processes = self.args.world_size
         model.eval()
         ranked = sorted(range(len(self.held)), key=lambda i: -len(self.held[i].input_ids))
         most = self.job.params.micro_batch
@@ -127,23 +129,24 @@ class Learner(Trainer):
         if not self.is_fsdp_enabled:
             super().save_model(output_dir, _internal_call)
             return
+        model: Any = self.model
         state = {}
-        for module in self.model.modules():
+        for module in model.modules():
             if isinstance(module, FSDPModule):
                 module.reshard()  # the held-out loss leaves some gathered, as no backward pass follows it
-        for name, weight in self.model.named_parameters():
+        for name, weight in model.named_parameters():
             if weight.requires_grad:
                 whole = weight.full_tensor()  # every process takes part
                 if self.args.should_save:
                     state[name] = whole.cpu()
         if self.args.should_save:
-            self.accelerator.unwrap_model(self.model).save_pretrained(output_dir, state_dict=state)
+            self.accelerator.unwrap_model(model).save_pretrained(output_dir, state_dict=state)
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         super()._save_checkpoint(model, trial)
         self.accelerator.wait_for_everyone()
         if self.is_world_process_zero():
-            folder = Path(self.args.output_dir)
+            folder = self.job.work / "checkpoints"
             checkpoints.mark_whole(folder / f"checkpoint-{self.state.global_step}")
             checkpoints.drop_old(folder)  # only now: a crash always finds one that is whole
 
@@ -199,9 +202,10 @@ def train(job: Job) -> None:
     seconds = time.monotonic() - started
     if first:
         tokens = sum(len(learner.rows[i].input_ids) for step in learner.plan.steps[began:] for rows in step for i in rows)
+        model: Any = learner.model
         result = {
             "log": clean(learner.state.log_history, learner.plan.steps_per_epoch),
-            "trainable": sum(getattr(p, "ds_numel", p.numel()) for p in learner.model.parameters() if p.requires_grad),
+            "trainable": sum(getattr(p, "ds_numel", p.numel()) for p in model.parameters() if p.requires_grad),
             "said": said,
             "began_after_step": began,
             "seconds": round(seconds, 1),

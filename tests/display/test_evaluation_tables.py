@@ -1,7 +1,5 @@
 """Tables of evaluations: what is shown, what is escaped, what is never said without a test."""
 
-from types import SimpleNamespace
-
 import pytest
 
 from isheep_lib.analysis import significance
@@ -60,13 +58,13 @@ def html(table):
     [("bubblewrap", "run in a sandbox (bubblewrap)"), ("unconfined", "run UNCONFINED"), ("", "")],
 )
 def test_the_suite_says_what_confines_programs(sandbox, said):
-    caption = evaluation_tables.suite_table(Suite([chosen("humaneval")], {}), SimpleNamespace(few_shot=0), sandbox).caption
+    caption = evaluation_tables.suite_table(Suite([chosen("humaneval")], {}, sandbox), 0).caption
     assert (said in caption) if said else caption == ""
 
 
 def test_the_suite_shows_items_metric_data_and_examples_and_what_is_left_out():
     suite = Suite([chosen("mmlu", 4, 14042), chosen("mt_bench")], {"squadv2": "no package ships it"})
-    mmlu, bench, left = evaluation_tables.suite_table(suite, SimpleNamespace(few_shot=5), "").rows
+    mmlu, bench, left = evaluation_tables.suite_table(suite, 5).rows
     assert mmlu == {
         "benchmark": "MMLU",
         "items": "4 of 14042 (seed 0)",

@@ -11,7 +11,7 @@ from isheep_lib.engines.transformers_engine import TransformersEngine
 from isheep_lib.iterate.run_params import TrainParams
 from isheep_lib.models.base import ModelRef, find_model
 from isheep_lib.prompting.chat import get_frame, user_words
-from isheep_lib.record.rows import Task
+from isheep_lib.record.rows import Pair, Task
 from isheep_lib.train.dataset import prepare
 from isheep_lib.train.run import fine_tune, lay_out
 
@@ -42,7 +42,7 @@ def learn(model, frame, pairs, folder, **params):
     """Train on the pairs and return the model that came out."""
     tokenizer = AutoTokenizer.from_pretrained(model.path)
     wanted = TrainParams(dtype="float32", save_steps=1000, **params)
-    data = prepare(rows(pairs), frame, tokenizer, wanted, 0)
+    data = prepare([Pair.from_row(row) for row in rows(pairs)], frame, tokenizer, wanted, 0)
     (folder / "work").mkdir()
     fine_tune(lay_out(model, data, wanted, 0), folder / "work", folder / "out")
     if wanted.method == "full":

@@ -65,7 +65,7 @@ def chosen(name, docs=None, total=0, every=None):
 
 
 def suite_of(*names, absent=None):
-    return Suite([chosen(name) for name in names], absent or {})
+    return Suite([chosen(name) for name in names], absent or {}, "bubblewrap")
 
 
 @pytest.fixture(autouse=True)
@@ -87,7 +87,7 @@ def ask(tmp_path):
 
     def answered(engine, suite, frame=CHAT, params=PARAMS):
         with Journal(tmp_path / "j.jsonl", "f") as journal:
-            return answer_all(engine, frame, suite, params, journal, "bubblewrap")
+            return answer_all(engine, frame, suite, params, journal)
 
     return answered
 
@@ -244,7 +244,7 @@ def test_a_suite_without_data_is_refused_with_what_brings_each(monkeypatch):
 
 def test_a_benchmark_without_data_is_left_out_by_name_where_others_have_some(tmp_path):
     values = own(tmp_path, "nq_open")
-    suite, _ = open_suite(EvaluateParams(**{**values, "tasks": ["squadv2", "nq_open"]}))
+    suite = open_suite(EvaluateParams(**{**values, "tasks": ["squadv2", "nq_open"]}))
     assert [c.benchmark.name for c in suite.chosen] == ["nq_open"]
     assert list(suite.absent) == ["squadv2"]
 
@@ -276,14 +276,14 @@ def without_sandbox(monkeypatch):
 )
 def test_programs_are_confined_where_that_is_possible(tmp_path, monkeypatch, names, found, wanted, method):
     monkeypatch.setattr(sandbox_run, "find_sandbox", lambda: found)
-    suite, chosen_method = open_suite(EvaluateParams(**own(tmp_path, *names), code_sandbox=wanted))
-    assert chosen_method == method
+    suite = open_suite(EvaluateParams(**own(tmp_path, *names), code_sandbox=wanted))
+    assert suite.sandbox == method
     assert ([c.benchmark.name for c in suite.chosen], suite.absent) == (names, {})
 
 
 def test_without_a_sandbox_programs_are_not_run_and_their_benchmarks_are_named(tmp_path, without_sandbox):
-    suite, method = open_suite(EvaluateParams(**own(tmp_path, "humaneval", "nq_open")))
-    assert ([c.benchmark.name for c in suite.chosen], method) == (["nq_open"], "")
+    suite = open_suite(EvaluateParams(**own(tmp_path, "humaneval", "nq_open")))
+    assert ([c.benchmark.name for c in suite.chosen], suite.sandbox) == (["nq_open"], "")
     assert list(suite.absent) == ["humaneval"]
     said = suite.absent["humaneval"]
     assert "bubblewrap is not there" in said

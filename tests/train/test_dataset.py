@@ -1,6 +1,7 @@
 """Pairs as tokens: golden tokens of every chat frame, where the loss is, what the cutoff costs, and every pair's fate."""
 
 import itertools
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -11,6 +12,7 @@ from isheep_lib.engines.tokens import encode
 from isheep_lib.errors import YieldError
 from isheep_lib.prompting.chat import get_frame
 from isheep_lib.record.folders import cache_folder
+from isheep_lib.record.rows import Pair
 from isheep_lib.train.dataset import MASKED, Data, TrainRow, encode_row, mask_rows, masked_text, prepare, split_rows
 from tests.frames import hand_made
 
@@ -89,7 +91,7 @@ def worded(tiny_model):
 
 
 def pair(number=1, output="three ideas", instruction="Name {}"):
-    return {"id": f"r{number}", "instruction": instruction.replace("{}", str(number)), "input": "", "output": output}
+    return Pair(f"r{number}", instruction.replace("{}", str(number)), "", output)
 
 
 def spelled(*parts):
@@ -182,7 +184,7 @@ def test_an_end_that_the_tokenizer_does_not_know_as_one_token_is_learned_whole(e
 
 def checked_against_inference(tokenizer, name):
     frame = get_frame(name, "Be brief.", tokenizer)
-    row = encode_row({**pair(output="One"), "input": "2, 3"}, frame, tokenizer, 1024)
+    row = encode_row(replace(pair(output="One"), input="2, 3"), frame, tokenizer, 1024)
     assert row.input_ids[: row.read] == encode(tokenizer, frame.prompt("Name 1\n\n2, 3"))
     assert set(row.labels[: row.read]) == {MASKED}
     assert row.labels[-1] == row.input_ids[-1] != MASKED
@@ -321,7 +323,7 @@ def test_every_kept_pair_has_one_fate_and_the_counts_add_up(rows, cutoff, most, 
     except YieldError:
         assert min(len(usable), most) < 2
         return
-    assert [fate["id"] for fate in data.fates] == [row["id"] for row in rows]
+    assert [fate["id"] for fate in data.fates] == [row.id for row in rows]
     by_fate = {name: [fate["id"] for fate in data.fates if fate["fate"] == name] for name in OUTCOMES}
     assert sum(map(len, by_fate.values())) == len(rows)
     assert [row.id for row in data.train] == by_fate["learned"]
@@ -341,8 +343,8 @@ def test_every_kept_pair_has_one_fate_and_the_counts_add_up(rows, cutoff, most, 
 def test_every_row_goes_to_exactly_one_part_and_both_parts_get_some(number, most, share, seed):
     rows = [pair(i) for i in range(number)]
     learned, held, left = split_rows(rows, most, share, seed)
-    ids = [r["id"] for part in (learned, held, left) for r in part]
-    assert sorted(ids) == sorted(r["id"] for r in rows)
+    ids = [r.id for part in (learned, held, left) for r in part]
+    assert sorted(ids) == sorted(r.id for r in rows)
     assert all(part == sorted(part, key=rows.index) for part in (learned, held, left)), "rows stay in their order"
     chosen = min(number, most)
     assert len(left) == number - chosen
@@ -353,14 +355,14 @@ def test_every_row_goes_to_exactly_one_part_and_both_parts_get_some(number, most
 @given(st.lists(st.text(max_size=5), min_size=2, max_size=40), st.integers(0, 5))
 def test_the_split_follows_from_the_seed_and_not_from_what_the_rows_say(texts, seed):
     def split(rows):
-        return [[row["id"] for row in part] for part in split_rows(rows, 30, 0.2, seed)]
+        return [[row.id for row in part] for part in split_rows(rows, 30, 0.2, seed)]
 
     assert split([pair(i) for i in range(len(texts))]) == split([pair(i, text, text) for i, text in enumerate(texts)])
 
 
 def test_another_seed_holds_other_rows_out():
     rows = [pair(i) for i in range(40)]
-    held = [tuple(row["id"] for row in split_rows(rows, 40, 0.2, seed)[1]) for seed in range(5)]
+    held = [tuple(row.id for row in split_rows(rows, 40, 0.2, seed)[1]) for seed in range(5)]
     assert all(a != b for a, b in itertools.combinations(held, 2))
 
 

@@ -69,9 +69,7 @@ class Reader:
         self._root: tuple[tuple[int, ...], Past] | None = None  # the beginning that the last batch shared
 
     @torch.inference_mode()
-    def read(
-        self, rows: list[list[int]], reserve: list[int], keep: int, use_cache: bool = True
-    ) -> tuple[torch.Tensor, Past | None]:
+    def read(self, rows: list[list[int]], reserve: list[int], keep: int, use_cache: bool = True) -> tuple[torch.Tensor, Any]:
         """Read a batch.
 
         Args:
@@ -81,7 +79,7 @@ class Reader:
             use_cache: whether the cache is wanted.
 
         Returns:
-            Logits, rows x keep x vocabulary, and what was read (None unless wanted or shared).
+            Logits, rows x keep x vocabulary, and what was read, a `Past` (None unless wanted or shared).
         """
         free = [len(row) - least for row, least in zip(rows, reserve, strict=True)]
         root = min(common_prefix(rows), *free) if len(rows) > 1 else 0
@@ -118,7 +116,7 @@ class Reader:
             saved += (end - root) * (len(group) - 1)
         return heads if saved >= LEAST_SAVED * sum(len(row) - root for row in rows) else []
 
-    def _extend(self, past: Past | None, rows: list[list[int]], keep: int, use_cache: bool) -> tuple[torch.Tensor, Past | None]:
+    def _extend(self, past: Past | None, rows: list[list[int]], keep: int, use_cache: bool) -> tuple[torch.Tensor, Any]:
         """Read the next tokens of every row, in slices of at most `batch_tokens`."""
         size = max(1, self.batch_tokens // max(len(row) for row in rows))
         if size >= len(rows):
@@ -136,13 +134,13 @@ class Reader:
 
     def _forward(
         self, past: Past | None, rows: list[list[int]], keep: int, use_cache: bool, width: int = 0
-    ) -> tuple[torch.Tensor, Past | None]:
+    ) -> tuple[torch.Tensor, Any]:
         width = width or max(len(row) for row in rows)
         tokens = torch.tensor([[self.pad] * (width - len(row)) + row for row in rows], device=self.model.device)
         mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows], device=self.model.device)
         if past:
             mask = torch.cat([past.mask, mask], dim=1)
-        cache = (past.cache if past else DynamicCache(config=self.model.config)) if use_cache else None
+        cache: Any = (past.cache if past else DynamicCache(config=self.model.config)) if use_cache else None
         logits = self.model(
             input_ids=tokens,
             attention_mask=mask,
@@ -156,9 +154,9 @@ class Reader:
 
 def _joined(pasts: list[Past]) -> Past:
     """Put slices of one batch together again; the slices' own caches are given back layer by layer."""
-    cache = pasts[0].cache
+    cache: Any = pasts[0].cache
     for number, layer in enumerate(cache.layers):
-        others = [past.cache.layers[number] for past in pasts]
+        others: list[Any] = [past.cache.layers[number] for past in pasts]
         layer.keys = torch.cat([other.keys for other in others])
         layer.values = torch.cat([other.values for other in others])
         for other in others[1:]:

@@ -2,7 +2,6 @@
 
 import shlex
 from pathlib import Path
-from typing import Any
 
 from isheep_lib.engines.params import Model
 from isheep_lib.errors import ModelError, RecordError
@@ -14,7 +13,7 @@ from isheep_lib.record import manifests
 from isheep_lib.record.rows import digest_file, digest_text
 
 
-def served_name(model: ModelRef, settings: Any) -> str:
+def served_name(model: ModelRef, settings: Model) -> str:
     """Return the name under which servers must know a model: the base's, and for a trained one its adapters' digest.
 
     Raises:
@@ -35,7 +34,7 @@ def served_name(model: ModelRef, settings: Any) -> str:
     return f"{name}-{(digests[0] if len(digests) == 1 else digest_text(''.join(digests)))[:12]}"
 
 
-def start_command(model: ModelRef, settings: Any, flags: str = "") -> str:
+def start_command(model: ModelRef, settings: Model, flags: str = "") -> str:
     """Say how to start a server of a model."""
     name = shlex.quote(served_name(model, settings))
     dtype = "" if settings.inference_dtype == "auto" else f" --dtype {settings.inference_dtype}"

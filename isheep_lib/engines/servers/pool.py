@@ -18,6 +18,7 @@ from typing import Any
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_exception, wait_random_exponential
 
+from isheep_lib.engines.params import Model
 from isheep_lib.engines.servers.client import KEY, Call, Endpoint, Trouble
 from isheep_lib.errors import EngineError
 
@@ -34,7 +35,7 @@ class Replicas:
 
     def __init__(
         self,
-        settings: Any,
+        settings: Model,
         name: str,
         advise: Callable[[list[str]], str],
         check: Callable[[Endpoint], Awaitable[None]] | None = None,
@@ -91,7 +92,7 @@ class Replicas:
 
     def retrying(self, **more: Any) -> AsyncRetrying:
         """Make what tries again as long as it is `Trouble`, with pauses that grow with failures in a row."""
-        wait = self._pause + wait_exception(lambda trouble: trouble.wait)
+        wait = self._pause + wait_exception(lambda error: error.wait if isinstance(error, Trouble) else 0.0)
         return AsyncRetrying(retry=retry_if_exception_type(Trouble), wait=wait, reraise=True, **more)
 
     async def admit(self, server: Endpoint) -> None:
@@ -214,7 +215,7 @@ class _Round:
             self._deadline.reschedule(max(self._failing.values()) + self._replicas.timeout if none else None)
 
     def _note(self, state: RetryCallState) -> None:
-        self._problem = self._problem or str(state.outcome.exception())
+        self._problem = self._problem or str(state.outcome and state.outcome.exception())
 
     async def _work(self, server: Endpoint) -> None:
         while True:

@@ -63,7 +63,7 @@ def _from_text(vocabulary: Vocabulary, request: Request, choice: Any, counted: i
 
 def read_total(id_: str, rest: list[int], answer: Any) -> tuple[float, int]:
     """Sum the log-probabilities of a request's last tokens."""
-    listed = getattr(_choice(id_, answer), "prompt_logprobs", None)
+    listed: Any = getattr(_choice(id_, answer), "prompt_logprobs", None)
     try:
         found = [each[str(token)]["logprob"] for each, token in zip(listed[-len(rest) :], rest, strict=True)]
     except (TypeError, KeyError, ValueError) as error:
