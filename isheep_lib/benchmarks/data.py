@@ -223,13 +223,8 @@ def _files(package: str, pattern: str) -> tuple[Path, ...]:
 
 
 def _digest(paths: tuple[Path, ...]) -> str:
-    found = [_digest_at(path, path.stat().st_mtime_ns) for path in paths]
+    found = [digest_file(path) for path in paths]
     return found[0] if len(found) == 1 else digest_text("\n".join(found))
-
-
-@cache  # a run asks for the fingerprint of every stage
-def _digest_at(path: Path, _changed: int) -> str:
-    return digest_file(path)
 
 
 def _read(path: Path) -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ import json
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -108,9 +109,20 @@ def digest_text(text: str) -> str:
 
 
 def digest_file(path: Path) -> str:
-    """Hash a file's bytes with SHA-256."""
+    """Hash a file's bytes with SHA-256, once in this process as long as inode, size and times of the file stay the same."""
+    now = path.stat()
+    return _digest_of(path, now.st_dev, now.st_ino, now.st_size, now.st_mtime_ns, now.st_ctime_ns)
+
+
+@cache
+def _digest_of(path: Path, *_: int) -> str:
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def forget_digests() -> None:
+    """Make `digest_file` read every file again."""
+    _digest_of.cache_clear()
 
 
 def write_atomic(path: Path, content: str | bytes) -> None:

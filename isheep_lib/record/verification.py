@@ -11,6 +11,7 @@ from typing import Any
 from isheep_lib.errors import RecordError
 from isheep_lib.record import manifests
 from isheep_lib.record.fingerprints import fingerprint
+from isheep_lib.record.rows import forget_digests
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ def verify(run_dir: Path) -> list[Verdict]:
     Raises:
         RecordError: there is no run.
     """
+    forget_digests()
     recorded = manifests.all_manifests(run_dir)
     if not recorded:
         raise RecordError("No finished stage here", where=str(run_dir), do="give a run's name under results, or its folder")
