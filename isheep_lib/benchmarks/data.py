@@ -8,7 +8,6 @@ Covers finding, reading, choosing. Does not cover facts about benchmarks (`bench
 """
 
 import csv
-import gzip
 import hashlib
 import importlib.util
 import io
@@ -176,7 +175,12 @@ def _lacking(benchmark: Benchmark, row: dict[str, Any]) -> str:
 
 def shots(benchmark: Benchmark) -> list[dict[str, Any]]:
     """Read the examples that may precede a benchmark's questions."""
-    return [_adapted(benchmark, row) for path in _files(benchmark.package, benchmark.shot_files) for row in _read(path)]
+    return [_adapted(benchmark, row) for row in _shot_rows(benchmark)]
+
+
+@cache
+def _shot_rows(benchmark: Benchmark) -> list[dict[str, Any]]:
+    return [row for path in _files(benchmark.package, benchmark.shot_files) for row in _read(path)]
 
 
 def items(benchmark: Benchmark, docs: list[dict[str, Any]]) -> Iterator[Item]:
@@ -197,7 +201,8 @@ def _adapted(benchmark: Benchmark, row: dict[str, Any]) -> dict[str, Any]:
     if benchmark.name == "gpqa_diamond":
         return {**row, **_gpqa_choices(row)}
     if benchmark.name == "mt_bench":
-        return {**row, "reference": _references(benchmark).get(row["question_id"], row.get("reference"))}
+        references = {known["question_id"]: known["choices"][0]["turns"] for known in _shot_rows(benchmark)}
+        return {**row, "reference": references.get(row["question_id"], row.get("reference"))}
     return row
 
 
@@ -205,13 +210,6 @@ def _gpqa_choices(row: dict[str, Any]) -> dict[str, Any]:
     """Put the four answers of a GPQA question into an order that its id decides."""
     order = random.Random(str(row["Record ID"])).sample(GPQA_CHOICES, len(GPQA_CHOICES))  # noqa: S311 - reproducible, not secret
     return {"choices": [str(row[name]).strip() for name in order], "gold": order.index(GPQA_CHOICES[0])}
-
-
-@cache
-def _references(benchmark: Benchmark) -> dict[int, list[str]]:
-    """Read the reference answers that judges are shown, by question."""
-    rows = [row for path in _files(benchmark.package, benchmark.shot_files) for row in _read(path)]
-    return {row["question_id"]: row["choices"][0]["turns"] for row in rows}
 
 
 def _files(package: str, pattern: str) -> tuple[Path, ...]:
@@ -233,12 +231,11 @@ def _read(path: Path) -> list[dict[str, Any]]:
 
         with pyarrow.memory_map(str(path)) as file:
             return pyarrow.ipc.open_stream(file).read_all().to_pylist()
-    if path.suffix == ".gz":
-        with gzip.open(path, "rt", encoding="utf-8") as file:
-            rows = [json.loads(line) for line in file]
-        # Requests of an evaluation: several lines share a source row.
-        return list({row["native_id"]: row["doc"] for row in rows}.values()) if rows and "doc" in rows[0] else rows
-    return json.loads(read_text(path)) if path.suffix == ".json" else read_jsonl(path)
+    if path.suffix == ".json":
+        return json.loads(read_text(path))
+    rows = read_jsonl(path)
+    # Requests of an evaluation: several lines share a source row.
+    return list({row["native_id"]: row["doc"] for row in rows}.values()) if rows and "doc" in rows[0] else rows
 
 
 def _own_rows(benchmark: Benchmark, source: str) -> list[dict[str, Any]]:
