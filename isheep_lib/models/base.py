@@ -6,13 +6,13 @@ Environment: `ISHEEP_CACHE` (default ~/.cache/isheep); `HF_TOKEN` and `HF_HUB_OF
 
 import importlib.util
 import json
-import os
 import re
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from isheep_lib.errors import ModelError
-from isheep_lib.record.folders import cache_folder
+from isheep_lib.record.folders import cache_folder, made_once
 from isheep_lib.record.rows import canonical_json, digest_file, digest_text, write_atomic
 
 # Packages that ship weights: import name, file, and what installs it without pulling its own requirements.
@@ -75,11 +75,7 @@ def trained_model(name: str, path: Path) -> ModelRef:
         ModelError: the weights are absent.
     """
     if not list(path.glob("*.safetensors")):
-        raise ModelError(
-            "The trained weights are not here; a committed record keeps only their digests",
-            where=str(path),
-            do="train that iteration again, or start a run of your own (-p run NAME)",
-        )
+        raise _no_weights("trained", path)
     return ModelRef(name, path, digest_model(path))
 
 
@@ -90,12 +86,7 @@ def check_adapters(model: ModelRef) -> None:
         ModelError: with both names.
     """
     for adapter in model.adapters:
-        if not (adapter / "adapter_model.safetensors").is_file():
-            raise ModelError(
-                "The adapter's weights are not here; a committed record keeps only their digest",
-                where=str(adapter),
-                do="train that iteration again, or start a run of your own (-p run NAME)",
-            )
+        adapter_weights(adapter)
         base = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))["base_model_name_or_path"]
         if base != model.name:
             raise ModelError(
@@ -103,6 +94,26 @@ def check_adapters(model: ModelRef) -> None:
                 where=str(adapter),
                 do="give base_model as the run has it, or another run (-p run NAME)",
             )
+
+
+def adapter_weights(adapter: Path) -> Path:
+    """Return the file of an adapter's weights.
+
+    Raises:
+        ModelError: it is absent.
+    """
+    file = adapter / "adapter_model.safetensors"
+    if not file.is_file():
+        raise _no_weights("adapter's", adapter)
+    return file
+
+
+def _no_weights(whose: str, folder: Path) -> ModelError:
+    return ModelError(
+        f"The {whose} weights are not here; a committed record keeps only their digest",
+        where=str(folder),
+        do="train that iteration again, or start a run of your own (-p run NAME)",
+    )
 
 
 def digest_model(path: Path) -> str:
@@ -134,33 +145,21 @@ def _embedded(name: str) -> Path:
     source = Path(next(iter(spec.submodule_search_locations))) / file
     if not source.is_file():
         raise ModelError(f"{package} lacks {file}", where=str(source), do=f"{command} --force-reinstall")
-    target = cache_folder() / "models" / f"{name}-{digest_file(source)[:16]}"
-    if not target.is_dir():
-        _convert(source, target)
-    return target
+    return made_once(cache_folder() / "models" / f"{name}-{digest_file(source)[:16]}", partial(_convert, source))
 
 
-def _convert(source: Path, target: Path) -> None:
-    """Turn a GGUF file into a safetensors folder; the rename is the commit point."""
+def _convert(source: Path, folder: Path) -> None:
+    """Turn a GGUF file into a safetensors folder."""
     import torch
-    from filelock import FileLock
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
     from transformers.utils import logging
 
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(target.with_suffix(".lock")):
-        if target.is_dir():
-            return
-        logging.disable_progress_bar()
-        partial = target.with_suffix(".partial")
-        where = {"pretrained_model_name_or_path": str(source.parent), "gguf_file": source.name}
-        # Without dequantize=True transformers gives a model that can be neither trained nor saved.
-        model = AutoModelForCausalLM.from_pretrained(
-            **where, dtype=torch.float32, quantization_config=GgufConfig(dequantize=True)
-        )
-        model.save_pretrained(partial)
-        AutoTokenizer.from_pretrained(**where).save_pretrained(partial)
-        os.replace(partial, target)
+    logging.disable_progress_bar()
+    where = {"pretrained_model_name_or_path": str(source.parent), "gguf_file": source.name}
+    # Without dequantize=True transformers gives a model that can be neither trained nor saved.
+    model = AutoModelForCausalLM.from_pretrained(**where, dtype=torch.float32, quantization_config=GgufConfig(dequantize=True))
+    model.save_pretrained(folder)
+    AutoTokenizer.from_pretrained(**where).save_pretrained(folder)
 
 
 def _from_hub(name: str) -> Path:

@@ -139,10 +139,7 @@ def lineage(run_dir: Path, iteration: int) -> list[int]:
     """
     if not iteration:
         return []
-    manifest = read_manifest(stage_folder(run_dir, iteration, "train"))
-    if manifest is None:
-        where = str(stage_folder(run_dir, iteration, "train"))
-        raise RecordError(f"iter-{iteration}/train is not done", where=where, do="run train.ipynb for it first")
+    manifest = require_intact(stage_folder(run_dir, iteration, "train"), [])
     return [*lineage(run_dir, manifest.get("starts_from", 0)), iteration]
 
 
@@ -150,6 +147,6 @@ def trained_on(run_dir: Path, iteration: int) -> dict[str, str]:
     """Name the row files that M_k was trained on, below the run's folder, with their digests; {} for the base model."""
     found: dict[str, str] = {}
     for k in lineage(run_dir, iteration):
-        manifest = read_manifest(stage_folder(run_dir, k, "train")) or {"parts": {"inputs": {}}}
+        manifest = require_intact(stage_folder(run_dir, k, "train"), [])
         found |= {name: digest for name, digest in manifest["parts"]["inputs"].items() if name.endswith(".jsonl")}
     return found
