@@ -13,8 +13,6 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
-import numpy as np
-
 from isheep_lib.engines.protocol import Completion, Request, quiet
 from isheep_lib.engines.servers.client import Call
 from isheep_lib.engines.servers.pool import PAUSE, Replicas
@@ -123,24 +121,14 @@ class ChatEngine:
             self._reported.add(answer.model)
         return completion
 
-    def logprobs(self, pairs: list[tuple[str, str]]) -> list[tuple[float, int]]:
-        """Raise: a chat server scores no text."""
-        self._only_writes("log-probabilities of a text")
-
-    def choices(self, prompts: list[str], labels: list[str]) -> list[list[float]]:
-        """Raise: a chat server scores no labels."""
-        self._only_writes("log-probabilities of labels")
-
-    def embed(self, texts: list[str]) -> np.ndarray:
-        """Raise: a chat server gives no vectors."""
-        self._only_writes("vectors")
-
-    def _only_writes(self, wanted: str) -> NoReturn:
+    def _only_writes(self, *_: Any) -> NoReturn:
         raise EngineError(
-            f"A chat server judges in writing only: {self.name} gives no {wanted}",
+            f"A chat server judges in writing only: {self.name} gives no log-probabilities and no vectors",
             allowed="written verdicts",
             do="set judge_verdicts: written, or take a judge whose weights are here",
         )
+
+    logprobs = choices = embed = _only_writes
 
     def close(self) -> None:
         """Close all connections; a second time does nothing."""

@@ -13,7 +13,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 from isheep_lib.analysis import win_rates
 from isheep_lib.benchmarks.catalogue import BENCHMARKS
@@ -23,14 +23,15 @@ from isheep_lib.engines.open import open_engine, preflight
 from isheep_lib.engines.protocol import Engine
 from isheep_lib.errors import DataError, ParameterError, YieldError
 from isheep_lib.judge import verdicts
+from isheep_lib.judge.params import prompt_files
 from isheep_lib.models.base import find_model
 from isheep_lib.prompting.chat import Frame, get_frame, render
 from isheep_lib.record import manifests
 from isheep_lib.record.fingerprints import stale_reason
+from isheep_lib.record.funnel import funnel
 from isheep_lib.record.journal import Journal
 
 PAIRS, GRADES = "alpaca_eval", "mt_bench"
-PROMPTS: dict[str, Literal["alpacaeval", "mtbench"]] = {PAIRS: "alpacaeval", GRADES: "mtbench"}
 EXAMPLE = 80  # letters of a reply that an error shows
 Rows = dict[str, list[dict[str, Any]]]  # verdicts by benchmark
 
@@ -133,7 +134,7 @@ def judge_settings(params: Any) -> Any:
 
 def shown_prompts(judge: verdicts.Judge, opened: Sequence[Answered]) -> dict[str, str]:
     """Show the judge's prompts in its frame, by file; names stand for the texts of data and answers."""
-    files = [file for a in opened for file in verdicts.prompt_files(PROMPTS[a.name], judge.verdicts)]
+    files = [file for a in opened for file in prompt_files(a.name, judge.verdicts)]
     return {file: judge.frame.prompt(render(file, **{name: f"⟨{name}⟩" for name in _words(file)})) for file in files}
 
 
@@ -191,9 +192,7 @@ def require_read(rows: Rows, max_unread: float) -> None:
 def counts(rows: Rows) -> dict[str, Any]:
     """Count verdicts: what was read is kept, the rest is dropped by the reason why it was not."""
     every = [row for group in rows.values() for row in group]
-    dropped = Counter(row["unread"] for row in every if row["unread"])
-    ordered = dict(sorted(dropped.items(), key=lambda item: (-item[1], item[0])))
-    return {"in": len(every), "kept": len(every) - dropped.total(), "dropped": ordered}
+    return funnel(len(every), [{"reason": row["unread"]} for row in every if row["unread"]])
 
 
 def metrics(stage: Any, opened: Sequence[Answered], rows: Rows) -> dict[str, Any]:

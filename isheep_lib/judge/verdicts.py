@@ -10,7 +10,6 @@ Covers asking a judge about answers that exist. Does not cover making them, or w
 """
 
 import math
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -18,7 +17,6 @@ from typing import Any, Literal
 from isheep_lib.analysis.win_rates import ORDERS, Lengths
 from isheep_lib.engines.generate import generate_all, refuse_long
 from isheep_lib.engines.protocol import Engine, Request, fill_journal
-from isheep_lib.errors import DataError
 from isheep_lib.prompting.chat import Frame, render
 from isheep_lib.prompting.score_parsing import LABELS, expectation
 from isheep_lib.prompting.verdict_parsing import MODEL_WINS, parse_grade, parse_verdict
@@ -66,13 +64,6 @@ class Reply:
     finish: str = ""
 
 
-def prompt_files(benchmark: Literal["alpacaeval", "mtbench"], verdicts: Verdicts) -> list[str]:
-    """Name the prompt files that a benchmark uses."""
-    if benchmark == "alpacaeval":
-        return [f"judge-pair-{verdicts}.txt"]
-    return [f"judge-turn{turn}{reference}-{verdicts}.txt" for turn in (1, 2) for reference in ("", "-reference")]
-
-
 def pair_requests(docs: Sequence[dict[str, Any]], answers: dict[str, dict[str, Any]]) -> list[PairRequest]:
     """Put AlpacaEval's rows (id, instruction, and the baseline's output) and the model's answers together."""
     return [PairRequest(doc["id"], doc["instruction"], answers.get(doc["id"], {}).get("answer"), doc["output"]) for doc in docs]
@@ -92,9 +83,8 @@ def judge_pairs(
         Two rows a pair, in the order of pairs; what waits for another worker is unread.
 
     Raises:
-        DataError: an id comes twice, or prompts are too long for the judge; all are named before anything runs.
+        DataError: prompts are too long for the judge; all are named before anything runs.
     """
-    _refuse_repeated([request.id for request in requests])
     prompts = {}
     for request in requests:
         if request.answer is not None:
@@ -137,7 +127,6 @@ def grade_turns(
     Raises:
         DataError: as `judge_pairs`.
     """
-    _refuse_repeated([doc["id"] for doc in docs])
     prompts = {}
     for doc in docs:
         for turn in (1, 2):
@@ -176,12 +165,6 @@ def _pair_names(id_: str) -> dict[str, str]:
 
 def _grade_name(id_: str, turn: int) -> str:
     return f"grade/{id_}/{turn}"
-
-
-def _refuse_repeated(ids: list[str]) -> None:
-    repeated = [id_ for id_, number in Counter(ids).items() if number > 1]
-    if repeated:
-        raise DataError(f"{len(repeated)} ids come twice, such as {repeated[0]}", do="give every item its own id")
 
 
 def _share_of_first(logs: list[float]) -> float:

@@ -12,6 +12,7 @@ from isheep_lib.analysis.win_rates import length_bias, length_controlled, mt_ben
 from isheep_lib.engines.scripted import ScriptedEngine
 from isheep_lib.errors import DataError
 from isheep_lib.judge import verdicts as judge_verdicts
+from isheep_lib.judge.params import prompt_files
 from isheep_lib.judge.verdicts import (
     Judge,
     PairRequest,
@@ -19,7 +20,6 @@ from isheep_lib.judge.verdicts import (
     grade_turns,
     judge_pairs,
     pair_requests,
-    prompt_files,
     turn_words,
 )
 from isheep_lib.prompting.chat import FOLDER, Frame, render
@@ -231,7 +231,7 @@ def test_a_reply_that_repeats_itself_for_ever_is_read_all_the_same(mark):
 
 
 def test_the_prompt_files_are_those_of_the_folder():
-    named = {name for benchmark in ("alpacaeval", "mtbench") for way in WAYS for name in prompt_files(benchmark, way)}
+    named = {name for benchmark in ("alpaca_eval", "mt_bench") for way in WAYS for name in prompt_files(benchmark, way)}
     assert named == {path.name for path in FOLDER.glob("judge-*.txt")}
 
 
@@ -246,9 +246,9 @@ def test_a_pair_is_shown_in_both_orders_with_all_its_words(tmp_path, verdicts):
 
 @pytest.mark.parametrize("verdicts", WAYS)
 def test_what_a_prompt_asks_for_is_what_is_read(verdicts):
-    pair = render(prompt_files("alpacaeval", verdicts)[0], instruction="i", first="f", second="s")
+    pair = render(prompt_files("alpaca_eval", verdicts)[0], instruction="i", first="f", second="s")
     assert all((f"[[{letter}]]" in pair) == (verdicts == "written") for letter in "ABC")
-    for name in prompt_files("mtbench", verdicts):
+    for name in prompt_files("mt_bench", verdicts):
         text = (FOLDER / name).read_text()
         assert ("[[number]]" in text) == (verdicts == "written")
         assert "1 (useless) to 10 (excellent)" in text
@@ -344,17 +344,6 @@ def test_an_item_without_an_answer_is_not_asked_about_and_has_its_reason(tmp_pat
     turns = graded(Scripted(), mt_docs, answers, tmp_path / "mt", verdicts)
     assert [r["unread"] for r in turns] == ["", "", "", *["no_answer"] * 5]
     assert mt_bench_summary(turns)["unread"] == {"no_answer": 5}
-
-
-@pytest.mark.parametrize("verdicts", WAYS)
-def test_an_id_that_comes_twice_is_refused(tmp_path, verdicts):
-    docs, answers = questions(1)
-    engine = Scripted()
-    with pytest.raises(DataError, match="1 ids come twice, such as q1"):
-        judged(engine, [*pairs(2), *pairs(2)[1:]], tmp_path, verdicts)
-    with pytest.raises(DataError, match="1 ids come twice, such as m0"):
-        graded(engine, docs * 2, answers, tmp_path, verdicts)
-    assert engine.calls == []
 
 
 @pytest.mark.parametrize("verdicts", WAYS)
