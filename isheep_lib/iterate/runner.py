@@ -9,7 +9,6 @@ import contextlib
 import logging
 import os
 import tempfile
-import threading
 import time
 import warnings
 from collections.abc import Iterator
@@ -28,7 +27,7 @@ from traitlets.config import Config
 from isheep_lib.errors import ParameterError, StageFailed
 from isheep_lib.iterate import session
 from isheep_lib.record import manifests
-from isheep_lib.record.progress import PROGRESS_FILE, Relay
+from isheep_lib.record.progress import PROGRESS_FILE, Relay, watching
 from isheep_lib.record.rows import publish, write_failure
 
 KERNEL_START_SECONDS = 300  # papermill's 60 is short on a cold network disk
@@ -79,14 +78,11 @@ class TruthfulEngine(NBClientEngine):
 
     @staticmethod
     def _execute(client: TruthfulClient) -> Any:
-        family: list[psutil.Process] = []
-        over = threading.Event()
-        threading.Thread(target=_remember_family, args=(client, family, over), daemon=True).start()
+        family: list[psutil.Process] = []  # remembered: once a kernel has died, its orphans cannot be found any more
         try:
-            return client.execute()
+            with watching(lambda: family.extend(process for process in _family(client) if process not in family)):
+                return client.execute()
         finally:
-            over.set()
-            family += _family(client)
             for process in family:
                 with contextlib.suppress(psutil.NoSuchProcess):
                     process.kill()
@@ -100,12 +96,6 @@ def _family(client: TruthfulClient) -> list[psutil.Process]:
         kernel = psutil.Process(process.pid)
         return [*kernel.children(recursive=True), kernel]
     return []
-
-
-def _remember_family(client: TruthfulClient, family: list[psutil.Process], over: threading.Event) -> None:
-    """Keep the kernel's children in mind: once a kernel has died, its orphans cannot be found any more."""
-    while not over.wait(1.0):
-        family += [process for process in _family(client) if process not in family]
 
 
 papermill_engines.register("isheep", TruthfulEngine)
@@ -252,20 +242,10 @@ def _environment(values: dict[str, str]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _relayed(state: Path, title: str) -> Iterator[None]:
-    """Show a kernel's progress from a thread while this process waits for it."""
-    relay, over = Relay(state, title, os.environ.get(PROGRESS_FILE)), threading.Event()
-
-    def watch() -> None:
-        while not over.wait(1.0):
-            relay.poll()
-
-    thread = threading.Thread(target=watch, daemon=True)
-    thread.start()
+    """Show a kernel's progress while this process waits for it."""
+    relay = Relay(state, title, os.environ.get(PROGRESS_FILE))
     try:
-        with _environment({PROGRESS_FILE: str(state)}):
+        with watching(relay.poll), _environment({PROGRESS_FILE: str(state)}):
             yield
     finally:
-        over.set()
-        thread.join()
-        relay.poll()
         state.unlink(missing_ok=True)
