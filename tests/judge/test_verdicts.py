@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from isheep_lib.analysis.win_rates import length_bias, length_controlled, mt_bench_summary, position_bias, win_rate
-from isheep_lib.engines.scripted import ScriptedEngine
 from isheep_lib.errors import DataError
 from isheep_lib.judge import verdicts as judge_verdicts
 from isheep_lib.judge.params import prompt_files
@@ -25,6 +24,7 @@ from isheep_lib.judge.verdicts import (
 from isheep_lib.prompting.chat import FOLDER, Frame, render
 from isheep_lib.prompting.verdict_parsing import parse_grade, parse_verdict
 from isheep_lib.record.journal import WAITS, Journal
+from tests.scripted import ScriptedEngine
 
 few = settings(max_examples=50, deadline=None)
 FRAME = Frame("f", "<", ">", "END")

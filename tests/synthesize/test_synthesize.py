@@ -9,7 +9,6 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from isheep_lib.engines.scripted import ScriptedEngine
 from isheep_lib.errors import YieldError
 from isheep_lib.iterate.run_params import SynthesizeParams
 from isheep_lib.prompting.chat import Frame
@@ -21,6 +20,7 @@ from isheep_lib.synthesize.lists import Item, list_prompt, list_request, parse_l
 from isheep_lib.synthesize.methods.self_instruct import collect_instructions
 from isheep_lib.synthesize.respond import respond
 from isheep_lib.synthesize.rules import instruction_problem
+from tests.scripted import ScriptedEngine
 
 few = settings(max_examples=50, deadline=None)
 lines = st.sampled_from(
