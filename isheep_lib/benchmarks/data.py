@@ -80,7 +80,6 @@ def open_suite(tasks: list[str], data: list[str], subset_seed: int) -> Suite:
     Args:
         tasks: names, or name:items.
         data: own sources, name=file or name=org/name@commit.
-        subset_seed: the same subset for every model.
 
     Raises:
         DataError: data are there but altered, unreadable, or lack a column that is needed.

@@ -44,14 +44,7 @@ def benchmark_of(task: str) -> Benchmark:
 
 
 def load_tasks(chosen: list[Chosen], framed: bool, few_shot: int, method: str) -> dict[str, Any]:
-    """Build lm-eval's tasks on chosen items.
-
-    Args:
-        chosen: benchmarks of the kinds choice, answer and code.
-        framed: the model has a chat frame.
-        few_shot: examples before a question, where the data have some.
-        method: sandbox for programs, see `sandbox`.
-    """
+    """Build lm-eval's tasks on chosen items of the kinds choice, answer and code, with examples where the data have some."""
     from lm_eval import tasks as lm_eval_tasks
 
     folders = dict.fromkeys(c.benchmark.tasks for c in chosen)
@@ -118,13 +111,7 @@ def _runner(task: str, docs: list[dict[str, Any]], method: str) -> Callable[...,
 
 
 def prompts(chosen: list[Chosen], framed: bool, frame: Callable[..., str] | None = None) -> dict[str, str]:
-    """Show what a benchmark's task asks: the prompt of an item whose texts are the names of their columns.
-
-    Args:
-        chosen: benchmarks of the kinds choice, answer and code.
-        framed: the model has a chat frame.
-        frame: an `apply_chat_template` of lm-eval's language models.
-    """
+    """Show what a benchmark's task asks: the prompt of an item whose texts are the names of their columns."""
     blank = [replace(c, docs=[_placeholder(c.docs[0])]) for c in chosen]
     found = {}
     for name, task in load_tasks(blank, framed, 0, "").items():
@@ -149,15 +136,7 @@ def _placeholder(value: Any, name: str = "") -> Any:
 
 
 def run(chosen: list[Chosen], model: Any, framed: bool, few_shot: int = 0, method: str = "") -> dict[str, list[dict[str, Any]]]:
-    """Evaluate a language model of lm-eval and return each benchmark's rows in the order of its items.
-
-    Args:
-        chosen: benchmarks of the kinds choice, answer and code.
-        model: `language_model.EngineLM`, or one of lm-eval's own classes.
-        framed: apply the model's chat template.
-        few_shot: examples before a question, where the data have some.
-        method: sandbox for programs.
-    """
+    """Evaluate a language model of lm-eval, ours or its own, and return each benchmark's rows in the order of its items."""
     import lm_eval
 
     tasks = load_tasks(chosen, framed, few_shot, method)

@@ -30,10 +30,6 @@ REFUSED = "check that base_urls end in /v1, the judge's name, and that it takes 
 def preflight(served: str, settings: Any) -> None:
     """Raise if no address answers, or none lists the model.
 
-    Args:
-        served: the judge's name at its servers.
-        settings: base_urls, concurrency, request_seconds, patience_seconds.
-
     Raises:
         EngineError: with what each address lists, and the nearest names.
     """
@@ -46,12 +42,7 @@ class ChatEngine:
     tokenizer: Any = None
 
     def __init__(self, served: str, settings: Any, pause: Any = PAUSE) -> None:
-        """Find the servers that have the judge.
-
-        Args:
-            served: the judge's name at its servers.
-            settings: base_urls, concurrency, request_seconds, patience_seconds.
-            pause: of `tenacity`, between failures of a server.
+        """Find the servers that have the judge, `served` as they call it; `pause` is tenacity's, between failures of a server.
 
         Raises:
             EngineError: no server is reachable, or none lists the judge.

@@ -96,10 +96,6 @@ def compare(expected: list[float], found: list[float], dtype: str, who: str) -> 
 def check_trained(model: ModelRef, adapter: Path) -> list[Probe]:
     """Compare an adapter beside the base with the adapter merged into it, on this machine in float32.
 
-    Args:
-        model: the model that the adapter was trained on.
-        adapter: its folder.
-
     Returns:
         A probe a text, none where the weights do not fit this machine's memory.
 
@@ -123,12 +119,7 @@ def check_trained(model: ModelRef, adapter: Path) -> list[Probe]:
 
 
 def check_weights(model: ModelRef, trained: Path) -> list[Probe]:
-    """Say what a model says of the texts before and after all its weights were trained; there is nothing to merge.
-
-    Args:
-        model: the model that training started from.
-        trained: folder of the trained weights.
-    """
+    """Say what a model says of the texts before and after all its weights were trained; there is nothing to merge."""
     from isheep_lib.models.load import load_model
 
     if not _fits(model):
@@ -206,14 +197,7 @@ def rows(probes: list[Probe]) -> list[dict[str, str]]:
 
 
 def hold_against_weights(engine: Engine, run_dir: Path, model: ModelRef, iteration: int, settings: Any) -> dict[str, Any]:
-    """Compare an open engine with what the weights say, before anything is asked of it; return facts for the record.
-
-    Args:
-        engine: the engine.
-        run_dir: the run's folder; its training has recorded what M_k says.
-        model: M_k.
-        iteration: k; 0 is the base model.
-        settings: the section `params.Model`, or a stage's parameters.
+    """Compare an open engine with what M_k's weights say, before anything is asked of it; return facts for the record.
 
     Raises:
         EngineError: it computes something else; see `engines.parity`.

@@ -79,11 +79,9 @@ class Engine(Protocol):
         """
 
     def generate(self, batches: list[list[Request]], tick: Callable[[float], None] = quiet) -> Iterator[list[Completion]]:
-        """Continue every prompt, yielding completions as they are finished.
+        """Continue every prompt of whole batches, as `batches` made them, yielding completions as they are finished.
 
-        Args:
-            batches: whole batches that `batches` made.
-            tick: told the work on unfinished requests, in requests (2.5 is two and a half).
+        `tick` is told the work on unfinished requests, in requests (2.5 is two and a half).
         """
 
     def logprobs(self, pairs: list[tuple[str, str]]) -> list[tuple[float, int]]:
@@ -110,12 +108,9 @@ def fill_journal(
     """Ask for the parts that the journal lacks, make their rows durable as they come, and show progress.
 
     Args:
-        journal: chooses which parts are this worker's.
         parts: what is computed together.
         units_of: the ids of the rows that a part becomes, each with the units of progress that it counts.
         ask: makes groups of rows of the parts that lack some, and may tell work on unfinished ones in units.
-        label: for the progress line.
-        unit: of progress.
     """
     mine = [(part, units_of(part)) for part in journal.mine(parts)]
     units = {id_: count for _, own in mine for id_, count in own.items()}

@@ -56,12 +56,7 @@ class ServerEngine:
     """One model behind servers; see the protocol `isheep_lib.engines.protocol.Engine`."""
 
     def __init__(self, model: ModelRef, settings: Any, pause: Any = PAUSE) -> None:
-        """Find the servers that know the model.
-
-        Args:
-            model: base and adapters; only the tokenizer is read here.
-            settings: the section `params.Model`.
-            pause: of `tenacity`, between failures of a server.
+        """Find the servers that know the model, of which only the tokenizer is read here; `pause` is tenacity's.
 
         Raises:
             EngineError: no server is reachable, or none knows the model.
@@ -99,9 +94,6 @@ class ServerEngine:
 
     def probe(self, pairs: Sequence[tuple[str, str]] = PROBES) -> dict[str, Scores]:
         """Score fixed texts on every server, so that no record comes from other weights.
-
-        Args:
-            pairs: context and continuation, no continuation empty.
 
         Returns:
             For each address what `logprobs` would return.

@@ -83,11 +83,7 @@ class Vocabulary:
 
 
 def load_vocabulary(model: ModelRef, context_tokens: int = 0) -> Vocabulary:
-    """Load tokenizer and limits of a base model.
-
-    Args:
-        model: the model.
-        context_tokens: a lower limit than the model's own; 0 is none.
+    """Load tokenizer and limits of a base model; `context_tokens` is a lower limit than the model's own, 0 is none.
 
     Raises:
         ModelError: `context_tokens` is more than the model has.

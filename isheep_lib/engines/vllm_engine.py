@@ -34,11 +34,7 @@ class VllmEngine:
     """One model at a time in vLLM, loaded at its first use; see the protocol `isheep_lib.engines.protocol.Engine`."""
 
     def __init__(self, model: ModelRef, settings: Any) -> None:
-        """Prepare vLLM; weights are loaded when the first request comes.
-
-        Args:
-            model: base and adapters.
-            settings: the section `params.Model`, with a settled `inference_dtype`.
+        """Prepare vLLM for a settled `inference_dtype`; weights are loaded when the first request comes.
 
         Raises:
             EngineError: vLLM is not installed, or memory is too small.

@@ -31,13 +31,7 @@ def preflight(model: ModelRef, settings: Any) -> None:
 
 
 def check_gpus(weights: int, gpus: list[int], share: float, wanted: int) -> None:
-    """Refuse weights that do not fit the GPUs, and say what would.
-
-    Args:
-        weights: bytes of the weights in the number format of inference.
-        gpus: bytes of each GPU that is here.
-        share: of a GPU's memory that vLLM may take.
-        wanted: GPUs that share the model.
+    """Refuse weights, in bytes, that do not fit the share of `wanted` GPUs' memory that vLLM may take, and say what would.
 
     Raises:
         EngineError: there are fewer GPUs, or the weights do not fit.

@@ -61,16 +61,7 @@ def no_sandbox() -> str:
 
 
 def answer_all(engine: Engine, frame: Frame, suite: Suite, params: Any, journal: Journal, method: str) -> Rows:
-    """Ask everything of every benchmark and grade what can be graded here.
-
-    Args:
-        engine: the model.
-        frame: its chat frame; a model without one gets the base variants of tasks.
-        suite: the benchmarks.
-        params: `EvaluateParams`.
-        journal: of answers; what it holds is not asked again.
-        method: sandbox of programs.
-    """
+    """Ask everything of every benchmark and grade what can be graded here."""
     from isheep_lib.benchmarks.lm_eval_model import EngineLM  # lm-eval takes a while to import
 
     rows: Rows = {}

@@ -193,9 +193,7 @@ class StageSession:
         Of several workers, the one that has every row at hand records the stage, once.
 
         Args:
-            rows: row files to write.
             counts: `in`, `kept` and `dropped` by reason, which must add up.
-            documents: JSON documents to write.
             files: outputs that already lie in `out`.
             more: further facts for the manifest.
 

@@ -114,12 +114,8 @@ def grade_turns(
     """Ask a judge for a grade of 1 to 10 for both answers of every conversation; finished parts are in the journal.
 
     Args:
-        judge: who judges.
         docs: MT-Bench's rows: id, category, turns, and perhaps reference, where "" is none.
         answers: by id, the model's "answers" to both turns; one that is absent or None is no answer.
-        seed_of: record id to seed.
-        journal: of these answers and this judge.
-        label: for the progress line.
 
     Returns:
         Two rows a question; what waits for another worker is unread.

@@ -39,13 +39,7 @@ def free_memory(device: str, share: float = 1.0) -> int:
 
 
 def check_room(weights: int, free: int, dtype: str, device: str) -> None:
-    """Refuse weights that do not fit, and say what would.
-
-    Args:
-        weights: bytes of the weights in `dtype`.
-        free: bytes that are free on one device, or on all that share the model.
-        dtype: number format of inference.
-        device: for the message.
+    """Refuse weights, in bytes, that do not fit the free ones of a device, or of all that share the model; say what would.
 
     Raises:
         EngineError: they do not fit.

@@ -34,11 +34,7 @@ class Source:
 
 @cache
 def code_digests(roots: tuple[str, ...], package: Path = PACKAGE) -> dict[str, str]:
-    """Hash every definition that the roots reach, by its name.
-
-    Args:
-        roots: definitions as `room.module.name`.
-        package: the folder of the package.
+    """Hash every definition that the roots, written as `room.module.name`, reach, by its name.
 
     Raises:
         RecordError: a root is not there.

@@ -35,7 +35,6 @@ class Journal:
         """Open or create the journal and take its lock.
 
         Args:
-            path: the file.
             fingerprint: what the rows belong to; another fingerprint in the file is refused.
             part: what its writer fills, for the message that refuses a second writer.
             patience: seconds to wait for a writer that is just being ended.

@@ -19,7 +19,6 @@ class RunLock:
         """Take the lock.
 
         Args:
-            run_dir: the run's folder.
             shard: names a worker's shard, which shares the run with other workers; "" takes the run alone.
             patience: seconds to wait for a holder that only looks or is just leaving.
 

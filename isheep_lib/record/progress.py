@@ -143,13 +143,7 @@ class Relay:
     """Shows in this process what a kernel writes to its progress file."""
 
     def __init__(self, path: Path, title: str, onward: str | None = None) -> None:
-        """Watch a file; `title` goes before each line.
-
-        Args:
-            path: what the kernel writes.
-            title: stands before each line.
-            onward: a file that a process further out watches; then that one, not this one, has the terminal.
-        """
+        """Watch a file and show it here, or in the file `onward`, if a process further out watches that."""
         self._path, self._title, self._seen = path, title, {}
         self._sinks = [_FileSink(Path(onward)) if onward else _terminal(), DisplaySink()]
 

@@ -33,16 +33,7 @@ class ShardJournal(Journal):
     def __init__(
         self, folder: Path, name: str, fingerprint: str, shard: int = 0, num_shards: int = 1, *, patience: float = 10.0
     ) -> None:
-        """Open or create the journal of one worker; see `Journal`.
-
-        Args:
-            folder: of the stage's unfinished work.
-            name: of the step.
-            fingerprint: what the rows belong to.
-            shard: this worker's number, from 0.
-            num_shards: number of workers.
-            patience: seconds to wait for a writer that is just being ended.
-        """
+        """Open or create the journal of one worker, numbered from 0, for one step of a stage; see `Journal`."""
         self.shard, self.num_shards = shard, num_shards
         self._folder, self._name, self._fingerprint = folder, name, fingerprint
         own = f"{name}.shard-{shard}-of-{num_shards}.jsonl" if num_shards > 1 else f"{name}.jsonl"

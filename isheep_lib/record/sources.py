@@ -50,11 +50,7 @@ def find_file(source: str) -> Path | None:
 
 
 def open_rows(source: str, parameter: str) -> Rows:
-    """Read all rows of a source, each with its place.
-
-    Args:
-        source: a file, from the current folder or the clone's root, or a hub dataset pinned to a commit.
-        parameter: that names it, for errors.
+    """Read all rows of a source: a file, from the current folder or the clone's root, or a hub dataset pinned to a commit.
 
     Raises:
         DataError: it is absent, unreadable, not pinned, or has rows that are no objects; all such rows are listed.

@@ -46,13 +46,7 @@ def accumulation(params: Any) -> int:
 
 
 def plan(lengths: list[int], params: Any, seed: int) -> Plan:
-    """Lay out a training.
-
-    Args:
-        lengths: tokens of each row.
-        params: `epochs`, `train_batch`, `micro_batch`, `num_processes` and `batching`.
-        seed: of the order of rows.
-    """
+    """Lay out a training of rows with these numbers of tokens, in an order drawn by seed."""
     number = params.train_batch // params.micro_batch
     rng = random.Random(seed)  # noqa: S311 - reproducible, not secret
     steps = []

@@ -177,12 +177,6 @@ def _shown(state: Path, log: Path) -> Iterator[dict[str, str]]:
 def join(run_dir: Path, iteration: int, machine: int, patience: float) -> str:
     """Give this machine's processes to a training that the first machine starts; return once it is over.
 
-    Args:
-        run_dir: the run's folder, which all machines see.
-        iteration: whose training.
-        machine: this one's number, from 1.
-        patience: seconds to wait for the first machine to come to it.
-
     Raises:
         RecordError: the first machine did not come to it.
         TrainingError: there is no such machine in it, or a process here failed.

@@ -66,12 +66,6 @@ def _trained(params: Any) -> str:
 def lay_out(model: ModelRef, data: Data, params: Any, seed: int) -> Layout:
     """Plan a training and refuse what cannot work, before any weights are read.
 
-    Args:
-        model: the base model, or in the setting One_last the last one.
-        data: rows to learn, and held-out rows whose loss chooses the best checkpoint.
-        params: `TrainParams`.
-        seed: of adapter initialisation, order and dropout.
-
     Raises:
         TrainingError: devices, packages or layers are not there.
         ModelError: an adapter is absent or belongs to another base.
@@ -122,11 +116,6 @@ class Trained:
 
 def fine_tune(layout: Layout, work: Path, out: Path) -> Trained:
     """Train, here or by several processes, and put the best checkpoint's weights into `out`; resumes after a crash.
-
-    Args:
-        layout: from `lay_out`.
-        work: folder of the job and its checkpoints.
-        out: the stage's output folder.
 
     Raises:
         TrainingError: a loss is not finite, or a process failed.

@@ -111,10 +111,7 @@ class Endpoint:
         return call.read(answer)
 
     async def models(self, *, may_lack: bool) -> dict[str, int] | None:
-        """Return what the server lists: name to context in tokens, 0 where it is not told.
-
-        Args:
-            may_lack: a server without such a list is None, no error.
+        """Return what the server lists: name to context in tokens, 0 where it is not told; None, if it may lack such a list.
 
         Raises:
             Trouble: it cannot answer now.

@@ -45,8 +45,6 @@ class Replicas:
         """Connect to all addresses that have a model; the key comes from the environment alone.
 
         Args:
-            settings: base_urls, concurrency, request_seconds, patience_seconds.
-            name: the model's.
             advise: says what to do where no address has it, given the names that they have.
             check: made, after that of the name, before a server that comes back is asked again; raises Trouble.
             may_lack_list: take a server that lists no models.
@@ -127,9 +125,6 @@ class Replicas:
 
     def ask(self, calls: Iterable[Call]) -> Iterator[list[Any]]:
         """Send requests to whichever server is free; yield each result once, with others that are there by then.
-
-        Args:
-            calls: requests; they are taken as they are needed.
 
         Raises:
             RequestRefused: a request is wrong or not allowed; as everything here, after what was finished was yielded.
