@@ -34,25 +34,15 @@ SETUP = "make setup installs it"
 
 @dataclass(frozen=True)
 class Chosen:
-    """The items of one benchmark that are evaluated.
+    """The items of one benchmark that are evaluated."""
 
-    Attributes:
-        benchmark: its facts.
-        docs: rows with `item_id`, in the order of the source.
-        total: items before the subset was drawn.
-        digest: of the data.
-        source: where they came from, for people.
-        subset_seed: which subset.
-        every: all rows, drawn or not.
-    """
-
-    benchmark: Benchmark
-    docs: list[dict[str, Any]] = field(repr=False)
-    total: int
-    digest: str
-    source: str
-    subset_seed: int
-    every: list[dict[str, Any]] = field(default_factory=list, repr=False)
+    benchmark: Benchmark  # its facts
+    docs: list[dict[str, Any]] = field(repr=False)  # rows with `item_id`, in the order of the source
+    total: int  # items before the subset was drawn
+    digest: str  # of the data
+    source: str  # where they came from, for people
+    subset_seed: int  # which subset
+    every: list[dict[str, Any]] = field(default_factory=list, repr=False)  # all rows, drawn or not
 
     @property
     def subset(self) -> str:

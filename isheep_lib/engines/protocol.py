@@ -19,44 +19,26 @@ SPARE = 4  # tokens that scoring may add to a text: a label's, or the one that a
 
 @dataclass(frozen=True)
 class Request:
-    """One framed prompt and how to sample its continuation.
+    """One framed prompt and how to sample its continuation."""
 
-    Attributes:
-        id: record id, for errors and journals.
-        prompt: framed text.
-        max_new_tokens: limit of the continuation, in tokens.
-        temperature: 0 is greedy.
-        top_p: nucleus mass.
-        seed: of this record alone.
-        stop: texts that end the continuation and are not part of it.
-    """
-
-    id: str
-    prompt: str
-    max_new_tokens: int
-    temperature: float = 0.0
-    top_p: float = 1.0
-    seed: int = 0
-    stop: tuple[str, ...] = field(default=())
+    id: str  # record id, for errors and journals
+    prompt: str  # framed text
+    max_new_tokens: int  # limit of the continuation, in tokens
+    temperature: float = 0.0  # 0 is greedy
+    top_p: float = 1.0  # nucleus mass
+    seed: int = 0  # of this record alone
+    stop: tuple[str, ...] = field(default=())  # texts that end the continuation and are not part of it
 
 
 @dataclass(frozen=True)
 class Completion:
-    """A continuation and why it ended.
+    """A continuation and why it ended."""
 
-    Attributes:
-        id: of the request.
-        text: without special tokens and without what ended it.
-        finish: "end" (an end token), "stop" (a stop text) or "length" (the limit).
-        num_tokens: generated tokens, an end token included.
-        stopped_by: the stop text or the end token's text, "" at the limit.
-    """
-
-    id: str
-    text: str
-    finish: str
-    num_tokens: int
-    stopped_by: str = ""
+    id: str  # of the request
+    text: str  # without special tokens and without what ended it
+    finish: str  # "end" (an end token), "stop" (a stop text) or "length" (the limit)
+    num_tokens: int  # generated tokens, an end token included
+    stopped_by: str = ""  # the stop text or the end token's text, "" at the limit
 
 
 def quiet(units: float) -> None:

@@ -17,17 +17,11 @@ from isheep_lib.models.base import ModelRef
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """A model's tokenizer with its limits.
+    """A model's tokenizer with its limits."""
 
-    Attributes:
-        tokenizer: of the base model, padding on the left.
-        ends: tokens that end every answer.
-        context: prompt and new tokens together at most.
-    """
-
-    tokenizer: Any
-    ends: tuple[int, ...]
-    context: int
+    tokenizer: Any  # of the base model, padding on the left
+    ends: tuple[int, ...]  # tokens that end every answer
+    context: int  # prompt and new tokens together at most
 
     def encode(self, text: str) -> list[int]:
         """Turn framed text into tokens, adding the tokenizer's own opening tokens only where the text lacks them."""
@@ -123,15 +117,10 @@ def encode_rest(tokenizer: Any, text: str) -> list[int]:
 
 @dataclass(frozen=True)
 class Labels:
-    """Labels as token paths along one stem ("10" begins like "1"), so that few positions decide all of them.
+    """Labels as token paths along one stem ("10" begins like "1"), so that few positions decide all of them."""
 
-    Attributes:
-        stem: the tokens on which the longest label's last token follows.
-        paths: the tokens of each label; all but the last are the stem's first.
-    """
-
-    stem: tuple[int, ...]
-    paths: tuple[tuple[int, ...], ...]
+    stem: tuple[int, ...]  # the tokens on which the longest label's last token follows
+    paths: tuple[tuple[int, ...], ...]  # the tokens of each label; all but the last are the stem's first
 
     def log_probabilities(self, logs: np.ndarray) -> list[list[float]]:
         """Combine next-token log-probabilities to log p(label and no longer label), in nats.

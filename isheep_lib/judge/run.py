@@ -38,19 +38,12 @@ Rows = dict[str, list[dict[str, Any]]]  # verdicts by benchmark
 
 @dataclass(frozen=True)
 class Answered:
-    """The answers of the judged model to one benchmark.
+    """The answers of the judged model to one benchmark."""
 
-    Attributes:
-        name: of the benchmark.
-        docs: its answered items, each with "id", in the order of answers.
-        answers: what `evaluate` recorded, by id.
-        total: items of the whole benchmark.
-    """
-
-    name: str
-    docs: list[dict[str, Any]]
-    answers: dict[str, dict[str, Any]]
-    total: int
+    name: str  # of the benchmark
+    docs: list[dict[str, Any]]  # its answered items, each with "id", in the order of answers
+    answers: dict[str, dict[str, Any]]  # what `evaluate` recorded, by id
+    total: int  # items of the whole benchmark
 
     @property
     def subset(self) -> str:

@@ -31,19 +31,12 @@ LETTERS = ["A", "B"]
 
 @dataclass(frozen=True)
 class Judge:
-    """Who judges, in which frame, and how its verdicts are read.
+    """Who judges, in which frame, and how its verdicts are read."""
 
-    Attributes:
-        engine: the model that judges.
-        frame: its chat frame.
-        verdicts: "written" or "probabilities".
-        written_tokens: limit of a written verdict with its explanation.
-    """
-
-    engine: Engine
-    frame: Frame
-    verdicts: Verdicts
-    written_tokens: int = 512
+    engine: Engine  # the model that judges
+    frame: Frame  # its chat frame
+    verdicts: Verdicts  # "written" or "probabilities"
+    written_tokens: int = 512  # limit of a written verdict with its explanation
 
 
 @dataclass(frozen=True)

@@ -24,19 +24,12 @@ COUNTED = (".safetensors", ".json", ".jinja", ".model", ".txt")
 
 @dataclass(frozen=True)
 class ModelRef:
-    """A base model on disk and the adapters on top of it.
+    """A base model on disk and the adapters on top of it."""
 
-    Attributes:
-        name: as the params file says it.
-        path: folder with safetensors, config and tokenizer.
-        digest: SHA-256 over the folder's files.
-        adapters: folders of LoRA adapters, merged in this order; none for the bare base.
-    """
-
-    name: str
-    path: Path
-    digest: str
-    adapters: tuple[Path, ...] = ()
+    name: str  # as the params file says it
+    path: Path  # folder with safetensors, config and tokenizer
+    digest: str  # SHA-256 over the folder's files
+    adapters: tuple[Path, ...] = ()  # folders of LoRA adapters, merged in this order; none for the bare base
 
 
 def find_model(name: str) -> ModelRef:

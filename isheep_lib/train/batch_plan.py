@@ -17,17 +17,12 @@ Pass = tuple[int, ...]  # rows of one forward pass; none where a process only ke
 
 @dataclass(frozen=True)
 class Plan:
-    """A whole training, all epochs.
+    """A whole training, all epochs."""
 
-    Attributes:
-        steps: of each optimizer step the forward passes of all processes; process p has p, p + processes, …
-        processes: that train together.
-        epochs: passes over the rows.
-    """
-
+    # Of each optimizer step the forward passes of all processes; process p has p, p + processes, ….
     steps: tuple[tuple[Pass, ...], ...]
-    processes: int
-    epochs: int
+    processes: int  # that train together
+    epochs: int  # passes over the rows
 
     @property
     def steps_per_epoch(self) -> int:

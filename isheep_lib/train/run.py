@@ -82,23 +82,14 @@ def lay_out(model: ModelRef, data: Data, params: Any, seed: int) -> Layout:
 
 @dataclass(frozen=True)
 class Trained:
-    """What training left.
+    """What training left."""
 
-    Attributes:
-        log: a row a step, and one a held-out loss.
-        best: the step whose weights were kept.
-        trainable: number of weights trained.
-        tokens: tokens of the rows learned, over all epochs.
-        speed: what differs from machine to machine: seconds, tokens a second, memory.
-        files: outputs, below the stage's folder.
-    """
-
-    log: list[dict[str, float]]
-    best: int
-    trainable: int
-    tokens: int
-    speed: dict[str, Any]
-    files: tuple[str, ...]
+    log: list[dict[str, float]]  # a row a step, and one a held-out loss
+    best: int  # the step whose weights were kept
+    trainable: int  # number of weights trained
+    tokens: int  # tokens of the rows learned, over all epochs
+    speed: dict[str, Any]  # what differs from machine to machine: seconds, tokens a second, memory
+    files: tuple[str, ...]  # outputs, below the stage's folder
 
     def rows(self) -> list[dict[str, Any]]:
         """Describe it as a row of a table."""

@@ -45,18 +45,13 @@ class Trouble(Exception):
 
 @dataclass(frozen=True)
 class Call:
-    """One request.
+    """One request."""
 
-    Attributes:
-        id: record id, for errors.
-        send: makes the request with a server's client.
-        read: makes the result of an answer, a model object of the client, in the thread of the servers.
-        do: what to do where a server refuses it.
-    """
-
-    id: str
-    send: "Callable[[AsyncOpenAI], Awaitable[Any]]"
+    id: str  # record id, for errors
+    send: "Callable[[AsyncOpenAI], Awaitable[Any]]"  # makes the request with a server's client
+    # Makes the result of an answer, a model object of the client, in the thread of the servers.
     read: Callable[[Any], Any] = lambda answer: answer
+    # What to do where a server refuses it.
     do: str = "compare the server's model and limits with base_model, context_tokens and the stage's parameters"
 
 
