@@ -1,7 +1,6 @@
 """Engines: the one small protocol through which stages ask a model.
 
-Covers the protocol, opening an engine, and generation that survives a kill. Does not cover prompts (`prompting.chat`) or
-which model (`models.base`).
+Covers the protocol, and filling a journal. Does not cover opening an engine (`engines.open`) or prompts (`prompting.chat`).
 """
 
 from collections.abc import Callable, Iterable, Iterator

@@ -1,9 +1,5 @@
 """Judged benchmarks: which of two answers is better (AlpacaEval), and how good one is from 1 to 10 (MT-Bench).
 
-A row of judged pairs, two an item, and a row of grades, two a question:
-    {"id": "12", "order": "model_first", "preference": 0.8, "unread": "", "raw": [-0.25, -1.64]}
-    {"id": "81", "category": "writing", "turn": 2, "score": 7.0, "unread": "", "raw": "Vivid, but long. [[7]]"}
-
 A verdict is read from what the judge writes, or from the probabilities of the letters A and B or of the numbers 1 to 10;
 `raw` is the text, or the logarithms of these probabilities. Every item comes out with a value or with a reason.
 Covers asking a judge about answers that exist. Does not cover making them, or what judgements add up to (`analysis.win_rates`).

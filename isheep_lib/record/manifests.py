@@ -2,7 +2,7 @@
 
     results/<run>/iter-<k>/<stage>/manifest.json    written last; it alone means "done"
 
-Covers paths, manifests, the run's parameters, its locks, and verification. Does not cover rows (`record.rows`).
+Covers paths, manifests, and what differs from them. Does not cover rows (`record.rows`).
 """
 
 import json
