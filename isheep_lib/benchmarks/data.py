@@ -252,11 +252,7 @@ def _csv(path: Path) -> list[dict[str, Any]]:
 
 
 def _squad(path: Path) -> list[dict[str, Any]]:
-    """Read the nested form in which SQuAD is published, [] for any other.
-
-    Raises:
-        DataError: a part of it has no field that is needed.
-    """
+    """Read the nested form in which SQuAD is published, [] for any other; a DataError where a part lacks a field."""
     try:
         data = json.loads(read_text(path))
     except json.JSONDecodeError:  # open_rows says where

@@ -60,11 +60,7 @@ def values_of(rows: list[dict[str, Any]], accuracy: str) -> dict[str, list[float
 
 
 def load_checkers() -> Any:
-    """Import lm-eval's IFEval checkers.
-
-    Raises:
-        DataError: the package with the sentence model is absent.
-    """
+    """Import lm-eval's IFEval checkers, or raise a DataError where the package with the sentence model is absent."""
     nltk_data = cache_folder() / "nltk_data"
     nltk_data.mkdir(parents=True, exist_ok=True)
     import langdetect

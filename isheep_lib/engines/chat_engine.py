@@ -28,11 +28,7 @@ REFUSED = "check that base_urls end in /v1, the judge's name, and that it takes 
 
 
 def preflight(served: str, settings: Any) -> None:
-    """Raise if no address answers, or none lists the model.
-
-    Raises:
-        EngineError: with what each address lists, and the nearest names.
-    """
+    """Raise an EngineError if no address answers, or none lists the model: with what each lists, and the nearest names."""
     Replicas(settings, served, partial(_advise, served), may_lack_list=True).close()
 
 
@@ -42,11 +38,7 @@ class ChatEngine:
     tokenizer: Any = None
 
     def __init__(self, served: str, settings: Any, pause: Any = PAUSE) -> None:
-        """Find the servers that have the judge, `served` as they call it; `pause` is tenacity's, between failures of a server.
-
-        Raises:
-            EngineError: no server is reachable, or none lists the judge.
-        """
+        """Find the servers that have the judge, `served` as they call it, or raise as `preflight`; `pause` is tenacity's."""
         self.name = served
         self._reported: set[str] = set()
         self._limit = OLD_LIMIT

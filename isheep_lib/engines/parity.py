@@ -77,11 +77,7 @@ def engine_values(engine: Engine) -> list[float]:
 
 
 def compare(expected: list[float], found: list[float], dtype: str, who: str) -> float:
-    """Return the largest difference, in nats a token.
-
-    Raises:
-        EngineError: it is over the tolerance of the number format.
-    """
+    """Return the largest difference, in nats a token; one over the tolerance of the number format is an EngineError."""
     worst = max(abs(a - b) for a, b in zip(expected, found, strict=True))
     if worst > TOLERANCE[dtype]:
         raise EngineError(
@@ -143,11 +139,7 @@ def _fits(model: ModelRef) -> bool:
 
 
 def check_engine(engine: Engine, expected: list[float], dtype: str) -> float:
-    """Compare an open engine with the reference; returns the largest difference in nats a token.
-
-    Raises:
-        EngineError: it is over the tolerance.
-    """
+    """Compare an open engine with the reference, and return or raise as `compare`."""
     return compare(expected, engine_values(engine), dtype, f"The engine {engine.facts()['engine']}")
 
 
@@ -197,11 +189,7 @@ def rows(probes: list[Probe]) -> list[dict[str, str]]:
 
 
 def hold_against_weights(engine: Engine, run_dir: Path, model: ModelRef, iteration: int, settings: Any) -> dict[str, Any]:
-    """Compare an open engine with what M_k's weights say, before anything is asked of it; return facts for the record.
-
-    Raises:
-        EngineError: it computes something else; see `engines.parity`.
-    """
+    """Compare an open engine with what M_k's weights say, before it is asked anything; return facts for the record."""
     if not iteration and settings.engine == "transformers":
         return {"compared": "nothing, this engine is the reference of a base model"}
     expected = trained_values(run_dir, iteration) if iteration else base_values(model)

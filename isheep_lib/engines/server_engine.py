@@ -44,11 +44,7 @@ Scores = list[tuple[float, int]]
 
 
 def preflight(model: ModelRef, settings: Any) -> None:
-    """Raise if no server answers, or none knows the model.
-
-    Raises:
-        EngineError: with what each address serves and the command that starts a server.
-    """
+    """Raise an EngineError if no server answers, or none knows the model: with what each serves, and how to start one."""
     Replicas(settings, served_name(model, settings), lambda _: start_command(model, settings)).close()
 
 
@@ -56,11 +52,7 @@ class ServerEngine:
     """One model behind servers; see the protocol `isheep_lib.engines.protocol.Engine`."""
 
     def __init__(self, model: ModelRef, settings: Any, pause: Any = PAUSE) -> None:
-        """Find the servers that know the model, of which only the tokenizer is read here; `pause` is tenacity's.
-
-        Raises:
-            EngineError: no server is reachable, or none knows the model.
-        """
+        """Find the servers that know the model, of which only the tokenizer is read here, or raise as `preflight`."""
         self.name = served_name(model, settings)
         self.probe_values: dict[str, Scores] = {}
         self._probes: Sequence[tuple[str, str]] = PROBES
@@ -93,13 +85,10 @@ class ServerEngine:
         return [[request] for request in requests]
 
     def probe(self, pairs: Sequence[tuple[str, str]] = PROBES) -> dict[str, Scores]:
-        """Score fixed texts on every server, so that no record comes from other weights.
+        """Score fixed texts on every server; an EngineError where they disagree, so that no record comes from other weights.
 
         Returns:
             For each address what `logprobs` would return.
-
-        Raises:
-            EngineError: the servers do not agree.
         """
 
         def score(server: Endpoint) -> Coroutine[Any, Any, Scores]:

@@ -33,11 +33,7 @@ class Vocabulary:
         return self.encode(pair[0]) or [opening], encode_rest(self.tokenizer, pair[1])
 
     def check_lengths(self, requests: list[Request], lengths: dict[str, int]) -> None:
-        """Refuse prompts that do not fit the context, all at once and before anything runs.
-
-        Raises:
-            DataError: with the record ids.
-        """
+        """Refuse prompts that do not fit the context, all at once and before anything runs: a DataError with the record ids."""
         long = [r for r in requests if lengths[r.id] + r.max_new_tokens > self.context]
         if long:
             listed = "\n  ".join(f"{r.id}: {lengths[r.id]} + {r.max_new_tokens}" for r in long[:20])
@@ -138,11 +134,7 @@ class Labels:
 
 
 def label_paths(tokenizer: Any, labels: list[str]) -> Labels:
-    """Find the token paths of labels.
-
-    Raises:
-        ModelError: they share no stem in this tokenizer.
-    """
+    """Find the token paths of labels, or raise a ModelError where they share no stem in this tokenizer."""
     paths = tuple(tuple(encode_rest(tokenizer, label)) for label in labels)
     stem = max((path[:-1] for path in paths), key=len)
     if any(path[:-1] != stem[: len(path) - 1] for path in paths):

@@ -31,11 +31,7 @@ def preflight(model: ModelRef, settings: Any) -> None:
 
 
 def check_gpus(weights: int, gpus: list[int], share: float, wanted: int) -> None:
-    """Refuse weights, in bytes, that do not fit the share of `wanted` GPUs' memory that vLLM may take, and say what would.
-
-    Raises:
-        EngineError: there are fewer GPUs, or the weights do not fit.
-    """
+    """Refuse weights, in bytes, beyond the share of `wanted` GPUs that vLLM may take (EngineError), and say what would fit."""
     where = f"tensor_parallel {wanted}, gpu_memory {share}"
     if wanted > len(gpus):
         raise EngineError(f"{wanted} GPUs are asked for and {len(gpus)} are here", where=where, do="lower tensor_parallel")
@@ -71,11 +67,7 @@ def check_installed() -> None:
 
 
 def lora_rank(model: ModelRef) -> int:
-    """Return the rank to make room for.
-
-    Raises:
-        ModelError: several adapters, or a rank beyond what vLLM has.
-    """
+    """Return the rank to make room for, or raise a ModelError: several adapters, or a rank beyond what vLLM has."""
     if len(model.adapters) > 1:
         raise ModelError(
             f"vLLM applies one adapter to a request, not {len(model.adapters)}",

@@ -229,11 +229,7 @@ def _with_dtypes(run_params: RunParams, inference: str, training: str) -> RunPar
 
 
 def status(run_dir: Path) -> list[dict[str, Any]]:
-    """List the stages of a run that are done, begun, failed or running now, without touching any of them.
-
-    Raises:
-        RecordError: there is no run.
-    """
+    """List the stages of a run that are done, begun, failed or running, touching none; a RecordError where there is no run."""
     if not run_file.params_path(run_dir).is_file():
         known = ", ".join(sorted(p.parent.name for p in run_dir.parent.glob("*/params.yaml"))) or "none"
         raise RecordError("There is no such run", where=short(run_dir), allowed=known, do="give a name under results")

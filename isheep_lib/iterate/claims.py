@@ -52,11 +52,7 @@ def claim_stage(run_dir: Path, stage: str, params: StageParams) -> StageParams:
 
 
 def check_params(run_dir: Path, values: dict[str, Any], free: tuple[str, ...] = ()) -> None:
-    """Refuse values that differ from what a run already is, but in sections that are free: no other stage depends on them.
-
-    Raises:
-        ParameterError: a value that changes results differs; all of them are listed.
-    """
+    """Refuse values that differ from what a run is (ParameterError), but in free sections, on which no other stage depends."""
     known = _flatten(run_params(run_dir))
     changed = [
         f"{name}: the run has {known[name]!r}, now {value!r}"

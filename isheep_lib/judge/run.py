@@ -90,11 +90,7 @@ def _require_same_data(stage: Any, name: str, strange: list[str]) -> None:
 
 
 def open_judge(stage: Any) -> verdicts.Judge:
-    """Load the judge, or find its servers; its facts become part of the stage's record.
-
-    Raises:
-        EngineError, ModelError: with what to do.
-    """
+    """Load the judge, or find its servers, or raise what keeps it away; its facts become part of the stage's record."""
     params = stage.params
     settings = judge_settings(params)
     if params.judge_engine == "chat":
@@ -158,11 +154,7 @@ def tokens_of(journal: Journal) -> int:
 
 
 def require_read(rows: Rows, max_unread: float) -> None:
-    """Stop where a judge cannot be read, with the reasons and an example of each.
-
-    Raises:
-        YieldError: more than this share of a benchmark's verdicts is unread.
-    """
+    """Stop where more than this share of verdicts is unread (YieldError), with the reasons and an example of each."""
     lines = []
     for name, group in rows.items():
         asked = [row for row in group if row["unread"] != verdicts.NO_ANSWER]

@@ -62,22 +62,14 @@ def find_model(name: str) -> ModelRef:
 
 
 def trained_model(name: str, path: Path) -> ModelRef:
-    """Return a model whose weights a run has trained itself.
-
-    Raises:
-        ModelError: the weights are absent.
-    """
+    """Return a model whose weights a run has trained itself, or raise a ModelError where they are absent."""
     if not list(path.glob("*.safetensors")):
         raise _no_weights("trained", path)
     return ModelRef(name, path, digest_model(path))
 
 
 def check_adapters(model: ModelRef) -> None:
-    """Refuse adapters whose weights are absent or that were trained on another base.
-
-    Raises:
-        ModelError: with both names.
-    """
+    """Refuse adapters whose weights are absent or that were trained on another base (ModelError, with both names)."""
     for adapter in model.adapters:
         adapter_weights(adapter)
         base = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))["base_model_name_or_path"]
@@ -90,11 +82,7 @@ def check_adapters(model: ModelRef) -> None:
 
 
 def adapter_weights(adapter: Path) -> Path:
-    """Return the file of an adapter's weights.
-
-    Raises:
-        ModelError: it is absent.
-    """
+    """Return the file of an adapter's weights, or raise a ModelError where it is absent."""
     file = adapter / "adapter_model.safetensors"
     if not file.is_file():
         raise _no_weights("adapter's", adapter)

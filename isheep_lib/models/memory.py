@@ -39,11 +39,7 @@ def free_memory(device: str, share: float = 1.0) -> int:
 
 
 def check_room(weights: int, free: int, dtype: str, device: str) -> None:
-    """Refuse weights, in bytes, that do not fit the free ones of a device, or of all that share the model; say what would.
-
-    Raises:
-        EngineError: they do not fit.
-    """
+    """Refuse weights, in bytes, beyond the free ones of the devices that share them (EngineError), and say what would fit."""
     if weights * BESIDE <= free:
         return
     parameters = free / BESIDE / BYTES[dtype]

@@ -23,11 +23,7 @@ Foreign = Callable[[Path], Iterable[Path]]  # lists what somebody else put into 
 
 
 def require_own(out: Path, maker: str, foreign: Foreign) -> None:
-    """Refuse a place that holds anything but an earlier work of the same kind, which `maker` names, such as "report".
-
-    Raises:
-        RecordError: it does; some of it is named.
-    """
+    """Refuse, as a RecordError, a place that holds anything but an earlier work of the same `maker`, such as "report"."""
     if not out.exists():
         return
     found = sorted(foreign(out)) if out.is_dir() else [out]

@@ -143,11 +143,7 @@ def part_done(shard: str, missing: int) -> str:
 
 
 def is_recorded(folder: Path, parts: dict[str, Any]) -> bool:
-    """Tell whether another worker has recorded the stage.
-
-    Raises:
-        RecordError: it was recorded with other code or settings.
-    """
+    """Tell whether another worker has recorded the stage; with other code or settings, that is a RecordError."""
     recorded = manifests.read_manifest(folder)
     if recorded and (reason := stale_reason(recorded["parts"], parts)):
         raise RecordError(
@@ -159,10 +155,6 @@ def is_recorded(folder: Path, parts: dict[str, Any]) -> bool:
 
 
 def turn_away(folder: Path) -> None:
-    """End the notebook of a worker that comes when nothing is left to do.
-
-    Raises:
-        SystemExit: always, with 0, which papermill takes for a good end.
-    """
+    """End the notebook of a worker that comes when nothing is left to do, by SystemExit with 0, which papermill takes well."""
     print(f"{folder.parent.name}/{folder.name} is done and recorded in {manifests.short(folder)}: no shard is left to fill")
     raise SystemExit(0)

@@ -24,11 +24,7 @@ class Verdict:
 
 
 def verify(run_dir: Path) -> list[Verdict]:
-    """Hash everything a run recorded, follow every input to its output, and check every executed notebook.
-
-    Raises:
-        RecordError: there is no run.
-    """
+    """Hash everything a run recorded, or raise a RecordError where there is none; follow every input, check every notebook."""
     forget_digests()
     recorded = manifests.all_manifests(run_dir)
     if not recorded:

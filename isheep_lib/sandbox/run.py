@@ -108,11 +108,7 @@ def require_method(method: str) -> None:
 
 
 def run_program(program: str, method: str, limits: Limits = DEFAULT) -> Outcome:
-    """Run one program and tell how it ended.
-
-    Raises:
-        DataError: the method does not work here.
-    """
+    """Run one program and tell how it ended; see `require_method`."""
     require_method(method)
     return _run(program, method, limits)
 

@@ -37,11 +37,7 @@ NEEDS_GPU = ("FSDP", "DEEPSPEED")
 
 
 def config_file(parallel: str) -> Path:
-    """Find the accelerate config, ours by its name or one by its path.
-
-    Raises:
-        TrainingError: there is none.
-    """
+    """Find the accelerate config, ours by its name or one by its path, or raise a TrainingError."""
     if parallel in SHIPPED:
         return FOLDER / f"{parallel}.yaml"
     path = Path(parallel).expanduser().resolve()
@@ -52,11 +48,7 @@ def config_file(parallel: str) -> Path:
 
 
 def check_devices(params: Any) -> None:
-    """Refuse what cannot be started here, before any weights are read.
-
-    Raises:
-        TrainingError: more processes than devices, shards without a GPU, or a package that is missing.
-    """
+    """Refuse processes beyond the devices, shards without a GPU, missing packages (TrainingError), before weights are read."""
     import torch
 
     if params.method == "qlora":
@@ -110,11 +102,7 @@ def command(job_file: Path, params: Any, machine: int = 0) -> list[str]:
 
 
 def start(job_file: Path, params: Any) -> None:
-    """Run the processes of the first machine to their end and show how far they are.
-
-    Raises:
-        TrainingError: a process failed; the error is its own where it could say one.
-    """
+    """Run the first machine's processes to their end, showing how far they are; what a process failed with is raised."""
     work = job_file.parent
     (work / FAILURE).unlink(missing_ok=True)
     log, state = work / LOG, work / ".progress.json"

@@ -64,12 +64,7 @@ def _trained(params: Any) -> str:
 
 
 def lay_out(model: ModelRef, data: Data, params: Any, seed: int) -> Layout:
-    """Plan a training and refuse what cannot work, before any weights are read.
-
-    Raises:
-        TrainingError: devices, packages or layers are not there.
-        ModelError: an adapter is absent or belongs to another base.
-    """
+    """Plan a training and refuse what cannot work (TrainingError, ModelError), before any weights are read."""
     launch.check_devices(params)
     check_adapters(model)
     if params.method != "full":

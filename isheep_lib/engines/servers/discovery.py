@@ -38,11 +38,7 @@ def start_command(model: ModelRef, settings: Any, flags: str = "") -> str:
 
 
 def serve_command(run_dir: Path, iteration: int) -> str:
-    """Merge the model of an iteration into one folder and return the command that serves it.
-
-    Raises:
-        RecordError: there is no such run, or the iteration was not trained.
-    """
+    """Merge the model of an iteration, or raise a RecordError where it was not trained; return the command that serves it."""
     known = run_file.run_params(run_dir).get("model")
     if not known:
         raise RecordError("There is no such run", where=manifests.short(run_dir), do="give a name under results")

@@ -93,11 +93,7 @@ class Replicas:
         return AsyncRetrying(retry=retry_if_exception_type(Trouble), wait=wait, reraise=True, **more)
 
     async def admit(self, server: Endpoint) -> None:
-        """Check a server that comes back: it may have been started again with another model.
-
-        Raises:
-            Trouble: it cannot be used now.
-        """
+        """Check a server that comes back, or raise Trouble: it may have been started again with another model."""
         listed = await server.models(may_lack=self._may_lack_list)
         if listed is not None and self.name not in listed:
             raise Trouble(f"{server.url} {self._verb} other names than {self.name!r}", lost=True)
