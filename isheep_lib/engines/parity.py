@@ -71,11 +71,6 @@ def plain_values(model: Any, tokenizer: Any) -> list[float]:
     return values
 
 
-def engine_values(engine: Engine) -> list[float]:
-    """Return the same as an engine computes it."""
-    return [round(total / number, 6) for total, number in engine.logprobs(list(PROBES))]
-
-
 def compare(expected: list[float], found: list[float], dtype: str, who: str) -> float:
     """Return the largest difference, in nats a token; one over the tolerance of the number format is an EngineError."""
     worst = max(abs(a - b) for a, b in zip(expected, found, strict=True))
@@ -140,7 +135,8 @@ def _fits(model: ModelRef) -> bool:
 
 def check_engine(engine: Engine, expected: list[float], dtype: str) -> float:
     """Compare an open engine with the reference, and return or raise as `compare`."""
-    return compare(expected, engine_values(engine), dtype, f"The engine {engine.facts()['engine']}")
+    found = [round(total / number, 6) for total, number in engine.logprobs(list(PROBES))]
+    return compare(expected, found, dtype, f"The engine {engine.facts()['engine']}")
 
 
 def base_values(model: ModelRef) -> list[float] | None:

@@ -29,12 +29,12 @@ def weight_bytes(folder: Path, dtype: str) -> int:
     return number * BYTES[dtype]
 
 
-def free_memory(device: str, share: float = 1.0) -> int:
+def free_memory(device: str) -> int:
     """Return the bytes that a model may take on a device: of the GPU, or of the machine."""
     if device == "cuda":
         import torch
 
-        return int(torch.cuda.mem_get_info()[0] * share)
+        return torch.cuda.mem_get_info()[0]
     return psutil.virtual_memory().available
 
 
