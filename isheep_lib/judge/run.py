@@ -136,16 +136,8 @@ def _words(file: str) -> list[str]:
 
 def ask(judge: verdicts.Judge, opened: Sequence[Answered], seed_of: Callable[[str], int], journal: Journal) -> Rows:
     """Ask for every verdict that the journal lacks: both orders of a pair, both turns of a conversation."""
-    rows: Rows = {}
-    for answered in opened:
-        title = BENCHMARKS[answered.name].title
-        if answered.name == PAIRS:
-            requests = verdicts.pair_requests(answered.docs, answered.answers)
-            rows[PAIRS] = verdicts.judge_pairs(judge, requests, seed_of, journal, f"{title} verdicts")
-        else:
-            found = verdicts.grade_turns(judge, answered.docs, answered.answers, seed_of, journal, f"{title} grades")
-            rows[GRADES] = found
-    return rows
+    reading = {PAIRS: verdicts.judge_pairs, GRADES: verdicts.grade_turns}
+    return {a.name: reading[a.name](judge, a.docs, a.answers, seed_of, journal) for a in opened}
 
 
 def tokens_of(journal: Journal) -> int:
@@ -196,7 +188,7 @@ def metrics(stage: Any, opened: Sequence[Answered], rows: Rows) -> dict[str, Any
 
 def pair_metrics(answered: Answered, rows: list[dict[str, Any]]) -> dict[str, Any]:
     """Return win rates against the benchmark's baseline and what favours an answer for its place or its length."""
-    lengths = verdicts.answer_lengths(verdicts.pair_requests(answered.docs, answered.answers))
+    lengths = verdicts.answer_lengths(answered.docs, answered.answers)
     own, baseline = zip(*lengths.values(), strict=True) if lengths else ((), ())
     return {
         "baseline": next((str(doc["generator"]) for doc in answered.docs if doc.get("generator")), "the data's own answers"),
@@ -249,10 +241,10 @@ def self_preference(stage: Any, opened: Sequence[Answered], rows: Rows) -> dict[
     own_rows = stage.read("judge", f"verdicts-{PAIRS}.jsonl", 0)
     own_answers = {row["id"]: row for row in stage.read("evaluate", f"samples-{PAIRS}.jsonl", 0)}
     (pairs,) = [answered for answered in opened if answered.name == PAIRS]
-    lengths = verdicts.answer_lengths(verdicts.pair_requests(pairs.docs, pairs.answers))
+    lengths = verdicts.answer_lengths(pairs.docs, pairs.answers)
     shared = [row for row in own_rows if row["id"] in lengths]
     own_docs = [doc for doc in pairs.docs if doc["id"] in own_answers]
-    own_lengths = verdicts.answer_lengths(verdicts.pair_requests(own_docs, own_answers))
+    own_lengths = verdicts.answer_lengths(own_docs, own_answers)
     found = win_rates.self_preference(shared, rows[PAIRS], own_lengths, lengths)
     return found if found["items"] else {**lacking, "why": "no item of both models was read in both orders"}
 

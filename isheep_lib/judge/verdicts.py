@@ -6,7 +6,7 @@ Covers asking a judge about answers that exist. Does not cover making them, or w
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -23,6 +23,8 @@ CHUNK = 16  # prompts read between two journal entries
 NO_ANSWER = "no_answer"
 CUT = "cut_off"  # the reply reached its limit before its verdict
 LETTERS = ["A", "B"]
+Docs = Sequence[dict[str, Any]]  # items of a benchmark, each with "id"
+Answers = Mapping[str, dict[str, Any]]  # what `evaluate` recorded, by id
 
 
 @dataclass(frozen=True)
@@ -36,16 +38,6 @@ class Judge:
 
 
 @dataclass(frozen=True)
-class PairRequest:
-    """An instruction with the model's answer and the baseline's; no answer of the model is None."""
-
-    id: str
-    instruction: str
-    answer: str | None
-    baseline: str
-
-
-@dataclass(frozen=True)
 class Reply:
     """What a judge said to one prompt: a text with why it ended, or the logarithms of the labels' probabilities."""
 
@@ -53,20 +45,23 @@ class Reply:
     finish: str = ""
 
 
-def pair_requests(docs: Sequence[dict[str, Any]], answers: dict[str, dict[str, Any]]) -> list[PairRequest]:
-    """Put AlpacaEval's rows (id, instruction, and the baseline's output) and the model's answers together."""
-    return [PairRequest(doc["id"], doc["instruction"], answers.get(doc["id"], {}).get("answer"), doc["output"]) for doc in docs]
+def answer_lengths(docs: Docs, answers: Answers) -> Lengths:
+    """Return the lengths of the model's answers and of the data's own in characters, for `win_rates`."""
+    return {doc["id"]: (len(own), len(doc["output"])) for doc in docs if (own := _answer(doc, answers)) is not None}
 
 
-def answer_lengths(requests: Sequence[PairRequest]) -> Lengths:
-    """Return the lengths of both answers in characters, for `preferences`."""
-    return {r.id: (len(r.answer), len(r.baseline)) for r in requests if r.answer is not None}
+def _answer(doc: dict[str, Any], answers: Answers) -> str | None:
+    return answers.get(doc["id"], {}).get("answer")
 
 
 def judge_pairs(
-    judge: Judge, requests: Sequence[PairRequest], seed_of: Callable[[str], int], journal: Journal, label: str = "pairs"
+    judge: Judge, docs: Docs, answers: Answers, seed_of: Callable[[str], int], journal: Journal
 ) -> list[dict[str, Any]]:
     """Ask a judge about every pair in both orders; finished parts are in the journal.
+
+    Args:
+        docs: AlpacaEval's rows: id, instruction, and the baseline's output.
+        answers: by id, the model's "answer"; one that is absent is no answer.
 
     Returns:
         Two rows a pair, in the order of pairs; what waits for another worker is unread.
@@ -75,30 +70,25 @@ def judge_pairs(
         DataError: prompts are too long for the judge; all are named before anything runs.
     """
     prompts = {}
-    for request in requests:
-        if request.answer is not None:
-            for order, name in _pair_names(request.id).items():
-                shown = [request.answer, request.baseline] if order == ORDERS[0] else [request.baseline, request.answer]
-                words = {"instruction": request.instruction, "first": shown[0], "second": shown[1]}
+    for doc in docs:
+        if (own := _answer(doc, answers)) is not None:
+            for order, name in _pair_names(doc["id"]).items():
+                first, second = (own, doc["output"]) if order == ORDERS[0] else (doc["output"], own)
+                words = {"instruction": doc["instruction"], "first": first, "second": second}
                 prompts[name] = judge.frame.prompt(render(f"judge-pair-{judge.verdicts}.txt", **words))
-    replies = _ask(judge, prompts, LETTERS, seed_of, journal, label)
+    replies = _ask(judge, prompts, LETTERS, seed_of, journal, "AlpacaEval verdicts")
     rows = []
-    for request in requests:
-        for order, name in _pair_names(request.id).items():
-            value, reason, raw = _read(replies.get(name), _share_of_first, parse_verdict, request.answer is None)
+    for doc in docs:
+        for order, name in _pair_names(doc["id"]).items():
+            value, reason, raw = _read(replies.get(name), _share_of_first, parse_verdict, name not in prompts)
             first = MODEL_WINS[value] if isinstance(value, str) else value
             preference = first if order == ORDERS[0] or first is None else round(1 - first, 6)
-            rows.append({"id": request.id, "order": order, "preference": preference, "unread": reason, "raw": raw})
+            rows.append({"id": doc["id"], "order": order, "preference": preference, "unread": reason, "raw": raw})
     return rows
 
 
 def grade_turns(
-    judge: Judge,
-    docs: Sequence[dict[str, Any]],
-    answers: dict[str, dict[str, Any]],
-    seed_of: Callable[[str], int],
-    journal: Journal,
-    label: str = "grades",
+    judge: Judge, docs: Docs, answers: Answers, seed_of: Callable[[str], int], journal: Journal
 ) -> list[dict[str, Any]]:
     """Ask a judge for a grade of 1 to 10 for both answers of every conversation; finished parts are in the journal.
 
@@ -119,7 +109,7 @@ def grade_turns(
             if words:
                 name = f"judge-turn{turn}{'-reference' if 'reference' in words else ''}-{judge.verdicts}.txt"
                 prompts[_grade_name(doc["id"], turn)] = judge.frame.prompt(render(name, **words))
-    replies = _ask(judge, prompts, LABELS, seed_of, journal, label)
+    replies = _ask(judge, prompts, LABELS, seed_of, journal, "MT-Bench grades")
     rows = []
     for doc in docs:
         for turn in (1, 2):
