@@ -1,7 +1,7 @@
 """Model-written Python, run confined: no network, no files but Python's own, limits on time, memory, disk and processes.
 
     method = find_sandbox()  # "bubblewrap" or ""
-    run_program("assert 1 + 1 == 2", method)  # Outcome(passed=True, reason="passed", detail="")
+    run_programs({"one": "assert 1 + 1 == 2"}, method)  # {"one": Outcome(passed=True, reason="passed", detail="")}
 
 Each program gets a process of its own in a fresh temporary folder, without environment or stdin. It has passed when it
 came to its end: only then it hands back a token it was given for this one run. `sys.exit(0)`, `os._exit(0)` or
@@ -105,12 +105,6 @@ def require_method(method: str) -> None:
             do="install bubblewrap (apt-get install bubblewrap) and allow user namespaces, or run as root; where the machine "
             'is itself disposable, "unconfined" runs the programs with limits but with your files and network in reach',
         )
-
-
-def run_program(program: str, method: str, limits: Limits = DEFAULT) -> Outcome:
-    """Run one program and tell how it ended; see `require_method`."""
-    require_method(method)
-    return _run(program, method, limits)
 
 
 def run_programs(
