@@ -3,6 +3,7 @@
 Covers weights only: what generation needs beside them is bounded by the engine's own parameters.
 """
 
+import math
 from pathlib import Path
 
 import psutil
@@ -21,11 +22,8 @@ def weight_bytes(folder: Path, dtype: str) -> int:
     number = 0
     for file in folder.glob("*.safetensors"):
         with safe_open(file, framework="np") as weights:
-            for name in weights.keys():  # noqa: SIM118 - not a mapping
-                size = 1
-                for length in weights.get_slice(name).get_shape():
-                    size *= length
-                number += size
+            names = weights.keys()  # of no mapping
+            number += sum(math.prod(weights.get_slice(name).get_shape()) for name in names)
     return number * BYTES[dtype]
 
 
