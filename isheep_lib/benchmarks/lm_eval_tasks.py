@@ -7,7 +7,6 @@ Prompts, stops and metrics are lm-eval's, or of the files in `tasks` where lm-ev
 Covers building tasks and reading results. Does not cover data (`benchmarks.data`) or statistics (`analysis.significance`).
 """
 
-import contextlib
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -51,9 +50,9 @@ def load_tasks(chosen: list[Chosen], framed: bool, few_shot: int, method: str) -
     theirs = Path(lm_eval_tasks.__file__).parent
     places = [str(OWN_TASKS if folder == "." else theirs / folder) for folder in folders]
     members = [member for c in chosen for member in _members(c, framed, few_shot, method)]
-    with _quiet():
-        manager = lm_eval_tasks.TaskManager(include_path=places, include_defaults=False)
-        return manager.load([{"group": GROUP, "task": members}])["tasks"] if members else {}
+    _quiet()
+    manager = lm_eval_tasks.TaskManager(include_path=places, include_defaults=False)
+    return manager.load([{"group": GROUP, "task": members}])["tasks"] if members else {}
 
 
 def _members(chosen: Chosen, framed: bool, few_shot: int, method: str) -> Iterator[dict[str, Any]]:
@@ -115,8 +114,7 @@ def prompts(chosen: list[Chosen], framed: bool, frame: Callable[..., str] | None
     blank = [replace(c, docs=[_placeholder(c.docs[0])]) for c in chosen]
     found = {}
     for name, task in load_tasks(blank, framed, 0, "").items():
-        with _quiet():
-            task.build_all_requests(apply_chat_template=framed, chat_template=frame)
+        task.build_all_requests(apply_chat_template=framed, chat_template=frame)
         asked = [instance.args for instance in task.instances]
         rest = dict.fromkeys(repr(args[1]) for args in asked if isinstance(args[1], str))
         contexts = dict.fromkeys(args[0] for args in asked)
@@ -142,10 +140,9 @@ def run(chosen: list[Chosen], model: Any, framed: bool, few_shot: int = 0, metho
     tasks = load_tasks(chosen, framed, few_shot, method)
     if not tasks:
         return {}
-    with _quiet():
-        found = lm_eval.evaluate(
-            model, {"tasks": tasks, "groups": {}}, bootstrap_iters=0, apply_chat_template=framed, confirm_run_unsafe_code=True
-        )
+    found = lm_eval.evaluate(
+        model, {"tasks": tasks, "groups": {}}, bootstrap_iters=0, apply_chat_template=framed, confirm_run_unsafe_code=True
+    )
     by_item: dict[str, dict[str, dict[str, Any]]] = {c.benchmark.name: {} for c in chosen}
     for task, samples in found["samples"].items():
         benchmark = benchmark_of(task)
@@ -177,20 +174,11 @@ def _gold(task: Any, sample: dict[str, Any]) -> int:
     return task.doc_to_choice(sample["doc"]).index(gold) if isinstance(gold, str) else gold
 
 
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def _quiet() -> None:
     """Keep lm-eval's remarks and its bars for work of milliseconds out of the record."""
     import datasets
     from lm_eval.api import task
 
-    log, bar = logging.getLogger("lm_eval"), task.tqdm
-    level = log.level
-    log.setLevel(logging.ERROR)
+    logging.getLogger("lm_eval").setLevel(logging.ERROR)
     task.tqdm = lambda rows, **_: rows
     datasets.disable_progress_bars()
-    try:
-        yield
-    finally:
-        task.tqdm = bar
-        datasets.enable_progress_bars()
-        log.setLevel(level)

@@ -99,6 +99,7 @@ def _family(client: TruthfulClient) -> list[psutil.Process]:
 
 
 papermill_engines.register("isheep", TruthfulEngine)
+logging.getLogger("papermill").setLevel(logging.ERROR)  # the manifest and the failed notebook say it all
 
 
 def check_names(notebook: Path, params: dict[str, Any]) -> None:
@@ -126,7 +127,7 @@ def execute(notebook: Path, output: Path, params: dict[str, Any]) -> None:
     partial = output.with_name(f".{output.stem}.partial.ipynb")
     failed = output.with_name(f"{output.stem}.failed.ipynb")
     try:
-        with _quiet():
+        with warnings.catch_warnings(action="ignore"):
             papermill.execute_notebook(
                 _escape(notebook),
                 _escape(partial),
@@ -159,20 +160,6 @@ def _failure(error: Exception, notebook: Path) -> StageFailed:
         reason = f"{type(error).__name__}: {error}"
     do = "" if "\n  do: " in reason else "what was finished is kept: mend the cause and run again"
     return StageFailed(reason, where=manifests.short(notebook), do=do)
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep papermill's chatter out of the record; the manifest and the failed notebook say it all."""
-    log = logging.getLogger("papermill")
-    level = log.level
-    log.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        log.setLevel(level)
 
 
 def _publish(partial: Path, output: Path, source: Path) -> None:
