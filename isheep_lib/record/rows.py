@@ -35,24 +35,15 @@ class Task:
 
 @dataclass(frozen=True)
 class Pair:
-    """A task with the response that a model wrote, one row of `examples.jsonl`.
-
-    Attributes:
-        id: of the row.
-        instruction: of the task.
-        input: of the task, "" for none.
-        output: the response.
-        finish: why the response ended: "end", "stop" or "length".
-        num_tokens: generated tokens of the response.
-        lineage: the row's other fields, what the pair was made from: demonstrations, parents, operator, document.
-    """
+    """A task with the response that a model wrote, one row of `examples.jsonl`."""
 
     id: str
     instruction: str
-    input: str
-    output: str
-    finish: str = "end"
-    num_tokens: int = 0
+    input: str  # "" for none
+    output: str  # the response
+    finish: str = "end"  # why the response ended: "end", "stop" or "length"
+    num_tokens: int = 0  # generated tokens of the response
+    # The row's other fields, what the pair was made from: demonstrations, parents, operator, document.
     lineage: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
