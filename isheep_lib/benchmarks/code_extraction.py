@@ -195,11 +195,7 @@ PLUS_FORM = (
 
 
 def read_plus(path: Path) -> list[dict[str, Any]]:
-    """Read the records of HumanEval+ or MBPP+ from a file of the user's own.
-
-    Raises:
-        DataError: the file or records in it cannot be read; all such records are named.
-    """
+    """Read the records of HumanEval+ or MBPP+ from a file of the user's own, or raise a DataError that names all bad ones."""
     seen: set[Any] = set()
 
     def wrong(row: dict[str, Any]) -> list[str]:

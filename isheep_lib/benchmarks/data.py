@@ -96,11 +96,7 @@ def draw(docs: list[dict[str, Any]], number: int, subset_seed: int) -> list[dict
 
 
 def data_digest(name: str, own: str = "") -> str:
-    """Hash what decides a benchmark's items, or say that its data are absent.
-
-    Raises:
-        DataError: a package's data are not the known ones, or an own source is not there.
-    """
+    """Hash what decides a benchmark's items, or say that its data are absent; altered data of a package are a DataError."""
     benchmark = BENCHMARKS[name]
     if own:
         path = find_file(own)
@@ -132,11 +128,7 @@ def why_absent(benchmark: Benchmark, parameter: str = PARAMETER) -> str:
 
 
 def read_docs(benchmark: Benchmark, own: str = "") -> list[dict[str, Any]]:
-    """Read all rows of a benchmark in the hub's own columns, each with its `item_id`.
-
-    Raises:
-        DataError: rows lack columns that are needed, or share an id.
-    """
+    """Read all rows of a benchmark in the hub's own columns, each with its `item_id`; a DataError names all bad ones."""
     paths = _files(benchmark.package, benchmark.files)
     rows = _own_rows(benchmark, own) if own else [row for path in paths for row in _read(path)]
     problems = [f"row {number}: {said}" for number, row in enumerate(rows, start=1) if (said := _lacking(benchmark, row))]

@@ -85,10 +85,7 @@ def compare(expected: list[float], found: list[float], dtype: str, who: str) -> 
 
 
 def check_trained(model: ModelRef, adapter: Path) -> list[Probe]:
-    """Compare an adapter beside the base with the adapter merged into it, on this machine in float32.
-
-    Returns:
-        A probe a text, none where the weights do not fit this machine's memory.
+    """Compare an adapter beside the base with the adapter merged into it, in float32; none where these do not fit here.
 
     Raises:
         EngineError: merging changed what the model says.

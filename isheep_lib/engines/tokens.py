@@ -73,11 +73,7 @@ class Vocabulary:
 
 
 def load_vocabulary(model: ModelRef, context_tokens: int = 0) -> Vocabulary:
-    """Load tokenizer and limits of a base model; `context_tokens` is a lower limit than the model's own, 0 is none.
-
-    Raises:
-        ModelError: `context_tokens` is more than the model has.
-    """
+    """Load tokenizer and limits of a base model; a context beyond the model's own is a ModelError, 0 takes that."""
     from transformers import AutoConfig, AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(model.path, padding_side="left", trust_remote_code=False)

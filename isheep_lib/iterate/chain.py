@@ -71,11 +71,7 @@ class Chain:
     ran: list[str] = field(default_factory=list)
 
     def look(self, iteration: int, stage: str) -> Step:
-        """Find the state of one stage; its inputs must be in place.
-
-        Raises:
-            RecordError: an output was edited, truncated or deleted.
-        """
+        """Find the state of one stage, whose inputs must be in place; an output that was edited or deleted is a RecordError."""
         folder = stage_folder(self.run_dir, iteration, stage)
         manifest = read_manifest(folder)
         parts = fingerprint_parts(self.run_dir, stage, self.run_params.stage(stage, iteration))
@@ -203,11 +199,7 @@ def prepare(values: dict[str, Any]) -> tuple[IterateParams, RunParams, Path]:
 
 
 def open_chain(names: dict[str, Any]) -> Chain:
-    """Open a run from the globals of `iterate.ipynb`: check all parameters, find the model, claim and lock the run.
-
-    Raises:
-        IsheepError: whatever would stop the run later, before anything is computed.
-    """
+    """Open a run from the globals of `iterate.ipynb`: claimed, locked; whatever would stop it later is raised now."""
     params, run_params, run_dir = prepare(cell_values(names, IterateParams))
     lock = locks.RunLock(run_dir)
     try:

@@ -35,11 +35,7 @@ def as_sections(kind: type[Section], values: dict[str, Any], stage: str) -> dict
 
 
 def claim_stage(run_dir: Path, stage: str, params: StageParams) -> StageParams:
-    """Make a stage's checked parameters the run's own, with the number formats that the run has or now gets.
-
-    Raises:
-        ParameterError: a value that changes results differs from the run's.
-    """
+    """Make a stage's checked parameters the run's own (`check_params`), with the number formats that it has or now gets."""
     known, formats = run_params(run_dir).get("model", {}), {}
     if getattr(params, "inference_dtype", "") == "auto":  # a stage by hand is the first of its run
         recorded = known.get("inference_dtype", "auto")

@@ -33,11 +33,7 @@ class ModelRef:
 
 
 def find_model(name: str) -> ModelRef:
-    """Find a base model without loading it; an embedded one is converted at its first use.
-
-    Raises:
-        ModelError: it is absent, pinned to no commit, or has no safetensors.
-    """
+    """Find a base model without loading it, converting an embedded one at its first use; a ModelError says what is wrong."""
     if name.startswith("embedded:"):
         path = _embedded(name.removeprefix("embedded:"))
     elif Path(name).expanduser().is_dir():

@@ -34,11 +34,7 @@ class Source:
 
 @cache
 def code_digests(roots: tuple[str, ...], package: Path = PACKAGE) -> dict[str, str]:
-    """Hash every definition that the roots, written as `room.module.name`, reach, by its name.
-
-    Raises:
-        RecordError: a root is not there.
-    """
+    """Hash every definition that the roots (`room.module.name`) reach, by name; a root that is not there is a RecordError."""
     waiting, found = [_root(root, package) for root in roots], {}
     while waiting:
         module, name = waiting.pop()

@@ -132,11 +132,7 @@ def all_manifests(run_dir: Path) -> list[tuple[Path, dict[str, Any]]]:
 
 
 def lineage(run_dir: Path, iteration: int) -> list[int]:
-    """List the iterations whose adapters, merged in this order, make M_k; [] is the base model.
-
-    Raises:
-        RecordError: the iteration, or one that it builds on, is not trained yet.
-    """
+    """List the iterations whose adapters, merged in this order, make M_k, none for the base; an untrained one is an error."""
     if not iteration:
         return []
     manifest = require_intact(stage_folder(run_dir, iteration, "train"), [])

@@ -27,11 +27,7 @@ def _is_there(path: Path, size: int) -> bool:
 
 
 def take_over(source: Path, folder: Path) -> None:
-    """Make a finished stage of another run one of this run, too; its manifest says where it came from.
-
-    Raises:
-        RecordError: the other run's files are not as recorded, or the disk refuses.
-    """
+    """Make a finished stage of another run, if its files are as recorded, one of this run; its manifest says whose it was."""
     manifest = manifests.require_intact(source)
     shared_from = manifest.get("shared_from", source.parents[1].name)
     with replacing(folder) as fresh:

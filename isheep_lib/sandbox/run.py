@@ -89,11 +89,7 @@ def why_not(method: str) -> str:
 
 
 def require_method(method: str) -> None:
-    """Check that programs can be run by this method.
-
-    Raises:
-        DataError: the method is unknown, "" (none was found), or does not work here.
-    """
+    """Check that programs can be run by this method, or raise a DataError: it is unknown, "" or does not work here."""
     names = "bubblewrap or unconfined"
     if method not in ("bubblewrap", "unconfined", ""):
         raise DataError(f"Programs cannot be run by {method!r}", allowed=names)

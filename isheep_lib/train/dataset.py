@@ -110,11 +110,7 @@ def _quantiles(values: list[int]) -> dict[str, int]:
 
 
 def prepare(rows: list[dict[str, Any]], frame: Frame, tokenizer: Any, params: Any, seed: int) -> Data:
-    """Encode, drop rows without a token of a response to learn, split.
-
-    Raises:
-        YieldError: fewer than two usable rows, with what was dropped and why.
-    """
+    """Encode, drop rows without a token of a response to learn, split; a YieldError says why too few are left."""
     encoded = {row["id"]: encode_row(row, frame, tokenizer, params.cutoff) for row in rows}
     reasons = {id_: _unusable(row) for id_, row in encoded.items()}
     usable = [row for row in rows if not reasons[row["id"]]]

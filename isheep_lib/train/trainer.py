@@ -213,11 +213,7 @@ def train(job: Job) -> None:
 
 
 def _agreed(job: Job) -> tuple[Path | None, list[str]]:
-    """Let the first process choose the checkpoint to go on from, and hold the others' job against its own.
-
-    Raises:
-        TrainingError: a process was started for another training; an attempt that was killed may have left its job.
-    """
+    """Let the first process choose the checkpoint; one that was started for another training is a TrainingError."""
     first = PartialState().is_main_process
     found, said = checkpoints.last_whole(job.work / "checkpoints") if first else (None, [])
     mine = {name: digest_file(job.work / name) for name in (JOB, ROWS)}
