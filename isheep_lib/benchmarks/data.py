@@ -104,7 +104,8 @@ def data_digest(name: str, own: str = "") -> str:
     paths = _files(benchmark.package, benchmark.files)
     if not paths:
         return ABSENT
-    digest = _digest((*paths, *_files(benchmark.package, benchmark.shot_files)))
+    found = [digest_file(path) for path in (*paths, *_files(benchmark.package, benchmark.shot_files))]
+    digest = found[0] if len(found) == 1 else digest_text("\n".join(found))
     if digest != benchmark.digest:
         raise DataError(
             f"The data of {benchmark.title} are not the known ones",
@@ -200,11 +201,6 @@ def _files(package: str, pattern: str) -> tuple[Path, ...]:
     if spec is None or not spec.submodule_search_locations or not pattern:
         return ()
     return tuple(sorted(Path(next(iter(spec.submodule_search_locations))).glob(pattern)))
-
-
-def _digest(paths: tuple[Path, ...]) -> str:
-    found = [digest_file(path) for path in paths]
-    return found[0] if len(found) == 1 else digest_text("\n".join(found))
 
 
 def _read(path: Path) -> list[dict[str, Any]]:

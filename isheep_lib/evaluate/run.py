@@ -45,19 +45,15 @@ def open_suite(params: Any) -> tuple[Suite, str]:
     method = sandbox_method(params.code_sandbox) if programs else ""
     if programs and not method:
         kept = [chosen for chosen in suite.chosen if chosen.benchmark.name not in programs]
-        suite = Suite(kept, suite.absent | dict.fromkeys(programs, no_sandbox()))
+        do = "install it (apt-get install bubblewrap) where namespaces are allowed, or see evaluate.code_sandbox"
+        why = f"it runs programs that the model writes, and there is no sandbox (bubblewrap: {why_not('bubblewrap')}); {do}"
+        suite = Suite(kept, suite.absent | dict.fromkeys(programs, why))
     if not suite.chosen:
         lines = "\n  ".join(f"{name}: {reason}" for name, reason in suite.absent.items())
         raise DataError(f"There is nothing to evaluate:\n  {lines}", where="evaluate.tasks", do="run make setup")
     if suite.of("instructions"):
         ifeval.load_checkers()  # complains now about what it lacks
     return suite, method
-
-
-def no_sandbox() -> str:
-    """Say why programs that the model writes are not run, and what to do."""
-    do = "install it (apt-get install bubblewrap) where namespaces are allowed, or see evaluate.code_sandbox"
-    return f"it runs programs that the model writes, and there is no sandbox (bubblewrap: {why_not('bubblewrap')}); {do}"
 
 
 def answer_all(engine: Engine, frame: Frame, suite: Suite, params: Any, journal: Journal, method: str) -> Rows:

@@ -211,7 +211,8 @@ class StageSession:
         under_runner = os.environ.get(UNDER_RUNNER) == str(self.folder)
         try:
             if missing:
-                return shards.part_done(self.shard, missing)
+                said = f"{self.shard} is done: {missing} rows of other shards are still missing"
+                return f"{said}; the last worker records the stage"
             with locks.turn(self.run_dir) if self.shard else contextlib.nullcontext():
                 if self.shard and shards.is_recorded(self.folder, self.parts):
                     return f"{self.shard} is done; another worker has recorded the stage in {manifests.short(self.folder)}"

@@ -137,11 +137,6 @@ class CommonJournal:
         self._close()
 
 
-def part_done(shard: str, missing: int) -> str:
-    """Say what became of a worker that is not the last one."""
-    return f"{shard} is done: {missing} rows of other shards are still missing; the last worker records the stage"
-
-
 def is_recorded(folder: Path, parts: dict[str, Any]) -> bool:
     """Tell whether another worker has recorded the stage; with other code or settings, that is a RecordError."""
     recorded = manifests.read_manifest(folder)

@@ -206,7 +206,7 @@ def train(job: Job) -> None:
             "began_after_step": began,
             "seconds": round(seconds, 1),
             "tokens_a_second": round(tokens / seconds, 1),
-            "peak_memory_mb": _peak(),
+            "peak_memory_mb": torch.cuda.max_memory_allocated() >> 20 if torch.cuda.is_available() else peak_memory_mb(),
             "device": str(arguments.device.type),
         }
         write_atomic(job.work / RESULT, json.dumps(result) + "\n")
@@ -225,12 +225,6 @@ def _agreed(job: Job) -> tuple[Path | None, list[str]]:
             do="start isheep join again once the first machine has come to its training",
         )
     return found, said
-
-
-def _peak() -> int:
-    if torch.cuda.is_available():
-        return torch.cuda.max_memory_allocated() >> 20
-    return peak_memory_mb()
 
 
 def _arguments(job: Job) -> TrainingArguments:
