@@ -215,7 +215,7 @@ def test_choices_of_one_question_score_as_each_does_alone(folder, batch_tokens):
 
 def test_scores_are_float32_where_the_weights_are_not(folder):
     whole, half = (
-        TransformersEngine(find_model(str(folder)), settings(inference_dtype=dtype)) for dtype in ("float32", "bfloat16")
+        TransformersEngine(find_model(str(folder)), with_settings(inference_dtype=dtype)) for dtype in ("float32", "bfloat16")
     )
     pairs = [("the old river", " " + word) for word in WORDS[:24]]
     values = [value for value, _ in half.logprobs(pairs)]
