@@ -179,7 +179,7 @@ class ServerEngine:
         encoded = [self._vocabulary.encode(prompt) for prompt in prompts]
         self._vocabulary.check_texts(encoded, spare=len(tree.stem) + 1)
         self._check_weights()
-        tokens = [sorted({path[d] for path in tree.paths if len(path) > d}) for d in range(len(tree.stem) + 1)]
+        tokens = tree.wanted
         parts = [[own[start : start + MOST_TOP] for start in range(0, len(own), MOST_TOP)] for own in tokens]
         asked = {(i, d): [*prompt, *tree.stem[:d]] for i, prompt in enumerate(encoded) for d in range(len(tokens))}
         calls = (self._top_call(place, prompt, part) for place, prompt in asked.items() for part in parts[place[1]])
@@ -192,11 +192,7 @@ class ServerEngine:
             if (i, d, token) not in known
         )
         known |= {key: total for key, (total, _) in chain.from_iterable(self._servers.ask(missing))}
-        logs = np.zeros((len(prompts), len(labels), len(tree.stem) + 1))
-        for i, row in enumerate(logs):
-            for path, values in zip(tree.paths, row, strict=True):
-                values[: len(path)] = [known[i, d, token] for d, token in enumerate(path)]
-        return tree.log_probabilities(logs)
+        return tree.log_probabilities(known, len(prompts))
 
     def _top_call(self, place: tuple[int, int], prompt: list[int], tokens: list[int]) -> Call:
         """Ask for the log-probabilities of exactly these next tokens; vLLM wants both numbers of them to agree."""

@@ -114,13 +114,15 @@ class Labels:
     stem: tuple[int, ...]  # the tokens on which the longest label's last token follows
     paths: tuple[tuple[int, ...], ...]  # the tokens of each label; all but the last are the stem's first
 
-    def log_probabilities(self, logs: np.ndarray) -> list[list[float]]:
-        """Combine next-token log-probabilities to log p(label and no longer label), in nats.
+    @property
+    def wanted(self) -> list[list[int]]:
+        """The tokens that a label may go on with after the prompt and 0, 1, … tokens of the stem."""
+        return [sorted({path[d] for path in self.paths if len(path) > d}) for d in range(len(self.stem) + 1)]
 
-        Args:
-            logs: prompts x labels x depth, log p of each label's tokens after the stem's; 0 beyond a label's end.
-        """
-        whole = np.exp(np.asarray(logs, dtype=np.float64).sum(axis=2))
+    def log_probabilities(self, known: dict[tuple[int, int, int], float], prompts: int) -> list[list[float]]:
+        """Combine log p of the wanted tokens, by prompt, depth and token, to log p(label and no longer label), in nats."""
+        sums = [[sum(known[i, d, t] for d, t in enumerate(path)) for path in self.paths] for i in range(prompts)]
+        whole = np.exp(np.array(sums).reshape(prompts, len(self.paths)))
         own = whole.copy()
         for i, path in enumerate(self.paths):
             # Only direct extensions count: a still longer label is inside the one it extends.
