@@ -8,7 +8,21 @@ from isheep_lib import __version__
 from isheep_lib.errors import IsheepError, StageFailed
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class Commands(click.Group):
+    """Commands that end with the message alone where a problem is one that the user can mend."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the command that was called."""
+        try:
+            return super().invoke(ctx)
+        except StageFailed as error:  # the message of a stage that failed in a kernel already names its class
+            click.echo(f"\n{error}", err=True)
+        except IsheepError as error:
+            click.echo(f"\n{type(error).__name__}: {error}", err=True)
+        sys.exit(1)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__)
 def main() -> None:
     """I-SHEEP: a language model aligns itself, and every step is on record."""
@@ -29,10 +43,10 @@ def iterate(**given: object) -> None:
     from isheep_lib.record import manifests
     from isheep_lib.record.provenance import project_root
 
-    _, _, run_dir = _or_exit(prepare, given)
+    _, _, run_dir = prepare(given)
     output = run_dir / "iterate.ipynb"
     click.echo(f"results go to {manifests.short(run_dir)}", err=True)
-    _or_exit(runner.execute, project_root() / "notebooks" / "iterate.ipynb", output, given)
+    runner.execute(project_root() / "notebooks" / "iterate.ipynb", output, given)
     click.echo(evaluation_tables.results_table(evaluation_tables.metrics_of(run_dir)))
     click.echo(f"\nNext: open {manifests.short(output)}, or isheep status {given['run'] or run_dir.name}")
 
@@ -46,7 +60,7 @@ def status(run: str) -> None:
     from isheep_lib.record import manifests
 
     run_dir = manifests.run_folder(run)
-    click.echo(repr(stage_tables.Table(_or_exit(chain.status, run_dir))))
+    click.echo(repr(stage_tables.Table(chain.status(run_dir))))
     click.echo(f"\n{evaluation_tables.results_table(evaluation_tables.metrics_of(run_dir))!r}")
 
 
@@ -56,7 +70,7 @@ def verify(run: str) -> None:
     """Hash everything a run recorded; exit 1 when something differs."""
     from isheep_lib.record import manifests, verification
 
-    verdicts = _or_exit(verification.verify, manifests.run_folder(run))
+    verdicts = verification.verify(manifests.run_folder(run))
     for verdict in verdicts:
         click.echo(f"{'ok  ' if verdict.holds else 'FAIL'}  {verdict.item}: {verdict.detail}")
     failed = sum(not verdict.holds for verdict in verdicts)
@@ -75,7 +89,7 @@ def serve(run: str, iteration: int) -> None:
     from isheep_lib.engines.servers import discovery as server_discovery
     from isheep_lib.record import manifests
 
-    click.echo(_or_exit(server_discovery.serve_command, manifests.run_folder(run), iteration))
+    click.echo(server_discovery.serve_command(manifests.run_folder(run), iteration))
 
 
 @main.command()
@@ -90,7 +104,7 @@ def join(run: str, iteration: int, machine: int, patience: float, only_print: bo
     from isheep_lib.train import launch
 
     do = launch.commands if only_print else launch.join
-    click.echo(_or_exit(do, manifests.run_folder(run), iteration, machine, patience))
+    click.echo(do(manifests.run_folder(run), iteration, machine, patience))
 
 
 @main.command()
@@ -108,11 +122,11 @@ def ablate(**given: object) -> None:
     from isheep_lib.record import manifests
     from isheep_lib.record.provenance import project_root
 
-    opened = _or_exit(open_sweep, str(given["sweep"]), str(given["name"]), str(given["override"]))
+    opened = open_sweep(str(given["sweep"]), str(given["name"]), str(given["override"]))
     click.echo(plan_table(opened))
-    _or_exit(check_runs, opened, str(given["stale"]))
+    check_runs(opened, str(given["stale"]))
     output = opened.folder / "ablate.ipynb"
-    _or_exit(runner.execute_watched, project_root() / "notebooks" / "ablate.ipynb", output, given, "sweep:")
+    runner.execute_watched(project_root() / "notebooks" / "ablate.ipynb", output, given, "sweep:")
     click.echo(f"\n{ablation_table(opened)!r}\n\nNext: open {manifests.short(output)}")
 
 
@@ -127,9 +141,9 @@ def paper(runs: tuple[str, ...], out: str) -> None:
     from isheep_lib.record import manifests, provenance
 
     given = {"out": out, **({"runs": list(runs)} if runs else {})}
-    _or_exit(check, PaperParams, given, "isheep paper")
+    check(PaperParams, given, "isheep paper")
     output = provenance.folder_of(out) / "paper.ipynb"
-    _or_exit(runner.execute_watched, provenance.project_root() / "notebooks" / "paper.ipynb", output, given, "paper:")
+    runner.execute_watched(provenance.project_root() / "notebooks" / "paper.ipynb", output, given, "paper:")
     click.echo(f"Next: open {manifests.short(output)}; tables and figures lie beside it")
 
 
@@ -141,7 +155,7 @@ def report(run: str, out: str) -> None:
     from isheep_lib.record import manifests, provenance
     from isheep_lib.report import pages
 
-    index = _or_exit(pages.write, manifests.run_folder(run), provenance.folder_of(out) if out else None)
+    index = pages.write(manifests.run_folder(run), provenance.folder_of(out) if out else None)
     click.echo(f"Next: open {manifests.short(index)}")
 
 
@@ -157,7 +171,7 @@ def export(run: str, iteration: int, merged: bool, data_only: bool, out: str) ->
     from isheep_lib.record import manifests, provenance
 
     target = provenance.folder_of(out) if out else None
-    folder = _or_exit(export_run.export, manifests.run_folder(run), iteration, merged, data_only, target)
+    folder = export_run.export(manifests.run_folder(run), iteration, merged, data_only, target)
     for path in sorted(folder.iterdir()):
         click.echo(f"{path.name}{'/' if path.is_dir() else ''}")
     click.echo(f"\nNext: read {manifests.short(folder / 'README.md')}")
@@ -178,21 +192,9 @@ def rerun(run: str, stages: tuple[str, ...], iterations: tuple[int, ...], into: 
         click.echo("\n".join(repeated.lines()))
 
     folder = provenance.folder_of(into) if into else None
-    found = _or_exit(rerun_run.rerun, manifests.run_folder(run), stages, iterations, folder, tell)
+    found = rerun_run.rerun(manifests.run_folder(run), stages, iterations, folder, tell)
     differing = any(repeated.differs for repeated in found)
     if differing:
         click.echo(f"\n{differences_table(found)!r}")
     click.echo(f"\n{summary(found)[-1]}")
     sys.exit(1 if differing else 0)
-
-
-def _or_exit(function, *arguments):  # noqa: ANN001, ANN002, ANN202 - passes any call through
-    """Call, and turn a problem the user can mend into its message alone."""
-    try:
-        return function(*arguments)
-    except StageFailed as error:
-        # The message of a stage that failed in a kernel already names its class.
-        click.echo(f"\n{error}", err=True)
-    except IsheepError as error:
-        click.echo(f"\n{type(error).__name__}: {error}", err=True)
-    sys.exit(1)

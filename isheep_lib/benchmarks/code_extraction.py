@@ -7,23 +7,19 @@ Covers text alone: nothing is run here. Does not cover running (`sandbox`) or as
 """
 
 import ast
-import gzip
 import io
-import json
 import re
 import textwrap
 import tokenize
 import warnings
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from isheep_lib.benchmarks import evalplus_compare
 from isheep_lib.errors import DataError
-from isheep_lib.record.rows import bad_rows, read_text
+from isheep_lib.record.rows import read_numbered
 
-CODE_STOPS = ["\nclass", "\ndef", "\n#", "\nif __name__", "\nprint"]
 FENCE = re.compile(r"([ \t]*)(`{3,}|~{3,})[ \t]*([\w+-]*)[^`]*$")
 PYTHON = {"python", "py", "python3", "py3"}
 BEGINS_LIKE_CODE = re.compile(
@@ -203,51 +199,24 @@ PLUS_FORM = (
 
 
 def read_plus(path: Path) -> list[dict[str, Any]]:
-    """Read the records of HumanEval+ or MBPP+ from a file of the user's own.
+    """Read the records of HumanEval+ or MBPP+ from a file of the user's own, or raise a DataError that names all bad ones."""
+    seen: set[Any] = set()
 
-    Raises:
-        DataError: the file or records in it cannot be read; all such records are named.
-    """
-    rows: list[dict[str, Any]] = []
-    problems, seen = [], set()
-    for number, line in enumerate(_unpacked(path).split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            problems.append(f"{path}:{number}: not JSON ({error})")
-            continue
-        wrong = _wrong_fields(row)
-        if not wrong and row["task_id"] in seen:
-            wrong = [f"task_id {row['task_id']} comes twice"]
-        problems += [f"{path}:{number}: {what}" for what in wrong]
-        if not wrong:
-            seen.add(row["task_id"])
-            rows.append(row)
-    if problems:
-        raise bad_rows(path.name, problems, PLUS_FORM)
+    def wrong(row: dict[str, Any]) -> list[str]:
+        found = _wrong_fields(row)
+        if not found and row["task_id"] in seen:
+            found = [f"task_id {row['task_id']} comes twice"]
+        seen.update([] if found else [row["task_id"]])
+        return found
+
+    rows = [row for _, row in read_numbered(path, PLUS_FORM, wrong)]
     if not rows:
         raise DataError(f"{path.name} holds no records", where=str(path), allowed=PLUS_FORM)
     return rows
 
 
-def _unpacked(path: Path) -> str:
-    if path.suffix != ".gz":
-        return read_text(path)
-    try:
-        with gzip.open(path, "rt", encoding="utf-8") as file:
-            return file.read()
-    except FileNotFoundError as error:
-        raise DataError(f"{path.name} does not exist", where=str(path), do="check the path") from error
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
-        raise DataError(f"{path.name} is no gzipped text: {error}", where=str(path), do="fetch the file again") from error
-
-
-def _wrong_fields(row: Any) -> list[str]:
+def _wrong_fields(row: dict[str, Any]) -> list[str]:
     """Name what a record lacks or has in another form."""
-    if not isinstance(row, dict):
-        return [f"expected an object, got {type(row).__name__}"]
     wanted: dict[str, type | tuple[type, ...]] = {"task_id": (str, int), "prompt": str}
     if row.get("test"):
         wanted |= {"test": str}

@@ -8,7 +8,6 @@ Covers finding, reading, choosing. Does not cover facts about benchmarks (`bench
 """
 
 import csv
-import gzip
 import hashlib
 import importlib.util
 import io
@@ -24,8 +23,9 @@ from isheep_lib.analysis.contamination import Item
 from isheep_lib.benchmarks.catalogue import BENCHMARKS, GPQA_CHOICES, PACKAGES, Benchmark, parse_entry, parse_source
 from isheep_lib.benchmarks.code_extraction import read_plus
 from isheep_lib.errors import DataError
+from isheep_lib.record.provenance import find_file
 from isheep_lib.record.rows import bad_rows, canonical_json, digest_file, digest_text, read_jsonl, read_text
-from isheep_lib.record.sources import find_file, open_rows
+from isheep_lib.record.sources import open_rows
 
 PARAMETER = "evaluate.data"
 ITEM = "item_id"  # the column that we add to every row
@@ -35,25 +35,15 @@ SETUP = "make setup installs it"
 
 @dataclass(frozen=True)
 class Chosen:
-    """The items of one benchmark that are evaluated.
+    """The items of one benchmark that are evaluated."""
 
-    Attributes:
-        benchmark: its facts.
-        docs: rows with `item_id`, in the order of the source.
-        total: items before the subset was drawn.
-        digest: of the data.
-        source: where they came from, for people.
-        subset_seed: which subset.
-        every: all rows, drawn or not.
-    """
-
-    benchmark: Benchmark
-    docs: list[dict[str, Any]] = field(repr=False)
-    total: int
-    digest: str
-    source: str
-    subset_seed: int
-    every: list[dict[str, Any]] = field(default_factory=list, repr=False)
+    benchmark: Benchmark  # its facts
+    docs: list[dict[str, Any]] = field(repr=False)  # rows with `item_id`, in the order of the source
+    total: int  # items before the subset was drawn
+    digest: str  # of the data
+    source: str  # where they came from, for people
+    subset_seed: int  # which subset
+    every: list[dict[str, Any]] = field(default_factory=list, repr=False)  # all rows, drawn or not
 
     @property
     def subset(self) -> str:
@@ -82,7 +72,6 @@ def open_suite(tasks: list[str], data: list[str], subset_seed: int) -> Suite:
     Args:
         tasks: names, or name:items.
         data: own sources, name=file or name=org/name@commit.
-        subset_seed: the same subset for every model.
 
     Raises:
         DataError: data are there but altered, unreadable, or lack a column that is needed.
@@ -108,11 +97,7 @@ def draw(docs: list[dict[str, Any]], number: int, subset_seed: int) -> list[dict
 
 
 def data_digest(name: str, own: str = "") -> str:
-    """Hash what decides a benchmark's items, or say that its data are absent.
-
-    Raises:
-        DataError: a package's data are not the known ones, or an own source is not there.
-    """
+    """Hash what decides a benchmark's items, or say that its data are absent; altered data of a package are a DataError."""
     benchmark = BENCHMARKS[name]
     if own:
         path = find_file(own)
@@ -120,7 +105,8 @@ def data_digest(name: str, own: str = "") -> str:
     paths = _files(benchmark.package, benchmark.files)
     if not paths:
         return ABSENT
-    digest = _digest((*paths, *_files(benchmark.package, benchmark.shot_files)))
+    found = [digest_file(path) for path in (*paths, *_files(benchmark.package, benchmark.shot_files))]
+    digest = found[0] if len(found) == 1 else digest_text("\n".join(found))
     if digest != benchmark.digest:
         raise DataError(
             f"The data of {benchmark.title} are not the known ones",
@@ -144,11 +130,7 @@ def why_absent(benchmark: Benchmark, parameter: str = PARAMETER) -> str:
 
 
 def read_docs(benchmark: Benchmark, own: str = "") -> list[dict[str, Any]]:
-    """Read all rows of a benchmark in the hub's own columns, each with its `item_id`.
-
-    Raises:
-        DataError: rows lack columns that are needed, or share an id.
-    """
+    """Read all rows of a benchmark in the hub's own columns, each with its `item_id`; a DataError names all bad ones."""
     paths = _files(benchmark.package, benchmark.files)
     rows = _own_rows(benchmark, own) if own else [row for path in paths for row in _read(path)]
     problems = [f"row {number}: {said}" for number, row in enumerate(rows, start=1) if (said := _lacking(benchmark, row))]
@@ -177,7 +159,12 @@ def _lacking(benchmark: Benchmark, row: dict[str, Any]) -> str:
 
 def shots(benchmark: Benchmark) -> list[dict[str, Any]]:
     """Read the examples that may precede a benchmark's questions."""
-    return [_adapted(benchmark, row) for path in _files(benchmark.package, benchmark.shot_files) for row in _read(path)]
+    return [_adapted(benchmark, row) for row in _shot_rows(benchmark)]
+
+
+@cache
+def _shot_rows(benchmark: Benchmark) -> list[dict[str, Any]]:
+    return [row for path in _files(benchmark.package, benchmark.shot_files) for row in _read(path)]
 
 
 def items(benchmark: Benchmark, docs: list[dict[str, Any]]) -> Iterator[Item]:
@@ -198,7 +185,8 @@ def _adapted(benchmark: Benchmark, row: dict[str, Any]) -> dict[str, Any]:
     if benchmark.name == "gpqa_diamond":
         return {**row, **_gpqa_choices(row)}
     if benchmark.name == "mt_bench":
-        return {**row, "reference": _references(benchmark).get(row["question_id"], row.get("reference"))}
+        references = {known["question_id"]: known["choices"][0]["turns"] for known in _shot_rows(benchmark)}
+        return {**row, "reference": references.get(row["question_id"], row.get("reference"))}
     return row
 
 
@@ -206,13 +194,6 @@ def _gpqa_choices(row: dict[str, Any]) -> dict[str, Any]:
     """Put the four answers of a GPQA question into an order that its id decides."""
     order = random.Random(str(row["Record ID"])).sample(GPQA_CHOICES, len(GPQA_CHOICES))  # noqa: S311 - reproducible, not secret
     return {"choices": [str(row[name]).strip() for name in order], "gold": order.index(GPQA_CHOICES[0])}
-
-
-@cache
-def _references(benchmark: Benchmark) -> dict[int, list[str]]:
-    """Read the reference answers that judges are shown, by question."""
-    rows = [row for path in _files(benchmark.package, benchmark.shot_files) for row in _read(path)]
-    return {row["question_id"]: row["choices"][0]["turns"] for row in rows}
 
 
 def _files(package: str, pattern: str) -> tuple[Path, ...]:
@@ -223,28 +204,17 @@ def _files(package: str, pattern: str) -> tuple[Path, ...]:
     return tuple(sorted(Path(next(iter(spec.submodule_search_locations))).glob(pattern)))
 
 
-def _digest(paths: tuple[Path, ...]) -> str:
-    found = [_digest_at(path, path.stat().st_mtime_ns) for path in paths]
-    return found[0] if len(found) == 1 else digest_text("\n".join(found))
-
-
-@cache  # a run asks for the fingerprint of every stage
-def _digest_at(path: Path, _changed: int) -> str:
-    return digest_file(path)
-
-
 def _read(path: Path) -> list[dict[str, Any]]:
     if path.suffix == ".arrow":
         import pyarrow
 
         with pyarrow.memory_map(str(path)) as file:
             return pyarrow.ipc.open_stream(file).read_all().to_pylist()
-    if path.suffix == ".gz":
-        with gzip.open(path, "rt", encoding="utf-8") as file:
-            rows = [json.loads(line) for line in file]
-        # Requests of an evaluation: several lines share a source row.
-        return list({row["native_id"]: row["doc"] for row in rows}.values()) if rows and "doc" in rows[0] else rows
-    return json.loads(read_text(path)) if path.suffix == ".json" else read_jsonl(path)
+    if path.suffix == ".json":
+        return json.loads(read_text(path))
+    rows = read_jsonl(path)
+    # Requests of an evaluation: several lines share a source row.
+    return list({row["native_id"]: row["doc"] for row in rows}.values()) if rows and "doc" in rows[0] else rows
 
 
 def _own_rows(benchmark: Benchmark, source: str) -> list[dict[str, Any]]:
@@ -272,11 +242,7 @@ def _csv(path: Path) -> list[dict[str, Any]]:
 
 
 def _squad(path: Path) -> list[dict[str, Any]]:
-    """Read the nested form in which SQuAD is published, [] for any other.
-
-    Raises:
-        DataError: a part of it has no field that is needed.
-    """
+    """Read the nested form in which SQuAD is published, [] for any other; a DataError where a part lacks a field."""
     try:
         data = json.loads(read_text(path))
     except json.JSONDecodeError:  # open_rows says where

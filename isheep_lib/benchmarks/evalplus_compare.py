@@ -2,7 +2,7 @@
 
     compare(reference="def one(): return 1", answer="def one(): return 1.0", entry="one", inputs=[[]], atol=0, kind="")
 
-`programs` puts the text of this file into the program that tests an answer, so it imports the standard library alone.
+`code_extraction` puts the text of this file into the program that tests an answer, so it imports the standard library alone.
 Covers equality with a tolerance, and the tasks that accept more than one answer. Does not cover where inputs come from.
 """
 

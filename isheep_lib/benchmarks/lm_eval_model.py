@@ -23,14 +23,7 @@ class EngineLM(LM):
     """An engine, a frame and a journal; ids name the item and what was asked, so that an answer is found again."""
 
     def __init__(self, engine: Engine, frame: Frame, journal: Journal, tokens_of: Callable[[str], int]) -> None:
-        """Keep what answers.
-
-        Args:
-            engine: the model.
-            frame: its chat frame; lm-eval uses it where it is told to apply a chat template.
-            journal: of answers.
-            tokens_of: name of lm-eval's task to the new tokens an answer may have.
-        """
+        """Keep what answers, and how many new tokens an answer to a task of lm-eval may have."""
         super().__init__()
         self._engine, self._frame, self._journal, self._tokens_of = engine, frame, journal, tokens_of
         self.completions: dict[tuple[str, str], Completion] = {}

@@ -7,7 +7,6 @@ Prompts, stops and metrics are lm-eval's, or of the files in `tasks` where lm-ev
 Covers building tasks and reading results. Does not cover data (`benchmarks.data`) or statistics (`analysis.significance`).
 """
 
-import contextlib
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -30,24 +29,17 @@ def benchmark_of(task: str) -> Benchmark:
 
 
 def load_tasks(chosen: list[Chosen], framed: bool, few_shot: int, method: str) -> dict[str, Any]:
-    """Build lm-eval's tasks on chosen items.
-
-    Args:
-        chosen: benchmarks of the kinds choice, answer and code.
-        framed: the model has a chat frame.
-        few_shot: examples before a question, where the data have some.
-        method: sandbox for programs, see `sandbox`.
-    """
+    """Build lm-eval's tasks on chosen items of the kinds choice, answer and code, with examples where the data have some."""
     from lm_eval import tasks as lm_eval_tasks
 
     folders = dict.fromkeys(c.benchmark.tasks for c in chosen)
     theirs = Path(lm_eval_tasks.__file__).parent
     places: list[str | Path] = [str(OWN_TASKS if folder == "." else theirs / folder) for folder in folders]
-    with _quiet():
-        manager = lm_eval_tasks.TaskManager(include_path=places, include_defaults=False)
-        chats = {name: _asked_in_a_chat(entry.cfg or {}) for name, entry in manager.task_index.items()} if framed else {}
-        members = [member | chats.get(member["task"], {}) for c in chosen for member in _members(c, framed, few_shot, method)]
-        return manager.load([{"group": GROUP, "task": members}])["tasks"] if members else {}
+    _quiet()
+    manager = lm_eval_tasks.TaskManager(include_path=places, include_defaults=False)
+    chats = {name: _asked_in_a_chat(entry.cfg or {}) for name, entry in manager.task_index.items()} if framed else {}
+    members = [member | chats.get(member["task"], {}) for c in chosen for member in _members(c, framed, few_shot, method)]
+    return manager.load([{"group": GROUP, "task": members}])["tasks"] if members else {}
 
 
 def _asked_in_a_chat(task: dict[str, Any]) -> dict[str, Any]:
@@ -118,18 +110,11 @@ def _runner(benchmark: Benchmark, docs: list[dict[str, Any]], chat: bool, method
 
 
 def prompts(chosen: list[Chosen], framed: bool, frame: Callable[..., str] | None = None) -> dict[str, str]:
-    """Show what a benchmark's task asks: the prompt of an item whose texts are the names of their columns.
-
-    Args:
-        chosen: benchmarks of the kinds choice, answer and code.
-        framed: the model has a chat frame.
-        frame: an `apply_chat_template` of lm-eval's language models.
-    """
+    """Show what a benchmark's task asks: the prompt of an item whose texts are the names of their columns."""
     blank = [replace(c, docs=[_placeholder(c.docs[0])]) for c in chosen]
     found = {}
     for name, task in load_tasks(blank, framed, 0, "").items():
-        with _quiet():
-            task.build_all_requests(apply_chat_template=framed, chat_template=frame)
+        task.build_all_requests(apply_chat_template=framed, chat_template=frame)
         asked = [instance.args for instance in task.instances]
         rest = dict.fromkeys(repr(args[1]) for args in asked if isinstance(args[1], str))
         contexts = dict.fromkeys(args[0] for args in asked)
@@ -149,24 +134,15 @@ def _placeholder(value: Any, name: str = "") -> Any:
 
 
 def run(chosen: list[Chosen], model: Any, framed: bool, few_shot: int = 0, method: str = "") -> dict[str, list[dict[str, Any]]]:
-    """Evaluate a language model of lm-eval and return each benchmark's rows in the order of its items.
-
-    Args:
-        chosen: benchmarks of the kinds choice, answer and code.
-        model: `language_model.EngineLM`, or one of lm-eval's own classes.
-        framed: apply the model's chat template.
-        few_shot: examples before a question, where the data have some.
-        method: sandbox for programs.
-    """
+    """Evaluate a language model of lm-eval, ours or its own, and return each benchmark's rows in the order of its items."""
     import lm_eval
 
     tasks = load_tasks(chosen, framed, few_shot, method)
     if not tasks:
         return {}
-    with _quiet():
-        found = lm_eval.evaluate(
-            model, {"tasks": tasks, "groups": {}}, bootstrap_iters=0, apply_chat_template=framed, confirm_run_unsafe_code=True
-        )
+    found = lm_eval.evaluate(
+        model, {"tasks": tasks, "groups": {}}, bootstrap_iters=0, apply_chat_template=framed, confirm_run_unsafe_code=True
+    )
     by_item: dict[str, dict[str, dict[str, Any]]] = {c.benchmark.name: {} for c in chosen}
     for task, samples in found["samples"].items():
         benchmark = benchmark_of(task)
@@ -198,20 +174,11 @@ def _gold(task: Any, sample: dict[str, Any]) -> int:
     return task.doc_to_choice(sample["doc"]).index(gold) if isinstance(gold, str) else gold
 
 
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def _quiet() -> None:
     """Keep lm-eval's remarks and its bars for work of milliseconds out of the record."""
     import datasets
     from lm_eval.api import task
 
-    log, bar = logging.getLogger("lm_eval"), task.tqdm
-    level = log.level
-    log.setLevel(logging.ERROR)
+    logging.getLogger("lm_eval").setLevel(logging.ERROR)
     task.tqdm = lambda rows, **_: rows  # ty: ignore[invalid-assignment] - all that is asked of it
     datasets.disable_progress_bars()
-    try:
-        yield
-    finally:
-        task.tqdm = bar
-        datasets.enable_progress_bars()
-        log.setLevel(level)

@@ -13,8 +13,6 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
-import numpy as np
-
 from isheep_lib.engines.params import Model
 from isheep_lib.engines.protocol import Completion, Request, quiet
 from isheep_lib.engines.servers.client import Call
@@ -31,15 +29,7 @@ REFUSED = "check that base_urls end in /v1, the judge's name, and that it takes 
 
 
 def preflight(served: str, settings: Model) -> None:
-    """Raise if no address answers, or none lists the model.
-
-    Args:
-        served: the judge's name at its servers.
-        settings: base_urls, concurrency, request_seconds, patience_seconds.
-
-    Raises:
-        EngineError: with what each address lists, and the nearest names.
-    """
+    """Raise an EngineError if no address answers, or none lists the model: with what each lists, and the nearest names."""
     Replicas(settings, served, partial(_advise, served), may_lack_list=True).close()
 
 
@@ -49,16 +39,7 @@ class ChatEngine:
     tokenizer: Any = None
 
     def __init__(self, served: str, settings: Model, pause: Any = PAUSE) -> None:
-        """Find the servers that have the judge.
-
-        Args:
-            served: the judge's name at its servers.
-            settings: base_urls, concurrency, request_seconds, patience_seconds.
-            pause: of `tenacity`, between failures of a server.
-
-        Raises:
-            EngineError: no server is reachable, or none lists the judge.
-        """
+        """Find the servers that have the judge, `served` as they call it, or raise as `preflight`; `pause` is tenacity's."""
         self.name = served
         self._reported: set[str] = set()
         self._limit = OLD_LIMIT
@@ -124,24 +105,16 @@ class ChatEngine:
             self._reported.add(answer.model)
         return completion
 
-    def logprobs(self, pairs: list[tuple[str, str]]) -> list[tuple[float, int]]:
-        """Raise: a chat server scores no text."""
-        self._only_writes("log-probabilities of a text")
-
-    def choices(self, prompts: list[str], labels: list[str]) -> list[list[float]]:
-        """Raise: a chat server scores no labels."""
-        self._only_writes("log-probabilities of labels")
-
-    def embed(self, texts: list[str]) -> np.ndarray:
-        """Raise: a chat server gives no vectors."""
-        self._only_writes("vectors")
-
-    def _only_writes(self, wanted: str) -> NoReturn:
+    def _only_writes(self, *_: Any) -> NoReturn:
         raise EngineError(
-            f"A chat server judges in writing only: {self.name} gives no {wanted}",
+            f"A chat server judges in writing only: {self.name} gives no log-probabilities and no vectors",
             allowed="written verdicts",
             do="set judge_verdicts: written, or take a judge whose weights are here",
         )
+
+    logprobs: Any = _only_writes
+    choices: Any = _only_writes
+    embed: Any = _only_writes
 
     def close(self) -> None:
         """Close all connections; a second time does nothing."""

@@ -20,7 +20,6 @@ def settle(wanted: str, engine: str, folder: Path) -> tuple[str, str]:
     Args:
         wanted: "auto", "float32" or "bfloat16"; a run that has begun names the one it began with.
         engine: servers decide for themselves, and commonly run bfloat16.
-        folder: the model's.
     """
     if wanted != "auto":
         return wanted, "named by the params file or by the run's record"

@@ -17,11 +17,7 @@ def ask(engine: Engine, request: Request) -> Completion:
 
 
 def refuse_long(engine: Engine, texts: dict[str, str]) -> None:
-    """Raise now, with the record ids, what scoring would meet only hours later: texts beyond the context.
-
-    Raises:
-        DataError: with all such ids.
-    """
+    """Raise now, as a DataError with all such ids, what scoring would meet only hours later: texts beyond the context."""
     engine.batches([Request(id_, text, SPARE) for id_, text in texts.items()])
 
 

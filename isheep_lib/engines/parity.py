@@ -72,17 +72,8 @@ def plain_values(model: Any, tokenizer: Any) -> list[float]:
     return values
 
 
-def engine_values(engine: Engine) -> list[float]:
-    """Return the same as an engine computes it."""
-    return [round(total / number, 6) for total, number in engine.logprobs(list(PROBES))]
-
-
 def compare(expected: list[float], found: list[float], dtype: str, who: str) -> float:
-    """Return the largest difference, in nats a token.
-
-    Raises:
-        EngineError: it is over the tolerance of the number format.
-    """
+    """Return the largest difference, in nats a token; one over the tolerance of the number format is an EngineError."""
     worst = max(abs(a - b) for a, b in zip(expected, found, strict=True))
     if worst > TOLERANCE[dtype]:
         raise EngineError(
@@ -95,14 +86,7 @@ def compare(expected: list[float], found: list[float], dtype: str, who: str) -> 
 
 
 def check_trained(model: ModelRef, adapter: Path) -> list[Probe]:
-    """Compare an adapter beside the base with the adapter merged into it, on this machine in float32.
-
-    Args:
-        model: the model that the adapter was trained on.
-        adapter: its folder.
-
-    Returns:
-        A probe a text, none where the weights do not fit this machine's memory.
+    """Compare an adapter beside the base with the adapter merged into it, in float32; none where these do not fit here.
 
     Raises:
         EngineError: merging changed what the model says.
@@ -124,12 +108,7 @@ def check_trained(model: ModelRef, adapter: Path) -> list[Probe]:
 
 
 def check_weights(model: ModelRef, trained: Path) -> list[Probe]:
-    """Say what a model says of the texts before and after all its weights were trained; there is nothing to merge.
-
-    Args:
-        model: the model that training started from.
-        trained: folder of the trained weights.
-    """
+    """Say what a model says of the texts before and after all its weights were trained; there is nothing to merge."""
     from isheep_lib.models.load import load_model
 
     if not _fits(model):
@@ -153,12 +132,9 @@ def _fits(model: ModelRef) -> bool:
 
 
 def check_engine(engine: Engine, expected: list[float], dtype: str) -> float:
-    """Compare an open engine with the reference; returns the largest difference in nats a token.
-
-    Raises:
-        EngineError: it is over the tolerance.
-    """
-    return compare(expected, engine_values(engine), dtype, f"The engine {engine.facts()['engine']}")
+    """Compare an open engine with the reference, and return or raise as `compare`."""
+    found = [round(total / number, 6) for total, number in engine.logprobs(list(PROBES))]
+    return compare(expected, found, dtype, f"The engine {engine.facts()['engine']}")
 
 
 def base_values(model: ModelRef) -> list[float] | None:
@@ -207,18 +183,7 @@ def rows(probes: list[Probe]) -> list[dict[str, str]]:
 
 
 def hold_against_weights(engine: Engine, run_dir: Path, model: ModelRef, iteration: int, settings: Model) -> dict[str, Any]:
-    """Compare an open engine with what the weights say, before anything is asked of it; return facts for the record.
-
-    Args:
-        engine: the engine.
-        run_dir: the run's folder; its training has recorded what M_k says.
-        model: M_k.
-        iteration: k; 0 is the base model.
-        settings: the section `params.Model`, or a stage's parameters.
-
-    Raises:
-        EngineError: it computes something else; see `engines.parity`.
-    """
+    """Compare an open engine with what M_k's weights say, before it is asked anything; return facts for the record."""
     if not iteration and settings.engine == "transformers":
         return {"compared": "nothing, this engine is the reference of a base model"}
     expected = trained_values(run_dir, iteration) if iteration else base_values(model)

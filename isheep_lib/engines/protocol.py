@@ -1,7 +1,6 @@
 """Engines: the one small protocol through which stages ask a model.
 
-Covers the protocol, opening an engine, and generation that survives a kill. Does not cover prompts (`prompting.chat`) or
-which model (`models.base`).
+Covers the protocol, and filling a journal. Does not cover opening an engine (`engines.open`) or prompts (`prompting.chat`).
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -19,44 +18,26 @@ SPARE = 4  # tokens that scoring may add to a text: a label's, or the one that a
 
 @dataclass(frozen=True)
 class Request:
-    """One framed prompt and how to sample its continuation.
+    """One framed prompt and how to sample its continuation."""
 
-    Attributes:
-        id: record id, for errors and journals.
-        prompt: framed text.
-        max_new_tokens: limit of the continuation, in tokens.
-        temperature: 0 is greedy.
-        top_p: nucleus mass.
-        seed: of this record alone.
-        stop: texts that end the continuation and are not part of it.
-    """
-
-    id: str
-    prompt: str
-    max_new_tokens: int
-    temperature: float = 0.0
-    top_p: float = 1.0
-    seed: int = 0
-    stop: tuple[str, ...] = field(default=())
+    id: str  # record id, for errors and journals
+    prompt: str  # framed text
+    max_new_tokens: int  # limit of the continuation, in tokens
+    temperature: float = 0.0  # 0 is greedy
+    top_p: float = 1.0  # nucleus mass
+    seed: int = 0  # of this record alone
+    stop: tuple[str, ...] = field(default=())  # texts that end the continuation and are not part of it
 
 
 @dataclass(frozen=True)
 class Completion:
-    """A continuation and why it ended.
+    """A continuation and why it ended."""
 
-    Attributes:
-        id: of the request.
-        text: without special tokens and without what ended it.
-        finish: "end" (an end token), "stop" (a stop text) or "length" (the limit).
-        num_tokens: generated tokens, an end token included.
-        stopped_by: the stop text or the end token's text, "" at the limit.
-    """
-
-    id: str
-    text: str
-    finish: str
-    num_tokens: int
-    stopped_by: str = ""
+    id: str  # of the request
+    text: str  # without special tokens and without what ended it
+    finish: str  # "end" (an end token), "stop" (a stop text) or "length" (the limit)
+    num_tokens: int  # generated tokens, an end token included
+    stopped_by: str = ""  # the stop text or the end token's text, "" at the limit
 
 
 def quiet(units: float) -> None:
@@ -79,11 +60,9 @@ class Engine(Protocol):
         """
 
     def generate(self, batches: list[list[Request]], tick: Callable[[float], None] = quiet) -> Iterator[list[Completion]]:
-        """Continue every prompt, yielding completions as they are finished.
+        """Continue every prompt of whole batches, as `batches` made them, yielding completions as they are finished.
 
-        Args:
-            batches: whole batches that `batches` made.
-            tick: told the work on unfinished requests, in requests (2.5 is two and a half).
+        `tick` is told the work on unfinished requests, in requests (2.5 is two and a half).
         """
 
     def logprobs(self, pairs: list[tuple[str, str]]) -> list[tuple[float, int]]:
@@ -110,12 +89,9 @@ def fill_journal(
     """Ask for the parts that the journal lacks, make their rows durable as they come, and show progress.
 
     Args:
-        journal: chooses which parts are this worker's.
         parts: what is computed together.
         units_of: the ids of the rows that a part becomes, each with the units of progress that it counts.
         ask: makes groups of rows of the parts that lack some, and may tell work on unfinished ones in units.
-        label: for the progress line.
-        unit: of progress.
     """
     mine = [(part, units_of(part)) for part in journal.mine(parts)]
     units = {id_: count for _, own in mine for id_, count in own.items()}

@@ -45,11 +45,7 @@ Scores = list[tuple[float, int]]
 
 
 def preflight(model: ModelRef, settings: Model) -> None:
-    """Raise if no server answers, or none knows the model.
-
-    Raises:
-        EngineError: with what each address serves and the command that starts a server.
-    """
+    """Raise an EngineError if no server answers, or none knows the model: with what each serves, and how to start one."""
     Replicas(settings, served_name(model, settings), lambda _: start_command(model, settings)).close()
 
 
@@ -57,16 +53,7 @@ class ServerEngine:
     """One model behind servers; see the protocol `isheep_lib.engines.protocol.Engine`."""
 
     def __init__(self, model: ModelRef, settings: Model, pause: Any = PAUSE) -> None:
-        """Find the servers that know the model.
-
-        Args:
-            model: base and adapters; only the tokenizer is read here.
-            settings: the section `params.Model`.
-            pause: of `tenacity`, between failures of a server.
-
-        Raises:
-            EngineError: no server is reachable, or none knows the model.
-        """
+        """Find the servers that know the model, of which only the tokenizer is read here, or raise as `preflight`."""
         self.name = served_name(model, settings)
         self.probe_values: dict[str, Scores] = {}
         self._probes: Sequence[tuple[str, str]] = PROBES
@@ -99,16 +86,10 @@ class ServerEngine:
         return [[request] for request in requests]
 
     def probe(self, pairs: Sequence[tuple[str, str]] = PROBES) -> dict[str, Scores]:
-        """Score fixed texts on every server, so that no record comes from other weights.
-
-        Args:
-            pairs: context and continuation, no continuation empty.
+        """Score fixed texts on every server; an EngineError where they disagree, so that no record comes from other weights.
 
         Returns:
             For each address what `logprobs` would return.
-
-        Raises:
-            EngineError: the servers do not agree.
         """
 
         def score(server: Endpoint) -> Coroutine[Any, Any, Scores]:
@@ -199,7 +180,7 @@ class ServerEngine:
         encoded = [self._vocabulary.encode(prompt) for prompt in prompts]
         self._vocabulary.check_texts(encoded, spare=len(tree.stem) + 1)
         self._check_weights()
-        tokens = [sorted({path[d] for path in tree.paths if len(path) > d}) for d in range(len(tree.stem) + 1)]
+        tokens = tree.wanted
         parts = [[own[start : start + MOST_TOP] for start in range(0, len(own), MOST_TOP)] for own in tokens]
         asked = {(i, d): [*prompt, *tree.stem[:d]] for i, prompt in enumerate(encoded) for d in range(len(tokens))}
         calls = (self._top_call(place, prompt, part) for place, prompt in asked.items() for part in parts[place[1]])
@@ -212,11 +193,7 @@ class ServerEngine:
             if (i, d, token) not in known
         )
         known |= {key: total for key, (total, _) in chain.from_iterable(self._servers.ask(missing))}
-        logs = np.zeros((len(prompts), len(labels), len(tree.stem) + 1))
-        for i, row in enumerate(logs):
-            for path, values in zip(tree.paths, row, strict=True):
-                values[: len(path)] = [known[i, d, token] for d, token in enumerate(path)]
-        return tree.log_probabilities(logs)
+        return tree.log_probabilities(known, len(prompts))
 
     def _top_call(self, place: tuple[int, int], prompt: list[int], tokens: list[int]) -> Call:
         """Ask for the log-probabilities of exactly these next tokens; vLLM wants both numbers of them to agree."""

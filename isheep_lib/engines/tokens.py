@@ -17,17 +17,11 @@ from isheep_lib.models.base import ModelRef
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """A model's tokenizer with its limits.
+    """A model's tokenizer with its limits."""
 
-    Attributes:
-        tokenizer: of the base model, padding on the left.
-        ends: tokens that end every answer.
-        context: prompt and new tokens together at most.
-    """
-
-    tokenizer: Any
-    ends: tuple[int, ...]
-    context: int
+    tokenizer: Any  # of the base model, padding on the left
+    ends: tuple[int, ...]  # tokens that end every answer
+    context: int  # prompt and new tokens together at most
 
     def encode(self, text: str) -> list[int]:
         """Turn framed text into tokens, adding the tokenizer's own opening tokens only where the text lacks them."""
@@ -39,11 +33,7 @@ class Vocabulary:
         return self.encode(pair[0]) or [opening], encode_rest(self.tokenizer, pair[1])
 
     def check_lengths(self, requests: list[Request], lengths: dict[str, int]) -> None:
-        """Refuse prompts that do not fit the context, all at once and before anything runs.
-
-        Raises:
-            DataError: with the record ids.
-        """
+        """Refuse prompts that do not fit the context, all at once and before anything runs: a DataError with the record ids."""
         long = [r for r in requests if lengths[r.id] + r.max_new_tokens > self.context]
         if long:
             listed = "\n  ".join(f"{r.id}: {lengths[r.id]} + {r.max_new_tokens}" for r in long[:20])
@@ -83,15 +73,7 @@ class Vocabulary:
 
 
 def load_vocabulary(model: ModelRef, context_tokens: int = 0) -> Vocabulary:
-    """Load tokenizer and limits of a base model.
-
-    Args:
-        model: the model.
-        context_tokens: a lower limit than the model's own; 0 is none.
-
-    Raises:
-        ModelError: `context_tokens` is more than the model has.
-    """
+    """Load tokenizer and limits of a base model; a context beyond the model's own is a ModelError, 0 takes that."""
     from transformers import AutoConfig, AutoTokenizer
 
     tokenizer: Any = AutoTokenizer.from_pretrained(model.path, padding_side="left", trust_remote_code=False)
@@ -127,23 +109,20 @@ def encode_rest(tokenizer: Any, text: str) -> list[int]:
 
 @dataclass(frozen=True)
 class Labels:
-    """Labels as token paths along one stem ("10" begins like "1"), so that few positions decide all of them.
+    """Labels as token paths along one stem ("10" begins like "1"), so that few positions decide all of them."""
 
-    Attributes:
-        stem: the tokens on which the longest label's last token follows.
-        paths: the tokens of each label; all but the last are the stem's first.
-    """
+    stem: tuple[int, ...]  # the tokens on which the longest label's last token follows
+    paths: tuple[tuple[int, ...], ...]  # the tokens of each label; all but the last are the stem's first
 
-    stem: tuple[int, ...]
-    paths: tuple[tuple[int, ...], ...]
+    @property
+    def wanted(self) -> list[list[int]]:
+        """The tokens that a label may go on with after the prompt and 0, 1, … tokens of the stem."""
+        return [sorted({path[d] for path in self.paths if len(path) > d}) for d in range(len(self.stem) + 1)]
 
-    def log_probabilities(self, logs: np.ndarray) -> list[list[float]]:
-        """Combine next-token log-probabilities to log p(label and no longer label), in nats.
-
-        Args:
-            logs: prompts x labels x depth, log p of each label's tokens after the stem's; 0 beyond a label's end.
-        """
-        whole = np.exp(np.asarray(logs, dtype=np.float64).sum(axis=2))
+    def log_probabilities(self, known: dict[tuple[int, int, int], float], prompts: int) -> list[list[float]]:
+        """Combine log p of the wanted tokens, by prompt, depth and token, to log p(label and no longer label), in nats."""
+        sums = [[sum(known[i, d, t] for d, t in enumerate(path)) for path in self.paths] for i in range(prompts)]
+        whole = np.exp(np.array(sums).reshape(prompts, len(self.paths)))
         own = whole.copy()
         for i, path in enumerate(self.paths):
             # Only direct extensions count: a still longer label is inside the one it extends.
@@ -153,11 +132,7 @@ class Labels:
 
 
 def label_paths(tokenizer: Any, labels: list[str]) -> Labels:
-    """Find the token paths of labels.
-
-    Raises:
-        ModelError: they share no stem in this tokenizer.
-    """
+    """Find the token paths of labels, or raise a ModelError where they share no stem in this tokenizer."""
     paths = tuple(tuple(encode_rest(tokenizer, label)) for label in labels)
     stem = max((path[:-1] for path in paths), key=len)
     if any(path[:-1] != stem[: len(path) - 1] for path in paths):

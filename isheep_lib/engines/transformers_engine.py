@@ -179,19 +179,16 @@ class TransformersEngine:
 
     def choices(self, prompts: list[str], labels: list[str]) -> list[list[float]]:
         """Score labels in one forward pass a prompt; see the protocol and `tokens.Labels`."""
-        known = label_paths(self.tokenizer, labels)
-        rows = [self.vocabulary.encode(prompt) + list(known.stem) for prompt in prompts]
+        tree = label_paths(self.tokenizer, labels)
+        rows = [self.vocabulary.encode(prompt) + list(tree.stem) for prompt in prompts]
         self.vocabulary.check_texts(rows)
-        results: list[list[float]] = [[]] * len(rows)
+        known: dict[tuple[int, int, int], float] = {}
         for group in _within(clusters(rows), lambda i: len(rows[i]), self.batch_tokens):
-            scores = self._last_logs([rows[i] for i in group], len(known.stem) + 1)
-            logs = np.zeros((len(group), len(labels), len(known.stem) + 1))
-            for number, path in enumerate(known.paths):
-                for depth, token in enumerate(path):
-                    logs[:, number, depth] = scores[:, depth, token].double().cpu().numpy()
-            for i, values in zip(group, known.log_probabilities(logs), strict=True):
-                results[i] = values
-        return results
+            scores = self._last_logs([rows[i] for i in group], len(tree.stem) + 1)
+            for depth, tokens in enumerate(tree.wanted):
+                for i, values in zip(group, scores[:, depth, tokens].tolist(), strict=True):
+                    known |= {(i, depth, token): value for token, value in zip(tokens, values, strict=True)}
+        return tree.log_probabilities(known, len(rows))
 
     @torch.inference_mode()
     def _last_logs(self, rows: list[list[int]], keep: int) -> torch.Tensor:

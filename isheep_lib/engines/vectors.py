@@ -25,11 +25,6 @@ def settings_for(settings: Model, base_model: str) -> Model:
 def vectors_by_model(texts: Sequence[str], base_model: str, settings: Model) -> np.ndarray:
     """Return a base model's final-layer vectors, mean over each text's tokens: float32, texts x size.
 
-    Args:
-        texts: none may be longer than the model's context.
-        base_model: as in a params file.
-        settings: the section `params.Model` of the run.
-
     Raises:
         ModelError, EngineError: the model is not at hand; `vectors_by_words` needs none.
     """

@@ -35,11 +35,7 @@ class VllmEngine:
     """One model at a time in vLLM, loaded at its first use; see the protocol `isheep_lib.engines.protocol.Engine`."""
 
     def __init__(self, model: ModelRef, settings: Model) -> None:
-        """Prepare vLLM; weights are loaded when the first request comes.
-
-        Args:
-            model: base and adapters.
-            settings: the section `params.Model`, with a settled `inference_dtype`.
+        """Prepare vLLM for a settled `inference_dtype`; weights are loaded when the first request comes.
 
         Raises:
             EngineError: vLLM is not installed, or memory is too small.
@@ -203,17 +199,14 @@ class VllmEngine:
 
     def choices(self, prompts: list[str], labels: list[str]) -> list[list[float]]:
         """Score labels by the next token after the prompt and after each part of the labels' stem; see the protocol."""
-        found = label_paths(self.tokenizer, labels)
-        depths = range(len(found.stem) + 1)
-        wanted = [sorted({path[d] for path in found.paths if len(path) > d}) for d in depths]
-        rows = {(i, d): self._tokens(p) + list(found.stem[:d]) for i, p in enumerate(prompts) for d in depths}
-        logs = np.zeros((len(prompts), len(labels), len(depths)))
-        for (i, d), output in self._ask(rows, lambda row: {"logprob_token_ids": wanted[row[1]]}):
+        tree = label_paths(self.tokenizer, labels)
+        tokens = tree.wanted
+        rows = {(i, d): self._tokens(p) + list(tree.stem[:d]) for i, p in enumerate(prompts) for d in range(len(tokens))}
+        known = {}
+        for (i, d), output in self._ask(rows, lambda row: {"logprob_token_ids": tokens[row[1]]}):
             (scores,) = output.outputs[0].logprobs
-            for j, path in enumerate(found.paths):
-                if len(path) > d:
-                    logs[i, j, d] = scores[path[d]].logprob
-        return found.log_probabilities(logs)
+            known |= {(i, d, token): scores[token].logprob for token in tokens[d]}
+        return tree.log_probabilities(known, len(prompts))
 
     def embed(self, texts: list[str]) -> np.ndarray:
         """Return mean vectors of the final layer; see the protocol. Another engine of vLLM is loaded for it."""

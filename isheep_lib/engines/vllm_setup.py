@@ -31,17 +31,7 @@ def preflight(model: ModelRef, settings: Model) -> None:
 
 
 def check_gpus(weights: int, gpus: list[int], share: float, wanted: int) -> None:
-    """Refuse weights that do not fit the GPUs, and say what would.
-
-    Args:
-        weights: bytes of the weights in the number format of inference.
-        gpus: bytes of each GPU that is here.
-        share: of a GPU's memory that vLLM may take.
-        wanted: GPUs that share the model.
-
-    Raises:
-        EngineError: there are fewer GPUs, or the weights do not fit.
-    """
+    """Refuse weights, in bytes, beyond the share of `wanted` GPUs that vLLM may take (EngineError), and say what would fit."""
     where = f"tensor_parallel {wanted}, gpu_memory {share}"
     if wanted > len(gpus):
         raise EngineError(f"{wanted} GPUs are asked for and {len(gpus)} are here", where=where, do="lower tensor_parallel")
@@ -77,11 +67,7 @@ def check_installed() -> None:
 
 
 def lora_rank(model: ModelRef) -> int:
-    """Return the rank to make room for.
-
-    Raises:
-        ModelError: several adapters, or a rank beyond what vLLM has.
-    """
+    """Return the rank to make room for, or raise a ModelError: several adapters, or a rank beyond what vLLM has."""
     if len(model.adapters) > 1:
         raise ModelError(
             f"vLLM applies one adapter to a request, not {len(model.adapters)}",

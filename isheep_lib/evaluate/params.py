@@ -66,13 +66,9 @@ class Evaluate(StageSection):
         graded = ("benchmarks.grading.code_scores", "benchmarks.grading.squad_scores")
         return (*(f"evaluate.run.{name}" for name in own), *graded, "prompting.chat.get_frame")
 
-    def runs_programs(self) -> bool:
-        """Tell whether programs that a model wrote are run."""
-        return any(BENCHMARKS[name].kind == "code" for name in self.benchmarks())
-
     def more_parts(self) -> dict[str, Any]:
         """Say whether programs are run, or their benchmarks left out."""
-        if not self.runs_programs():
+        if not any(BENCHMARKS[name].kind == "code" for name in self.benchmarks()):
             return {}
         return {"programs": "run" if sandbox_method(self.code_sandbox) else "left out"}
 

@@ -48,7 +48,9 @@ def open_suite(params: Evaluate) -> Suite:
     method = sandbox_method(params.code_sandbox) if programs else ""
     if programs and not method:
         kept = [chosen for chosen in suite.chosen if chosen.benchmark.name not in programs]
-        suite = Suite(kept, suite.absent | dict.fromkeys(programs, no_sandbox()))
+        do = "install it (apt-get install bubblewrap) where namespaces are allowed, or see evaluate.code_sandbox"
+        why = f"it runs programs that the model writes, and there is no sandbox (bubblewrap: {why_not('bubblewrap')}); {do}"
+        suite = Suite(kept, suite.absent | dict.fromkeys(programs, why))
     if not suite.chosen:
         lines = "\n  ".join(f"{name}: {reason}" for name, reason in suite.absent.items())
         raise DataError(f"There is nothing to evaluate:\n  {lines}", where="evaluate.tasks", do="run make setup")
@@ -57,22 +59,8 @@ def open_suite(params: Evaluate) -> Suite:
     return replace(suite, sandbox=method)
 
 
-def no_sandbox() -> str:
-    """Say why programs that the model writes are not run, and what to do."""
-    do = "install it (apt-get install bubblewrap) where namespaces are allowed, or see evaluate.code_sandbox"
-    return f"it runs programs that the model writes, and there is no sandbox (bubblewrap: {why_not('bubblewrap')}); {do}"
-
-
 def answer_all(engine: Engine, frame: Frame, suite: Suite, params: Evaluate, journal: Journal) -> Rows:
-    """Ask everything of every benchmark and grade what can be graded here.
-
-    Args:
-        engine: the model.
-        frame: its chat frame; a model without one gets the base variants of tasks.
-        suite: the benchmarks.
-        params: the section.
-        journal: of answers; what it holds is not asked again.
-    """
+    """Ask everything of every benchmark and grade what can be graded here."""
     from isheep_lib.benchmarks.lm_eval_model import EngineLM  # lm-eval takes a while to import
 
     rows: Rows = {}

@@ -70,11 +70,7 @@ class Chain:
     ran: list[str] = field(default_factory=list)
 
     def look(self, iteration: int, stage: str) -> Step:
-        """Find the state of one stage; its inputs must be in place.
-
-        Raises:
-            RecordError: an output was edited, truncated or deleted.
-        """
+        """Find the state of one stage, whose inputs must be in place; an output that was edited or deleted is a RecordError."""
         folder = stage_folder(self.run_dir, iteration, stage)
         manifest = read_manifest(folder)
         parts = fingerprint_parts(self.run_dir, stage, self.run_params.stage(stage, iteration))
@@ -201,11 +197,7 @@ def prepare(values: dict[str, Any]) -> tuple[IterateParams, RunParams, Path]:
 
 
 def open_chain(names: dict[str, Any]) -> Chain:
-    """Open a run from the globals of `iterate.ipynb`: check all parameters, find the model, claim and lock the run.
-
-    Raises:
-        IsheepError: whatever would stop the run later, before anything is computed.
-    """
+    """Open a run from the globals of `iterate.ipynb`: claimed, locked; whatever would stop it later is raised now."""
     params, run_params, run_dir = prepare(cell_values(names, IterateParams))
     lock = locks.RunLock(run_dir)
     try:
@@ -227,11 +219,7 @@ def _with_dtypes(run_params: RunParams, inference: str, training: str) -> RunPar
 
 
 def status(run_dir: Path) -> list[dict[str, Any]]:
-    """List the stages of a run that are done, begun, failed or running now, without touching any of them.
-
-    Raises:
-        RecordError: there is no run.
-    """
+    """List the stages of a run that are done, begun, failed or running, touching none; a RecordError where there is no run."""
     if not run_file.params_path(run_dir).is_file():
         known = ", ".join(sorted(p.parent.name for p in run_dir.parent.glob("*/params.yaml"))) or "none"
         raise RecordError("There is no such run", where=short(run_dir), allowed=known, do="give a name under results")

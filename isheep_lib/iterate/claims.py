@@ -17,13 +17,7 @@ from isheep_lib.record.rows import write_atomic
 
 
 def complete_params(kind: type[StageParams], given: dict[str, Any], stage: str) -> dict[str, Any]:
-    """Take from the run, where there is one, every value of a stage that is not given or left at its default.
-
-    Args:
-        kind: the stage's class of parameters.
-        given: values of a notebook, not checked yet; what names no run is left as it is.
-        stage: whose section of the run counts.
-    """
+    """Take from the run, where there is one, every value of a stage that is not given or left at its default."""
     run = given.get("run", kind.model_fields["run"].default)
     known = run_params(run_folder(run)) if isinstance(run, str) and run else {}
     flat = {**known.get("model", {}), **known.get(stage, {}), **({"seed": known["seed"]} if "seed" in known else {})}
@@ -42,11 +36,7 @@ def as_sections(kind: type[Section], values: dict[str, Any], stage: str) -> dict
 
 
 def claim_stage(run_dir: Path, stage: str, params: StageParams) -> StageParams:
-    """Make a stage's checked parameters the run's own, with the number formats that the run has or now gets.
-
-    Raises:
-        ParameterError: a value that changes results differs from the run's.
-    """
+    """Make a stage's checked parameters the run's own (`check_params`), with the number formats that it has or now gets."""
     known, formats = run_params(run_dir).get("model", {}), {}
     if isinstance(params, Model) and params.inference_dtype == "auto":  # a stage by hand is the first of its run
         recorded = known.get("inference_dtype", "auto")
@@ -59,16 +49,7 @@ def claim_stage(run_dir: Path, stage: str, params: StageParams) -> StageParams:
 
 
 def check_params(run_dir: Path, values: dict[str, Any], free: tuple[str, ...] = ()) -> None:
-    """Refuse values that differ from what a run already is.
-
-    Args:
-        run_dir: the run's folder.
-        values: `seed` and sections, as in a params file.
-        free: sections that may change: no other stage depends on them.
-
-    Raises:
-        ParameterError: a value that changes results differs; all of them are listed.
-    """
+    """Refuse values that differ from what a run is (ParameterError), but in free sections, on which no other stage depends."""
     known = flatten(run_params(run_dir))
     changed = [
         f"{name}: the run has {known[name]!r}, now {value!r}"

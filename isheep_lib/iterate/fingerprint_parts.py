@@ -38,7 +38,8 @@ def fingerprint_parts(run_dir: Path, stage: str, params: StageParams) -> dict[st
         parts["model"] = {"base": find_model(params.base_model).digest}
         for k in manifests.lineage(run_dir, params.model_iteration(iteration)):
             parts["model"] |= _trained(run_dir, k)
-    versions, engine = provenance.versions(), engine_of(params)
+    versions = provenance.versions()
+    engine = getattr(params, "judge_engine", "") or getattr(params, "engine", "")  # that the stage asks, if any
     if "model" in parts or "judge" in parts:
         parts["engine"] = provenance.versions(KINDS[engine or "transformers"].packages)
     if deciding := params.packages():
@@ -48,11 +49,6 @@ def fingerprint_parts(run_dir: Path, stage: str, params: StageParams) -> dict[st
     if engine:
         parts["engine_code"] = code_digests((KINDS[engine].code,))
     return parts
-
-
-def engine_of(params: StageParams) -> str:
-    """Name the engine that a stage asks, "" if none."""
-    return getattr(params, "judge_engine", "") or getattr(params, "engine", "")
 
 
 def _trained(run_dir: Path, iteration: int) -> dict[str, str]:

@@ -9,7 +9,6 @@ import contextlib
 import logging
 import os
 import tempfile
-import threading
 import time
 import warnings
 from collections.abc import Iterator
@@ -28,7 +27,7 @@ from traitlets.config import Config
 from isheep_lib.errors import ParameterError, StageFailed
 from isheep_lib.iterate import session
 from isheep_lib.record import manifests
-from isheep_lib.record.progress import PROGRESS_FILE, Relay
+from isheep_lib.record.progress import PROGRESS_FILE, Relay, watching
 from isheep_lib.record.rows import publish, write_failure
 
 KERNEL_START_SECONDS = 300  # papermill's 60 is short on a cold network disk
@@ -79,14 +78,11 @@ class TruthfulEngine(NBClientEngine):
 
     @staticmethod
     def _execute(client: TruthfulClient) -> Any:
-        family: list[psutil.Process] = []
-        over = threading.Event()
-        threading.Thread(target=_remember_family, args=(client, family, over), daemon=True).start()
+        family: list[psutil.Process] = []  # remembered: once a kernel has died, its orphans cannot be found any more
         try:
-            return client.execute()
+            with watching(lambda: family.extend(process for process in _family(client) if process not in family)):
+                return client.execute()
         finally:
-            over.set()
-            family += _family(client)
             for process in family:
                 with contextlib.suppress(psutil.NoSuchProcess):
                     process.kill()
@@ -102,13 +98,8 @@ def _family(client: TruthfulClient) -> list[psutil.Process]:
     return []
 
 
-def _remember_family(client: TruthfulClient, family: list[psutil.Process], over: threading.Event) -> None:
-    """Keep the kernel's children in mind: once a kernel has died, its orphans cannot be found any more."""
-    while not over.wait(1.0):
-        family += [process for process in _family(client) if process not in family]
-
-
 papermill_engines.register("isheep", TruthfulEngine)
+logging.getLogger("papermill").setLevel(logging.ERROR)  # the manifest and the failed notebook say it all
 
 
 def check_names(notebook: Path, params: dict[str, Any]) -> None:
@@ -136,7 +127,7 @@ def execute(notebook: Path, output: Path, params: dict[str, Any]) -> None:
     partial = output.with_name(f".{output.stem}.partial.ipynb")
     failed = output.with_name(f"{output.stem}.failed.ipynb")
     try:
-        with _quiet():
+        with warnings.catch_warnings(action="ignore"):
             papermill.execute_notebook(
                 _escape(notebook),
                 _escape(partial),
@@ -169,20 +160,6 @@ def _failure(error: Exception, notebook: Path) -> StageFailed:
         reason = f"{type(error).__name__}: {error}"
     do = "" if "\n  do: " in reason else "what was finished is kept: mend the cause and run again"
     return StageFailed(reason, where=manifests.short(notebook), do=do)
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep papermill's chatter out of the record; the manifest and the failed notebook say it all."""
-    log = logging.getLogger("papermill")
-    level = log.level
-    log.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        log.setLevel(level)
 
 
 def _publish(partial: Path, output: Path, source: Path) -> None:
@@ -252,20 +229,10 @@ def _environment(values: dict[str, str]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _relayed(state: Path, title: str) -> Iterator[None]:
-    """Show a kernel's progress from a thread while this process waits for it."""
-    relay, over = Relay(state, title, os.environ.get(PROGRESS_FILE)), threading.Event()
-
-    def watch() -> None:
-        while not over.wait(1.0):
-            relay.poll()
-
-    thread = threading.Thread(target=watch, daemon=True)
-    thread.start()
+    """Show a kernel's progress while this process waits for it."""
+    relay = Relay(state, title, os.environ.get(PROGRESS_FILE))
     try:
-        with _environment({PROGRESS_FILE: str(state)}):
+        with watching(relay.poll), _environment({PROGRESS_FILE: str(state)}):
             yield
     finally:
-        over.set()
-        thread.join()
-        relay.poll()
         state.unlink(missing_ok=True)

@@ -188,9 +188,7 @@ class StageSession(Generic[P]):
         Of several workers, the one that has every row at hand records the stage, once.
 
         Args:
-            rows: row files to write.
             counts: `in`, `kept` and `dropped` by reason, which must add up.
-            documents: JSON documents to write.
             files: outputs that already lie in `out`.
             more: further facts for the manifest.
 
@@ -208,7 +206,8 @@ class StageSession(Generic[P]):
         under_runner = os.environ.get(UNDER_RUNNER) == str(self.folder)
         try:
             if missing:
-                return shards.part_done(self.shard, missing)
+                said = f"{self.shard} is done: {missing} rows of other shards are still missing"
+                return f"{said}; the last worker records the stage"
             with locks.turn(self.run_dir) if self.shard else contextlib.nullcontext():
                 if self.shard and shards.is_recorded(self.folder, self.parts):
                     return f"{self.shard} is done; another worker has recorded the stage in {manifests.short(self.folder)}"

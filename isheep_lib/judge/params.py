@@ -16,6 +16,11 @@ Judged = Literal["alpaca_eval", "mt_bench"]
 READ_BY = {"alpaca_eval": ("pair",), "mt_bench": ("turn1", "turn1-reference", "turn2", "turn2-reference")}
 
 
+def prompt_files(benchmark: str, verdicts: str) -> list[str]:
+    """Name the prompt files that a judge of a benchmark uses."""
+    return [f"judge-{kind}-{verdicts}.txt" for kind in READ_BY[benchmark]]
+
+
 class Judge(StageSection):
     """AlpacaEval and MT-Bench: another reader of the answers that evaluate recorded."""
 
@@ -65,7 +70,7 @@ class Judge(StageSection):
 
     def prompts(self) -> dict[str, str]:
         """Hash the judge's prompts, and the frames where the judge's server has none."""
-        own = [f"judge-{kind}-{self.verdicts}.txt" for name in self.judged for kind in READ_BY[name]]
+        own = [file for name in self.judged for file in prompt_files(name, self.verdicts)]
         return chat.digests(*own, *([] if self.judge_engine == "chat" else chat.FRAMES))
 
     def code(self) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 from isheep_lib.analysis import win_rates
 from isheep_lib.benchmarks.catalogue import BENCHMARKS
@@ -23,35 +23,28 @@ from isheep_lib.engines.open import open_engine, preflight
 from isheep_lib.engines.protocol import Engine
 from isheep_lib.errors import DataError, ParameterError, YieldError
 from isheep_lib.judge import verdicts
-from isheep_lib.judge.params import JudgeParams
+from isheep_lib.judge.params import JudgeParams, prompt_files
 from isheep_lib.judge.stage import Stage
 from isheep_lib.models.base import find_model
 from isheep_lib.prompting.chat import Frame, get_frame, render
 from isheep_lib.record import manifests
 from isheep_lib.record.fingerprints import stale_reason
+from isheep_lib.record.funnel import funnel
 from isheep_lib.record.journal import Journal
 
 PAIRS, GRADES = "alpaca_eval", "mt_bench"
-PROMPTS: dict[str, Literal["alpacaeval", "mtbench"]] = {PAIRS: "alpacaeval", GRADES: "mtbench"}
 EXAMPLE = 80  # letters of a reply that an error shows
 Rows = dict[str, list[dict[str, Any]]]  # verdicts by benchmark
 
 
 @dataclass(frozen=True)
 class Answered:
-    """The answers of the judged model to one benchmark.
+    """The answers of the judged model to one benchmark."""
 
-    Attributes:
-        name: of the benchmark.
-        docs: its answered items, each with "id", in the order of answers.
-        answers: what `evaluate` recorded, by id.
-        total: items of the whole benchmark.
-    """
-
-    name: str
-    docs: list[dict[str, Any]]
-    answers: dict[str, dict[str, Any]]
-    total: int
+    name: str  # of the benchmark
+    docs: list[dict[str, Any]]  # its answered items, each with "id", in the order of answers
+    answers: dict[str, dict[str, Any]]  # what `evaluate` recorded, by id
+    total: int  # items of the whole benchmark
 
     @property
     def subset(self) -> str:
@@ -98,11 +91,7 @@ def _require_same_data(stage: Stage, name: str, strange: list[str]) -> None:
 
 
 def open_judge(stage: Stage) -> verdicts.Judge:
-    """Load the judge, or find its servers; its facts become part of the stage's record.
-
-    Raises:
-        EngineError, ModelError: with what to do.
-    """
+    """Load the judge, or find its servers, or raise what keeps it away; its facts become part of the stage's record."""
     params = stage.params
     settings = judge_settings(params)
     if params.judge_engine == "chat":
@@ -135,7 +124,7 @@ def judge_settings(params: JudgeParams) -> JudgeParams:
 
 def shown_prompts(judge: verdicts.Judge, opened: Sequence[Answered]) -> dict[str, str]:
     """Show the judge's prompts in its frame, by file; names stand for the texts of data and answers."""
-    files = [file for a in opened for file in verdicts.prompt_files(PROMPTS[a.name], judge.verdicts)]
+    files = [file for a in opened for file in prompt_files(a.name, judge.verdicts)]
     return {file: judge.frame.prompt(render(file, **{name: f"⟨{name}⟩" for name in _words(file)})) for file in files}
 
 
@@ -148,14 +137,8 @@ def _words(file: str) -> list[str]:
 
 def ask(judge: verdicts.Judge, opened: Sequence[Answered], seed_of: Callable[[str], int], journal: Journal) -> Rows:
     """Ask for every verdict that the journal lacks: both orders of a pair, both turns of a conversation."""
-    rows: Rows = {}
-    for answered in opened:
-        if answered.name == PAIRS:
-            requests = verdicts.pair_requests(answered.docs, answered.answers)
-            rows[PAIRS] = verdicts.judge_pairs(judge, requests, seed_of, journal)
-        else:
-            rows[GRADES] = verdicts.grade_turns(judge, answered.docs, answered.answers, seed_of, journal)
-    return rows
+    reading = {PAIRS: verdicts.judge_pairs, GRADES: verdicts.grade_turns}
+    return {a.name: reading[a.name](judge, a.docs, a.answers, seed_of, journal) for a in opened}
 
 
 def tokens_of(journal: Journal) -> int:
@@ -164,11 +147,7 @@ def tokens_of(journal: Journal) -> int:
 
 
 def require_read(rows: Rows, max_unread: float) -> None:
-    """Stop where a judge cannot be read, with the reasons and an example of each.
-
-    Raises:
-        YieldError: more than this share of a benchmark's verdicts is unread.
-    """
+    """Stop where more than this share of verdicts is unread (YieldError), with the reasons and an example of each."""
     lines = []
     for name, group in rows.items():
         asked = [row for row in group if row["unread"] != verdicts.NO_ANSWER]
@@ -191,9 +170,7 @@ def require_read(rows: Rows, max_unread: float) -> None:
 def counts(rows: Rows) -> dict[str, Any]:
     """Count verdicts: what was read is kept, the rest is dropped by the reason why it was not."""
     every = [row for group in rows.values() for row in group]
-    dropped = Counter(row["unread"] for row in every if row["unread"])
-    ordered = dict(sorted(dropped.items(), key=lambda item: (-item[1], item[0])))
-    return {"in": len(every), "kept": len(every) - dropped.total(), "dropped": ordered}
+    return funnel(len(every), [{"reason": row["unread"]} for row in every if row["unread"]])
 
 
 def metrics(stage: Stage, opened: Sequence[Answered], rows: Rows) -> dict[str, Any]:
@@ -212,7 +189,7 @@ def metrics(stage: Stage, opened: Sequence[Answered], rows: Rows) -> dict[str, A
 
 def pair_metrics(answered: Answered, rows: list[dict[str, Any]]) -> dict[str, Any]:
     """Return win rates against the benchmark's baseline and what favours an answer for its place or its length."""
-    lengths = verdicts.answer_lengths(verdicts.pair_requests(answered.docs, answered.answers))
+    lengths = verdicts.answer_lengths(answered.docs, answered.answers)
     own, baseline = zip(*lengths.values(), strict=True) if lengths else ((), ())
     return {
         "baseline": next((str(doc["generator"]) for doc in answered.docs if doc.get("generator")), "the data's own answers"),
@@ -265,10 +242,10 @@ def self_preference(stage: Stage, opened: Sequence[Answered], rows: Rows) -> dic
     own_rows = stage.read("judge", f"verdicts-{PAIRS}.jsonl", 0)
     own_answers = {row["id"]: row for row in stage.read("evaluate", f"samples-{PAIRS}.jsonl", 0)}
     (pairs,) = [answered for answered in opened if answered.name == PAIRS]
-    lengths = verdicts.answer_lengths(verdicts.pair_requests(pairs.docs, pairs.answers))
+    lengths = verdicts.answer_lengths(pairs.docs, pairs.answers)
     shared = [row for row in own_rows if row["id"] in lengths]
     own_docs = [doc for doc in pairs.docs if doc["id"] in own_answers]
-    own_lengths = verdicts.answer_lengths(verdicts.pair_requests(own_docs, own_answers))
+    own_lengths = verdicts.answer_lengths(own_docs, own_answers)
     found = win_rates.self_preference(shared, rows[PAIRS], own_lengths, lengths)
     return found if found["items"] else {**lacking, "why": "no item of both models was read in both orders"}
 

@@ -1,24 +1,18 @@
 """Judged benchmarks: which of two answers is better (AlpacaEval), and how good one is from 1 to 10 (MT-Bench).
 
-A row of judged pairs, two an item, and a row of grades, two a question:
-    {"id": "12", "order": "model_first", "preference": 0.8, "unread": "", "raw": [-0.25, -1.64]}
-    {"id": "81", "category": "writing", "turn": 2, "score": 7.0, "unread": "", "raw": "Vivid, but long. [[7]]"}
-
 A verdict is read from what the judge writes, or from the probabilities of the letters A and B or of the numbers 1 to 10;
 `raw` is the text, or the logarithms of these probabilities. Every item comes out with a value or with a reason.
 Covers asking a judge about answers that exist. Does not cover making them, or what judgements add up to (`analysis.win_rates`).
 """
 
 import math
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from isheep_lib.analysis.win_rates import ORDERS, Lengths
 from isheep_lib.engines.generate import generate_all, refuse_long
 from isheep_lib.engines.protocol import Engine, Request, fill_journal
-from isheep_lib.errors import DataError
 from isheep_lib.prompting.chat import Frame, render
 from isheep_lib.prompting.score_parsing import LABELS, expectation
 from isheep_lib.prompting.verdict_parsing import MODEL_WINS, parse_grade, parse_verdict
@@ -29,33 +23,18 @@ CHUNK = 16  # prompts read between two journal entries
 NO_ANSWER = "no_answer"
 CUT = "cut_off"  # the reply reached its limit before its verdict
 LETTERS = ["A", "B"]
+Docs = Sequence[dict[str, Any]]  # items of a benchmark, each with "id"
+Answers = Mapping[str, dict[str, Any]]  # what `evaluate` recorded, by id
 
 
 @dataclass(frozen=True)
 class Judge:
-    """Who judges, in which frame, and how its verdicts are read.
+    """Who judges, in which frame, and how its verdicts are read."""
 
-    Attributes:
-        engine: the model that judges.
-        frame: its chat frame.
-        verdicts: "written" or "probabilities".
-        written_tokens: limit of a written verdict with its explanation.
-    """
-
-    engine: Engine
-    frame: Frame
-    verdicts: Verdicts
-    written_tokens: int = 512
-
-
-@dataclass(frozen=True)
-class PairRequest:
-    """An instruction with the model's answer and the baseline's; no answer of the model is None."""
-
-    id: str
-    instruction: str
-    answer: str | None
-    baseline: str
+    engine: Engine  # the model that judges
+    frame: Frame  # its chat frame
+    verdicts: Verdicts  # "written" or "probabilities"
+    written_tokens: int = 512  # limit of a written verdict with its explanation
 
 
 @dataclass(frozen=True)
@@ -66,68 +45,56 @@ class Reply:
     finish: str = ""
 
 
-def prompt_files(benchmark: Literal["alpacaeval", "mtbench"], verdicts: Verdicts) -> list[str]:
-    """Name the prompt files that a benchmark uses."""
-    if benchmark == "alpacaeval":
-        return [f"judge-pair-{verdicts}.txt"]
-    return [f"judge-turn{turn}{reference}-{verdicts}.txt" for turn in (1, 2) for reference in ("", "-reference")]
+def answer_lengths(docs: Docs, answers: Answers) -> Lengths:
+    """Return the lengths of the model's answers and of the data's own in characters, for `win_rates`."""
+    return {doc["id"]: (len(own), len(doc["output"])) for doc in docs if (own := _answer(doc, answers)) is not None}
 
 
-def pair_requests(docs: Sequence[dict[str, Any]], answers: dict[str, dict[str, Any]]) -> list[PairRequest]:
-    """Put AlpacaEval's rows (id, instruction, and the baseline's output) and the model's answers together."""
-    return [PairRequest(doc["id"], doc["instruction"], answers.get(doc["id"], {}).get("answer"), doc["output"]) for doc in docs]
-
-
-def answer_lengths(requests: Sequence[PairRequest]) -> Lengths:
-    """Return the lengths of both answers in characters, for `preferences`."""
-    return {r.id: (len(r.answer), len(r.baseline)) for r in requests if r.answer is not None}
+def _answer(doc: dict[str, Any], answers: Answers) -> str | None:
+    return answers.get(doc["id"], {}).get("answer")
 
 
 def judge_pairs(
-    judge: Judge, requests: Sequence[PairRequest], seed_of: Callable[[str], int], journal: Journal
+    judge: Judge, docs: Docs, answers: Answers, seed_of: Callable[[str], int], journal: Journal
 ) -> list[dict[str, Any]]:
     """Ask a judge about every pair in both orders; finished parts are in the journal.
+
+    Args:
+        docs: AlpacaEval's rows: id, instruction, and the baseline's output.
+        answers: by id, the model's "answer"; one that is absent is no answer.
 
     Returns:
         Two rows a pair, in the order of pairs; what waits for another worker is unread.
 
     Raises:
-        DataError: an id comes twice, or prompts are too long for the judge; all are named before anything runs.
+        DataError: prompts are too long for the judge; all are named before anything runs.
     """
-    _refuse_repeated([request.id for request in requests])
     prompts = {}
-    for request in requests:
-        if request.answer is not None:
-            for order, name in _pair_names(request.id).items():
-                shown = [request.answer, request.baseline] if order == ORDERS[0] else [request.baseline, request.answer]
-                words = {"instruction": request.instruction, "first": shown[0], "second": shown[1]}
+    for doc in docs:
+        if (own := _answer(doc, answers)) is not None:
+            for order, name in _pair_names(doc["id"]).items():
+                first, second = (own, doc["output"]) if order == ORDERS[0] else (doc["output"], own)
+                words = {"instruction": doc["instruction"], "first": first, "second": second}
                 prompts[name] = judge.frame.prompt(render(f"judge-pair-{judge.verdicts}.txt", **words))
     replies = _ask(judge, prompts, LETTERS, seed_of, journal, "AlpacaEval verdicts")
     rows = []
-    for request in requests:
-        for order, name in _pair_names(request.id).items():
-            value, reason, raw = _read(replies.get(name), _share_of_first, parse_verdict, request.answer is None)
+    for doc in docs:
+        for order, name in _pair_names(doc["id"]).items():
+            value, reason, raw = _read(replies.get(name), _share_of_first, parse_verdict, name not in prompts)
             first = MODEL_WINS[value] if isinstance(value, str) else value
             preference = first if order == ORDERS[0] or first is None else round(1 - first, 6)
-            rows.append({"id": request.id, "order": order, "preference": preference, "unread": reason, "raw": raw})
+            rows.append({"id": doc["id"], "order": order, "preference": preference, "unread": reason, "raw": raw})
     return rows
 
 
 def grade_turns(
-    judge: Judge,
-    docs: Sequence[dict[str, Any]],
-    answers: dict[str, dict[str, Any]],
-    seed_of: Callable[[str], int],
-    journal: Journal,
+    judge: Judge, docs: Docs, answers: Answers, seed_of: Callable[[str], int], journal: Journal
 ) -> list[dict[str, Any]]:
     """Ask a judge for a grade of 1 to 10 for both answers of every conversation; finished parts are in the journal.
 
     Args:
-        judge: who judges.
         docs: MT-Bench's rows: id, category, turns, and perhaps reference, where "" is none.
         answers: by id, the model's "answers" to both turns; one that is absent or None is no answer.
-        seed_of: record id to seed.
-        journal: of these answers and this judge.
 
     Returns:
         Two rows a question; what waits for another worker is unread.
@@ -135,7 +102,6 @@ def grade_turns(
     Raises:
         DataError: as `judge_pairs`.
     """
-    _refuse_repeated([doc["id"] for doc in docs])
     prompts = {}
     for doc in docs:
         for turn in (1, 2):
@@ -174,12 +140,6 @@ def _pair_names(id_: str) -> dict[str, str]:
 
 def _grade_name(id_: str, turn: int) -> str:
     return f"grade/{id_}/{turn}"
-
-
-def _refuse_repeated(ids: list[str]) -> None:
-    repeated = [id_ for id_, number in Counter(ids).items() if number > 1]
-    if repeated:
-        raise DataError(f"{len(repeated)} ids come twice, such as {repeated[0]}", do="give every item its own id")
 
 
 def _share_of_first(logs: list[float]) -> float:

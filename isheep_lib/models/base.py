@@ -6,14 +6,14 @@ Environment: `ISHEEP_CACHE` (default ~/.cache/isheep); `HF_TOKEN` and `HF_HUB_OF
 
 import importlib.util
 import json
-import os
 import re
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from isheep_lib.errors import ModelError
-from isheep_lib.record.folders import cache_folder
+from isheep_lib.record.folders import cache_folder, made_once
 from isheep_lib.record.rows import canonical_json, digest_file, digest_text, write_atomic
 
 # Packages that ship weights: import name, file, and what installs it without pulling its own requirements.
@@ -25,27 +25,16 @@ COUNTED = (".safetensors", ".json", ".jinja", ".model", ".txt")
 
 @dataclass(frozen=True)
 class ModelRef:
-    """A base model on disk and the adapters on top of it.
+    """A base model on disk and the adapters on top of it."""
 
-    Attributes:
-        name: as the params file says it.
-        path: folder with safetensors, config and tokenizer.
-        digest: SHA-256 over the folder's files.
-        adapters: folders of LoRA adapters, merged in this order; none for the bare base.
-    """
-
-    name: str
-    path: Path
-    digest: str
-    adapters: tuple[Path, ...] = ()
+    name: str  # as the params file says it
+    path: Path  # folder with safetensors, config and tokenizer
+    digest: str  # SHA-256 over the folder's files
+    adapters: tuple[Path, ...] = ()  # folders of LoRA adapters, merged in this order; none for the bare base
 
 
 def find_model(name: str) -> ModelRef:
-    """Find a base model without loading it; an embedded one is converted at its first use.
-
-    Raises:
-        ModelError: it is absent, pinned to no commit, or has no safetensors.
-    """
+    """Find a base model without loading it, converting an embedded one at its first use; a ModelError says what is wrong."""
     if name.startswith("embedded:"):
         path = _embedded(name.removeprefix("embedded:"))
     elif Path(name).expanduser().is_dir():
@@ -70,33 +59,16 @@ def find_model(name: str) -> ModelRef:
 
 
 def trained_model(name: str, path: Path) -> ModelRef:
-    """Return a model whose weights a run has trained itself.
-
-    Raises:
-        ModelError: the weights are absent.
-    """
+    """Return a model whose weights a run has trained itself, or raise a ModelError where they are absent."""
     if not list(path.glob("*.safetensors")):
-        raise ModelError(
-            "The trained weights are not here; a committed record keeps only their digests",
-            where=str(path),
-            do="train that iteration again, or start a run of your own (-p run NAME)",
-        )
+        raise _no_weights("trained", path)
     return ModelRef(name, path, digest_model(path))
 
 
 def check_adapters(model: ModelRef) -> None:
-    """Refuse adapters whose weights are absent or that were trained on another base.
-
-    Raises:
-        ModelError: with both names.
-    """
+    """Refuse adapters whose weights are absent or that were trained on another base (ModelError, with both names)."""
     for adapter in model.adapters:
-        if not (adapter / "adapter_model.safetensors").is_file():
-            raise ModelError(
-                "The adapter's weights are not here; a committed record keeps only their digest",
-                where=str(adapter),
-                do="train that iteration again, or start a run of your own (-p run NAME)",
-            )
+        adapter_weights(adapter)
         base = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))["base_model_name_or_path"]
         if base != model.name:
             raise ModelError(
@@ -104,6 +76,22 @@ def check_adapters(model: ModelRef) -> None:
                 where=str(adapter),
                 do="give base_model as the run has it, or another run (-p run NAME)",
             )
+
+
+def adapter_weights(adapter: Path) -> Path:
+    """Return the file of an adapter's weights, or raise a ModelError where it is absent."""
+    file = adapter / "adapter_model.safetensors"
+    if not file.is_file():
+        raise _no_weights("adapter's", adapter)
+    return file
+
+
+def _no_weights(whose: str, folder: Path) -> ModelError:
+    return ModelError(
+        f"The {whose} weights are not here; a committed record keeps only their digest",
+        where=str(folder),
+        do="train that iteration again, or start a run of your own (-p run NAME)",
+    )
 
 
 def digest_model(path: Path) -> str:
@@ -135,34 +123,22 @@ def _embedded(name: str) -> Path:
     source = Path(next(iter(spec.submodule_search_locations))) / file
     if not source.is_file():
         raise ModelError(f"{package} lacks {file}", where=str(source), do=f"{command} --force-reinstall")
-    target = cache_folder() / "models" / f"{name}-{digest_file(source)[:16]}"
-    if not target.is_dir():
-        _convert(source, target)
-    return target
+    return made_once(cache_folder() / "models" / f"{name}-{digest_file(source)[:16]}", partial(_convert, source))
 
 
-def _convert(source: Path, target: Path) -> None:
-    """Turn a GGUF file into a safetensors folder; the rename is the commit point."""
+def _convert(source: Path, folder: Path) -> None:
+    """Turn a GGUF file into a safetensors folder."""
     import torch
-    from filelock import FileLock
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
     from transformers.utils import logging
 
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(target.with_suffix(".lock")):
-        if target.is_dir():
-            return
-        logging.disable_progress_bar()
-        partial = target.with_suffix(".partial")
-        where = {"pretrained_model_name_or_path": str(source.parent), "gguf_file": source.name}
-        # Without dequantize=True transformers gives a model that can be neither trained nor saved.
-        model = AutoModelForCausalLM.from_pretrained(
-            **where, dtype=torch.float32, quantization_config=GgufConfig(dequantize=True)
-        )
-        model.save_pretrained(partial)
-        tokenizer: Any = AutoTokenizer.from_pretrained(**where)
-        tokenizer.save_pretrained(partial)
-        os.replace(partial, target)
+    logging.disable_progress_bar()
+    where = {"pretrained_model_name_or_path": str(source.parent), "gguf_file": source.name}
+    # Without dequantize=True transformers gives a model that can be neither trained nor saved.
+    model = AutoModelForCausalLM.from_pretrained(**where, dtype=torch.float32, quantization_config=GgufConfig(dequantize=True))
+    model.save_pretrained(folder)
+    tokenizer: Any = AutoTokenizer.from_pretrained(**where)
+    tokenizer.save_pretrained(folder)
 
 
 def _from_hub(name: str) -> Path:

@@ -17,13 +17,7 @@ def device() -> str:
 
 
 def load_model(model: ModelRef, dtype: str, place: str = "") -> tuple[Any, Any]:
-    """Load model and tokenizer, the adapters merged in; safetensors only, no code from the model's folder.
-
-    Args:
-        model: base and adapters.
-        dtype: number format.
-        place: torch's name of a device, the best one here by default.
-    """
+    """Load model and tokenizer, adapters merged in, onto the best device here or the one named; safetensors only, no code."""
     from transformers.utils import logging
 
     logging.disable_progress_bar()

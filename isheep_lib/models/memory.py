@@ -3,6 +3,7 @@
 Covers weights only: what generation needs beside them is bounded by the engine's own parameters.
 """
 
+import math
 from pathlib import Path
 
 import psutil
@@ -21,35 +22,22 @@ def weight_bytes(folder: Path, dtype: str) -> int:
     number = 0
     for file in folder.glob("*.safetensors"):
         with safe_open(file, framework="np") as weights:
-            for name in weights.keys():  # noqa: SIM118 - not a mapping
-                size = 1
-                for length in weights.get_slice(name).get_shape():
-                    size *= length
-                number += size
+            names = weights.keys()  # of no mapping
+            number += sum(math.prod(weights.get_slice(name).get_shape()) for name in names)
     return number * BYTES[dtype]
 
 
-def free_memory(device: str, share: float = 1.0) -> int:
+def free_memory(device: str) -> int:
     """Return the bytes that a model may take on a device: of the GPU, or of the machine."""
     if device == "cuda":
         import torch
 
-        return int(torch.cuda.mem_get_info()[0] * share)
+        return torch.cuda.mem_get_info()[0]
     return psutil.virtual_memory().available
 
 
 def check_room(weights: int, free: int, dtype: str, device: str) -> None:
-    """Refuse weights that do not fit, and say what would.
-
-    Args:
-        weights: bytes of the weights in `dtype`.
-        free: bytes that are free on one device, or on all that share the model.
-        dtype: number format of inference.
-        device: for the message.
-
-    Raises:
-        EngineError: they do not fit.
-    """
+    """Refuse weights, in bytes, beyond the free ones of the devices that share them (EngineError), and say what would fit."""
     if weights * BESIDE <= free:
         return
     parameters = free / BESIDE / BYTES[dtype]

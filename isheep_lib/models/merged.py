@@ -3,11 +3,11 @@
 Covers merging, once, and where the result is kept. Does not cover loading it.
 """
 
-import os
+from functools import partial
 from pathlib import Path
 
 from isheep_lib.models.base import ModelRef, check_adapters
-from isheep_lib.record.folders import cache_folder
+from isheep_lib.record.folders import cache_folder, made_once
 from isheep_lib.record.rows import canonical_json, digest_file, digest_text
 
 ADAPTER_FILES = ("adapter_model.safetensors", "adapter_config.json")
@@ -26,28 +26,17 @@ def merged_folder(model: ModelRef) -> Path:
         return model.path
     check_adapters(model)
     parts = [model.digest, *(digest_file(adapter / name) for adapter in model.adapters for name in ADAPTER_FILES)]
-    target = cache_folder() / "merged" / digest_text(canonical_json(parts))[:16]
-    if not target.is_dir():
-        _merge(model, target)
-    return target
+    return made_once(cache_folder() / "merged" / digest_text(canonical_json(parts))[:16], partial(_merge, model))
 
 
-def _merge(model: ModelRef, target: Path) -> None:
-    """Merge and save; the rename is the commit point."""
+def _merge(model: ModelRef, folder: Path) -> None:
     import torch
-    from filelock import FileLock
 
     from isheep_lib.models.load import load_model
 
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(target.with_suffix(".lock")):
-        if target.is_dir():
-            return
-        partial = target.with_suffix(".partial")
-        loaded, tokenizer = load_model(model, "float32")
-        loaded.save_pretrained(partial)
-        tokenizer.save_pretrained(partial)
-        del loaded
-        if torch.cuda.is_initialized():
-            torch.cuda.empty_cache()  # the engine in this process needs the memory next
-        os.replace(partial, target)
+    loaded, tokenizer = load_model(model, "float32")
+    loaded.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    del loaded
+    if torch.cuda.is_initialized():
+        torch.cuda.empty_cache()  # the engine in this process needs the memory next

@@ -13,13 +13,7 @@ from isheep_lib.record.rows import digest_file, read_jsonl
 
 
 def model_of(run_dir: Path, base_model: str, iteration: int) -> ModelRef:
-    """Return M_k of a run: the base model with the adapters that lead to iteration k, or the weights trained in it.
-
-    Iteration 0 is the bare base.
-
-    Raises:
-        ModelError: all weights were trained, and they are not here.
-    """
+    """Return M_k of a run: the base with the adapters up to iteration k, none for 0, or the weights trained in it."""
     base = find_model(base_model)
     folders = [manifests.stage_folder(run_dir, k, "train") for k in manifests.lineage(run_dir, iteration)]
     if folders and any(name.startswith("model/") for name in trained_weights(run_dir, iteration)):
@@ -28,11 +22,7 @@ def model_of(run_dir: Path, base_model: str, iteration: int) -> ModelRef:
 
 
 def training_rows(run_dir: Path, iteration: int) -> list[dict[str, Any]]:
-    """Read every row that the model of an iteration was trained on; the base model has none.
-
-    Raises:
-        RecordError: a file is absent, or not the one that was trained on.
-    """
+    """Read every row that the model of an iteration was trained on, none for the base; a changed file is a RecordError."""
     rows: list[dict[str, Any]] = []
     for name, digest in manifests.trained_on(run_dir, iteration).items():
         path = run_dir / name

@@ -15,14 +15,7 @@ T = TypeVar("T", bound=Section)
 
 
 def check(kind: type[T], values: dict[str, Any], where: str, lines: dict[str, int] | None = None) -> T:
-    """Validate values, reporting every problem at once with the nearest allowed name.
-
-    Args:
-        kind: the parameter class.
-        values: what was given.
-        where: the file or notebook, for the message.
-        lines: line number by dotted name, when a file was read.
-    """
+    """Validate values, reporting every problem at once with the nearest allowed name and, if known, its line in the file."""
     try:
         checked = kind.model_validate(values)
     except ValidationError as error:

@@ -65,11 +65,7 @@ class StageSection(Section):
         return []
 
     def data_digests(self) -> dict[str, str]:
-        """Hash the data that the stage reads and no stage made, by name.
-
-        Raises:
-            DataError: data are absent or cannot be read.
-        """
+        """Hash the data that the stage reads and no stage made, by name; a DataError where they cannot be read."""
         return {}
 
     def packages(self) -> list[str]:

@@ -13,10 +13,6 @@ def cell_values(names: dict[str, Any], kind: type[Section]) -> dict[str, Any]:
     """Pick a notebook's parameters among its globals: every known name, and whatever else its parameter cells assigned.
 
     The history finds misspelt names; a front end that keeps none (nbval) loses that, and nothing else.
-
-    Args:
-        names: the notebook's globals; `In` is IPython's history of cells.
-        kind: the parameter class.
     """
     assigned = {name for source in names.get("In", []) for name in _parameter_names(source, kind)}
     return {name: names[name] for name in [*kind.model_fields, *sorted(assigned - set(kind.model_fields))] if name in names}

@@ -1,7 +1,4 @@
-"""Params files: YAML in, checked parameters of a run out, every complaint with its line.
-
-Covers reading files and `override`. Does not cover the parameters themselves (`iterate.run_params`).
-"""
+"""Params files: YAML in, values and the lines they stand on out."""
 
 from pathlib import Path
 from typing import Any

@@ -25,12 +25,7 @@ J = TypeVar("J", bound=Journal)
 
 
 def answers_folder(parts: dict[str, Any], device: str) -> Path:
-    """Name the folder of one model's answers.
-
-    Args:
-        parts: of the stage's fingerprint.
-        device: what computes.
-    """
+    """Name the folder of one model's answers, given the parts of the stage's fingerprint and what computes."""
     alone = parts["parameters"]["inference_dtype"] == "float32"
     key = {
         "model": parts["model"],

@@ -34,15 +34,7 @@ class Source:
 
 @cache
 def code_digests(roots: tuple[str, ...], package: Path = PACKAGE) -> dict[str, str]:
-    """Hash every definition that the roots reach, by its name.
-
-    Args:
-        roots: definitions as `room.module.name`.
-        package: the folder of the package.
-
-    Raises:
-        RecordError: a root is not there.
-    """
+    """Hash every definition that the roots (`room.module.name`) reach, by name; a root that is not there is a RecordError."""
     waiting, found = [_root(root, package) for root in roots], {}
     while waiting:
         module, name = waiting.pop()

@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from filelock import FileLock
+
 from isheep_lib.errors import RecordError
 from isheep_lib.record.rows import write_failure
 
@@ -21,11 +23,7 @@ Foreign = Callable[[Path], Iterable[Path]]  # lists what somebody else put into 
 
 
 def require_own(out: Path, maker: str, foreign: Foreign) -> None:
-    """Refuse a place that holds anything but an earlier work of the same kind, which `maker` names, such as "report".
-
-    Raises:
-        RecordError: it does; some of it is named.
-    """
+    """Refuse, as a RecordError, a place that holds anything but an earlier work of the same `maker`, such as "report"."""
     if not out.exists():
         return
     found = sorted(foreign(out)) if out.is_dir() else [out]
@@ -58,6 +56,18 @@ def replacing(out: Path, maker: str = "", foreign: Foreign = lambda _: ()) -> It
             os.replace(fresh, out)
     except OSError as error:
         raise write_failure(out, error) from error
+
+
+def made_once(target: Path, make: Callable[[Path], None]) -> Path:
+    """Return a folder that `make` fills at its first use, one process alone; the rename is the commit point."""
+    if not target.is_dir():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(target.with_suffix(".lock")):
+            if not target.is_dir():  # else another process has made it meanwhile
+                partial = target.with_suffix(".partial")
+                make(partial)
+                os.replace(partial, target)
+    return target
 
 
 def cache_folder() -> Path:

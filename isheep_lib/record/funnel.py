@@ -15,11 +15,7 @@ def funnel(total: int, dropped: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def require(found: int, wanted: int, what: str, dropped: Sequence[dict[str, Any]], do: str) -> None:
-    """Stop a stage that yields too little, with the most frequent reasons and an example of each.
-
-    Raises:
-        YieldError: fewer than wanted.
-    """
+    """Stop a stage that yields too little (YieldError), with the most frequent reasons and an example of each."""
     if found >= wanted:
         return
     first = {}

@@ -12,12 +12,12 @@ import fcntl
 import hashlib
 import json
 import os
-import time
 from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
 
 from isheep_lib.errors import RecordError
+from isheep_lib.record.locks import locked
 from isheep_lib.record.rows import canonical_json, write_failure
 
 WAITS = "waits_for_other_shard"  # why a worker that fills one shard lacks a row
@@ -35,7 +35,6 @@ class Journal:
         """Open or create the journal and take its lock.
 
         Args:
-            path: the file.
             fingerprint: what the rows belong to; another fingerprint in the file is refused.
             part: what its writer fills, for the message that refuses a second writer.
             patience: seconds to wait for a writer that is just being ended.
@@ -44,29 +43,16 @@ class Journal:
             Held: another process writes it.
             RecordError: it belongs to another fingerprint, or its middle is damaged.
         """
-        self.path, self.part = path, part
+        self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
         # Unbuffered: what could not be written must not come back at close().
         self._file = open(path, "a+b", buffering=0)  # noqa: SIM115 - held open with its lock until close()
-        self._lock(patience)
+        if not locked(self._file, fcntl.LOCK_EX, patience):
+            self._file.close()
+            do = "wait for it to end, or end it, and run the command again"
+            raise Held(f"Another process is writing {part}", where=str(path), do=do)
         self.rows: dict[str, dict] = {}
         self._load(fingerprint)
-
-    def _lock(self, patience: float) -> None:
-        deadline = time.monotonic() + patience
-        while True:
-            try:
-                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return
-            except BlockingIOError as error:
-                if time.monotonic() >= deadline:
-                    self._file.close()
-                    raise Held(
-                        f"Another process is writing {self.part}",
-                        where=str(self.path),
-                        do="wait for it to end, or end it, and run the command again",
-                    ) from error
-                time.sleep(0.2)
 
     def _load(self, fingerprint: str) -> None:
         self._file.seek(0)

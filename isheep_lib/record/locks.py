@@ -7,7 +7,7 @@ import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TextIO
+from typing import IO, Any, TextIO
 
 from isheep_lib.errors import RecordError
 
@@ -19,7 +19,6 @@ class RunLock:
         """Take the lock.
 
         Args:
-            run_dir: the run's folder.
             shard: names a worker's shard, which shares the run with other workers; "" takes the run alone.
             patience: seconds to wait for a holder that only looks or is just leaving.
 
@@ -28,11 +27,8 @@ class RunLock:
         """
         run_dir.mkdir(parents=True, exist_ok=True)
         self._file: TextIO = open(run_dir / ".lock", "a+", encoding="utf-8")  # noqa: SIM115 - held until release()
-        deadline = time.monotonic() + patience
-        while not _flock(self._file, fcntl.LOCK_SH if shard else fcntl.LOCK_EX):
-            if time.monotonic() >= deadline:
-                raise self._refusal(run_dir, shard)
-            time.sleep(0.1)
+        if not locked(self._file, fcntl.LOCK_SH if shard else fcntl.LOCK_EX, patience):
+            raise self._refusal(run_dir, shard)
         if not shard:
             self._file.truncate(0)
         # Workers that start together each append one line, so the last line names a holder or one that has just left.
@@ -54,19 +50,24 @@ class RunLock:
 
     def is_last(self) -> bool:
         """Tell a leaving worker whether nobody else holds the run; it holds the run alone then."""
-        return _flock(self._file, fcntl.LOCK_EX)
+        return locked(self._file, fcntl.LOCK_EX)
 
     def release(self) -> None:
         """Let the run go."""
         self._file.close()
 
 
-def _flock(file: TextIO, kind: int) -> bool:
-    try:
-        fcntl.flock(file, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+def locked(file: IO[Any], kind: int, patience: float = 0.0) -> bool:
+    """Lock an open file, if that can be done within some seconds."""
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            fcntl.flock(file, kind | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(0.1)
 
 
 def is_held(run_dir: Path) -> bool:
@@ -76,7 +77,7 @@ def is_held(run_dir: Path) -> bool:
         return False
     # A network disk gives an exclusive lock only to a file that is open for writing.
     with open(path, "r+" if os.access(path, os.W_OK) else "r", encoding="utf-8") as file:
-        return not _flock(file, fcntl.LOCK_EX)
+        return not locked(file, fcntl.LOCK_EX)
 
 
 @contextlib.contextmanager

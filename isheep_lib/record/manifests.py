@@ -2,7 +2,7 @@
 
     results/<run>/iter-<k>/<stage>/manifest.json    written last; it alone means "done"
 
-Covers paths, manifests, the run's parameters, its locks, and verification. Does not cover rows (`record.rows`).
+Covers paths, manifests, and what differs from them. Does not cover rows (`record.rows`).
 """
 
 import json
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from isheep_lib.errors import RecordError
+from isheep_lib.record import provenance
 from isheep_lib.record.provenance import project_root
 from isheep_lib.record.rows import digest_file, write_atomic
 from isheep_lib.record.stages import ORDER
@@ -28,12 +29,11 @@ def run_folder(run: str) -> Path:
 
 
 def find_file(name: str, parameter: str) -> Path:
-    """Find a user's file from the current folder or from the clone's root."""
-    path = Path(name).expanduser()
-    for candidate in (path, project_root() / path):
-        if candidate.is_file():
-            return candidate.resolve()
-    raise RecordError(f"{name} does not exist", where=parameter, do=f"give a path from here or from {project_root()}")
+    """Find a user's file (`provenance.find_file`), or raise a RecordError that names the parameter."""
+    path = provenance.find_file(name)
+    if path is None:
+        raise RecordError(f"{name} does not exist", where=parameter, do=f"give a path from here or from {project_root()}")
+    return path
 
 
 def short(path: Path) -> str:
@@ -132,17 +132,10 @@ def all_manifests(run_dir: Path) -> list[tuple[Path, dict[str, Any]]]:
 
 
 def lineage(run_dir: Path, iteration: int) -> list[int]:
-    """List the iterations whose adapters, merged in this order, make M_k; [] is the base model.
-
-    Raises:
-        RecordError: the iteration, or one that it builds on, is not trained yet.
-    """
+    """List the iterations whose adapters, merged in this order, make M_k, none for the base; an untrained one is an error."""
     if not iteration:
         return []
-    manifest = read_manifest(stage_folder(run_dir, iteration, "train"))
-    if manifest is None:
-        where = str(stage_folder(run_dir, iteration, "train"))
-        raise RecordError(f"iter-{iteration}/train is not done", where=where, do="run train.ipynb for it first")
+    manifest = require_intact(stage_folder(run_dir, iteration, "train"), [])
     return [*lineage(run_dir, manifest.get("starts_from", 0)), iteration]
 
 
@@ -150,6 +143,6 @@ def trained_on(run_dir: Path, iteration: int) -> dict[str, str]:
     """Name the row files that M_k was trained on, below the run's folder, with their digests; {} for the base model."""
     found: dict[str, str] = {}
     for k in lineage(run_dir, iteration):
-        manifest = read_manifest(stage_folder(run_dir, k, "train")) or {"parts": {"inputs": {}}}
+        manifest = require_intact(stage_folder(run_dir, k, "train"), [])
         found |= {name: digest for name, digest in manifest["parts"]["inputs"].items() if name.endswith(".jsonl")}
     return found

@@ -7,10 +7,13 @@ A notebook gets one output that is replaced, never a flood. A kernel started by 
 small file, which the runner's own process shows; so the line reaches the terminal through two levels of kernels.
 """
 
+import contextlib
 import json
 import os
 import sys
+import threading
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -139,13 +142,7 @@ class Relay:
     """Shows in this process what a kernel writes to its progress file."""
 
     def __init__(self, path: Path, title: str, onward: str | None = None) -> None:
-        """Watch a file; `title` goes before each line.
-
-        Args:
-            path: what the kernel writes.
-            title: stands before each line.
-            onward: a file that a process further out watches; then that one, not this one, has the terminal.
-        """
+        """Watch a file and show it here, or in the file `onward`, if a process further out watches that."""
         self._path, self._title, self._seen = path, title, {}
         self._sinks = [_FileSink(Path(onward)) if onward else _terminal(), DisplaySink()]
 
@@ -159,3 +156,22 @@ class Relay:
             self._seen = state
             for sink in self._sinks:
                 sink.show(f"{self._title} {state['line']}".lstrip(), state["last"])
+
+
+@contextlib.contextmanager
+def watching(look: Callable[[], None]) -> Iterator[None]:
+    """Look every second from a thread while the block works, and once more when it has ended."""
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.wait(1.0):
+            look()
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+        look()

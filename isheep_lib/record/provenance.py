@@ -42,6 +42,12 @@ def project_root() -> Path:
     return root
 
 
+def find_file(name: str) -> Path | None:
+    """Return a user's file, named from the current folder or from the clone's root; None if there is no such file."""
+    path = Path(name).expanduser()
+    return next((p.resolve() for p in (path, project_root() / path) if p.is_file()), None)
+
+
 def folder_of(name: str) -> Path:
     """Return a folder that is to be written, named from the clone's root or by a whole path."""
     path = Path(name).expanduser()

@@ -17,21 +17,14 @@ def find_same(run_dir: Path, iteration: int, stage: str, fingerprint: str) -> Pa
         manifest = manifests.read_manifest(path.parent)
         if path.is_relative_to(run_dir) or not manifest or manifest["fingerprint"] != fingerprint:
             continue
-        if all(_is_there(path.parent / name, kept["bytes"]) for name, kept in manifest["outputs"].items()):
+        files = {path.parent / name: kept["bytes"] for name, kept in manifest["outputs"].items()}
+        if all(file.is_file() and file.stat().st_size == size for file, size in files.items()):
             return path.parent
     return None
 
 
-def _is_there(path: Path, size: int) -> bool:
-    return path.is_file() and path.stat().st_size == size
-
-
 def take_over(source: Path, folder: Path) -> None:
-    """Make a finished stage of another run one of this run, too; its manifest says where it came from.
-
-    Raises:
-        RecordError: the other run's files are not as recorded, or the disk refuses.
-    """
+    """Make a finished stage of another run, if its files are as recorded, one of this run; its manifest says whose it was."""
     manifest = manifests.require_intact(source)
     shared_from = manifest.get("shared_from", source.parents[1].name)
     with replacing(folder) as fresh:

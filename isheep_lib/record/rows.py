@@ -8,11 +8,14 @@ Covers reading, writing, hashing, and what a task is. Does not cover seed tasks 
 """
 
 import errno
+import gzip
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping
+import zlib
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -32,24 +35,15 @@ class Task:
 
 @dataclass(frozen=True)
 class Pair:
-    """A task with the response that a model wrote, one row of `examples.jsonl`.
-
-    Attributes:
-        id: of the row.
-        instruction: of the task.
-        input: of the task, "" for none.
-        output: the response.
-        finish: why the response ended: "end", "stop" or "length".
-        num_tokens: generated tokens of the response.
-        lineage: the row's other fields, what the pair was made from: demonstrations, parents, operator, document.
-    """
+    """A task with the response that a model wrote, one row of `examples.jsonl`."""
 
     id: str
     instruction: str
-    input: str
-    output: str
-    finish: str = "end"
-    num_tokens: int = 0
+    input: str  # "" for none
+    output: str  # the response
+    finish: str = "end"  # why the response ended: "end", "stop" or "length"
+    num_tokens: int = 0  # generated tokens of the response
+    # The row's other fields, what the pair was made from: demonstrations, parents, operator, document.
     lineage: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -108,9 +102,20 @@ def digest_text(text: str) -> str:
 
 
 def digest_file(path: Path) -> str:
-    """Hash a file's bytes with SHA-256."""
+    """Hash a file's bytes with SHA-256, once in this process as long as inode, size and times of the file stay the same."""
+    now = path.stat()
+    return _digest_of(path, now.st_dev, now.st_ino, now.st_size, now.st_mtime_ns, now.st_ctime_ns)
+
+
+@cache
+def _digest_of(path: Path, *_: int) -> str:
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def forget_digests() -> None:
+    """Make `digest_file` read every file again."""
+    _digest_of.cache_clear()
 
 
 def write_atomic(path: Path, content: str | bytes) -> None:
@@ -160,8 +165,10 @@ def read_jsonl(path: Path) -> list[dict]:
     return [row for _, row in read_numbered(path)]
 
 
-def read_numbered(path: Path, allowed: str = "one JSON object a line") -> list[tuple[int, dict]]:
-    """Read JSON objects with their line numbers; `allowed` is said of a file with bad lines."""
+def read_numbered(
+    path: Path, allowed: str = "one JSON object a line", wrong: Callable[[dict], list[str]] = lambda row: []
+) -> list[tuple[int, dict]]:
+    """Read JSON objects with their line numbers; `allowed` is said of a file with bad lines, `wrong` names faults of a row."""
     rows, problems = [], []
     # Not splitlines(): a model may write U+2028 or form feeds, which JSON leaves unescaped inside strings.
     for number, line in enumerate(read_text(path).split("\n"), start=1):
@@ -172,19 +179,21 @@ def read_numbered(path: Path, allowed: str = "one JSON object a line") -> list[t
         except json.JSONDecodeError as error:
             problems.append(f"{path}:{number}: not JSON ({error.msg} at column {error.colno}): {line.strip()[:60]!r}")
             continue
-        if isinstance(row, dict):
-            rows.append((number, row))
-        else:
-            problems.append(f"{path}:{number}: expected an object, got {type(row).__name__}")
+        found = wrong(row) if isinstance(row, dict) else [f"expected an object, got {type(row).__name__}"]
+        problems += [f"{path}:{number}: {what}" for what in found]
+        rows.append((number, row))
     if problems:
         raise bad_rows(path.name, problems, allowed)
     return rows
 
 
 def read_text(path: Path) -> str:
-    """Read a file of UTF-8 text, with or without a byte order mark."""
+    """Read a file of UTF-8 text, gzipped if its name ends so, with or without a byte order mark."""
     try:
-        return path.read_text(encoding="utf-8-sig")
+        content = path.read_bytes()
+        return (gzip.decompress(content) if path.suffix == ".gz" else content).decode("utf-8-sig")
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise DataError(f"{path.name} is no gzipped text: {error}", where=str(path), do="fetch the file again") from error
     except FileNotFoundError as error:
         raise DataError(f"{path.name} does not exist", where=str(path), do="check the path") from error
     except UnicodeDecodeError as error:

@@ -39,16 +39,7 @@ class ShardJournal(Journal):
     def __init__(
         self, folder: Path, name: str, fingerprint: str, shard: int = 0, num_shards: int = 1, *, patience: float = 10.0
     ) -> None:
-        """Open or create the journal of one worker; see `Journal`.
-
-        Args:
-            folder: of the stage's unfinished work.
-            name: of the step.
-            fingerprint: what the rows belong to.
-            shard: this worker's number, from 0.
-            num_shards: number of workers.
-            patience: seconds to wait for a writer that is just being ended.
-        """
+        """Open or create the journal of one worker, numbered from 0, for one step of a stage; see `Journal`."""
         self.shard, self.num_shards = shard, num_shards
         self._folder, self._name, self._fingerprint = folder, name, fingerprint
         own = f"{name}.shard-{shard}-of-{num_shards}.jsonl" if num_shards > 1 else f"{name}.jsonl"
@@ -152,17 +143,8 @@ class CommonJournal:
         self._close()
 
 
-def part_done(shard: str, missing: int) -> str:
-    """Say what became of a worker that is not the last one."""
-    return f"{shard} is done: {missing} rows of other shards are still missing; the last worker records the stage"
-
-
 def is_recorded(folder: Path, parts: dict[str, Any]) -> bool:
-    """Tell whether another worker has recorded the stage.
-
-    Raises:
-        RecordError: it was recorded with other code or settings.
-    """
+    """Tell whether another worker has recorded the stage; with other code or settings, that is a RecordError."""
     recorded = manifests.read_manifest(folder)
     if recorded and (reason := stale_reason(recorded["parts"], parts)):
         raise RecordError(
@@ -174,10 +156,6 @@ def is_recorded(folder: Path, parts: dict[str, Any]) -> bool:
 
 
 def turn_away(folder: Path) -> None:
-    """End the notebook of a worker that comes when nothing is left to do.
-
-    Raises:
-        SystemExit: always, with 0, which papermill takes for a good end.
-    """
+    """End the notebook of a worker that comes when nothing is left to do, by SystemExit with 0, which papermill takes well."""
     print(f"{folder.parent.name}/{folder.name} is done and recorded in {manifests.short(folder)}: no shard is left to fill")
     raise SystemExit(0)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from isheep_lib.errors import DataError
-from isheep_lib.record.provenance import project_root
+from isheep_lib.record.provenance import find_file, project_root
 from isheep_lib.record.rows import bad_rows, read_numbered, read_text
 
 FORMS = "JSON lines, a JSON list of objects, or parquet"
@@ -43,18 +43,8 @@ class Rows:
     is_table: bool = False
 
 
-def find_file(source: str) -> Path | None:
-    """Return the file that a source names, from the current folder or the clone's root; None for a hub dataset."""
-    path = Path(source).expanduser()
-    return next((p.resolve() for p in (path, project_root() / path) if p.is_file()), None)
-
-
 def open_rows(source: str, parameter: str) -> Rows:
-    """Read all rows of a source, each with its place.
-
-    Args:
-        source: a file, from the current folder or the clone's root, or a hub dataset pinned to a commit.
-        parameter: that names it, for errors.
+    """Read all rows of a source: a file, from the current folder or the clone's root, or a hub dataset pinned to a commit.
 
     Raises:
         DataError: it is absent, unreadable, not pinned, or has rows that are no objects; all such rows are listed.

@@ -5,12 +5,7 @@ LEAVES = ("evaluate", "judge")  # no later iteration reads what these write
 
 
 def steps(iterations: int, judged: bool = False) -> list[tuple[int, str]]:
-    """List (iteration, stage) in the order of work, the evaluation of the base model first.
-
-    Args:
-        iterations: T.
-        judged: a judge reads answers after each evaluation.
-    """
+    """List (iteration, stage) in the order of work, the evaluation of the base model first."""
     found = [(0, "evaluate"), (0, "judge"), *((k, stage) for k in range(1, iterations + 1) for stage in ORDER)]
     return [(k, stage) for k, stage in found if judged or stage != "judge"]
 

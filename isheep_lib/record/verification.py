@@ -11,6 +11,7 @@ from typing import Any
 from isheep_lib.errors import RecordError
 from isheep_lib.record import manifests
 from isheep_lib.record.fingerprints import fingerprint
+from isheep_lib.record.rows import forget_digests
 
 
 @dataclass(frozen=True)
@@ -23,11 +24,8 @@ class Verdict:
 
 
 def verify(run_dir: Path) -> list[Verdict]:
-    """Hash everything a run recorded, follow every input to its output, and check every executed notebook.
-
-    Raises:
-        RecordError: there is no run.
-    """
+    """Hash everything a run recorded, or raise a RecordError where there is none; follow every input, check every notebook."""
+    forget_digests()
     recorded = manifests.all_manifests(run_dir)
     if not recorded:
         raise RecordError("No finished stage here", where=str(run_dir), do="give a run's name under results, or its folder")

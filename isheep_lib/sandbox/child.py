@@ -1,7 +1,7 @@
 """What runs inside the sandbox: take on the limits, run one program, say how it ended.
 
-`sandbox` hands the text of this file to a fresh Python that sees no packages; so it imports the standard library alone.
-Does not cover what that Python sees of this machine (`enclosure`), or starting and watching it (`sandbox`).
+`sandbox.run` hands the text of this file to a fresh Python that sees no packages; so it imports the standard library alone.
+Does not cover what that Python sees of this machine (`sandbox.command`), or starting and watching it (`sandbox.run`).
 """
 
 import os

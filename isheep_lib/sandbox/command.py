@@ -74,11 +74,7 @@ def view() -> list[str]:
 
 @functools.cache
 def refusals() -> bytes:
-    """Return the filter of system calls that bubblewrap is to install.
-
-    Raises:
-        DataError: libseccomp is not installed.
-    """
+    """Return the filter of system calls that bubblewrap installs; a DataError where libseccomp is not installed."""
     try:
         import pyseccomp  # fails without the library
     except RuntimeError as error:

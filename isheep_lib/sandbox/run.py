@@ -1,7 +1,7 @@
 """Model-written Python, run confined: no network, no files but Python's own, limits on time, memory, disk and processes.
 
     method = find_sandbox()  # "bubblewrap" or ""
-    run_program("assert 1 + 1 == 2", method)  # Outcome(passed=True, reason="passed", detail="")
+    run_programs({"one": "assert 1 + 1 == 2"}, method)  # {"one": Outcome(passed=True, reason="passed", detail="")}
 
 Each program gets a process of its own in a fresh temporary folder, without environment or stdin. It has passed when it
 came to its end: only then it hands back a token it was given for this one run. `sys.exit(0)`, `os._exit(0)` or
@@ -89,11 +89,7 @@ def why_not(method: str) -> str:
 
 
 def require_method(method: str) -> None:
-    """Check that programs can be run by this method.
-
-    Raises:
-        DataError: the method is unknown, "" (none was found), or does not work here.
-    """
+    """Check that programs can be run by this method, or raise a DataError: it is unknown, "" or does not work here."""
     names = "bubblewrap or unconfined"
     if method not in ("bubblewrap", "unconfined", ""):
         raise DataError(f"Programs cannot be run by {method!r}", allowed=names)
@@ -105,16 +101,6 @@ def require_method(method: str) -> None:
             do="install bubblewrap (apt-get install bubblewrap) and allow user namespaces, or run as root; where the machine "
             'is itself disposable, "unconfined" runs the programs with limits but with your files and network in reach',
         )
-
-
-def run_program(program: str, method: str, limits: Limits = DEFAULT) -> Outcome:
-    """Run one program and tell how it ended.
-
-    Raises:
-        DataError: the method does not work here.
-    """
-    require_method(method)
-    return _run(program, method, limits)
 
 
 def run_programs(

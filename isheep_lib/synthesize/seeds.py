@@ -14,8 +14,9 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from isheep_lib.errors import DataError
+from isheep_lib.record.provenance import find_file
 from isheep_lib.record.rows import TASK_FIELDS, Task, bad_rows, canonical_json, digest_file, digest_text, parse_fields
-from isheep_lib.record.sources import Rows, find_file, open_rows
+from isheep_lib.record.sources import Rows, open_rows
 
 PARAMETER, MAPPING = "synthesize.seeds", "synthesize.seed_fields"
 FIELDS = "instruction (text), and optionally id, kind, input, output (text), or the Self-Instruct schema"

@@ -18,17 +18,12 @@ Pass = tuple[int, ...]  # rows of one forward pass; none where a process only ke
 
 @dataclass(frozen=True)
 class Plan:
-    """A whole training, all epochs.
+    """A whole training, all epochs."""
 
-    Attributes:
-        steps: of each optimizer step the forward passes of all processes; process p has p, p + processes, …
-        processes: that train together.
-        epochs: passes over the rows.
-    """
-
+    # Of each optimizer step the forward passes of all processes; process p has p, p + processes, ….
     steps: tuple[tuple[Pass, ...], ...]
-    processes: int
-    epochs: int
+    processes: int  # that train together
+    epochs: int  # passes over the rows
 
     @property
     def steps_per_epoch(self) -> int:
@@ -47,13 +42,7 @@ def accumulation(params: Train) -> int:
 
 
 def plan(lengths: list[int], params: Train, seed: int) -> Plan:
-    """Lay out a training.
-
-    Args:
-        lengths: tokens of each row.
-        params: the section.
-        seed: of the order of rows.
-    """
+    """Lay out a training of rows with these numbers of tokens, in an order drawn by seed."""
     number = params.train_batch // params.micro_batch
     rng = random.Random(seed)  # noqa: S311 - reproducible, not secret
     steps = []

@@ -25,21 +25,13 @@ QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 @dataclass(frozen=True)
 class TrainRow:
-    """Tokens of one pair; all after the first `read` are learned.
+    """Tokens of one pair; all after the first `read` are learned."""
 
-    Attributes:
-        id: of the pair.
-        input_ids: the framed prompt, the response, and what ends it, at most `cutoff` tokens.
-        read: tokens of the prompt.
-        cut: the cutoff has shortened the response, so its end is not learned.
-        empty: the response has no token of its own, or white space alone.
-    """
-
-    id: str
-    input_ids: list[int]
-    read: int
-    cut: bool = False
-    empty: bool = False
+    id: str  # of the pair
+    input_ids: list[int]  # the framed prompt, the response, and what ends it, at most `cutoff` tokens
+    read: int  # tokens of the prompt
+    cut: bool = False  # the cutoff has shortened the response, so its end is not learned
+    empty: bool = False  # the response has no token of its own, or white space alone
 
     @property
     def labels(self) -> list[int]:
@@ -86,18 +78,12 @@ def split_rows(rows: list[Pair], max_rows: int, held_out: float, seed: int) -> t
 
 @dataclass(frozen=True)
 class Data:
-    """Rows as tokens, and what became of every kept pair.
+    """Rows as tokens, and what became of every kept pair."""
 
-    Attributes:
-        train: rows to learn.
-        held_out: rows whose loss chooses the checkpoint.
-        counts: rows in, kept, and dropped by reason.
-        fates: of each kept pair, in order: learned, held_out, or the reason why it is neither; tokens, learned tokens, cut.
-    """
-
-    train: list[TrainRow]
-    held_out: list[TrainRow]
-    counts: dict[str, Any]
+    train: list[TrainRow]  # rows to learn
+    held_out: list[TrainRow]  # rows whose loss chooses the checkpoint
+    counts: dict[str, Any]  # rows in, kept, and dropped by reason
+    # Of each kept pair, in order: learned, held_out, or the reason why it is neither; tokens, learned tokens, cut.
     fates: list[dict[str, Any]]
 
     def facts(self) -> dict[str, int]:
@@ -123,11 +109,7 @@ def _quantiles(values: list[int]) -> dict[str, int]:
 
 
 def prepare(rows: list[Pair], frame: Frame, tokenizer: Any, params: Train, seed: int) -> Data:
-    """Encode, drop rows without a token of a response to learn, split.
-
-    Raises:
-        YieldError: fewer than two usable rows, with what was dropped and why.
-    """
+    """Encode, drop rows without a token of a response to learn, split; a YieldError says why too few are left."""
     encoded = {row.id: encode_row(row, frame, tokenizer, params.cutoff) for row in rows}
     reasons = {id_: _unusable(row) for id_, row in encoded.items()}
     usable = [row for row in rows if not reasons[row.id]]

@@ -12,10 +12,8 @@ import importlib.util
 import json
 import os
 import shlex
-import socket
 import subprocess
 import sys
-import threading
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -27,7 +25,7 @@ import yaml
 from isheep_lib import errors
 from isheep_lib.errors import IsheepError, RecordError, TrainingError
 from isheep_lib.record import manifests
-from isheep_lib.record.progress import PROGRESS_FILE, DisplaySink, Relay
+from isheep_lib.record.progress import PROGRESS_FILE, DisplaySink, Relay, watching
 from isheep_lib.train.job import FAILURE, JOB, WATCHED, Job
 from isheep_lib.train.params import TrainParams
 
@@ -35,16 +33,12 @@ FOLDER = Path(__file__).parent / "parallel"
 SHIPPED = sorted(path.stem for path in FOLDER.glob("*.yaml"))
 LOG = "training.log"
 TAIL = 12  # lines of the log that a notebook or an error shows
-LOOK_SECONDS = 1.0  # between looks at the log, and for a training that is to begin
+LOOK_SECONDS = 1.0  # between looks for a training that is to begin
 NEEDS_GPU = ("FSDP", "DEEPSPEED")
 
 
 def config_file(parallel: str) -> Path:
-    """Find the accelerate config, ours by its name or one by its path.
-
-    Raises:
-        TrainingError: there is none.
-    """
+    """Find the accelerate config, ours by its name or one by its path, or raise a TrainingError."""
     if parallel in SHIPPED:
         return FOLDER / f"{parallel}.yaml"
     path = Path(parallel).expanduser().resolve()
@@ -55,11 +49,7 @@ def config_file(parallel: str) -> Path:
 
 
 def check_devices(params: TrainParams) -> None:
-    """Refuse what cannot be started here, before any weights are read.
-
-    Raises:
-        TrainingError: more processes than devices, shards without a GPU, or a package that is missing.
-    """
+    """Refuse processes beyond the devices, shards without a GPU, missing packages (TrainingError), before weights are read."""
     import torch
 
     if params.method == "qlora":
@@ -105,25 +95,15 @@ def command(job_file: Path, params: TrainParams, machine: int = 0) -> list[str]:
     """Return the command that starts one machine's processes."""
     host, _, port = params.main_address.rpartition(":")
     if params.num_machines == 1:
-        host, port = "127.0.0.1", str(_free_port())
+        host, port = "127.0.0.1", "0"  # any free one
     found = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(config_file(params.parallel))]
     found += ["--num_processes", str(params.num_processes), "--num_machines", str(params.num_machines)]
     found += ["--machine_rank", str(machine), "--main_process_ip", host, "--main_process_port", port]
     return [*found, "--module", "isheep_lib.train.trainer", str(job_file)]
 
 
-def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
-
-
 def start(job_file: Path, params: TrainParams) -> None:
-    """Run the processes of the first machine to their end and show how far they are.
-
-    Raises:
-        TrainingError: a process failed; the error is its own where it could say one.
-    """
+    """Run the first machine's processes to their end, showing how far they are; what a process failed with is raised."""
     work = job_file.parent
     (work / FAILURE).unlink(missing_ok=True)
     log, state = work / LOG, work / ".progress.json"
@@ -168,37 +148,23 @@ def failure(work: Path, code: int, lines: list[str]) -> IsheepError:
 
 @contextlib.contextmanager
 def _shown(state: Path, log: Path) -> Iterator[dict[str, str]]:
-    """Show the processes' progress and the end of their log from a thread; give the environment in which they write it."""
-    relay, view, over = Relay(state, "", os.environ.get(PROGRESS_FILE)), DisplaySink(), threading.Event()
+    """Show the processes' progress and the end of their log; give the environment in which they write it."""
+    relay, view = Relay(state, "", os.environ.get(PROGRESS_FILE)), DisplaySink()
 
     def look() -> None:
         relay.poll()
         if lines := tail(log):
             view.show("\n".join(lines))
 
-    def watch() -> None:
-        while not over.wait(LOOK_SECONDS):
-            look()
-
-    thread = threading.Thread(target=watch, daemon=True)
-    thread.start()
     try:
-        yield {**os.environ, PROGRESS_FILE: str(state), "TOKENIZERS_PARALLELISM": "false"}
+        with watching(look):
+            yield {**os.environ, PROGRESS_FILE: str(state), "TOKENIZERS_PARALLELISM": "false"}
     finally:
-        over.set()
-        thread.join()
-        look()
         state.unlink(missing_ok=True)
 
 
 def join(run_dir: Path, iteration: int, machine: int, patience: float) -> str:
     """Give this machine's processes to a training that the first machine starts; return once it is over.
-
-    Args:
-        run_dir: the run's folder, which all machines see.
-        iteration: whose training.
-        machine: this one's number, from 1.
-        patience: seconds to wait for the first machine to come to it.
 
     Raises:
         RecordError: the first machine did not come to it.

@@ -33,10 +33,7 @@ def tensors(rows: list[TrainRow], packed: bool) -> dict[str, torch.Tensor]:
 def token_losses(model: Any, inputs: dict[str, torch.Tensor], whole_logits: bool) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the loss of each token in nats, rows x places, 0 where nothing is learned; and where something is.
 
-    Args:
-        model: the model.
-        inputs: as from `tensors`; logits are computed only at places where some row has a token to learn.
-        whole_logits: the model can only compute all of them.
+    Logits are computed only where some row has a token to learn, unless the model can only compute all of them.
     """
     labels = inputs.pop("labels")[:, 1:]
     places = (labels != MASKED).any(0).nonzero().flatten()

@@ -42,11 +42,7 @@ def load_trainable(job: Job) -> Any:
 
 
 def check_targets(folder: Path, targets: list[str]) -> None:
-    """Refuse layers that a model does not have; its weights are not read.
-
-    Raises:
-        TrainingError: with the names of those it has.
-    """
+    """Refuse layers that a model does not have, naming those it has (TrainingError); its weights are not read."""
     if targets == ["all-linear"]:
         return
     with torch.device("meta"):
@@ -62,11 +58,7 @@ def check_targets(folder: Path, targets: list[str]) -> None:
 
 
 def check_packing(folder: Path) -> None:
-    """Refuse packed rows where a model would let them see one another; a random layer of each kind that it has is tried.
-
-    Raises:
-        TrainingError: a row says something else beside another row than alone.
-    """
+    """Refuse packed rows where a model lets them see one another (TrainingError); a random layer of each kind is tried."""
     config = AutoConfig.from_pretrained(folder, trust_remote_code=False).get_text_config()
     kinds = getattr(config, "layer_types", None) or [""]
     config.num_hidden_layers = max(kinds.index(kind) for kind in kinds) + 1

@@ -1,7 +1,4 @@
-"""The parameters of training: the paper's recipe as defaults, and on how many processes it runs.
-
-Covers the section `train` of a params file. Does not cover the other sections.
-"""
+"""The section `train` of a params file: the paper's recipe as defaults, and on how many processes it runs."""
 
 from typing import Annotated, Literal
 

@@ -65,18 +65,7 @@ def _trained(params: TrainParams) -> str:
 
 
 def lay_out(model: ModelRef, data: Data, params: TrainParams, seed: int) -> Layout:
-    """Plan a training and refuse what cannot work, before any weights are read.
-
-    Args:
-        model: the base model, or in the setting One_last the last one.
-        data: rows to learn, and held-out rows whose loss chooses the best checkpoint.
-        params: the stage's.
-        seed: of adapter initialisation, order and dropout.
-
-    Raises:
-        TrainingError: devices, packages or layers are not there.
-        ModelError: an adapter is absent or belongs to another base.
-    """
+    """Plan a training and refuse what cannot work (TrainingError, ModelError), before any weights are read."""
     launch.check_devices(params)
     check_adapters(model)
     if params.method != "full":
@@ -89,23 +78,14 @@ def lay_out(model: ModelRef, data: Data, params: TrainParams, seed: int) -> Layo
 
 @dataclass(frozen=True)
 class Trained:
-    """What training left.
+    """What training left."""
 
-    Attributes:
-        log: a row a step, and one a held-out loss.
-        best: the step whose weights were kept.
-        trainable: number of weights trained.
-        tokens: tokens of the rows learned, over all epochs.
-        speed: what differs from machine to machine: seconds, tokens a second, memory.
-        files: outputs, below the stage's folder.
-    """
-
-    log: list[dict[str, float]]
-    best: int
-    trainable: int
-    tokens: int
-    speed: dict[str, Any]
-    files: tuple[str, ...]
+    log: list[dict[str, float]]  # a row a step, and one a held-out loss
+    best: int  # the step whose weights were kept
+    trainable: int  # number of weights trained
+    tokens: int  # tokens of the rows learned, over all epochs
+    speed: dict[str, Any]  # what differs from machine to machine: seconds, tokens a second, memory
+    files: tuple[str, ...]  # outputs, below the stage's folder
 
     def rows(self) -> list[dict[str, Any]]:
         """Describe it as a row of a table."""
@@ -123,11 +103,6 @@ class Trained:
 
 def fine_tune(layout: Layout, work: Path, out: Path) -> Trained:
     """Train, here or by several processes, and put the best checkpoint's weights into `out`; resumes after a crash.
-
-    Args:
-        layout: from `lay_out`.
-        work: folder of the job and its checkpoints.
-        out: the stage's output folder.
 
     Raises:
         TrainingError: a loss is not finite, or a process failed.

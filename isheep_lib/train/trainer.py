@@ -210,18 +210,14 @@ def train(job: Job) -> None:
             "began_after_step": began,
             "seconds": round(seconds, 1),
             "tokens_a_second": round(tokens / seconds, 1),
-            "peak_memory_mb": _peak(),
+            "peak_memory_mb": torch.cuda.max_memory_allocated() >> 20 if torch.cuda.is_available() else peak_memory_mb(),
             "device": str(arguments.device.type),
         }
         write_atomic(job.work / RESULT, json.dumps(result) + "\n")
 
 
 def _agreed(job: Job) -> tuple[Path | None, list[str]]:
-    """Let the first process choose the checkpoint to go on from, and hold the others' job against its own.
-
-    Raises:
-        TrainingError: a process was started for another training; an attempt that was killed may have left its job.
-    """
+    """Let the first process choose the checkpoint; one that was started for another training is a TrainingError."""
     first = PartialState().is_main_process
     found, said = checkpoints.last_whole(job.work / "checkpoints") if first else (None, [])
     mine = {name: digest_file(job.work / name) for name in (JOB, ROWS)}
@@ -233,12 +229,6 @@ def _agreed(job: Job) -> tuple[Path | None, list[str]]:
             do="start isheep join again once the first machine has come to its training",
         )
     return found, said
-
-
-def _peak() -> int:
-    if torch.cuda.is_available():
-        return torch.cuda.max_memory_allocated() >> 20
-    return peak_memory_mb()
 
 
 def _arguments(job: Job) -> TrainingArguments:

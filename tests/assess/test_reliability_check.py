@@ -26,12 +26,12 @@ from isheep_lib.assess.reliability_check import (
 )
 from isheep_lib.assess.scoring import Scores, judge_prompt, score_pairs
 from isheep_lib.assess.tables import example_table, ranked_table, unread_table
-from isheep_lib.engines.scripted import ScriptedEngine
 from isheep_lib.errors import YieldError
 from isheep_lib.iterate.run_params import AssessParams
 from isheep_lib.record.journal import WAITS, Journal
 from isheep_lib.record.score_columns import columns
 from tests.frames import hand_made
+from tests.scripted import ScriptedEngine
 
 few = settings(max_examples=50, deadline=None)
 FRAME = hand_made("f", "<", ">", "END")

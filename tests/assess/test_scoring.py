@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from isheep_lib.assess import scoring
 from isheep_lib.assess.params import Assess
 from isheep_lib.assess.scoring import Scores, judge_prompt, likelihoods, require_read, score_pairs
-from isheep_lib.engines.scripted import ScriptedEngine
 from isheep_lib.errors import DataError, ParameterError, YieldError
 from isheep_lib.iterate.run_params import AssessParams
 from isheep_lib.params.check import check
@@ -23,6 +22,7 @@ from isheep_lib.record.journal import WAITS, Journal
 from isheep_lib.record.score_columns import columns
 from isheep_lib.record.shards import CommonJournal, ShardJournal
 from tests.frames import hand_made
+from tests.scripted import ScriptedEngine
 
 few = settings(max_examples=40, deadline=None)
 FRAME = hand_made("f", "<", ">", "END")

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from isheep_lib.benchmarks import evalplus_compare
 from isheep_lib.benchmarks.code_extraction import (
-    CODE_STOPS,
     CONVERSIONS,
     cut_completion,
     extract_code,
@@ -25,6 +24,8 @@ from isheep_lib.sandbox.run import Limits, find_sandbox, run_programs, why_not
 
 few = settings(max_examples=50, deadline=None)
 F = "def f(x):\n    return x\n"
+TASK = Path(evalplus_compare.__file__).parent / "tasks" / "humaneval.yaml"
+STOPS = json.loads(TASK.read_text().partition("until: ")[2].partition("\n")[0])
 
 
 @pytest.mark.parametrize(
@@ -110,7 +111,7 @@ def test_a_cut_completion_is_its_beginning(start, rest):
 
 
 @few
-@given(st.sampled_from(CODE_STOPS), st.text(alphabet="ab( \n:", max_size=30))
+@given(st.sampled_from(STOPS), st.text(alphabet="ab( \n:", max_size=30))
 def test_cutting_agrees_with_stopping_in_decoding(stop, rest):
     kept = cut_completion(f"    return x{stop} {rest}")
     assert kept.partition("\n")[0] == "    return x"

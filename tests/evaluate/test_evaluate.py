@@ -14,7 +14,6 @@ from isheep_lib.benchmarks import ifeval, lm_eval_tasks
 from isheep_lib.benchmarks.catalogue import BENCHMARKS
 from isheep_lib.benchmarks.data import Chosen, Suite
 from isheep_lib.benchmarks.ifeval import ACCURACIES
-from isheep_lib.engines.scripted import ScriptedEngine
 from isheep_lib.errors import DataError
 from isheep_lib.evaluate import run as evaluate_run
 from isheep_lib.evaluate.run import answer_all, find_trained_on, first_prompts, is_framed, metrics, open_suite, tokens_of
@@ -23,6 +22,7 @@ from isheep_lib.record.journal import Journal
 from isheep_lib.sandbox import run as sandbox_run
 from isheep_lib.sandbox.run import Outcome
 from tests.frames import hand_made
+from tests.scripted import ScriptedEngine
 
 few = settings(max_examples=50, deadline=None)
 CHAT = hand_made("chatml", "<", ">", "END")

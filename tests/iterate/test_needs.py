@@ -5,7 +5,7 @@ import itertools
 import pytest
 
 from isheep_lib.iterate.run_params import SECTIONS, STAGE_PARAMS
-from isheep_lib.judge.verdicts import prompt_files
+from isheep_lib.judge.params import prompt_files
 from isheep_lib.prompting import chat
 from isheep_lib.record.stages import ORDER, feeds, steps
 from isheep_lib.synthesize.all_methods import METHODS
@@ -168,8 +168,8 @@ def test_the_prompts_of_the_other_stages_are_these_and_exist(stage, expected):
 @pytest.mark.parametrize("verdicts", ["written", "probabilities"])
 @pytest.mark.parametrize("engine", ["transformers", "chat"])
 def test_the_prompts_of_a_judge_are_those_that_judging_fills_for_its_benchmarks(verdicts, engine):
-    for judged, name in (("alpaca_eval", "alpacaeval"), ("mt_bench", "mtbench")):
-        found = parameters("judge", judged=[judged], verdicts=verdicts, judge_engine=engine).prompts()
+    for name in ("alpaca_eval", "mt_bench"):
+        found = parameters("judge", judged=[name], verdicts=verdicts, judge_engine=engine).prompts()
         assert sorted({*found} - {*chat.FRAMES}) == sorted(prompt_files(name, verdicts))
         assert ({*chat.FRAMES} <= {*found}) == (engine != "chat")
 

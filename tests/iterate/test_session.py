@@ -6,7 +6,6 @@ import pytest
 
 from isheep_lib.engines.generate import generate_all
 from isheep_lib.engines.protocol import Request
-from isheep_lib.engines.scripted import ScriptedEngine
 from isheep_lib.errors import ParameterError, RecordError
 from isheep_lib.iterate import claims, fingerprint_parts, session
 from isheep_lib.iterate.run_params import FilterParams
@@ -16,6 +15,7 @@ from isheep_lib.prompting.chat import FRAMES
 from isheep_lib.record import manifests
 from isheep_lib.record.fingerprints import fingerprint
 from isheep_lib.record.rows import write_jsonl
+from tests.scripted import ScriptedEngine
 
 PAIR = {"id": "a", "instruction": "Name three rivers.", "input": "", "output": "Rhine, Elbe, Oder", "finish": "end"}
 

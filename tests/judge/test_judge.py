@@ -13,6 +13,7 @@ from isheep_lib.iterate import session
 from isheep_lib.iterate.fingerprint_parts import fingerprint_parts
 from isheep_lib.iterate.run_params import JudgeParams, RunParams
 from isheep_lib.judge import run as judge_run
+from isheep_lib.judge.params import prompt_files
 from isheep_lib.judge.run import (
     Answered,
     ask,
@@ -27,7 +28,7 @@ from isheep_lib.judge.run import (
     shown_prompts,
     tokens_of,
 )
-from isheep_lib.judge.verdicts import NO_ANSWER, Judge, prompt_files
+from isheep_lib.judge.verdicts import NO_ANSWER, Judge
 from isheep_lib.params import run_file
 from isheep_lib.params.check import check
 from isheep_lib.prompting.chat import FRAMES
@@ -326,7 +327,7 @@ def test_a_chat_judge_that_nobody_serves_is_refused_before_anything_is_asked(run
 def test_shown_prompts_are_framed_and_hold_names_in_place_of_texts(run):
     reader = Judge(Scripted(), FRAME, "written")
     shown = shown_prompts(reader, open_answers(opened(run)))
-    assert list(shown) == [*prompt_files("alpacaeval", "written"), *prompt_files("mtbench", "written")]
+    assert list(shown) == [*prompt_files("alpaca_eval", "written"), *prompt_files("mt_bench", "written")]
     assert all(text.startswith("<") and text.endswith(">") and "⟨" in text for text in shown.values())
     assert "⟨reference⟩" in shown["judge-turn2-reference-written.txt"]
     assert not any("Task 11." in text for text in shown.values())

@@ -9,23 +9,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from isheep_lib.analysis.win_rates import length_bias, length_controlled, mt_bench_summary, position_bias, win_rate
-from isheep_lib.engines.scripted import ScriptedEngine
 from isheep_lib.errors import DataError
 from isheep_lib.judge import verdicts as judge_verdicts
+from isheep_lib.judge.params import prompt_files
 from isheep_lib.judge.verdicts import (
     Judge,
-    PairRequest,
     answer_lengths,
     grade_turns,
     judge_pairs,
-    pair_requests,
-    prompt_files,
     turn_words,
 )
 from isheep_lib.prompting.chat import FOLDER, render
 from isheep_lib.prompting.verdict_parsing import parse_grade, parse_verdict
 from isheep_lib.record.journal import WAITS, Journal
 from tests.frames import hand_made
+from tests.scripted import ScriptedEngine
 
 few = settings(max_examples=50, deadline=None)
 FRAME = hand_made("f", "<", ">", "END")
@@ -66,13 +64,23 @@ class Scripted(ScriptedEngine):
         return [[0.0 if label == str(self.grade(prompt)) else -60.0 for label in labels] for prompt in prompts]
 
 
-def pairs(number, answer="own {n}", baseline="other {n}"):
-    return [PairRequest(f"q{n}", f"Task {n}.", answer.format(n=n), baseline.format(n=n)) for n in range(number)]
+def pair(id_, instruction, own, baseline):
+    """Return an item and the model's answer to it."""
+    return {"id": id_, "instruction": instruction, "output": baseline}, {"answer": own}
 
 
-def judged(engine, requests, path, verdicts="written"):
+def pairs(number):
+    return [pair(f"q{n}", f"Task {n}.", f"own {n}", f"other {n}") for n in range(number)]
+
+
+def apart(asked):
+    """Return the items, and the answers by id."""
+    return [doc for doc, _ in asked], {doc["id"]: answer for doc, answer in asked}
+
+
+def judged(engine, asked, path, verdicts="written"):
     with Journal(path / "j.jsonl", "f") as journal:
-        return judge_pairs(Judge(engine, FRAME, verdicts, 99), requests, seed_of, journal)
+        return judge_pairs(Judge(engine, FRAME, verdicts, 99), *apart(asked), seed_of, journal)
 
 
 def graded(engine, docs, answers, path, verdicts="written"):
@@ -232,14 +240,14 @@ def test_a_reply_that_repeats_itself_for_ever_is_read_all_the_same(mark):
 
 
 def test_the_prompt_files_are_those_of_the_folder():
-    named = {name for benchmark in ("alpacaeval", "mtbench") for way in WAYS for name in prompt_files(benchmark, way)}
+    named = {name for benchmark in ("alpaca_eval", "mt_bench") for way in WAYS for name in prompt_files(benchmark, way)}
     assert named == {path.name for path in FOLDER.glob("judge-*.txt")}
 
 
 @pytest.mark.parametrize("verdicts", WAYS)
 def test_a_pair_is_shown_in_both_orders_with_all_its_words(tmp_path, verdicts):
     engine = Scripted()
-    judged(engine, [PairRequest("a", "Add {x} & {}.", "own\n\n{0}", "base [[A]]")], tmp_path, verdicts)
+    judged(engine, [pair("a", "Add {x} & {}.", "own\n\n{0}", "base [[A]]")], tmp_path, verdicts)
     prompts = [r.prompt for r in engine.asked] if verdicts == "written" else engine.calls[0]
     assert [shown(prompt) for prompt in prompts] == [("own\n\n{0}", "base [[A]]"), ("base [[A]]", "own\n\n{0}")]
     assert all("Add {x} & {}." in prompt and (prompt[0], prompt[-1]) == ("<", ">") for prompt in prompts)
@@ -247,9 +255,9 @@ def test_a_pair_is_shown_in_both_orders_with_all_its_words(tmp_path, verdicts):
 
 @pytest.mark.parametrize("verdicts", WAYS)
 def test_what_a_prompt_asks_for_is_what_is_read(verdicts):
-    pair = render(prompt_files("alpacaeval", verdicts)[0], instruction="i", first="f", second="s")
+    pair = render(prompt_files("alpaca_eval", verdicts)[0], instruction="i", first="f", second="s")
     assert all((f"[[{letter}]]" in pair) == (verdicts == "written") for letter in "ABC")
-    for name in prompt_files("mtbench", verdicts):
+    for name in prompt_files("mt_bench", verdicts):
         text = (FOLDER / name).read_text()
         assert ("[[number]]" in text) == (verdicts == "written")
         assert "1 (useless) to 10 (excellent)" in text
@@ -335,27 +343,16 @@ def test_every_item_comes_out_in_its_place_across_chunks(tmp_path, verdicts, num
 @pytest.mark.parametrize("verdicts", WAYS)
 def test_an_item_without_an_answer_is_not_asked_about_and_has_its_reason(tmp_path, verdicts):
     docs = [{"id": f"q{n}", "instruction": "I", "output": "base", "dataset": "d"} for n in range(3)]
-    requests = pair_requests(docs, {"q0": {"answer": "own"}, "q2": {"answer": ""}})
-    rows = judged(Scripted(), requests, tmp_path, verdicts)
+    answers = {"q0": {"answer": "own"}, "q2": {"answer": ""}}
+    rows = judged(Scripted(), [(doc, answers.get(doc["id"], {})) for doc in docs], tmp_path, verdicts)
     assert [r["unread"] for r in rows] == ["", "", "no_answer", "no_answer", "", ""], "an empty answer is an answer"
-    assert answer_lengths(requests) == {"q0": (3, 4), "q2": (0, 4)}
+    assert answer_lengths(docs, answers) == {"q0": (3, 4), "q2": (0, 4)}
     mt_docs, _ = questions(4)
     answers = {"m0": {"answers": ["a", "b"]}, "m1": {"answers": ["a"]}, "m2": {"answers": [None, "b"]}}
     (tmp_path / "mt").mkdir()
     turns = graded(Scripted(), mt_docs, answers, tmp_path / "mt", verdicts)
     assert [r["unread"] for r in turns] == ["", "", "", *["no_answer"] * 5]
     assert mt_bench_summary(turns)["unread"] == {"no_answer": 5}
-
-
-@pytest.mark.parametrize("verdicts", WAYS)
-def test_an_id_that_comes_twice_is_refused(tmp_path, verdicts):
-    docs, answers = questions(1)
-    engine = Scripted()
-    with pytest.raises(DataError, match="1 ids come twice, such as q1"):
-        judged(engine, [*pairs(2), *pairs(2)[1:]], tmp_path, verdicts)
-    with pytest.raises(DataError, match="1 ids come twice, such as m0"):
-        graded(engine, docs * 2, answers, tmp_path, verdicts)
-    assert engine.calls == []
 
 
 @pytest.mark.parametrize("verdicts", WAYS)
@@ -369,7 +366,7 @@ def test_prompts_beyond_the_context_are_named_before_anything_runs(tmp_path, ver
 
     engine = Short()
     with pytest.raises(DataError, match=r"pair/q1/model_first', 'pair/q1/baseline_first"):
-        judged(engine, [*pairs(1), PairRequest("q1", "T", "x" * 2000, "y")], tmp_path, verdicts)
+        judged(engine, [*pairs(1), pair("q1", "T", "x" * 2000, "y")], tmp_path, verdicts)
     docs, answers = questions(2)
     answers["m1"]["answers"][1] = "x" * 2000
     with pytest.raises(DataError, match="grade/m1/2"):
@@ -398,8 +395,8 @@ def test_a_judge_that_prefers_length_is_found_out_and_controlled_for(tmp_path, v
         share = zlib.crc32(f"{low}|{high}".encode()) / 2**32
         return 0.99 if (share < chance if first == low else 1 - share < chance) else 0.01
 
-    requests = [PairRequest(f"q{n}", "T", f"{n}" + "x" * (n * 7 % 400), f"{n}" + "y" * 100) for n in range(400)]
-    rows, lengths = judged(Scripted(longer), requests, tmp_path, verdicts), answer_lengths(requests)
+    requests = [pair(f"q{n}", "T", f"{n}" + "x" * (n * 7 % 400), f"{n}" + "y" * 100) for n in range(400)]
+    rows, lengths = judged(Scripted(longer), requests, tmp_path, verdicts), answer_lengths(*apart(requests))
     assert position_bias(rows)["flipped"] == 0
     raw, controlled, bias = win_rate(rows), length_controlled(rows, lengths), length_bias(rows, lengths)
     assert raw["win_rate"] > 0.6
@@ -410,10 +407,10 @@ def test_a_judge_that_prefers_length_is_found_out_and_controlled_for(tmp_path, v
 
 
 def test_a_judge_whose_length_preference_knows_no_exception_gets_a_statement_instead_of_a_number(tmp_path):
-    requests = [PairRequest(f"q{n}", "T", "x" * (n * 7 % 40), "y" * 10) for n in range(40) if n * 7 % 40 != 10]
+    requests = [pair(f"q{n}", "T", "x" * (n * 7 % 40), "y" * 10) for n in range(40) if n * 7 % 40 != 10]
     rows = judged(Scripted(lambda first, second: float(len(first) > len(second))), requests, tmp_path)
     assert win_rate(rows)["win_rate"] > 0.7
-    found = length_controlled(rows, answer_lengths(requests))
+    found = length_controlled(rows, answer_lengths(*apart(requests)))
     assert found["win_rate"] is None
     assert "length difference alone decides" in found["why"]
 
@@ -483,7 +480,7 @@ def test_what_another_worker_fills_waits_for_it(tmp_path, monkeypatch, verdicts)
     monkeypatch.setattr(judge_verdicts, "CHUNK", 2)
     docs, answers = questions(2)
     with Half(tmp_path / "j.jsonl", "f") as journal:
-        rows = judge_pairs(Judge(Scripted(batch=2), FRAME, verdicts), pairs(4), seed_of, journal)
+        rows = judge_pairs(Judge(Scripted(batch=2), FRAME, verdicts), *apart(pairs(4)), seed_of, journal)
         turns = grade_turns(Judge(Scripted(batch=2), FRAME, verdicts), docs, answers, seed_of, journal)
     assert [r["unread"] for r in rows] == ["", "", WAITS, WAITS] * 2
     assert [r["unread"] for r in turns] == ["", "", WAITS, WAITS]

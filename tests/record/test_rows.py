@@ -15,6 +15,7 @@ from isheep_lib.record.rows import (
     canonical_json,
     digest_file,
     digest_text,
+    forget_digests,
     parse_fields,
     read_jsonl,
     write_atomic,
@@ -184,3 +185,17 @@ def test_a_pair_is_its_row_whatever_else_the_row_holds(instruction, given_input,
     assert pair.as_row() == row
     assert pair.lineage == lineage
     assert (pair.task.id, pair.task.instruction, pair.task.input, pair.task.output) == ("i1", instruction, given_input, "")
+
+
+def test_a_file_is_read_once_for_its_digest_until_it_changes_or_digests_are_forgotten(tmp_path, monkeypatch):
+    read, real = [], hashlib.file_digest
+    monkeypatch.setattr(hashlib, "file_digest", lambda file, kind: read.append(file.name) or real(file, kind))
+    path = tmp_path / "rows.jsonl"
+    path.write_text("one")
+    assert digest_file(path) == digest_file(path) == hashlib.sha256(b"one").hexdigest()
+    assert len(read) == 1
+    write_atomic(path, "two")  # as many bytes
+    assert digest_file(path) == hashlib.sha256(b"two").hexdigest()
+    forget_digests()
+    digest_file(path)
+    assert len(read) == 3

@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 from isheep_lib.assess import reliability_check, scoring
 from isheep_lib.assess.tables import unread_table
 from isheep_lib.engines.protocol import Request
-from isheep_lib.engines.scripted import ScriptedEngine
 from isheep_lib.errors import ParameterError, RecordError
 from isheep_lib.iterate import claims, session
 from isheep_lib.iterate.run_params import AssessParams, SynthesizeParams
@@ -32,6 +31,7 @@ from isheep_lib.synthesize import candidates
 from isheep_lib.synthesize import respond as synthesize_respond
 from isheep_lib.synthesize.writing import Writing
 from tests.frames import hand_made
+from tests.scripted import ScriptedEngine
 
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 FRAME = hand_made("f", "<", ">", "END")

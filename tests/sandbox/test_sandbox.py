@@ -19,7 +19,7 @@ import pytest
 from isheep_lib.errors import DataError
 from isheep_lib.sandbox import run as sandbox_run
 from isheep_lib.sandbox.command import UNUSED_USERS, own_user, refusals
-from isheep_lib.sandbox.run import Limits, Outcome, _run, find_sandbox, run_program, run_programs, why_not
+from isheep_lib.sandbox.run import Limits, Outcome, _run, find_sandbox, run_programs, why_not
 
 SECONDS = 1 + os.getpid() / 1e8  # stands in the command line of every process of a program of ours
 IMPORTS = "import ctypes, os, signal, socket, sys, time\n"
@@ -59,6 +59,10 @@ def gone(mark, patience=3.0):
         if not left or time.monotonic() > end:
             return not left
         time.sleep(0.02)
+
+
+def run_program(program, method, limits=sandbox_run.DEFAULT):
+    return run_programs({"program": program}, method, limits)["program"]
 
 
 def attack(program, method, seconds=None, **limits):
@@ -318,8 +322,8 @@ def test_calls_that_lead_around_the_limits_are_refused(confined, call):
 
 def test_a_program_ends_though_its_caller_was_killed(confined):
     code = f"""
-from isheep_lib.sandbox.run import run_program, Limits
-run_program("import time; time.sleep(1000)", {confined!r}, Limits(seconds={no_slower(2)}))
+from isheep_lib.sandbox.run import run_programs, Limits
+run_programs({{"a": "import time; time.sleep(1000)"}}, {confined!r}, Limits(seconds={no_slower(2)}))
 """
     with subprocess.Popen([sys.executable, "-c", code]) as caller:
         mark = f"'seconds': {no_slower(2)!r}"

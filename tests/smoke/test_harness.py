@@ -17,7 +17,6 @@ from isheep_lib.benchmarks.catalogue import BENCHMARKS, GPQA_CHOICES
 from isheep_lib.benchmarks.data import ITEM, open_suite, read_docs, shots
 from isheep_lib.benchmarks.lm_eval_model import EngineLM
 from isheep_lib.engines.params import Model
-from isheep_lib.engines.scripted import ScriptedEngine
 from isheep_lib.engines.transformers_engine import TransformersEngine
 from isheep_lib.evaluate.run import HARNESS
 from isheep_lib.models.base import find_model
@@ -26,6 +25,7 @@ from isheep_lib.record.journal import Journal
 from isheep_lib.record.rows import read_jsonl, write_jsonl
 from isheep_lib.sandbox.run import find_sandbox
 from tests.frames import hand_made
+from tests.scripted import ScriptedEngine
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = [name for name, benchmark in BENCHMARKS.items() if benchmark.kind in HARNESS]

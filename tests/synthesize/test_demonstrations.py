@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from isheep_lib.engines.scripted import ScriptedEngine
 from isheep_lib.record.journal import Journal
 from isheep_lib.record.rows import Task
 from isheep_lib.synthesize.demonstrations import KEY, Demonstrations, prepare_demonstrations
 from isheep_lib.synthesize.list_options import ListOptions
+from tests.scripted import ScriptedEngine
 
 few = settings(max_examples=80, deadline=None)
 SEEDS = [Task(f"seed-{n}", f"Name {n} rivers.") for n in range(8)]

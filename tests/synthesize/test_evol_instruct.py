@@ -3,11 +3,11 @@
 import pytest
 
 from isheep_lib.engines.protocol import Completion
-from isheep_lib.engines.scripted import ScriptedEngine
 from isheep_lib.errors import YieldError
 from isheep_lib.record.rows import Task
 from isheep_lib.synthesize.methods.evol_instruct import OPERATORS, EvolInstruct, read_rewriting
 from isheep_lib.synthesize.params import Synthesize
+from tests.scripted import ScriptedEngine
 from tests.writings import writing
 
 SEEDS = [Task("seed-0", "Name three uses of salt.")]

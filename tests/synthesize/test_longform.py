@@ -4,12 +4,12 @@ import json
 
 import pytest
 
-from isheep_lib.engines.scripted import ScriptedEngine
 from isheep_lib.errors import DataError, YieldError
 from isheep_lib.synthesize.candidates import funnel_of
 from isheep_lib.synthesize.method import Writing
 from isheep_lib.synthesize.methods.longform import STYLES, LongForm
 from isheep_lib.synthesize.params import Synthesize
+from tests.scripted import ScriptedEngine
 from tests.writings import writing
 
 BEES = "Bees visit flowers and drink nectar. In the hive they pass it on until it is thick, and then close the cell with wax."

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from isheep_lib.engines.scripted import ScriptedEngine
 from isheep_lib.errors import YieldError
 from isheep_lib.iterate.run_params import SynthesizeParams
 from isheep_lib.record.rows import Task
@@ -18,6 +17,7 @@ from isheep_lib.synthesize.lists import list_prompt, list_request, parse_list
 from isheep_lib.synthesize.respond import respond
 from isheep_lib.synthesize.rules import Item, instruction_problem
 from tests.frames import hand_made
+from tests.scripted import ScriptedEngine
 from tests.writings import writing
 
 few = settings(max_examples=50, deadline=None)

@@ -86,7 +86,7 @@ def test_accelerate_reads_a_shipped_config_as_what_it_says(name, distributed, ke
 def test_processes_of_one_machine_meet_at_a_free_port_of_it():
     merged = as_accelerate_has_it("ddp")
     assert merged.main_process_ip == "127.0.0.1"
-    assert merged.main_process_port > 1023
+    assert merged.main_process_port == 0, "for which accelerate takes a free one"
     assert merged.machine_rank == 0
 
 

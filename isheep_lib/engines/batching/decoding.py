@@ -57,12 +57,10 @@ def decode(
     """Continue prompts that were read.
 
     Args:
-        model: a causal language model.
         scores: logits of the first new token, rows x vocabulary.
         past: what was read; it is extended.
         choose: scores, row numbers, step to the next tokens.
         ended: row number and its new tokens to whether it is complete.
-        max_new_tokens: limit.
         tick: told the share of the work that is done.
 
     Returns:

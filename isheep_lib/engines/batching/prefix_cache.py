@@ -58,13 +58,7 @@ class Reader:
     """Reads batches of prompts with one model."""
 
     def __init__(self, model: Any, pad: int, batch_tokens: int) -> None:
-        """Keep the model.
-
-        Args:
-            model: a causal language model.
-            pad: token for empty places, never attended to.
-            batch_tokens: tokens, padding included, in one forward pass.
-        """
+        """Keep a causal language model, the token of empty places, and the most tokens of a pass, padding included."""
         self.model, self.pad, self.batch_tokens = model, pad, batch_tokens
         self._root: tuple[tuple[int, ...], Past] | None = None  # the beginning that the last batch shared
 
@@ -73,10 +67,8 @@ class Reader:
         """Read a batch.
 
         Args:
-            rows: tokens of each prompt.
             reserve: last tokens of each row that no other row may stand for, at least 1.
             keep: last positions whose logits are wanted.
-            use_cache: whether the cache is wanted.
 
         Returns:
             Logits, rows x keep x vocabulary, and what was read, a `Past` (None unless wanted or shared).

@@ -45,18 +45,13 @@ class Trouble(Exception):
 
 @dataclass(frozen=True)
 class Call:
-    """One request.
+    """One request."""
 
-    Attributes:
-        id: record id, for errors.
-        send: makes the request with a server's client.
-        read: makes the result of an answer, a model object of the client, in the thread of the servers.
-        do: what to do where a server refuses it.
-    """
-
-    id: str
-    send: "Callable[[AsyncOpenAI], Awaitable[Any]]"
+    id: str  # record id, for errors
+    send: "Callable[[AsyncOpenAI], Awaitable[Any]]"  # makes the request with a server's client
+    # Makes the result of an answer, a model object of the client, in the thread of the servers.
     read: Callable[[Any], Any] = lambda answer: answer
+    # What to do where a server refuses it.
     do: str = "compare the server's model and limits with base_model, context_tokens and the stage's parameters"
 
 
@@ -111,10 +106,7 @@ class Endpoint:
         return call.read(answer)
 
     async def models(self, *, may_lack: bool) -> dict[str, int] | None:
-        """Return what the server lists: name to context in tokens, 0 where it is not told.
-
-        Args:
-            may_lack: a server without such a list is None, no error.
+        """Return what the server lists: name to context in tokens, 0 where it is not told; None, if it may lack such a list.
 
         Raises:
             Trouble: it cannot answer now.

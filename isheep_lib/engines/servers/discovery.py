@@ -4,8 +4,8 @@ import shlex
 from pathlib import Path
 
 from isheep_lib.engines.params import Model
-from isheep_lib.errors import ModelError, RecordError
-from isheep_lib.models.base import ModelRef
+from isheep_lib.errors import RecordError
+from isheep_lib.models.base import ModelRef, adapter_weights
 from isheep_lib.models.merged import merged_folder
 from isheep_lib.models.trained import model_of
 from isheep_lib.params import run_file
@@ -22,15 +22,7 @@ def served_name(model: ModelRef, settings: Model) -> str:
     name = settings.served_model or settings.base_model
     if not model.adapters:
         return name
-    files = [adapter / "adapter_model.safetensors" for adapter in model.adapters]
-    for file in files:
-        if not file.is_file():
-            raise ModelError(
-                "The adapter's weights are not here; a committed record keeps only their digest",
-                where=str(file.parent),
-                do="train that iteration again, or start a run of your own (-p run NAME)",
-            )
-    digests = [digest_file(file) for file in files]
+    digests = [digest_file(adapter_weights(adapter)) for adapter in model.adapters]
     return f"{name}-{(digests[0] if len(digests) == 1 else digest_text(''.join(digests)))[:12]}"
 
 
@@ -45,18 +37,10 @@ def start_command(model: ModelRef, settings: Model, flags: str = "") -> str:
 
 
 def serve_command(run_dir: Path, iteration: int) -> str:
-    """Merge the model of an iteration into one folder and return the command that serves it.
-
-    Raises:
-        RecordError: there is no such run, or the iteration was not trained.
-    """
+    """Merge the model of an iteration, or raise a RecordError where it was not trained; return the command that serves it."""
     known = run_file.run_params(run_dir).get("model")
     if not known:
         raise RecordError("There is no such run", where=manifests.short(run_dir), do="give a name under results")
-    if iteration and manifests.read_manifest(manifests.stage_folder(run_dir, iteration, "train")) is None:
-        raise RecordError(
-            f"Iteration {iteration} is not trained yet", where=manifests.short(run_dir), allowed="0 is the base model"
-        )
     settings = Model(**known)
     model = model_of(run_dir, settings.base_model, iteration)
     name, folder = shlex.quote(served_name(model, settings)), shlex.quote(str(merged_folder(model)))

@@ -46,8 +46,6 @@ class Replicas:
         """Connect to all addresses that have a model; the key comes from the environment alone.
 
         Args:
-            settings: base_urls, concurrency, request_seconds, patience_seconds.
-            name: the model's.
             advise: says what to do where no address has it, given the names that they have.
             check: made, after that of the name, before a server that comes back is asked again; raises Trouble.
             may_lack_list: take a server that lists no models.
@@ -96,11 +94,7 @@ class Replicas:
         return AsyncRetrying(retry=retry_if_exception_type(Trouble), wait=wait, reraise=True, **more)
 
     async def admit(self, server: Endpoint) -> None:
-        """Check a server that comes back: it may have been started again with another model.
-
-        Raises:
-            Trouble: it cannot be used now.
-        """
+        """Check a server that comes back, or raise Trouble: it may have been started again with another model."""
         listed = await server.models(may_lack=self._may_lack_list)
         if listed is not None and self.name not in listed:
             raise Trouble(f"{server.url} {self._verb} other names than {self.name!r}", lost=True)
@@ -128,9 +122,6 @@ class Replicas:
 
     def ask(self, calls: Iterable[Call]) -> Iterator[list[Any]]:
         """Send requests to whichever server is free; yield each result once, with others that are there by then.
-
-        Args:
-            calls: requests; they are taken as they are needed.
 
         Raises:
             RequestRefused: a request is wrong or not allowed; as everything here, after what was finished was yielded.

@@ -18,11 +18,7 @@ def _choice(id_: str, answer: Any) -> Any:
 
 
 def read_completion(vocabulary: Vocabulary, request: Request, answer: Any) -> Completion:
-    """Make a completion of an answer, by its token ids where the server gives them.
-
-    Raises:
-        EngineError: it was filtered, or cut before the request's limit.
-    """
+    """Make a completion of an answer, by token ids where there are any; an EngineError if it was filtered, or cut too early."""
     choice = _choice(request.id, answer)
     if choice.finish_reason not in ("stop", "length"):
         raise EngineError(

@@ -3,7 +3,7 @@
     ScriptedEngine(["first answer", "second"])                    # in the order of requests
     ScriptedEngine(lambda request: request.prompt.upper())        # by request
 
-Covers the whole protocol without a model. No stage uses it.
+Covers the whole protocol without a model.
 """
 
 from collections.abc import Callable, Iterable, Iterator
