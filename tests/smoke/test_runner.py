@@ -8,7 +8,8 @@ import psutil
 import pytest
 
 from isheep_lib.errors import ParameterError, StageFailed
-from isheep_lib.record import manifests, runner, verification
+from isheep_lib.iterate import runner
+from isheep_lib.record import manifests, verification
 
 PARAMETERS = "depth: int = 1  # how deep"
 
