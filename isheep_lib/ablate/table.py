@@ -17,7 +17,7 @@ from isheep_lib.analysis.significance import NOTHING_SHOWN, Comparison, compare,
 from isheep_lib.benchmarks.catalogue import BENCHMARKS
 from isheep_lib.benchmarks.comparison import Evaluated, recorded, values_of
 from isheep_lib.display.evaluation_tables import METRICS, with_error
-from isheep_lib.display.figures import BLUE, DARK, GREY, Drawing
+from isheep_lib.display.figures import BLUE, DARK, GREY, nothing, panels
 from isheep_lib.display.table import Table
 from isheep_lib.record import manifests
 from isheep_lib.record.rows import canonical_json
@@ -209,11 +209,11 @@ def figure(rows: Sequence[Row]) -> Figure:
     """Draw each benchmark's percent by point, last iteration filled, with one standard error."""
     names = list(dict.fromkeys(row.benchmark for row in rows))
     if not names:
-        return Drawing(figsize=(1, 1), dpi=90)
+        return nothing()
     labels = list(dict.fromkeys(row.side.label for row in rows))
     last = {label: max(row.iteration for row in rows if row.side.label == label) for label in labels}
-    figure = Drawing(figsize=(min(12.0, 1.6 + 3.4 * len(names)), 1.2 + 0.34 * len(labels)), dpi=90, layout="constrained")
-    axes = figure.subplots(1, len(names), squeeze=False, sharey=True).ravel()
+    width, height = min(12.0, 1.6 + 3.4 * len(names)), 1.2 + 0.34 * len(labels)
+    figure, axes = panels(len(names), len(names), width, height, sharey=True)
     for axis, name in zip(axes, names, strict=True):
         for row in (row for row in rows if row.benchmark == name and row.value):
             final = row.iteration == last[row.side.label]
@@ -221,7 +221,6 @@ def figure(rows: Sequence[Row]) -> Figure:
             color = BLUE if final else GREY
             axis.errorbar(row.value["value"], y, xerr=row.value["standard_error"] or 0.0, fmt="o", color=color, capsize=3)
         axis.set_xlabel(f"{BENCHMARKS[name].title},\n{METRICS[BENCHMARKS[name].metric]} (%)", color=DARK, fontsize=8)
-        axis.spines[["top", "right"]].set_visible(False)
     axes[0].set_yticks(range(len(labels)), labels, fontsize=8)
     axes[0].invert_yaxis()
     return figure
