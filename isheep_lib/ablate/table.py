@@ -6,6 +6,8 @@ Covers pairing runs of a sweep, over its seeds. Does not cover running it (`abla
 (`analysis.significance`).
 """
 
+import itertools
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -67,7 +69,8 @@ def rows_of(sweep: Sweep) -> list[Row]:
                 if isinstance(values, str):
                     found.append(Row(side, iteration, name, None, [], values, values))
                     continue
-                means = [100 * _mean(values_of(name, model.rows(name))) for model in side.models]
+                of_items = [values_of(name, model.rows(name)).values() for model in side.models]
+                means = [100 * statistics.fmean(itertools.chain(*values)) for values in of_items]
                 against = [_compared(side, other, name) if other else "" for other in others]
                 found.append(Row(side, iteration, name, mean_with_error(list(values.values())), means, *against))
     return found
@@ -139,11 +142,6 @@ def _compared(side: Side, other: Side, name: str) -> Comparison | str:
     before, after = pooled(other.models, name), pooled(side.models, name)
     unfair = next((text for text in (before, after) if isinstance(text, str)), None)
     return f"left out: {unfair}" if unfair else compare(before, after)
-
-
-def _mean(values: dict[str, list[float]]) -> float:
-    flat = [value for row in values.values() for value in row]
-    return sum(flat) / len(flat)
 
 
 def ablation_table(sweep: Sweep, rows: Sequence[Row] | None = None) -> Table:

@@ -148,8 +148,7 @@ def iterations(run_dir: Path) -> list[int]:
             allowed=", ".join(near),
             do="give a name under results, or a path",
         )
-    done = [m["iteration"] for _, m in manifests.all_manifests(run_dir) if m["stage"] == "synthesize"]
-    return sorted(done)
+    return list(manifests.of_stage(run_dir, "synthesize"))
 
 
 def pairs(run_dir: Path, iteration: int) -> Pairs:

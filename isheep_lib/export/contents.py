@@ -162,8 +162,7 @@ def _require_trained(run_dir: Path, iteration: int) -> None:
 
 
 def _trained(run_dir: Path) -> str:
-    found = [str(manifest["iteration"]) for _, manifest in all_manifests(run_dir) if manifest["stage"] == "train"]
-    return f"iterations that are trained: {', '.join(found) or 'none'}"
+    return f"iterations that are trained: {', '.join(map(str, record_manifests.of_stage(run_dir, 'train'))) or 'none'}"
 
 
 def _require_same_pairs(folder: Path, chosen: dict[str, Any], trained: dict[str, Any], iteration: int) -> None:

@@ -10,7 +10,7 @@ Covers the values on the card of the data. Does not cover its words (`templates`
 import statistics
 from typing import Any
 
-from isheep_lib.display.stage_tables import FEW
+from isheep_lib.display.stage_tables import trust
 from isheep_lib.export.contents import STAGES, Record
 from isheep_lib.export.data import FATE, FILES, MORE, PAIR, score_names
 from isheep_lib.export.markdown import code, front_matter, plain, render
@@ -79,9 +79,7 @@ def _trust(check: dict[str, Any]) -> list[dict[str, str]]:
     rows = []
     for column, found in check.items():
         for kind, value in found["auroc"].items():
-            few = min(value["true_pairs"], value["wrong_pairs"]) < FEW
-            text = "too few readable scores" if few else f"{value['value']:.2f} ({value['low']:.2f} to {value['high']:.2f})"
-            rows.append({"score": column, "wrong pairs": kind.replace("_", " "), "area under the curve": text})
+            rows.append({"score": column, "wrong pairs": kind.replace("_", " "), "area under the curve": trust(value)})
     return rows or [{"score": "none was checked"}]
 
 

@@ -236,10 +236,8 @@ def _read_entry(role: str, name: str) -> tuple[list[Run], str]:
 def read_run(role: str, name: str, folder: Path) -> Run | None:
     """Read one run, None where no model of it is evaluated."""
     metrics, asked, commits, facts = {}, {}, [], {}
-    for path, manifest in manifests.all_manifests(folder):
-        if manifest["stage"] != STAGE:
-            continue
-        k, parameters = manifest["iteration"], manifest.get("parameters", {})
+    for k, (path, manifest) in manifests.of_stage(folder, STAGE).items():
+        parameters = manifest.get("parameters", {})
         metrics[k] = manifests.read_manifest(path, METRICS) or {}
         facts = facts or {"base_model": parameters.get("base_model", ""), "base": manifest["parts"]["model"]["base"]}
         framed = metrics[k].get("frame")

@@ -10,6 +10,7 @@ Covers notebooks. Does not cover the files that a stage writes (`rerun.file_diff
 import html
 import io
 import math
+import os
 import re
 from base64 import b64decode
 from dataclasses import dataclass
@@ -213,13 +214,9 @@ def _parting(before: str, after: str, tolerance: Tolerance) -> tuple[int, int] |
     old, new = NUMBER.split(before), NUMBER.split(after)  # text and numbers by turns
     for i, (a, b) in enumerate(zip_longest(old, new, fillvalue="")):
         if a != b and not (i % 2 and tolerance.same(a, b)):
-            common = 0 if i % 2 else _common(a, b)
+            common = 0 if i % 2 else len(os.path.commonprefix((a, b)))  # noqa: RUF071 - letters are meant
             return len("".join(old[:i])) + common, len("".join(new[:i])) + common
     return None
-
-
-def _common(before: str, after: str) -> int:
-    return next((n for n, (a, b) in enumerate(zip(before, after, strict=False)) if a != b), min(len(before), len(after)))
 
 
 def excerpts(before: str, after: str, tolerance: Tolerance = EXACT) -> tuple[str, str]:
