@@ -100,12 +100,7 @@ def rate_of(manifest: dict[str, Any]) -> Rate | None:
 
 
 def units_of(item: runs.Work, kept: float) -> float:
-    """Return the units that a planned stage will have.
-
-    Args:
-        item: the stage.
-        kept: share of the instructions that a filter keeps, as measured.
-    """
+    """Return the units that a planned stage will have, given the share of the instructions that a filter keeps."""
     params = item.point.params
     if item.stage == "evaluate":
         return sum(items(params).values())

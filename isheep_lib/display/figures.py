@@ -225,14 +225,9 @@ def _over_iterations(
 
 
 def points(places: np.ndarray, groups: Sequence[str], axes: tuple[str, str], title: str, marked: int | None = None) -> Figure:
-    """Draw points of a plane, each in the colour of its group in the order of first appearance, one of them ringed.
+    """Draw points x 2 of a plane, each in the colour of its group in the order of first appearance, one of them ringed.
 
-    Args:
-        places: points x 2.
-        groups: a name for each point.
-        axes: labels of both axes.
-        title: a line above; dollar signs in it and in names are no formulas.
-        marked: number of the point to ring, if any.
+    Dollar signs in the title and in names of groups are no formulas.
     """
     figure, (axis,) = panels(1, 1, width=8.5, height=5.5)
     for number, name in enumerate(dict.fromkeys(groups)):

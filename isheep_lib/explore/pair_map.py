@@ -71,12 +71,7 @@ class Placed:
 
 
 def place(found: Pairs, model: str = "") -> Placed:
-    """Place pairs by the vectors that assess recorded, else by the base model's, else by their words.
-
-    Args:
-        found: pairs of one iteration; instructions that never became pairs have no place.
-        model: whose vectors are taken instead, "" for those above.
-    """
+    """Place pairs by the vectors of a model, or else by those that assess recorded, by the base model's, or by their words."""
     vectors, chosen, whose = _vectors(found, model)
     order = sorted(range(len(chosen)), key=lambda i: found.made[chosen[i]]["fate"] != KEPT)  # so kept pairs have one colour
     rows, vectors = [found.made[chosen[i]] for i in order], vectors[order]

@@ -72,13 +72,9 @@ class Pairs:
         return next((row["id"] for row in self.rows if row["fate"] == KEPT), self.rows[0]["id"] if self.rows else "")
 
     def arranged(self, sort: str = "id", search: str = "", fate: str = "", reason: str = "") -> list[dict[str, Any]]:
-        """Return the rows that match, sorted; rows without the sorted value come last.
+        """Return the rows of a fate and a reason ("" for all) whose texts hold the one searched for, in either case, sorted.
 
-        Args:
-            sort: a column, with a minus before it for the largest first.
-            search: text in instruction, input or output, of either case.
-            fate: only this fate, "" for all.
-            reason: only this reason, "" for all.
+        The largest come first where a minus stands before the column; rows without its value come last.
 
         Raises:
             ParameterError: no such column, fate or reason.

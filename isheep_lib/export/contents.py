@@ -105,12 +105,7 @@ class Record:
 
 
 def read(run_dir: Path, iteration: int, data_only: bool) -> Record:
-    """Read what is to be exported; every file that is read must be as recorded.
-
-    Args:
-        run_dir: the run's folder.
-        iteration: k, from 1.
-        data_only: the weights are not needed.
+    """Read what is to be exported; every file that is read must be as recorded, the weights too unless only data are wanted.
 
     Raises:
         RecordError: no such run, nothing was trained, the pairs are not those trained on, files are absent or changed.

@@ -36,14 +36,7 @@ FATE = {
 
 
 def write(folder: Path, rows: Sequence[dict[str, Any]], fates: dict[str, dict[str, Any]], system: str) -> None:
-    """Write all forms.
-
-    Args:
-        folder: where to.
-        rows: kept pairs.
-        fates: what the training did with each, by id; none where it is not known.
-        system: the system prompt that the training showed, "" where it showed none.
-    """
+    """Write kept pairs in all forms, with what the training did with each, by id, and its system prompt, if it showed one."""
     alpaca = [{name: row[name] for name in ("instruction", "input", "output")} for row in rows]
     _write_list(folder / FILES["alpaca"], alpaca)
     _write_list(folder / FILES["sharegpt"], [_sharegpt(row, system) for row in rows])

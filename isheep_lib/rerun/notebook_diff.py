@@ -84,13 +84,7 @@ class Change:
 
 
 def compare_cells(before: dict[str, Any], after: dict[str, Any], tolerance: Tolerance = USUAL) -> list[Change]:
-    """List what differs between two executed notebooks, cell by cell in the record's order.
-
-    Args:
-        before: the recorded notebook as nbformat reads it.
-        after: the repeated one.
-        tolerance: for decimal numbers.
-    """
+    """List what differs between two executed notebooks as nbformat reads them, cell by cell in the record's order."""
     old, new = _by_name(before), _by_name(after)
     found = []
     for name in [*old, *(name for name in new if name not in old)]:

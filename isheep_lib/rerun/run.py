@@ -28,7 +28,7 @@ from isheep_lib.record.provenance import project_root
 from isheep_lib.record.reuse import take_over
 from isheep_lib.record.stages import LEAVES, ORDER
 from isheep_lib.rerun.file_diff import compare_file
-from isheep_lib.rerun.notebook_diff import USUAL, Change, Tolerance, compare_cells, compared_cells
+from isheep_lib.rerun.notebook_diff import USUAL, Change, compare_cells, compared_cells
 
 Place = tuple[int, str]  # iteration and stage
 OWN = ("shard", "num_shards")  # a worker's, not the stage's
@@ -89,17 +89,11 @@ def rerun(
     iterations: Sequence[int] = (),
     into: Path | None = None,
     tell: Callable[[Repeated], Any] = lambda _: None,
-    tolerance: Tolerance = USUAL,
 ) -> list[Repeated]:
     """Execute stages of a record again in a new place and compare what comes out.
 
-    Args:
-        run_dir: the record.
-        stages: which stages, none is all.
-        iterations: of which iterations, none is all.
-        into: the new place, by default `rerun-<run>` under results.
-        tell: is called with each stage that is finished; whatever stops the next one, these stand.
-        tolerance: for decimal numbers in outputs and rows.
+    Stages and iterations that are not named are all of them; the new place is by default `rerun-<run>` under results. `tell` is
+    called with each stage that is finished; whatever stops the next one, these stand.
 
     Raises:
         ParameterError, RecordError: the choice, the record or the place does not do; then nothing was executed.
@@ -119,7 +113,7 @@ def rerun(
         for at in chosen:
             _provide(run_dir, place, reads[at])
             now = _execute(at, place, given[at])
-            found.append(_compare(run_dir, place, at, recorded[at], now, tolerance))
+            found.append(_compare(run_dir, place, at, recorded[at], now))
             tell(found[-1])
     finally:
         lock.release()
@@ -249,18 +243,16 @@ def _execute(at: Place, place: Path, params: dict[str, Any]) -> dict[str, Any]:
     return runner.run_stage(stage, iteration, place, params, project_root() / "notebooks")
 
 
-def _compare(
-    run_dir: Path, place: Path, at: Place, recorded: dict[str, Any], now: dict[str, Any], tolerance: Tolerance
-) -> Repeated:
+def _compare(run_dir: Path, place: Path, at: Place, recorded: dict[str, Any], now: dict[str, Any]) -> Repeated:
     before, after = stage_folder(run_dir, *at), stage_folder(place, *at)
     name = f"{at[1]}.ipynb"
     cells, cell_changes = set(), []
     if name in recorded["outputs"]:
         books = [nbformat.read(folder / name, as_version=4) for folder in (before, after)]
-        cells, cell_changes = compared_cells(*books), compare_cells(*books, tolerance)
+        cells, cell_changes = compared_cells(*books), compare_cells(*books)
     files = sorted({*recorded["outputs"], *now["outputs"]} - {name})
     changes = [
-        compare_file(before / file, after / file, recorded["outputs"].get(file), now["outputs"].get(file), tolerance)
+        compare_file(before / file, after / file, recorded["outputs"].get(file), now["outputs"].get(file), USUAL)
         for file in files
     ]
     stale = stale_reason(recorded["parts"], now["parts"])
