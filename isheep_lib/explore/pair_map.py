@@ -29,21 +29,13 @@ NUMBER = 6  # neighbours shown
 
 @dataclass(frozen=True)
 class Placed:
-    """Pairs in the plane.
+    """Pairs in the plane."""
 
-    Attributes:
-        rows: the pairs that have a place, kept ones first.
-        points: their places, rows x 2.
-        axes: labels of both axes.
-        caption: whose vectors these are.
-        spread: kept and dropped pairs against all of them, in numbers.
-    """
-
-    rows: list[dict[str, Any]]
-    points: np.ndarray
-    axes: tuple[str, str]
-    caption: str
-    spread: Table
+    rows: list[dict[str, Any]]  # the pairs that have a place, kept ones first
+    points: np.ndarray  # their places, rows x 2
+    axes: tuple[str, str]  # labels of both axes
+    caption: str  # whose vectors these are
+    spread: Table  # kept and dropped pairs against all of them, in numbers
 
     def picture(self, marked: str = "") -> Figure:
         """Draw the pairs, one of them ringed."""

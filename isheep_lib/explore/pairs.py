@@ -41,21 +41,13 @@ TEXTS = ("instruction", "input", "output")
 
 @dataclass(frozen=True)
 class Pairs:
-    """The rows of one iteration, pairs first and in their order, then instructions that never became pairs.
-
-    Attributes:
-        run_dir: the run's folder.
-        iteration: k.
-        rows: see the module.
-        scores: names of the score columns.
-        missing: what the record does not hold yet, a sentence each.
-    """
+    """The rows of one iteration, pairs first and in their order, then instructions that never became pairs."""
 
     run_dir: Path
     iteration: int
-    rows: list[dict[str, Any]]
-    scores: list[str]
-    missing: list[str]
+    rows: list[dict[str, Any]]  # see the module
+    scores: list[str]  # names of the score columns
+    missing: list[str]  # what the record does not hold yet, a sentence each
 
     @property
     def columns(self) -> list[str]:

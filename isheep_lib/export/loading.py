@@ -15,27 +15,16 @@ from isheep_lib.prompting.chat import Frame
 
 @dataclass(frozen=True)
 class Weights:
-    """What an export holds of a model.
+    """What an export holds of a model."""
 
-    Attributes:
-        adapters: folders of adapters, in the order in which they apply; none where all weights were trained.
-        whole: folder of a model that loads by itself, "" where there is none.
-        frame: the chat frame of the training.
-        ends: tokens at which an answer ends, the frame's own included; none where that is no single token.
-        knows_end: the base ends its answers at the frame's end by itself.
-        rank: what vLLM must make room for to apply the adapter; 0 where it cannot apply it.
-        takes_system: the frame has a place for a system prompt.
-        same: pairs whose task the template turns into the tokens that the training read.
-    """
-
-    adapters: tuple[str, ...]
-    whole: str
-    frame: Frame
-    ends: tuple[int, ...]
-    knows_end: bool
-    rank: int
-    takes_system: bool
-    same: int
+    adapters: tuple[str, ...]  # folders of adapters, in the order in which they apply; none where all weights were trained
+    whole: str  # folder of a model that loads by itself, "" where there is none
+    frame: Frame  # the chat frame of the training
+    ends: tuple[int, ...]  # tokens at which an answer ends, the frame's own included; none where that is no single token
+    knows_end: bool  # the base ends its answers at the frame's end by itself
+    rank: int  # what vLLM must make room for to apply the adapter; 0 where it cannot apply it
+    takes_system: bool  # the frame has a place for a system prompt
+    same: int  # pairs whose task the template turns into the tokens that the training read
 
 
 def loading(record: Record, weights: Weights) -> str:

@@ -32,25 +32,15 @@ SAME_AS = {"dromedary": "one_base", "combined_prompt": "one_base", "both": "simp
 
 @dataclass(frozen=True, eq=False)
 class Place:
-    """One evaluated model in a table.
+    """One evaluated model in a table."""
 
-    Attributes:
-        labels: what names it there, by key column.
-        model: its base model: a published one, or that of a run.
-        role: what it stands for.
-        iteration: which model, 0 is the base model.
-        run: that measured it, None where none was given.
-        turn: of MT-Bench, in Table 12.
-        values: what is published of it, by column.
-    """
-
-    labels: tuple[tuple[str, str], ...]
-    model: str
-    role: str
-    iteration: int
-    run: Run | None
-    values: dict[str, float | None]
-    turn: int = 1
+    labels: tuple[tuple[str, str], ...]  # what names it there, by key column
+    model: str  # its base model: a published one, or that of a run
+    role: str  # what it stands for
+    iteration: int  # which model, 0 is the base model
+    run: Run | None  # that measured it, None where none was given
+    values: dict[str, float | None]  # what is published of it, by column
+    turn: int = 1  # of MT-Bench, in Table 12
 
     @property
     def name(self) -> str:

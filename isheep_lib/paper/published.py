@@ -38,23 +38,14 @@ class Published:
 
 @dataclass(frozen=True)
 class Column:
-    """What a number measures, a line of columns.csv.
-
-    Attributes:
-        title: for people.
-        unit: "%" or "1 to 10".
-        benchmark: name in our catalogue, "" where it has none.
-        metric: our metric for it.
-        number_of_items: what a percentage is a share of, where it is known; None else.
-        note: where our measure differs from the paper's.
-    """
+    """What a number measures, a line of columns.csv."""
 
     title: str
-    unit: str = PERCENT
-    benchmark: str = ""
-    metric: str = ""
-    number_of_items: int | None = None
-    note: str = ""
+    unit: str = PERCENT  # "%" or "1 to 10"
+    benchmark: str = ""  # name in our catalogue, "" where it has none
+    metric: str = ""  # our metric for it
+    number_of_items: int | None = None  # what a percentage is a share of, where it is known; None else
+    note: str = ""  # where our measure differs from the paper's
 
 
 def read_rows(path: Path, keys: tuple[str, ...], values: tuple[str, ...] = ()) -> list[dict[str, Cell]]:
@@ -142,29 +133,17 @@ def table(number: str) -> Published:
 
 @dataclass(frozen=True)
 class Claim:
-    """A headline claim beside what Table 1 gives for it.
+    """A headline claim beside what Table 1 gives for it."""
 
-    Attributes:
-        name: of the claim in claims.csv.
-        title: for people.
-        kind: "relative" (percent of the earlier value) or "absolute" (percentage points).
-        stated: the paper's number.
-        recomputed: ours, from the cells.
-        cells: row, column and value, two for each part.
-        formula: the computation as text.
-        parts: the change in each column; the claim is their mean.
-        holds: both agree within the rounding of the stated digits.
-    """
-
-    name: str
+    name: str  # of the claim in claims.csv
     title: str
-    kind: str
-    stated: float
-    recomputed: float
-    cells: tuple[tuple[str, str, float], ...]
-    formula: str
-    parts: dict[str, float]
-    holds: bool
+    kind: str  # "relative" (percent of the earlier value) or "absolute" (percentage points)
+    stated: float  # the paper's number
+    recomputed: float  # ours, from the cells
+    cells: tuple[tuple[str, str, float], ...]  # row, column and value, two for each part
+    formula: str  # the computation as text
+    parts: dict[str, float]  # the change in each column; the claim is their mean
+    holds: bool  # both agree within the rounding of the stated digits
 
 
 def claims() -> list[Claim]:
@@ -209,18 +188,13 @@ def _value(main: Published, name: str, column: str) -> float:
 
 @dataclass(frozen=True)
 class Paper:
-    """What the paper states.
+    """What the paper states."""
 
-    Attributes:
-        tables: by number.
-        same_runs: a run, a table and a row of it, or a column of Tables 7 to 10, that shows this run.
-        claims: the headline claims.
-        drops: where the text puts the drop of MT-Bench's second turn: the statement, and the last step before it.
-    """
-
-    tables: dict[str, Published]
+    tables: dict[str, Published]  # by number
+    # a run, a table and a row of it, or a column of Tables 7 to 10, that shows this run
     same_runs: tuple[tuple[str, ...], ...] = ()
-    claims: tuple[Claim, ...] = ()
+    claims: tuple[Claim, ...] = ()  # the headline claims
+    # where the text puts the drop of MT-Bench's second turn: the statement, and the last step before it
     drops: tuple[tuple[str, ...], ...] = ()
 
 

@@ -26,21 +26,13 @@ ASKED = {"system_prompt": "system prompt", "few_shot": "solved examples", "answe
 
 @dataclass(frozen=True)
 class Role:
-    """What a run stands for.
+    """What a run stands for."""
 
-    Attributes:
-        title: for tables.
-        tables: where its numbers stand.
-        sweep: file of params/ablations that runs it, "" for the main run.
-        needs: parameter of the run and what it must be, or hold.
-        many: whether several runs may stand for it.
-    """
-
-    title: str
-    tables: str
-    sweep: str = ""
-    needs: tuple[str, Any] = ("", None)
-    many: bool = False
+    title: str  # for tables
+    tables: str  # where its numbers stand
+    sweep: str = ""  # file of params/ablations that runs it, "" for the main run
+    needs: tuple[str, Any] = ("", None)  # parameter of the run and what it must be, or hold
+    many: bool = False  # whether several runs may stand for it
 
 
 ROLES = {

@@ -66,21 +66,13 @@ USUAL, EXACT = Tolerance(), Tolerance(0.0, 0.0)
 
 @dataclass(frozen=True)
 class Change:
-    """One thing that is not as it was.
+    """One thing that is not as it was."""
 
-    Attributes:
-        place: id of the cell, or name of the file.
-        kind: what differs, such as text/html, figure, stream, source, rows.
-        before: what the record shows, shortened.
-        after: what the repetition shows, shortened.
-        decides: whether it is another result; a source that was rewritten and shows the same is none.
-    """
-
-    place: str
-    kind: str
-    before: str
-    after: str
-    decides: bool = True
+    place: str  # id of the cell, or name of the file
+    kind: str  # what differs, such as text/html, figure, stream, source, rows
+    before: str  # what the record shows, shortened
+    after: str  # what the repetition shows, shortened
+    decides: bool = True  # whether it is another result; a source that was rewritten and shows the same is none
 
 
 def compare_cells(before: dict[str, Any], after: dict[str, Any], tolerance: Tolerance = USUAL) -> list[Change]:

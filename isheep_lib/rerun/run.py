@@ -36,29 +36,17 @@ OWN = ("shard", "num_shards")  # a worker's, not the stage's
 
 @dataclass(frozen=True)
 class Repeated:
-    """One stage that was executed again.
-
-    Attributes:
-        iteration: as in the record.
-        stage: as in the record.
-        cells: code cells whose outputs were compared.
-        files: output files, notebook apart, that were compared.
-        cell_changes: what differs in the notebook.
-        file_changes: what differs in the other files.
-        notes: what else is not as it was and may explain a difference: inputs, code, packages, machine.
-        seconds: what it took now.
-        recorded_seconds: what it took then.
-    """
+    """One stage that was executed again."""
 
     iteration: int
     stage: str
-    cells: int
-    files: int
-    cell_changes: list[Change]
-    file_changes: list[Change]
-    notes: list[str]
-    seconds: float
-    recorded_seconds: float
+    cells: int  # code cells whose outputs were compared
+    files: int  # output files, notebook apart, that were compared
+    cell_changes: list[Change]  # what differs in the notebook
+    file_changes: list[Change]  # what differs in the other files
+    notes: list[str]  # what else is not as it was and may explain a difference: inputs, code, packages, machine
+    seconds: float  # what it took now
+    recorded_seconds: float  # what it took then
 
     @property
     def name(self) -> str:
