@@ -49,16 +49,11 @@ class Placed:
         place = next((i for i, row in enumerate(self.rows) if row["id"] == id_), None)
         if place is None:
             return Table([{"neighbours": f"{id_} has no place on the map"}])
-        found = embedding_map.nearest(self.points, place, number)
-        rows = [
-            {
-                "id": row["id"],
-                "distance": distance,
-                "fate": row["reason"] or row["fate"],
-                "instruction": clip(row["instruction"]),
-            }
-            for row, distance in ((self.rows[i], distance) for i, distance in found)
-        ]
+        rows = []
+        for i, distance in embedding_map.nearest(self.points, place, number):
+            row = self.rows[i]
+            fate = row["reason"] or row["fate"]
+            rows.append({"id": row["id"], "distance": distance, "fate": fate, "instruction": clip(row["instruction"])})
         return Table(rows or [{"neighbours": "none: it is the only pair"}], f"Nearest to {id_} on the map")
 
 

@@ -13,6 +13,7 @@ import difflib
 import re
 import shlex
 import statistics
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -106,8 +107,7 @@ class Pairs:
 
     def counts(self) -> Table:
         """Count rows by fate and reason."""
-        kinds = dict.fromkeys((row["fate"], row["reason"]) for row in self.rows)
-        found = {kind: sum((r["fate"], r["reason"]) == kind for r in self.rows) for kind in kinds}
+        found = Counter((row["fate"], row["reason"]) for row in self.rows)
         ranked = sorted(found.items(), key=lambda item: (FATES.index(item[0][0]), -item[1]))
         return Table([{"fate": fate, "reason": reason, "rows": n} for (fate, reason), n in ranked], "; ".join(self.missing))
 

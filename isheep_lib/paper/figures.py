@@ -22,13 +22,10 @@ from matplotlib.figure import Figure
 from isheep_lib.display.embedding_map import Map
 from isheep_lib.display.evaluation_tables import METRICS
 from isheep_lib.display.figures import DARK, GREY, nothing, panels
-from isheep_lib.paper.points import PAPER_THRESHOLD, Found, Placed, Point, map_of, points_of, shares_of, shares_table
+from isheep_lib.paper.points import PAPER_THRESHOLD, Point, shares_of
 from isheep_lib.params import run_file
 from isheep_lib.record.manifests import all_manifests
 from isheep_lib.record.score_columns import saturates
-
-__all__ = ["Found", "Placed", "Point", "accuracy_over", "instruction_map", "map_of", "pipeline", "points_of"]
-__all__ += ["shares_of", "shares_over_threshold", "shares_table"]
 
 WIDTH = 6.8  # inches, the text of a page
 SMALL = 7.0  # points; nothing is smaller
