@@ -67,12 +67,12 @@ class Cell:
     """One number twice: `value` is empty where `why` says that it is not run or left out, for the `problem` named."""
 
     published: float | None
-    value: dict[str, Any] | None
-    subset: str
-    why: str
-    problem: str
-    apart: str
     digits: int
+    value: dict[str, Any] | None = None
+    subset: str = ""
+    why: str = ""
+    problem: str = ""
+    apart: str = ""
 
     @property
     def text(self) -> str:
@@ -120,15 +120,14 @@ class Grid:
     def cell(self, place: Place, name: str) -> Cell:
         """Return one cell."""
         column, run, k = self.column(name), place.run, place.iteration
-        digits = 2 if column.unit == GRADE else 1
+        known = place.values.get(name), 2 if column.unit == GRADE else 1
         facts = run and run.facts(k, column.benchmark)
         value = value_of(facts, column, place.turn) if facts else None
-        found: dict[str, Any] = {"published": place.values.get(name), "digits": digits, "problem": "", "apart": "", "why": ""}
-        if run is None or facts is None or value is None:
-            return Cell(value=None, subset="", **found | {"why": NOT_RUN})
+        if facts is None or value is None:
+            return Cell(*known, why=NOT_RUN)
         if problem := self.problem(place, column.benchmark):
-            return Cell(value=None, subset=facts["subset"], **found | {"why": LEFT_OUT, "problem": problem})
-        return Cell(value=value, subset=facts["subset"], **found | {"apart": apart(place, column, facts)})
+            return Cell(*known, subset=facts["subset"], why=LEFT_OUT, problem=problem)
+        return Cell(*known, value, facts["subset"], apart=apart(place, column, facts))
 
     def problem(self, place: Place, benchmark: str) -> str:
         """Say why a measured place may not stand in this table."""
