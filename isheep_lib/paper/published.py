@@ -10,7 +10,6 @@ import csv
 import functools
 import io
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -156,22 +155,25 @@ def claims() -> list[Claim]:
     return [recompute(claim, table("1")) for claim in _texts("claims.csv", *keys)]
 
 
+def change(kind: str, after: float, before: float) -> float:
+    """Return a change in percent of the earlier value where the claim is relative, else in points."""
+    return 100 * (after / before - 1) if kind == "relative" else after - before
+
+
 def recompute(claim: dict[str, str], main: Published) -> Claim:
     """Compute one row of claims.csv from Table 1."""
-    kinds: dict[str, tuple[str, Callable[[float, float], float]]] = {
-        "relative": ("{after:.2f} / {before:.2f} − 1", lambda after, before: 100 * (after / before - 1)),
-        "absolute": ("{after:.2f} − {before:.2f}", lambda after, before: after - before),
-    }
+    kinds = {"relative": "{after:.2f} / {before:.2f} − 1", "absolute": "{after:.2f} − {before:.2f}"}
     if claim["kind"] not in kinds:
         raise DataError(f"{claim['kind']!r} is no kind of claim", where="claims.csv", allowed=", ".join(kinds))
-    shown, change = kinds[claim["kind"]]
     cells, parts, texts = [], {}, []
     for column in claim["columns"].split():
         rows = {step: f"{claim['model']} {claim[step]}" for step in ("after", "before")}
         found = {step: _value(main, row, column) for step, row in rows.items()}
         cells += [(rows[step], column, found[step]) for step in rows]
-        parts[column] = change(**found)
-        texts.append(f"{shown.format(**found)} = {parts[column]:.2f}{' %' if claim['kind'] == 'relative' else ''}")
+        parts[column] = change(claim["kind"], **found)
+        texts.append(
+            f"{kinds[claim['kind']].format(**found)} = {parts[column]:.2f}{' %' if claim['kind'] == 'relative' else ''}"
+        )
     mean = sum(parts.values()) / len(parts)
     formula = texts[0] if len(texts) == 1 else f"mean of {', '.join(texts)} = {mean:.2f}"
     stated, digits = float(claim["stated"]), len(claim["stated"].partition(".")[2])

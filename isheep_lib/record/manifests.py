@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from isheep_lib.errors import RecordError
+from isheep_lib.record import sources
 from isheep_lib.record.provenance import project_root
 from isheep_lib.record.rows import digest_file, write_atomic
 from isheep_lib.record.stages import ORDER
@@ -29,11 +30,10 @@ def run_folder(run: str) -> Path:
 
 def find_file(name: str, parameter: str) -> Path:
     """Find a user's file from the current folder or from the clone's root."""
-    path = Path(name).expanduser()
-    for candidate in (path, project_root() / path):
-        if candidate.is_file():
-            return candidate.resolve()
-    raise RecordError(f"{name} does not exist", where=parameter, do=f"give a path from here or from {project_root()}")
+    path = sources.find_file(name)
+    if path is None:
+        raise RecordError(f"{name} does not exist", where=parameter, do=f"give a path from here or from {project_root()}")
+    return path
 
 
 def short(path: Path) -> str:
