@@ -76,13 +76,15 @@ def items(params: RunParams) -> dict[str, int]:
 def rates(found: Sweep) -> dict[str, Rate]:
     """Return the slowest rate of each stage among the records of a sweep; answers known before make others too fast."""
     best: dict[str, Rate] = {}
-    for folder in sorted(found.folder.glob("*/")):
-        for _, manifest in manifests.all_manifests(folder):
-            rate = rate_of(manifest)
-            known = best.get(manifest["stage"])
-            if rate and (known is None or rate.seconds > known.seconds):
-                best[manifest["stage"]] = rate
+    for manifest in _recorded(found):
+        rate, known = rate_of(manifest), best.get(manifest["stage"])
+        if rate and (known is None or rate.seconds > known.seconds):
+            best[manifest["stage"]] = rate
     return best
+
+
+def _recorded(found: Sweep) -> list[dict[str, Any]]:
+    return [manifest for folder in sorted(found.folder.glob("*/")) for _, manifest in manifests.all_manifests(folder)]
 
 
 def rate_of(manifest: dict[str, Any]) -> Rate | None:
@@ -98,12 +100,7 @@ def rate_of(manifest: dict[str, Any]) -> Rate | None:
 
 
 def units_of(item: runs.Work, kept: float) -> float:
-    """Return the units that a planned stage will have.
-
-    Args:
-        item: the stage.
-        kept: share of the instructions that a filter keeps, as measured.
-    """
+    """Return the units that a planned stage will have, given the share of the instructions that a filter keeps."""
     params = item.point.params
     if item.stage == "evaluate":
         return sum(items(params).values())
@@ -119,13 +116,8 @@ def units_of(item: runs.Work, kept: float) -> float:
 
 def kept_share(found: Sweep) -> float:
     """Return the largest share of pairs that a recorded filter of the sweep kept, 1 where there is none."""
-    shares = [
-        manifest["counts"]["kept"] / manifest["counts"]["in"]
-        for folder in sorted(found.folder.glob("*/"))
-        for _, manifest in manifests.all_manifests(folder)
-        if manifest["stage"] == "filter" and manifest["counts"]["in"]
-    ]
-    return max(shares, default=1.0)
+    counts = [manifest["counts"] for manifest in _recorded(found) if manifest["stage"] == "filter"]
+    return max((count["kept"] / count["in"] for count in counts if count["in"]), default=1.0)
 
 
 def _stages(found: Sweep) -> list[str]:

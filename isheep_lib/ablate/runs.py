@@ -26,12 +26,11 @@ from isheep_lib.record.rows import canonical_json, digest_text
 
 @dataclass(frozen=True)
 class Work:
-    """One distinct stage: who makes it, and who shares it."""
+    """One distinct stage, and who makes it."""
 
     point: Point
     iteration: int
     stage: str
-    shared_by: int
     done: bool
 
 
@@ -92,15 +91,13 @@ def stage_keys(params: RunParams, iterations: int) -> dict[tuple[int, str], str]
 def work(sweep: Sweep) -> list[Work]:
     """List the distinct stages of a sweep in the order of the work; each is made by the first run that needs it."""
     order: dict[str, tuple[Point, int, str]] = {}
-    users: dict[str, int] = {}
     done: set[str] = set()
     for point in sweep.points:
         for (iteration, stage), key in stage_keys(point.params, point.iterations).items():
             order.setdefault(key, (point, iteration, stage))
-            users[key] = users.get(key, 0) + 1
             if manifests.read_manifest(manifests.stage_folder(manifests.run_folder(point.run), iteration, stage)):
                 done.add(key)
-    return [Work(*place, users[key] - 1, key in done) for key, place in order.items()]
+    return [Work(*place, key in done) for key, place in order.items()]
 
 
 def facts_table(sweep: Sweep) -> Table:

@@ -126,12 +126,9 @@ class Sweep:
 
 
 def open_sweep(path: str, name: str = "", override: str = "") -> Sweep:
-    """Read a sweep file and check the parameters of every run of it.
+    """Read a sweep file, from here or from the clone's root, and check the parameters of every run of it.
 
-    Args:
-        path: from here, or from the clone's root.
-        name: goes before the file's own name.
-        override: further changes to the params file for all runs.
+    A name given goes before the file's own; `override` holds further changes to the params file for all runs.
 
     Raises:
         ParameterError: anything wrong with the file or with one of its runs; all problems at once.

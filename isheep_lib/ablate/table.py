@@ -6,6 +6,8 @@ Covers pairing runs of a sweep, over its seeds. Does not cover running it (`abla
 (`analysis.significance`).
 """
 
+import itertools
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +19,7 @@ from isheep_lib.analysis.significance import NOTHING_SHOWN, Comparison, compare,
 from isheep_lib.benchmarks.catalogue import BENCHMARKS
 from isheep_lib.benchmarks.comparison import Evaluated, recorded, values_of
 from isheep_lib.display.evaluation_tables import METRICS, with_error
-from isheep_lib.display.figures import BLUE, DARK, GREY, Drawing
+from isheep_lib.display.figures import BLUE, DARK, GREY, nothing, panels
 from isheep_lib.display.table import Table
 from isheep_lib.record import manifests
 from isheep_lib.record.rows import canonical_json
@@ -67,7 +69,8 @@ def rows_of(sweep: Sweep) -> list[Row]:
                 if isinstance(values, str):
                     found.append(Row(side, iteration, name, None, [], values, values))
                     continue
-                means = [100 * _mean(values_of(name, model.rows(name))) for model in side.models]
+                of_items = [values_of(name, model.rows(name)).values() for model in side.models]
+                means = [100 * statistics.fmean(itertools.chain(*values)) for values in of_items]
                 against = [_compared(side, other, name) if other else "" for other in others]
                 found.append(Row(side, iteration, name, mean_with_error(list(values.values())), means, *against))
     return found
@@ -142,11 +145,6 @@ def _compared(side: Side, other: Side, name: str) -> Comparison | str:
     return compare(before, after)
 
 
-def _mean(values: dict[str, list[float]]) -> float:
-    flat = [value for row in values.values() for value in row]
-    return sum(flat) / len(flat)
-
-
 def ablation_table(sweep: Sweep, rows: Sequence[Row] | None = None) -> Table:
     """Show every point, iteration and benchmark, with paired tests; each column of tests is one family for Holm."""
     rows = rows_of(sweep) if rows is None else rows
@@ -210,11 +208,11 @@ def figure(rows: Sequence[Row]) -> Figure:
     """Draw each benchmark's percent by point, last iteration filled, with one standard error."""
     names = list(dict.fromkeys(row.benchmark for row in rows))
     if not names:
-        return Drawing(figsize=(1, 1), dpi=90)
+        return nothing()
     labels = list(dict.fromkeys(row.side.label for row in rows))
     last = {label: max(row.iteration for row in rows if row.side.label == label) for label in labels}
-    figure = Drawing(figsize=(min(12.0, 1.6 + 3.4 * len(names)), 1.2 + 0.34 * len(labels)), dpi=90, layout="constrained")
-    axes = figure.subplots(1, len(names), squeeze=False, sharey=True).ravel()
+    width, height = min(12.0, 1.6 + 3.4 * len(names)), 1.2 + 0.34 * len(labels)
+    figure, axes = panels(len(names), len(names), width, height, sharey=True)
     for axis, name in zip(axes, names, strict=True):
         for row in rows:
             if row.benchmark != name or not row.value:
@@ -224,7 +222,6 @@ def figure(rows: Sequence[Row]) -> Figure:
             color = BLUE if final else GREY
             axis.errorbar(row.value["value"], y, xerr=row.value["standard_error"] or 0.0, fmt="o", color=color, capsize=3)
         axis.set_xlabel(f"{BENCHMARKS[name].title},\n{METRICS[BENCHMARKS[name].metric]} (%)", color=DARK, fontsize=8)
-        axis.spines[["top", "right"]].set_visible(False)
     axes[0].set_yticks(range(len(labels)), labels, fontsize=8)
     axes[0].invert_yaxis()
     return figure

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from isheep_lib.analysis.words import is_refusal, words
+from isheep_lib.analysis.words import grams, is_refusal, words
 
 ENOUGH = 30  # answers; fewer are not compared
 DISTINCT_OF = 500  # n-grams; every sample is brought down to as many
@@ -77,30 +77,21 @@ def distinct_share(counts: Counter[Any], number: int) -> float | None:
     total = counts.total()
     if total < number:
         return None
-    expected = 0.0
-    for count, kinds in Counter(counts.values()).items():
-        rest = total - count
-        missed = math.exp(_log_choose(rest, number) - _log_choose(total, number)) if rest >= number else 0.0
-        expected += kinds * (1 - missed)
-    return round(expected / number, 6)
+    from scipy.stats import hypergeom
+
+    repeats = Counter(counts.values())
+    missed = hypergeom.pmf(0, total, list(repeats), number)
+    return round(float(np.dot(list(repeats.values()), 1 - missed)) / number, 6)
 
 
 def _distinct_grams(tokens: Sequence[Sequence[str]], n: int) -> float | None:
-    return distinct_share(Counter(gram for said in tokens for gram in _grams(said, n)), DISTINCT_OF)
-
-
-def _grams(said: Sequence[str], n: int) -> list[tuple[str, ...]]:
-    return [tuple(said[i : i + n]) for i in range(len(said) - n + 1)]
-
-
-def _log_choose(total: int, number: int) -> float:
-    return math.lgamma(total + 1) - math.lgamma(number + 1) - math.lgamma(total - number + 1)
+    return distinct_share(Counter(gram for said in tokens for gram in grams(said, n)), DISTINCT_OF)
 
 
 def _repeated_share(said: Sequence[str]) -> float:
     """Return the share of an answer's runs of four words that stood in it before; 0 for shorter answers."""
-    grams = _grams(said, REPEATED)
-    return 1 - len(set(grams)) / len(grams) if grams else 0.0
+    runs = grams(said, REPEATED)
+    return 1 - len(set(runs)) / len(runs) if runs else 0.0
 
 
 def _mean(values: Sequence[float], digits: int = 6) -> float | None:

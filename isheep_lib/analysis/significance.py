@@ -8,7 +8,7 @@ scored (`evaluate`) or showing tables (`display.stage_tables`). Differences are 
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -136,14 +136,18 @@ def _sums(items: Mapping[str, Sequence[float]], what: str) -> tuple[np.ndarray, 
 
 def _interval(delta: np.ndarray, sizes: np.ndarray, seed: int) -> tuple[float, float]:
     """Return the 95 % percentile bootstrap interval of the difference, resampling whole items."""
-    generator = np.random.default_rng(seed)
-    items, found = len(delta), []
-    batch = max(1, CHUNK // items)
-    for start in range(0, RESAMPLES, batch):
-        drawn = generator.integers(items, size=(min(batch, RESAMPLES - start), items), dtype=np.int32)
-        found.append(delta[drawn].sum(axis=1) / sizes[drawn].sum(axis=1))
+    draws = _draws(len(delta), len(delta), np.int32, seed)
+    found = [delta[drawn].sum(axis=1) / sizes[drawn].sum(axis=1) for drawn in draws]
     low, high = np.quantile(np.concatenate(found), (0.025, 0.975))
     return 100 * float(low), 100 * float(high)
+
+
+def _draws(below: int, number: int, kind: type, seed: int) -> Iterator[np.ndarray]:
+    """Draw so many whole numbers for each resample, in batches that fit in memory."""
+    generator = np.random.default_rng(seed)
+    batch = max(1, CHUNK // number)
+    for start in range(0, RESAMPLES, batch):
+        yield generator.integers(below, size=(min(batch, RESAMPLES - start), number), dtype=kind)
 
 
 def _mcnemar(worse: int, better: int) -> float:
@@ -159,12 +163,8 @@ def _sign_flip(changed: np.ndarray, seed: int) -> float:
     if number <= EXACT_ITEMS:
         patterns = 1 - 2 * ((np.arange(2**number)[:, None] >> np.arange(number)) & 1)
         return float((np.abs(patterns @ changed) >= observed).mean())
-    generator = np.random.default_rng(seed)
-    extreme = 0
-    batch = max(1, CHUNK // number)
-    for start in range(0, RESAMPLES, batch):
-        patterns = generator.integers(0, 2, size=(min(batch, RESAMPLES - start), number), dtype=np.int8) * 2.0 - 1.0
-        extreme += int((np.abs(patterns @ changed) >= observed).sum())
+    draws = _draws(2, number, np.int8, seed)
+    extreme = sum(int((np.abs((drawn * 2.0 - 1.0) @ changed) >= observed).sum()) for drawn in draws)
     return (extreme + 1) / (RESAMPLES + 1)  # the pattern at hand is one of those possible, so p is never 0
 
 

@@ -10,7 +10,7 @@ Covers pure statistics. Does not cover asking a judge (`judge.verdicts`).
 
 import math
 import warnings
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import Any
 
@@ -25,16 +25,8 @@ LC_NAME = "length-controlled win rate (our fit)"
 LEAST_ITEMS = 10  # for a fit of two coefficients
 LEAST_SPREAD = 0.01  # of the length term, which lies within -1 and 1; with less it is taken for the intercept
 # MT-Bench's names of categories and the columns of the paper's Table 12, in its order.
-COLUMNS = {
-    "roleplay": "role_play",
-    "coding": "coding",
-    "extraction": "extraction",
-    "humanities": "humanities",
-    "math": "math",
-    "reasoning": "reasoning",
-    "stem": "stem",
-    "writing": "writing",
-}
+ALIKE = ("coding", "extraction", "humanities", "math", "reasoning", "stem", "writing")
+COLUMNS = {"roleplay": "role_play", **dict(zip(ALIKE, ALIKE, strict=True))}
 
 
 def win_rate(rows: Rows) -> dict[str, Any]:
@@ -171,25 +163,23 @@ def mt_bench_summary(rows: Rows) -> dict[str, Any]:
 
 def _clustered(rows: Rows) -> tuple[float | None, float | None]:
     """Return the mean grade and its standard error over questions, which may have two grades each."""
-    by_question: dict[str, list[float]] = {}
-    for row in rows:
-        by_question.setdefault(row["id"], []).append(row["score"])
-    if not by_question:
+    if not rows:
         return None, None
     mean = sum(row["score"] for row in rows) / len(rows)
-    questions = len(by_question)
-    if questions == 1:
+    off: dict[str, float] = defaultdict(float)  # by question
+    for row in rows:
+        off[row["id"]] += row["score"] - mean
+    if len(off) == 1:
         return mean, None
-    squares = sum(sum(score - mean for score in scores) ** 2 for scores in by_question.values())
-    return mean, math.sqrt(squares * questions / (questions - 1)) / len(rows)
+    return mean, math.sqrt(sum(value**2 for value in off.values()) * len(off) / (len(off) - 1)) / len(rows)
 
 
 def _items(rows: Rows) -> dict[str, tuple[float, float]]:
     """Return the preferences of the items that were read in both orders, as (model first, baseline first)."""
-    found: dict[str, dict[str, float]] = {}
+    found: dict[str, dict[str, float]] = defaultdict(dict)
     for row in rows:
         if row["preference"] is not None:
-            found.setdefault(row["id"], {})[row["order"]] = row["preference"]
+            found[row["id"]][row["order"]] = row["preference"]
     return {id_: (both[ORDERS[0]], both[ORDERS[1]]) for id_, both in found.items() if len(both) == len(ORDERS)}
 
 

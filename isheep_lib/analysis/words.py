@@ -4,7 +4,7 @@ Covers pure functions of text. Does not cover which of them decide anything (`sy
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 def words(text: str) -> list[str]:
@@ -21,21 +21,19 @@ def copy_share(response: str, task: str, size: int = 4) -> float:
     if not said:
         return 0.0
     size = min(size, len(said))
-    known = {tuple(given[i : i + size]) for i in range(len(given) - size + 1)}
-    copied: set[int] = set()
-    for i in range(len(said) - size + 1):
-        if tuple(said[i : i + size]) in known:
-            copied.update(range(i, i + size))
+    known = set(grams(given, size))
+    copied = {place for i, gram in enumerate(grams(said, size)) if gram in known for place in range(i, i + size)}
     return len(copied) / len(said)
 
 
 def distinct_n(texts: Iterable[str], n: int = 2) -> float:
     """Return distinct n-grams over all n-grams of the texts taken together, 0 to 1 (Li et al. 2016)."""
-    grams = [gram for text in texts for gram in _grams(words(text), n)]
-    return len(set(grams)) / len(grams) if grams else 0.0
+    found = [gram for text in texts for gram in grams(words(text), n)]
+    return len(set(found)) / len(found) if found else 0.0
 
 
-def _grams(tokens: list[str], n: int) -> list[tuple[str, ...]]:
+def grams(tokens: Sequence[str], n: int) -> list[tuple[str, ...]]:
+    """Return all runs of n words."""
     return [tuple(tokens[i : i + n]) for i in range(len(tokens) - n + 1)]
 
 

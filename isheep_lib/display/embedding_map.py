@@ -22,19 +22,13 @@ MOST = 3000  # points of a map
 
 @dataclass(frozen=True)
 class Map:
-    """The plane of the reference's first two principal components.
+    """The plane of the reference's first two principal components."""
 
-    Attributes:
-        centre: the reference's mean, of the vectors' size.
-        components: both directions, 2 x size; the largest entry of each is positive, so equal data give an equal picture.
-        explained: share of the reference's variance along each.
-        reference: the reference in the plane, vectors x 2.
-    """
-
-    centre: np.ndarray
+    centre: np.ndarray  # the reference's mean, of the vectors' size
+    # both directions, 2 x size; the largest entry of each is positive, so equal data give an equal picture
     components: np.ndarray
-    explained: tuple[float, float]
-    reference: np.ndarray
+    explained: tuple[float, float]  # share of the reference's variance along each
+    reference: np.ndarray  # the reference in the plane, vectors x 2
 
     def project(self, vectors: np.ndarray) -> np.ndarray:
         """Return the places of vectors in the plane, vectors x 2."""

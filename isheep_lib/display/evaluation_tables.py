@@ -154,11 +154,10 @@ def answers_table(suite: Suite, rows: dict[str, list[dict[str, Any]]], number: i
 
 def metrics_of(run_dir: Path) -> dict[int, dict[str, Any]]:
     """Read the metrics of every evaluated iteration."""
-    found = {}
-    for folder, manifest in manifests.all_manifests(run_dir):
-        if manifest["stage"] == "evaluate":
-            found[manifest["iteration"]] = manifests.read_manifest(folder, "metrics.json")
-    return dict(sorted((k, v) for k, v in found.items() if v))
+    found = {
+        k: manifests.read_manifest(path, "metrics.json") for k, (path, _) in manifests.of_stage(run_dir, "evaluate").items()
+    }
+    return {k: metrics for k, metrics in found.items() if metrics}
 
 
 def results_table(found: dict[int, dict[str, Any]]) -> Table:

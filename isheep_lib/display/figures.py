@@ -31,19 +31,29 @@ class Drawing(Figure):
         return buffer.getvalue()
 
 
-def _figure(columns: int, width: float = 9.0, height: float = 3.0, rows: int = 1) -> tuple[Figure, list[Any]]:
-    figure = Drawing(figsize=(width, height), dpi=90, layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False).ravel().tolist()
-    for axis in axes:
+def nothing() -> Figure:
+    """Return the figure that stands where there is nothing to draw."""
+    return Drawing(figsize=(1, 1), dpi=90)
+
+
+def panels(
+    number: int, across: int, width: float = 9.0, height: float = 3.0, dpi: int = 90, **shared: Any
+) -> tuple[Figure, list[Any]]:
+    """Return a figure with a number of panels, `across` in a row of that height in inches, and their axes."""
+    rows = max(1, -(-number // across))
+    figure = Drawing(figsize=(width, height * rows), dpi=dpi, layout="constrained")
+    axes = figure.subplots(rows, across, squeeze=False, **shared).ravel().tolist()
+    for place, axis in enumerate(axes):
         axis.spines[["top", "right"]].set_visible(False)
-    return figure, axes
+        axis.set_visible(place < number)
+    return figure, axes[:number]
 
 
 def funnel(counts: dict[str, Any], what: str) -> Figure:
     """Draw what was kept and what left for which reason."""
     names = ["kept", *counts["dropped"]]
     values = [counts["kept"], *counts["dropped"].values()]
-    figure, (axis,) = _figure(1, height=0.8 + 0.3 * len(names))
+    figure, (axis,) = panels(1, 1, height=0.8 + 0.3 * len(names))
     bars = axis.barh([name.replace("_", " ") for name in names], values, color=[BLUE] + [GREY] * (len(names) - 1))
     axis.bar_label(bars, padding=3)
     axis.invert_yaxis()
@@ -53,7 +63,7 @@ def funnel(counts: dict[str, Any], what: str) -> Figure:
 
 def lengths(rows: Sequence[dict[str, Any]]) -> Figure:
     """Draw the lengths of instructions and of outputs, in words."""
-    figure, axes = _figure(2)
+    figure, axes = panels(2, 2)
     for axis, name in zip(axes, ("instruction", "output"), strict=True):
         values = [len(row[name].split()) for row in rows]
         axis.hist(values, bins=20, color=BLUE)
@@ -66,12 +76,9 @@ def lengths(rows: Sequence[dict[str, Any]]) -> Figure:
 def calibration(check: Any) -> Figure:
     """Draw each score's histogram for true pairs and for each kind of wrong ones; nothing where no check was made."""
     if not check.columns:
-        return Drawing(figsize=(1, 1), dpi=90)
-    rows = -(-len(check.columns) // 3)
-    figure, axes = _figure(min(3, len(check.columns)), height=3.2 * rows, rows=rows, width=10.0)
-    for axis in axes[len(check.columns) :]:
-        axis.set_visible(False)
-    for axis, column in zip(axes, check.columns, strict=False):
+        return nothing()
+    figure, axes = panels(len(check.columns), min(3, len(check.columns)), width=10.0, height=3.2)
+    for axis, column in zip(axes, check.columns, strict=True):
         sides = {"true": check.true, **check.wrong}
         values = {name: [row.scores[column] for row in side if column in row.scores] for name, side in sides.items()}
         every = [value for side in values.values() for value in side]
@@ -98,16 +105,13 @@ def calibration_over_iterations(found: dict[int, dict[str, Any]]) -> Figure:
     columns = list(dict.fromkeys(column for check in found.values() for column in check))
     kinds = list(dict.fromkeys(kind for check in found.values() for row in check.values() for kind in row["auroc"]))
     if not columns:
-        return Drawing(figsize=(1, 1), dpi=90)
+        return nothing()
     asking = [column for column in columns if saturates(column)]
-    panels: list[tuple[str, list[str], tuple[str, ...]]]
-    panels = [(f"AUROC against {kind.replace('_', ' ')}", columns, ("auroc", kind, "value")) for kind in kinds]
-    panels += [("mean score (1 to 10)", asking, ("mean",)), ("share of scores that round to 10", asking, ("saturation",))]
-    rows = -(-len(panels) // 3)
-    figure, axes = _figure(3, height=2.9 * rows, width=10.0, rows=rows)
-    for axis in axes[len(panels) :]:
-        axis.set_visible(False)
-    for axis, (title, names, path) in zip(axes, panels, strict=False):
+    measures: list[tuple[str, list[str], tuple[str, ...]]]
+    measures = [(f"AUROC against {kind.replace('_', ' ')}", columns, ("auroc", kind, "value")) for kind in kinds]
+    measures += [("mean score (1 to 10)", asking, ("mean",)), ("share of scores that round to 10", asking, ("saturation",))]
+    figure, axes = panels(len(measures), 3, width=10.0, height=2.9)
+    for axis, (title, names, path) in zip(axes, measures, strict=True):
         for column in names:
             values = {k: _at(check[column], path) for k, check in found.items() if column in check}
             color = f"C{columns.index(column)}"
@@ -145,11 +149,11 @@ class Threshold(Protocol):
 def threshold_sweep(scored: Sequence[dict[str, Any]], columns: Sequence[str], params: Threshold) -> Figure:
     """Draw what each threshold would keep of all pairs, and the scores' histogram; nothing without a threshold."""
     if not columns:
-        return Drawing(figsize=(1, 1), dpi=90)
+        return nothing()
     rows = [[row["scores"][c] for c in columns] for row in scored if all(c in row["scores"] for c in columns)]
     upwards = params.comparison in ("above", "at_least")
     values = np.array(sorted((min if upwards else max)(row) for row in rows))
-    figure, (left, right) = _figure(2)
+    figure, (left, right) = panels(2, 2)
     left.hist(values, bins=20, color=BLUE)
     ranks = np.arange(1, len(values) + 1)
     right.step(values, (len(values) - ranks if upwards else ranks) / max(1, len(scored)), where="post", color=BLUE)
@@ -164,7 +168,7 @@ def threshold_sweep(scored: Sequence[dict[str, Any]], columns: Sequence[str], pa
 
 def training_curves(log: Sequence[dict[str, float]]) -> Figure:
     """Draw losses, learning rate and gradient norm over optimizer steps."""
-    figure, axes = _figure(3)
+    figure, axes = panels(3, 3)
     steps = [row for row in log if "loss" in row]
     held = [row for row in log if "eval_loss" in row]
     axes[0].plot([r["step"] for r in steps], [r["loss"] for r in steps], color=GREY, label="training")
@@ -181,7 +185,7 @@ def training_curves(log: Sequence[dict[str, float]]) -> Figure:
 def scores(metrics: dict[str, Any], earlier: dict[str, Any] | None) -> Figure:
     """Draw each benchmark's first metric with one standard error, beside the model before."""
     names = list(metrics["tasks"])
-    figure, (axis,) = _figure(1, height=1.2 + 0.36 * len(names))
+    figure, (axis,) = panels(1, 1, height=1.2 + 0.36 * len(names))
     series = [("model before", earlier, GREY)] if earlier else []
     series.append(("this model", metrics, BLUE))
     for i, (label, source, color) in enumerate(series):
@@ -205,27 +209,24 @@ def _first(metrics: dict[str, Any], name: str) -> dict[str, Any]:
 def scores_over_iterations(found: dict[int, dict[str, Any]]) -> Figure:
     """Draw each benchmark's first metric over iterations, the base model at 0."""
     names = list(dict.fromkeys(name for metrics in found.values() for name in metrics["tasks"]))
-    panels = [(f"{BENCHMARKS[name].title} (%)", {k: _first(m, name) for k, m in found.items()}) for name in names]
-    return _panels(panels, list(found), BLUE, (0, 100))
+    series = [(f"{BENCHMARKS[name].title} (%)", {k: _first(m, name) for k, m in found.items()}) for name in names]
+    return _over_iterations(series, list(found), BLUE, (0, 100))
 
 
 def drift_over_iterations(found: dict[int, dict[str, Any]]) -> Figure:
     """Draw the signs of a collapse over iterations, the base model at 0."""
-    panels = []
+    series = []
     for name, title in SIGNS.items():
         values = {k: m["signs"][name] for k, m in found.items()}
-        panels.append((title, {k: {"value": np.nan if v is None else v, "standard_error": 0.0} for k, v in values.items()}))
-    return _panels(panels, list(found), DARK)
+        series.append((title, {k: {"value": np.nan if v is None else v, "standard_error": 0.0} for k, v in values.items()}))
+    return _over_iterations(series, list(found), DARK)
 
 
-def _panels(
-    panels: Sequence[tuple[str, dict[int, dict[str, Any]]]], iterations: list[int], color: str, limits: Any = None
+def _over_iterations(
+    series: Sequence[tuple[str, dict[int, dict[str, Any]]]], iterations: list[int], color: str, limits: Any = None
 ) -> Figure:
-    rows = max(1, -(-len(panels) // 4))
-    figure, axes = _figure(4, height=2.4 * rows, rows=rows, width=11.0)
-    for axis in axes[len(panels) :]:
-        axis.set_visible(False)
-    for axis, (title, values) in zip(axes, panels, strict=False):
+    figure, axes = panels(len(series), 4, width=11.0, height=2.4)
+    for axis, (title, values) in zip(axes, series, strict=True):
         points = list(values.values())
         errors = [v["standard_error"] or 0.0 for v in points]
         axis.errorbar(list(values), [v["value"] for v in points], errors, fmt="o-", color=color, capsize=3)
@@ -237,16 +238,11 @@ def _panels(
 
 
 def points(places: np.ndarray, groups: Sequence[str], axes: tuple[str, str], title: str, marked: int | None = None) -> Figure:
-    """Draw points of a plane, each in the colour of its group in the order of first appearance, one of them ringed.
+    """Draw points x 2 of a plane, each in the colour of its group in the order of first appearance, one of them ringed.
 
-    Args:
-        places: points x 2.
-        groups: a name for each point.
-        axes: labels of both axes.
-        title: a line above; dollar signs in it and in names are no formulas.
-        marked: number of the point to ring, if any.
+    Dollar signs in the title and in names of groups are no formulas.
     """
-    figure, (axis,) = _figure(1, width=8.5, height=5.5)
+    figure, (axis,) = panels(1, 1, width=8.5, height=5.5)
     for number, name in enumerate(dict.fromkeys(groups)):
         own = places[[group == name for group in groups]]
         color = GROUPS[number] if number < len(GROUPS) else OTHER

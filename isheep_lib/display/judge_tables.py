@@ -24,12 +24,11 @@ EXTRAPOLATED = "extrapolated: the model's answers are all shorter, or all longer
 
 def recorded(run_dir: Path, before: int | None = None) -> Metrics:
     """Read the metrics of every judged model of a run, or of those before an iteration."""
-    found = {}
-    for folder, manifest in manifests.all_manifests(run_dir):
-        if manifest["stage"] == "judge" and (before is None or manifest["iteration"] < before):
-            metrics = manifests.read_manifest(folder, "metrics.json") or {}
-            found[manifest["iteration"]] = {**metrics, "self_preference": manifest["self_preference"]}
-    return found
+    return {
+        k: {**(manifests.read_manifest(folder, "metrics.json") or {}), "self_preference": manifest["self_preference"]}
+        for k, (folder, manifest) in manifests.of_stage(run_dir, "judge").items()
+        if before is None or k < before
+    }
 
 
 def opened_table(opened: Sequence[Any], judge: dict[str, Any]) -> Table:
@@ -74,7 +73,7 @@ def biases(metrics: dict[str, Any]) -> str:
     pairs, own = metrics[PAIRS], metrics["self_preference"]
     words = [
         f"position {signed(pairs['position_bias']['bias'], pairs['position_bias']['se'])} (0.5: always the answer shown first)",
-        f"longer answer preferred {percent(pairs['length_bias']['longer_preferred'], pairs['length_bias']['se'])}",
+        f"longer answer preferred {longer(pairs)}",
         f"self-preference {preference(own)}",
     ]
     return "; ".join(words)
@@ -86,6 +85,11 @@ def preference(own: dict[str, Any]) -> str:
         return f"not measurable ({own['why']})"
     points = [None if own[name] is None else 100 * own[name] for name in ("difference", "se")]
     return f"{signed(*points, digits=1)} points ({own['items']} pairs)"
+
+
+def longer(pairs: dict[str, Any]) -> str:
+    """Write how often the longer answer won."""
+    return percent(pairs["length_bias"]["longer_preferred"], pairs["length_bias"]["se"])
 
 
 def win_table(found: Metrics) -> Table:
@@ -103,7 +107,7 @@ def win_table(found: Metrics) -> Table:
                 "win rate": percent(rate["win_rate"], rate["se"]),
                 LC_NAME: percent(controlled["win_rate"], controlled["se"]),
                 "read in both orders / in one": f"{rate['items']} / {rate['half_read']}",
-                "mean characters, model / baseline": " / ".join(map(number, pairs["mean_characters"])),
+                "mean characters, model / baseline": " / ".join(number(mean, digits=0) for mean in pairs["mean_characters"]),
                 "note": note,
             }
         )
@@ -116,9 +120,9 @@ def mt_bench_table(found: Metrics) -> Table:
     for k, metrics in of_one_judge(found, GRADES).items():
         grades = metrics[GRADES]
         for means, errors in zip(grades["means"], grades["ses"], strict=True):
-            row = {"model": f"M_{k}", "turn": means["turn"], "score": with_error(means[OF_TURN], errors[OF_TURN])}
-            row |= {column.replace("_", " "): number(means[column], 2) for column in COLUMNS.values()}
-            rows.append(row | {"average": with_error(means["average"], errors["average"])})
+            row = {"model": f"M_{k}", "turn": means["turn"], "score": number(means[OF_TURN], errors[OF_TURN])}
+            row |= {column.replace("_", " "): number(means[column]) for column in COLUMNS.values()}
+            rows.append(row | {"average": number(means["average"], errors["average"])})
     if not rows:
         return Table([{"MT-Bench": "not judged"}], caption(found))
     last = list(of_one_judge(found, GRADES).values())[-1][GRADES]
@@ -126,7 +130,7 @@ def mt_bench_table(found: Metrics) -> Table:
         f"{last['subset']} questions, grades 1 to 10, ± is one standard error over questions; the average is over both turns."
     )
     mass = last["label_mass"]
-    read = "" if mass is None else f" {percent(mass, None)} of the probability fell on the numbers 1 to 10."
+    read = "" if mass is None else f" {percent(mass)} of the probability fell on the numbers 1 to 10."
     return Table(rows, f"{caption(found)} {words}{read}")
 
 
@@ -153,17 +157,13 @@ def controlled(own: dict[str, Any]) -> str:
 
 BIASES = {
     "position bias (0: none, 0.5: always the first)": lambda p: signed(p["position_bias"]["bias"], p["position_bias"]["se"]),
-    "winner changes with the order": lambda p: percent(p["position_bias"]["flipped"], None),
-    "longer answer preferred, of decided pairs": lambda p: percent(
-        p["length_bias"]["longer_preferred"], p["length_bias"]["se"]
-    ),
+    "winner changes with the order": lambda p: percent(p["position_bias"]["flipped"]),
+    "longer answer preferred, of decided pairs": longer,
     "decided pairs of different lengths": lambda p: p["length_bias"]["decided"],
     "length coefficient of our fit": lambda p: (
         signed(p["length_bias"]["coefficient"], p["length_bias"]["coefficient_se"]) + _why(p["length_bias"])
     ),
-    "probability that fell on A and B": lambda p: (
-        "written verdicts" if p["label_mass"] is None else percent(p["label_mass"], None)
-    ),
+    "probability that fell on A and B": lambda p: "written verdicts" if p["label_mass"] is None else percent(p["label_mass"]),
 }
 
 
@@ -207,25 +207,20 @@ def of_one_judge(found: Metrics, benchmark: str) -> Metrics:
     return {k: m for k, m in sorted(found.items()) if m["judge"] == judge and benchmark in m}
 
 
-def number(value: float | None, digits: int = 0) -> str:
-    """Write a number, or that there is none."""
-    return "none" if value is None else f"{value:.{digits}f}"
+def number(value: float | None, error: float | None = None, digits: int = 2, sign: str = "", none: str = "none") -> str:
+    """Write a number with its standard error, or that there is none."""
+    if value is None:
+        return none
+    return f"{value:{sign}.{digits}f}" + ("" if error is None else f" ± {error:.{digits}f}")
 
 
-def with_error(value: float | None, error: float | None) -> str:
-    """Write a grade with its standard error."""
-    return "none" if value is None else f"{value:.2f}" + ("" if error is None else f" ± {error:.2f}")
-
-
-def percent(share: float | None, error: float | None) -> str:
+def percent(share: float | None, error: float | None = None) -> str:
     """Write a share in percent with its standard error."""
     if share is None:
         return NOT_MEASURED
-    return f"{100 * share:.1f}" + ("" if error is None else f" ± {100 * error:.1f}") + " %"
+    return f"{number(100 * share, None if error is None else 100 * error, 1)} %"
 
 
 def signed(value: float | None, error: float | None, digits: int = 3) -> str:
     """Write a difference with its sign and standard error."""
-    if value is None:
-        return NOT_MEASURED
-    return f"{value:+.{digits}f}" + ("" if error is None else f" ± {error:.{digits}f}")
+    return number(value, error, digits, "+", NOT_MEASURED)

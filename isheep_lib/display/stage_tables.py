@@ -100,7 +100,7 @@ def ledger(run_dir: Path) -> Table:
 
 def calibration_of(run_dir: Path) -> dict[int, dict[str, Any]]:
     """Read the self-assessment check of every assessed iteration."""
-    return {m["iteration"]: m["check"] for _, m in manifests.all_manifests(run_dir) if m.get("check")}
+    return {k: m["check"] for k, (_, m) in manifests.of_stage(run_dir, "assess").items() if m.get("check")}
 
 
 def trust_table(run_dir: Path) -> Table:
@@ -108,7 +108,7 @@ def trust_table(run_dir: Path) -> Table:
     rows: dict[str, dict[str, Any]] = {}
     for iteration, check in calibration_of(run_dir).items():
         for column, found in check.items():
-            shown = {f"AUROC, {kind.replace('_', ' ')}": _trust(value) for kind, value in found["auroc"].items()}
+            shown = {f"AUROC, {kind.replace('_', ' ')}": trust(value) for kind, value in found["auroc"].items()}
             shown |= {name: f"{found[name]:.2f}" for name in ("mean", "saturation") if found[name] is not None}
             for measure, text in shown.items():
                 row = rows.setdefault(f"{column} {measure}", {"score": column, "measure": measure})
@@ -117,7 +117,8 @@ def trust_table(run_dir: Path) -> Table:
     return Table(sorted(rows.values(), key=lambda row: row["score"]), caption)
 
 
-def _trust(found: dict[str, Any]) -> str:
+def trust(found: dict[str, Any]) -> str:
+    """Write a recorded AUROC with its interval, or that too few scores could be read."""
     if min(found["true_pairs"], found["wrong_pairs"]) < FEW:
         return "too few readable scores"
     return f"{found['value']:.2f} ({found['low']:.2f} to {found['high']:.2f})"

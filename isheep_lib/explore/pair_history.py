@@ -90,11 +90,7 @@ def training_fates(run_dir: Path, iteration: int) -> tuple[dict[str, str], str]:
 def follow(run_dir: Path, iteration: int, id_: str, ask_models: bool = False) -> Story:
     """Follow one pair, or one instruction that never became a pair.
 
-    Args:
-        run_dir: the run's folder.
-        iteration: that it was made in.
-        id_: its record id.
-        ask_models: ask M_{k-1} and M_k the same task, greedily; else recorded answers like its response are shown.
+    With `ask_models` M_{k-1} and M_k are asked the same task, greedily; else recorded answers like its response are shown.
 
     Raises:
         DataError: no such id; the nearest ones are named.

@@ -29,21 +29,13 @@ NUMBER = 6  # neighbours shown
 
 @dataclass(frozen=True)
 class Placed:
-    """Pairs in the plane.
+    """Pairs in the plane."""
 
-    Attributes:
-        rows: the pairs that have a place, kept ones first.
-        points: their places, rows x 2.
-        axes: labels of both axes.
-        caption: whose vectors these are.
-        spread: kept and dropped pairs against all of them, in numbers.
-    """
-
-    rows: list[dict[str, Any]]
-    points: np.ndarray
-    axes: tuple[str, str]
-    caption: str
-    spread: Table
+    rows: list[dict[str, Any]]  # the pairs that have a place, kept ones first
+    points: np.ndarray  # their places, rows x 2
+    axes: tuple[str, str]  # labels of both axes
+    caption: str  # whose vectors these are
+    spread: Table  # kept and dropped pairs against all of them, in numbers
 
     def picture(self, marked: str = "") -> Figure:
         """Draw the pairs, one of them ringed."""
@@ -57,26 +49,16 @@ class Placed:
         place = next((i for i, row in enumerate(self.rows) if row["id"] == id_), None)
         if place is None:
             return Table([{"neighbours": f"{id_} has no place on the map"}])
-        found = embedding_map.nearest(self.points, place, number)
-        rows = [
-            {
-                "id": row["id"],
-                "distance": distance,
-                "fate": row["reason"] or row["fate"],
-                "instruction": clip(row["instruction"]),
-            }
-            for row, distance in ((self.rows[i], distance) for i, distance in found)
-        ]
+        rows = []
+        for i, distance in embedding_map.nearest(self.points, place, number):
+            row = self.rows[i]
+            fate = row["reason"] or row["fate"]
+            rows.append({"id": row["id"], "distance": distance, "fate": fate, "instruction": clip(row["instruction"])})
         return Table(rows or [{"neighbours": "none: it is the only pair"}], f"Nearest to {id_} on the map")
 
 
 def place(found: Pairs, model: str = "") -> Placed:
-    """Place pairs by the vectors that assess recorded, else by the base model's, else by their words.
-
-    Args:
-        found: pairs of one iteration; instructions that never became pairs have no place.
-        model: whose vectors are taken instead, "" for those above.
-    """
+    """Place pairs by the vectors of a model, or else by those that assess recorded, by the base model's, or by their words."""
     vectors, chosen, whose = _vectors(found, model)
     order = sorted(range(len(chosen)), key=lambda i: found.made[chosen[i]]["fate"] != KEPT)  # so kept pairs have one colour
     rows, vectors = [found.made[chosen[i]] for i in order], vectors[order]

@@ -13,14 +13,16 @@ import difflib
 import re
 import shlex
 import statistics
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from isheep_lib.analysis.words import distinct_n, words
-from isheep_lib.display.figures import BLUE, DARK, GREY, RED, Drawing
+from isheep_lib.display.figures import BLUE, DARK, GREY, RED, nothing, panels
 from isheep_lib.display.table import Table, clip
 from isheep_lib.errors import ParameterError, RecordError
 from isheep_lib.explore.pair_history import rows_of, training_fates
@@ -40,21 +42,13 @@ TEXTS = ("instruction", "input", "output")
 
 @dataclass(frozen=True)
 class Pairs:
-    """The rows of one iteration, pairs first and in their order, then instructions that never became pairs.
-
-    Attributes:
-        run_dir: the run's folder.
-        iteration: k.
-        rows: see the module.
-        scores: names of the score columns.
-        missing: what the record does not hold yet, a sentence each.
-    """
+    """The rows of one iteration, pairs first and in their order, then instructions that never became pairs."""
 
     run_dir: Path
     iteration: int
-    rows: list[dict[str, Any]]
-    scores: list[str]
-    missing: list[str]
+    rows: list[dict[str, Any]]  # see the module
+    scores: list[str]  # names of the score columns
+    missing: list[str]  # what the record does not hold yet, a sentence each
 
     @property
     def columns(self) -> list[str]:
@@ -71,13 +65,9 @@ class Pairs:
         return next((row["id"] for row in self.rows if row["fate"] == KEPT), self.rows[0]["id"] if self.rows else "")
 
     def arranged(self, sort: str = "id", search: str = "", fate: str = "", reason: str = "") -> list[dict[str, Any]]:
-        """Return the rows that match, sorted; rows without the sorted value come last.
+        """Return the rows of a fate and a reason ("" for all) whose texts hold the one searched for, in either case, sorted.
 
-        Args:
-            sort: a column, with a minus before it for the largest first.
-            search: text in instruction, input or output, of either case.
-            fate: only this fate, "" for all.
-            reason: only this reason, "" for all.
+        The largest come first where a minus stands before the column; rows without its value come last.
 
         Raises:
             ParameterError: no such column, fate or reason.
@@ -117,8 +107,7 @@ class Pairs:
 
     def counts(self) -> Table:
         """Count rows by fate and reason."""
-        kinds = dict.fromkeys((row["fate"], row["reason"]) for row in self.rows)
-        found = {kind: sum((r["fate"], r["reason"]) == kind for r in self.rows) for kind in kinds}
+        found = Counter((row["fate"], row["reason"]) for row in self.rows)
         ranked = sorted(found.items(), key=lambda item: (FATES.index(item[0][0]), -item[1]))
         return Table([{"fate": fate, "reason": reason, "rows": n} for (fate, reason), n in ranked], "; ".join(self.missing))
 
@@ -147,8 +136,7 @@ def iterations(run_dir: Path) -> list[int]:
             allowed=", ".join(near),
             do="give a name under results, or a path",
         )
-    done = [m["iteration"] for _, m in manifests.all_manifests(run_dir) if m["stage"] == "synthesize"]
-    return sorted(done)
+    return list(manifests.of_stage(run_dir, "synthesize"))
 
 
 def pairs(run_dir: Path, iteration: int) -> Pairs:
@@ -193,16 +181,12 @@ def _row(given: dict[str, Any], fate: str, end: dict[str, Any], scores: dict[str
     return {"id": given["id"], "fate": fate, **said, **scores, "trained": trained, **lengths, **texts}
 
 
-def histograms(found: Pairs) -> Drawing:
+def histograms(found: Pairs) -> Figure:
     """Draw each score's histogram, one colour a fate; nothing where there are no scores."""
     if not found.scores:
-        return Drawing(figsize=(1, 1), dpi=90)
-    number = len(found.scores)
-    figure = Drawing(figsize=(9.0, 3.0 * -(-number // 3)), dpi=90, layout="constrained")
-    axes = figure.subplots(-(-number // 3), min(3, number), squeeze=False).ravel().tolist()
-    for axis in axes[number:]:
-        axis.set_visible(False)
-    for axis, name in zip(axes, found.scores, strict=False):
+        return nothing()
+    figure, axes = panels(len(found.scores), min(3, len(found.scores)))
+    for axis, name in zip(axes, found.scores, strict=True):
         sides = {fate: [r[name] for r in found.made if r["fate"] == fate and r[name] is not None] for fate in COLORS}
         every = [value for side in sides.values() for value in side]
         shown = {fate: side for fate, side in sides.items() if side}
@@ -213,7 +197,6 @@ def histograms(found: Pairs) -> Drawing:
             color=[COLORS[fate] for fate in shown] or [GREY],
             label=[f"{fate} ({len(side)})" for fate, side in shown.items()] or [f"no {name} could be read"],
         )
-        axis.spines[["top", "right"]].set_visible(False)
         axis.set_xlabel(f"{name.replace('_', ' ')} ({unit(name)})", fontsize=9)
         axis.set_ylabel("pairs")
         axis.legend(fontsize=8, frameon=False)
@@ -263,16 +246,15 @@ def trend_table(found: dict[int, dict[str, float]]) -> Table:
     return Table(rows or [{"measure": "no iteration has pairs yet"}])
 
 
-def trend_figure(found: dict[int, dict[str, float]]) -> Drawing:
+def trend_figure(found: dict[int, dict[str, float]]) -> Figure:
     """Draw `lengths_and_duplicates` over iterations: lengths, repetition, diversity."""
-    panels = (("words (median)", "median words"), ("share of instructions written", "share of"), ("distinct-2", "distinct"))
-    figure = Drawing(figsize=(9.0, 3.0), dpi=90, layout="constrained")
+    measures = (("words (median)", "median words"), ("share of instructions written", "share of"), ("distinct-2", "distinct"))
+    figure, axes = panels(3, 3)
     names = list(dict.fromkeys(name for row in found.values() for name in row))
-    for axis, (label, start) in zip(figure.subplots(1, 3).tolist(), panels, strict=True):
+    for axis, (label, start) in zip(axes, measures, strict=True):
         for name, color in zip((n for n in names if n.startswith(start)), (BLUE, RED), strict=False):
             short = name.removeprefix("median words of ").removeprefix("share of the written ").split("pairs of words, ")[-1]
             axis.plot(list(found), [row[name] for row in found.values()], "o-", color=color, label=short)
-        axis.spines[["top", "right"]].set_visible(False)
         axis.set_xlabel("iteration")
         axis.set_xticks(list(found))
         axis.set_ylabel(label, color=DARK)

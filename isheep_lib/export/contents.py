@@ -26,23 +26,14 @@ ORIGINS = {"smollm2-135m-instruct": ("HuggingFaceTB/SmolLM2-135M-Instruct", "apa
 
 @dataclass(frozen=True)
 class Base:
-    """The base model of a run.
+    """The base model of a run."""
 
-    Attributes:
-        name: as the run's parameters have it.
-        digest: of its folder, as the training recorded it.
-        repository: on the Hub, "" where it is not known.
-        revision: the commit, "" where the name has none.
-        licence: as the Hub writes it, "" where it is not known.
-        package: ships the weights; "" where none does.
-    """
-
-    name: str
-    digest: str
-    repository: str = ""
-    revision: str = ""
-    licence: str = ""
-    package: str = ""
+    name: str  # as the run's parameters have it
+    digest: str  # of its folder, as the training recorded it
+    repository: str = ""  # on the Hub, "" where it is not known
+    revision: str = ""  # the commit, "" where the name has none
+    licence: str = ""  # as the Hub writes it, "" where it is not known
+    package: str = ""  # ships the weights; "" where none does
 
 
 def base_of(name: str, digest: str) -> Base:
@@ -59,25 +50,15 @@ def base_of(name: str, digest: str) -> Base:
 
 @dataclass(frozen=True)
 class Record:
-    """What is known of the model and the pairs of one iteration.
-
-    Attributes:
-        run_dir: the run's folder.
-        iteration: k.
-        manifests: of all finished stages up to k, by iteration and stage.
-        lineage: iterations whose trainings made M_k.
-        rows: kept pairs.
-        fates: what the training did with each pair, by id; none in a record that does not tell.
-        metrics: of M_k and M_0, where they were evaluated.
-    """
+    """What is known of the model and the pairs of one iteration."""
 
     run_dir: Path
     iteration: int
-    manifests: dict[tuple[int, str], dict[str, Any]]
-    lineage: list[int]
-    rows: list[dict[str, Any]]
-    fates: dict[str, dict[str, Any]]
-    metrics: dict[int, dict[str, Any]]
+    manifests: dict[tuple[int, str], dict[str, Any]]  # of all finished stages up to k, by iteration and stage
+    lineage: list[int]  # iterations whose trainings made M_k
+    rows: list[dict[str, Any]]  # kept pairs
+    fates: dict[str, dict[str, Any]]  # what the training did with each pair, by id; none in a record that does not tell
+    metrics: dict[int, dict[str, Any]]  # of M_k and M_0, where they were evaluated
 
     def manifest(self, stage: str, iteration: int = 0) -> dict[str, Any]:
         """Return a manifest, of this iteration by default."""
@@ -105,12 +86,7 @@ class Record:
 
 
 def read(run_dir: Path, iteration: int, data_only: bool) -> Record:
-    """Read what is to be exported; every file that is read must be as recorded.
-
-    Args:
-        run_dir: the run's folder.
-        iteration: k, from 1.
-        data_only: the weights are not needed.
+    """Read what is to be exported; every file that is read must be as recorded, the weights too unless only data are wanted.
 
     Raises:
         RecordError: no such run, nothing was trained, the pairs are not those trained on, files are absent or changed.
@@ -162,8 +138,7 @@ def _require_trained(run_dir: Path, iteration: int) -> None:
 
 
 def _trained(run_dir: Path) -> str:
-    found = [str(manifest["iteration"]) for _, manifest in all_manifests(run_dir) if manifest["stage"] == "train"]
-    return f"iterations that are trained: {', '.join(found) or 'none'}"
+    return f"iterations that are trained: {', '.join(map(str, record_manifests.of_stage(run_dir, 'train'))) or 'none'}"
 
 
 def _require_same_pairs(folder: Path, chosen: dict[str, Any], trained: dict[str, Any], iteration: int) -> None:

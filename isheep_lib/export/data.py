@@ -36,14 +36,7 @@ FATE = {
 
 
 def write(folder: Path, rows: Sequence[dict[str, Any]], fates: dict[str, dict[str, Any]], system: str) -> None:
-    """Write all forms.
-
-    Args:
-        folder: where to.
-        rows: kept pairs.
-        fates: what the training did with each, by id; none where it is not known.
-        system: the system prompt that the training showed, "" where it showed none.
-    """
+    """Write kept pairs in all forms, with what the training did with each, by id, and its system prompt, if it showed one."""
     alpaca = [{name: row[name] for name in ("instruction", "input", "output")} for row in rows]
     _write_list(folder / FILES["alpaca"], alpaca)
     _write_list(folder / FILES["sharegpt"], [_sharegpt(row, system) for row in rows])
@@ -81,15 +74,10 @@ def _write_parquet(path: Path, rows: Sequence[dict[str, Any]], fates: dict[str, 
     from pyarrow import parquet
 
     text, whole = pyarrow.string(), pyarrow.int64()
-    kinds = {"num_tokens": whole, "demonstrations": pyarrow.list_(text)}
-    columns = {name: pyarrow.array([row[name] for row in rows], text) for name in PAIR}
-    for name in score_names(rows):
-        columns[f"score_{name}"] = pyarrow.array([row["scores"].get(name) for row in rows], pyarrow.float64())
-    for name in MORE:
-        columns[name] = pyarrow.array([row.get(name) for row in rows], kinds.get(name, text))
-    kinds = {"fate": text, "cut": pyarrow.bool_()}
-    for name in FATE:
-        columns[name] = pyarrow.array([fates.get(row["id"], {}).get(name) for row in rows], kinds.get(name, whole))
+    scores = {f"score_{name}": pyarrow.float64() for name in score_names(rows)}
+    kinds = dict.fromkeys(PAIR, text) | scores | dict.fromkeys([*MORE, *FATE], whole)
+    kinds |= {"finish": text, "demonstrations": pyarrow.list_(text), "fate": text, "cut": pyarrow.bool_()}
+    flat = [row | fates.get(row["id"], {}) | {f"score_{name}": value for name, value in row["scores"].items()} for row in rows]
     buffer = pyarrow.BufferOutputStream()
-    parquet.write_table(pyarrow.table(columns), buffer)
+    parquet.write_table(pyarrow.Table.from_pylist(flat, pyarrow.schema(kinds)), buffer)
     write_atomic(path, buffer.getvalue().to_pybytes())

@@ -2,15 +2,20 @@
 
     table([{"step": "rules", "kept": 22}])      # a table of GitHub's Markdown
     code("a|b")                                 # `a|b`, also where the text has backticks
+    render("data_card.md.j2", record=record)    # a template whose filters are these pieces
 
-Covers pieces of a page. Does not cover tables as files for a paper (`display.save`) or what a page says.
+Covers pieces of a page. Does not cover tables as files for a paper (`display.save`) or what a page says (`templates`).
 """
 
+import json
 import re
-from collections.abc import Sequence
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import yaml
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from isheep_lib.display.save import MARKDOWN
 from isheep_lib.display.table import Table, printable
@@ -45,6 +50,30 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
 def front_matter(values: dict[str, Any]) -> str:
     """Return the lines of YAML that the Hub reads at the top of a card."""
     return f"---\n{yaml.safe_dump(values, sort_keys=False, allow_unicode=True)}---"
+
+
+def counts(numbers: Mapping[str, Any]) -> str:
+    """Return names with their numbers in one line."""
+    return ", ".join(f"{name} {number}" for name, number in numbers.items())
+
+
+def plain(value: Any) -> str:
+    """Return a parameter's value as words; a list's are apart."""
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def render(template: str, **values: Any) -> str:
+    """Fill a page of `templates`; what is put into it goes through the filters `escape`, `code`, `block` or `table`."""
+    pages = Environment(  # noqa: S701 - Markdown; an escape for HTML would show
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    pages.filters |= {"escape": escape, "code": code, "block": block, "table": table, "counts": counts}
+    pages.filters |= {"json": json.dumps, "quote": shlex.quote}
+    return pages.get_template(template).render(**values)
 
 
 def _cell(value: Any) -> str:

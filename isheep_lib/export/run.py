@@ -36,12 +36,7 @@ TEMPLATE = "chat_template.jinja"
 def export(run_dir: Path, iteration: int, merged: bool = False, data_only: bool = False, out: Path | None = None) -> Path:
     """Write the export of an iteration and return its folder, by default `export/iteration-K` in the run's own.
 
-    Args:
-        run_dir: the run's folder.
-        iteration: whose model and pairs, from 1.
-        merged: also write the base with the adapters merged in.
-        data_only: write pairs and cards alone; the weights are not needed.
-        out: another folder.
+    With `merged` it also holds the base with the adapters merged in; with `data_only` pairs and cards alone.
 
     Raises:
         ParameterError: both `merged` and `data_only`.

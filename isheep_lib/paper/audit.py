@@ -47,42 +47,33 @@ COPIED = 3  # equal values at least, and more than half
 def same_everywhere(paper: Paper) -> Outcome:
     """A run that stands in several tables has the same numbers in each."""
     by_name = {(run.table, run.name): run for run in every_run(paper)}
-    found, count = [], 0
-    for name in dict.fromkeys(name for name, _, _ in paper.same_runs):
-        first: dict[str, tuple[Run, float]] = {}
-        for _, table, row in (same for same in paper.same_runs if same[0] == name):
-            run = by_name[table, row]
-            for column, value in run.values.items():
-                column = ALIASES.get(column, column)
-                if column not in first:
-                    first[column] = run, value
-                    continue
-                earlier, other = first[column]
-                if earlier.table == table:  # the other turn, in Table 12
-                    continue
-                count += 1
-                if value != other:
-                    what = f"{other:.2f} in Table {earlier.table} ({earlier.name}), {value:.2f} in Table {table} ({row})"
-                    found.append(Finding("same", (earlier.table, table), f"{name} {column}", what, "contradiction"))
-    return found, count
+    first: dict[tuple[str, str], tuple[Run, float]] = {}
+    for name, table, row in paper.same_runs:
+        for column, value in by_name[table, row].values.items():
+            column = ALIASES.get(column, column)
+            earlier, other = first.setdefault((name, column), (by_name[table, row], value))
+            if earlier.table != table:  # else it is the first, or the other turn in Table 12
+                what = f"{other:.2f} in Table {earlier.table} ({earlier.name}), {value:.2f} in Table {table} ({row})"
+                tables = earlier.table, table
+                yield value == other or Finding("same", tables, f"{name} {column}", what, "contradiction")
 
 
 def not_copied(paper: Paper) -> Outcome:
     """Different runs of one table, or of Tables 7 to 10, do not share more than half of the values of one kind."""
-    found, count = [], 0
     for numbers in ((MAIN_TABLE,), *SETTINGS):
         for part in _parts(paper, numbers):
             classes: list[list[Run]] = []
             for whole in runs_of(paper, numbers):
                 one = Run(whole.table, whole.name, {c: v for c, v in whole.values.items() if c in part})
-                count += sum(len(_shared(group[0], one)) >= COPIED for group in classes)
                 same = next((group for group in classes if _is_copy(group[0], one)), None)
+                yield from (True for group in classes if group is not same and len(_shared(group[0], one)) >= COPIED)
                 if same:
                     same.append(one)
                 else:
                     classes.append([one])
-            found += [_copied(group) for group in classes if len(group) > 1]
-    return found, count
+            for group in (group for group in classes if len(group) > 1):
+                yield _copied(group)
+                yield from (True for _ in group[2:])  # the further comparisons that the finding rests on
 
 
 def _parts(paper: Paper, numbers: Sequence[str]) -> list[set[str]]:
@@ -113,33 +104,26 @@ def _copied(group: list[Run]) -> Finding:
 
 def models_differ(paper: Paper) -> Outcome:
     """Two models hardly share a finely divided percentage of the same step; chance allows it, so this is a hint alone."""
-    found, count = [], 0
     rows = paper.tables[MAIN_TABLE].rows if MAIN_TABLE in paper.tables else ()
     fine = [c for c in MAIN if COLUMNS[c].unit == PERCENT and COLUMNS[c].number_of_items is None]
     for (one, other), column in product(combinations(rows, 2), fine):
-        if one["setting"] != other["setting"] or None in (one.get(column), other.get(column)):
-            continue
-        count += 1
-        if one[column] == other[column]:
+        if one["setting"] == other["setting"] and None not in (one.get(column), other.get(column)):
             where = f"{one['model']} and {other['model']} {one['setting']} {column}"
-            found.append(Finding("models", (MAIN_TABLE,), where, f"both {one[column]:.2f}, to the last digit", "suspicious"))
-    return found, count
+            what = f"both {one[column]:.2f}, to the last digit"
+            yield one[column] != other[column] or Finding("models", (MAIN_TABLE,), where, what, "suspicious")
 
 
 def near_the_others(paper: Paper) -> Outcome:
     """No setting lies further from all others of its step than five times the range of these and 5 % of the scale."""
-    found, count = [], 0
     for numbers in SETTINGS:
         for (step, group), column in product(_by_step(paper, numbers).items(), COLUMNS | DATASETS):
-            values = {one.name: one.values[column] for one in group if column in one.values}
-            if len(values) <= OTHERS:
-                continue
-            count += len(values)
-            for one in (one for one in group if _is_far(one.name, values, column)):
-                others = [value for name, value in values.items() if name != one.name]
-                what = f"{values[one.name]:.2f}, the {len(others)} others of {step} are {min(others):.2f} to {max(others):.2f}"
-                found.append(Finding("far", (one.table,), f"{one.name} {column}", what, "suspicious"))
-    return found, count
+            own = [one for one in group if column in one.values]
+            for one in own if len(own) > OTHERS else ():
+                others = [other.values[column] for other in own if other is not one]
+                value, low, high = one.values[column], min(others), max(others)
+                what = f"{value:.2f}, the {len(others)} others of {step} are {low:.2f} to {high:.2f}"
+                near = not _is_far(value, others, column)
+                yield near or Finding("far", (one.table,), f"{one.name} {column}", what, "suspicious")
 
 
 def _by_step(paper: Paper, numbers: Sequence[str]) -> dict[str, list[Run]]:
@@ -150,9 +134,8 @@ def _by_step(paper: Paper, numbers: Sequence[str]) -> dict[str, list[Run]]:
     return steps
 
 
-def _is_far(name: str, values: dict[str, float], column: str) -> bool:
-    others = [value for other, value in values.items() if other != name]
-    gap = min(abs(values[name] - value) for value in others)
+def _is_far(value: float, others: Sequence[float], column: str) -> bool:
+    gap = min(abs(value - other) for other in others)
     scale = 9 if (COLUMNS | DATASETS)[column].unit == GRADE else 100
     return gap > FAR_RANGES * (max(others) - min(others)) and gap > FAR_SHARE * scale
 
@@ -162,25 +145,19 @@ def drop_is_where_stated(paper: Paper) -> Outcome:
     rows = paper.tables[TURNS].rows if TURNS in paper.tables else ()
     seconds: list[dict[str, Any]] = [row for row in rows if row["turn"] == "2"]
     if len(seconds) < 2:
-        return [], 0
+        return
     before, after = max(pairwise(seconds), key=lambda pair: pair[0]["single_turn_score"] - pair[1]["single_turn_score"])
     table = ", ".join(f"{row['step']} {row['single_turn_score']:.2f}" for row in (before, after))
-    found = [
-        Finding("drop", (TURNS,), statement, f"the table has its largest fall after {before['step']}: {table}", "contradiction")
-        for statement, last in paper.drops
-        if last != before["step"]
-    ]
-    return found, len(paper.drops)
+    what = f"the table has its largest fall after {before['step']}: {table}"
+    for statement, last in paper.drops:
+        yield last == before["step"] or Finding("drop", (TURNS,), statement, what, "contradiction")
 
 
 def claims_hold(paper: Paper) -> Outcome:
     """Each headline claim follows from Table 1 within its last digit."""
-    found = [
-        Finding("claims", (MAIN_TABLE,), claim.title, f"{claim.stated} stated, {claim.formula}", "contradiction")
-        for claim in paper.claims
-        if not claim.holds
-    ]
-    return found, len(paper.claims)
+    for claim in paper.claims:
+        what = f"{claim.stated} stated, {claim.formula}"
+        yield claim.holds or Finding("claims", (MAIN_TABLE,), claim.title, what, "contradiction")
 
 
 @dataclass(frozen=True)
@@ -194,6 +171,11 @@ class Check:
     def claim(self) -> str:
         """The first line of the function's documentation."""
         return (self.function.__doc__ or self.name).splitlines()[0]
+
+    def run(self, paper: Paper) -> tuple[list[Finding], int]:
+        """Return the findings, and how many comparisons were made."""
+        made = list(self.function(paper))
+        return [one for one in made if isinstance(one, Finding)], len(made)
 
 
 CHECKS = (
@@ -215,7 +197,7 @@ CHECKS = (
 def run(paper: Paper | None = None) -> list[Finding]:
     """Make every check of the paper, or of what is given instead."""
     paper = paper or read_paper()
-    return [finding for check in CHECKS for finding in check.function(paper)[0]]
+    return [finding for check in CHECKS for finding in check.run(paper)[0]]
 
 
 def findings_table(findings: Sequence[Finding]) -> Table:
@@ -241,6 +223,6 @@ def checks_table(paper: Paper | None = None) -> Table:
     paper = paper or read_paper()
     rows = []
     for check in CHECKS:
-        found, count = check.function(paper)
+        found, count = check.run(paper)
         rows.append({"check": check.name, "demands": check.claim, "comparisons": count, "findings": len(found)})
     return Table(rows, "Checks of the published numbers")

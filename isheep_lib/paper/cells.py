@@ -7,7 +7,7 @@ Covers which run stands where, and whether two numbers may be subtracted. Does n
 """
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from isheep_lib.benchmarks.catalogue import BENCHMARKS
@@ -32,25 +32,15 @@ SAME_AS = {"dromedary": "one_base", "combined_prompt": "one_base", "both": "simp
 
 @dataclass(frozen=True, eq=False)
 class Place:
-    """One evaluated model in a table.
+    """One evaluated model in a table."""
 
-    Attributes:
-        labels: what names it there, by key column.
-        model: its base model: a published one, or that of a run.
-        role: what it stands for.
-        iteration: which model, 0 is the base model.
-        run: that measured it, None where none was given.
-        turn: of MT-Bench, in Table 12.
-        values: what is published of it, by column.
-    """
-
-    labels: tuple[tuple[str, str], ...]
-    model: str
-    role: str
-    iteration: int
-    run: Run | None
-    values: dict[str, float | None]
-    turn: int = 1
+    labels: tuple[tuple[str, str], ...]  # what names it there, by key column
+    model: str  # its base model: a published one, or that of a run
+    role: str  # what it stands for
+    iteration: int  # which model, 0 is the base model
+    run: Run | None  # that measured it, None where none was given
+    values: dict[str, float | None]  # what is published of it, by column
+    turn: int = 1  # of MT-Bench, in Table 12
 
     @property
     def name(self) -> str:
@@ -77,12 +67,12 @@ class Cell:
     """One number twice: `value` is empty where `why` says that it is not run or left out, for the `problem` named."""
 
     published: float | None
-    value: dict[str, Any] | None
-    subset: str
-    why: str
-    problem: str
-    apart: str
     digits: int
+    value: dict[str, Any] | None = None
+    subset: str = ""
+    why: str = ""
+    problem: str = ""
+    apart: str = ""
 
     @property
     def text(self) -> str:
@@ -130,15 +120,14 @@ class Grid:
     def cell(self, place: Place, name: str) -> Cell:
         """Return one cell."""
         column, run, k = self.column(name), place.run, place.iteration
-        digits = 2 if column.unit == GRADE else 1
+        known = place.values.get(name), 2 if column.unit == GRADE else 1
         facts = run.facts(k, column.benchmark) if run else None
         value = value_of(facts, column, place.turn) if facts else None
-        empty = Cell(place.values.get(name), None, "", NOT_RUN, "", "", digits)
         if run is None or facts is None or value is None:
-            return empty
+            return Cell(*known, why=NOT_RUN)
         if problem := self.problem(place, column.benchmark):
-            return replace(empty, subset=facts["subset"], why=LEFT_OUT, problem=problem)
-        return replace(empty, value=value, subset=facts["subset"], why="", apart=apart(place, column, facts))
+            return Cell(*known, subset=facts["subset"], why=LEFT_OUT, problem=problem)
+        return Cell(*known, value, facts["subset"], apart=apart(place, column, facts))
 
     def problem(self, place: Place, benchmark: str) -> str:
         """Say why a measured place may not stand in this table."""

@@ -75,8 +75,7 @@ def claims_table(measured: Measured) -> Table:
 
 def _claimed(kind: str, values: Sequence[float]) -> float:
     """Return the mean change of values that alternate between after and before."""
-    both = list(zip(values[::2], values[1::2], strict=True))
-    changes = [100 * (after / before - 1) if kind == "relative" else after - before for after, before in both]
+    changes = [published.change(kind, after, before) for after, before in zip(values[::2], values[1::2], strict=True)]
     return sum(changes) / len(changes)
 
 

@@ -3,8 +3,8 @@
 `nearest_share(42.14, 541)` is `(228, "rounded")`: 228 prompts of 541; `nearest_share(41.14, 541)` is `(223, "")`: no number
 of prompts gives 41.14.
 
-Covers checks of one row or one number, each with the number of comparisons that it made. Does not cover checks between
-runs and tables (`paper.audit`). Every check leaves room for two decimals.
+Covers checks of one row or one number; each yields True or a finding for every comparison that it makes. Does not cover checks
+between runs and tables (`paper.audit`). Every check leaves room for two decimals.
 """
 
 import math
@@ -59,7 +59,7 @@ class Run:
     values: dict[str, float]
 
 
-Outcome = tuple[list[Finding], int]  # findings and the number of comparisons made
+Outcome = Iterator[Finding | bool]  # one of each comparison: True, or what is wrong
 
 
 def runs(table: Published) -> list[Run]:
@@ -103,26 +103,19 @@ def _cells(paper: Paper) -> Iterator[tuple[str, str, Column, float]]:
 
 def in_range(paper: Paper) -> Outcome:
     """Percentages lie within 0 and 100, grades within 1 and 10."""
-    found, count = [], 0
     for table, place, column, value in _cells(paper):
-        count += 1
         low, high = (1, 10) if column.unit == GRADE else (0, 100)
-        if not low <= value <= high:
-            found.append(Finding("range", (table,), place, f"{value:.2f} is outside {low} to {high}", "impossible"))
-    return found, count
+        what = f"{value:.2f} is outside {low} to {high}"
+        yield low <= value <= high or Finding("range", (table,), place, what, "impossible")
 
 
 def in_order(paper: Paper) -> Outcome:
     """What passes a strict test passes the loose one, and what passes more tests passes fewer."""
-    found, count = [], 0
-    for run in every_run(paper):
-        for lower, higher in ORDERED:
-            if lower in run.values and higher in run.values:
-                count += 1
-                if run.values[lower] > run.values[higher]:
-                    what = f"{_said(higher, run)} is below {_said(lower, run)}"
-                    found.append(Finding("order", (run.table,), run.name, what, "impossible"))
-    return found, count
+    for run, (lower, higher) in product(every_run(paper), ORDERED):
+        if lower in run.values and higher in run.values:
+            what = f"{_said(higher, run)} is below {_said(lower, run)}"
+            fits = run.values[lower] <= run.values[higher]
+            yield fits or Finding("order", (run.table,), run.name, what, "impossible")
 
 
 def _said(column: str, run: Run) -> str:
@@ -145,38 +138,33 @@ def nearest_share(value: float, items: int) -> tuple[int, str]:
 
 def on_grid(paper: Paper) -> Outcome:
     """A percentage of n items is k/n, rounded or cut to two decimals; where every value would fit, none is compared."""
-    found, count = [], 0
     for table, place, column, value in _cells(paper):
         items = column.number_of_items
         # Rounding and cutting together let 1.5 of the last digit's steps pass; `in_range` names what is no percentage.
         if not items or 100 / items <= 1.5 * LAST_DIGIT or not 0 <= value <= 100:
             continue
-        count += 1
         nearest, how = nearest_share(value, items)
-        if how == "":
-            above = math.ceil(value * items / 100)
-            sides = " and ".join(f"{k}/{items} = {100 * k / items:.3f}" for k in (above - 1, above))
-            found.append(Finding("grid", (table,), place, f"{value:.2f} lies between {sides}", "impossible"))
-        elif how == "cut":
-            what = f"{value:.2f} is {nearest}/{items} = {100 * nearest / items:.3f} cut, not rounded"
-            found.append(Finding("grid", (table,), place, what, "suspicious"))
-    return found, count
+        above = math.ceil(value * items / 100)
+        sides = " and ".join(f"{k}/{items} = {100 * k / items:.3f}" for k in (above - 1, above))
+        cut = f"{value:.2f} is {nearest}/{items} = {100 * nearest / items:.3f} cut, not rounded"
+        wrong: dict[str, tuple[str, Severity]] = {
+            "": (f"{value:.2f} lies between {sides}", "impossible"),
+            "cut": (cut, "suspicious"),
+        }
+        yield how == "rounded" or Finding("grid", (table,), place, *wrong[how])
 
 
 def levels_agree(paper: Paper) -> Outcome:
     """Each failed prompt of IFEval has a failed instruction, each passed one has all its one to three passed."""
-    found, count = [], 0
     for run, how in product(every_run(paper), ("strict", "loose")):
         names = [f"ifeval_{level}_{how}" for level in ("prompt", "inst")]
         if not all(name in run.values for name in names):
             continue
-        count += 1
         prompts, instructions = (run.values[name] * n / 100 for name, n in zip(names, (PROMPTS, INSTRUCTIONS), strict=True))
         # One instruction a prompt at least; half an item of room for two decimals.
-        if not prompts - 0.5 <= instructions <= INSTRUCTIONS - (PROMPTS - prompts) + 0.5:
-            what = f"{prompts:.0f} of {PROMPTS} prompts, but {instructions:.0f} of {INSTRUCTIONS} instructions"
-            found.append(Finding("levels", (run.table,), f"{run.name} {how}", what, "impossible"))
-    return found, count
+        fits = prompts - 0.5 <= instructions <= INSTRUCTIONS - (PROMPTS - prompts) + 0.5
+        what = f"{prompts:.0f} of {PROMPTS} prompts, but {instructions:.0f} of {INSTRUCTIONS} instructions"
+        yield fits or Finding("levels", (run.table,), f"{run.name} {how}", what, "impossible")
 
 
 def grades_given(mean: float) -> int:
@@ -199,20 +187,13 @@ def _grades(row: dict[str, Cell]) -> tuple[float, int]:
 
 def ten_grades(paper: Paper) -> Outcome:
     """A category's mean in MT-Bench rests on ten whole or half grades."""
-    found, count = [], 0
-    for run in runs_of(paper, (TURNS,)):
-        for category in CATEGORIES:
-            count += 1
-            value = run.values[category]
-            given = grades_given(value)
-            if given == GRADES:
-                continue
-            what = f"{value:.2f} is no mean of {GRADES} grades"
-            if given:
-                what += f", but of {given}: {round(value * 2 * given) / 2:g}/{given}"
-            severity: Severity = "suspicious" if given else "impossible"
-            found.append(Finding("grades", (TURNS,), f"{run.name} {category}", what, severity))
-    return found, count
+    for run, category in product(runs_of(paper, (TURNS,)), CATEGORIES):
+        value = run.values[category]
+        given = grades_given(value)
+        of_fewer = f", but of {given}: {round(value * 2 * given) / 2:g}/{given}" if given else ""
+        what = f"{value:.2f} is no mean of {GRADES} grades{of_fewer}"
+        severity: Severity = "suspicious" if given else "impossible"
+        yield given == GRADES or Finding("grades", (TURNS,), f"{run.name} {category}", what, severity)
 
 
 def averages(paper: Paper) -> Outcome:
@@ -222,12 +203,9 @@ def averages(paper: Paper) -> Outcome:
         steps[row["step"]].append(row)
         stated.append((f"{row['step']} {row['turn']}", "single_turn_score", [row]))
     stated += [(str(step), "mt_bench_average", rows) for step, rows in steps.items() if len(rows) == 2]
-    found = []
     for place, column, rows in stated:
-        grades = [_grades(row) for row in rows]
-        mean = sum(total for total, _ in grades) / sum(number for _, number in grades)
-        value = float(rows[0][column])
-        if abs(mean - value) > LAST_DIGIT / 2 + EXACT:
-            what = f"{value:.2f} stated, its parts give {mean:.3f}"
-            found.append(Finding("averages", (TURNS,), f"{place} {column}", what, "contradiction"))
-    return found, len(stated)
+        totals, numbers = zip(*map(_grades, rows), strict=True)
+        mean, value = sum(totals) / sum(numbers), float(rows[0][column])
+        what = f"{value:.2f} stated, its parts give {mean:.3f}"
+        agrees = abs(mean - value) <= LAST_DIGIT / 2 + EXACT
+        yield agrees or Finding("averages", (TURNS,), f"{place} {column}", what, "contradiction")

@@ -22,12 +22,12 @@ def corners_table(run_dir: Path, command: str) -> Table:
 
     Good is above the median of the iteration, poor is not; of a corner the pair that lies furthest out is shown.
     """
-    for folder, manifest in reversed(manifests.all_manifests(run_dir)):
-        scored = read_jsonl(folder / "scores.jsonl") if manifest["stage"] == "assess" else []
+    for iteration, (folder, _) in reversed(manifests.of_stage(run_dir, "assess").items()):
+        scored = read_jsonl(folder / "scores.jsonl")
         scorer = next((name for row in scored for name in _scorers(row["scores"])), "")
         if scorer:
-            pairs = read_jsonl(manifests.stage_folder(run_dir, manifest["iteration"], "synthesize") / "examples.jsonl")
-            caption = f"Iteration {manifest['iteration']}, scorer {scorer}; good is above the median of the iteration"
+            pairs = read_jsonl(manifests.stage_folder(run_dir, iteration, "synthesize") / "examples.jsonl")
+            caption = f"Iteration {iteration}, scorer {scorer}; good is above the median of the iteration"
             return Table(corner_rows(pairs, scored, scorer), caption)
     return Table([{"not run": "no iteration has scores of quality and following", "command": command}])
 

@@ -21,14 +21,11 @@ from matplotlib.figure import Figure
 
 from isheep_lib.display.embedding_map import Map
 from isheep_lib.display.evaluation_tables import METRICS
-from isheep_lib.display.figures import DARK, GREY, Drawing
-from isheep_lib.paper.points import PAPER_THRESHOLD, Found, Placed, Point, map_of, points_of, shares_of, shares_table
+from isheep_lib.display.figures import DARK, GREY, nothing, panels
+from isheep_lib.paper.points import PAPER_THRESHOLD, Point, shares_of
 from isheep_lib.params import run_file
 from isheep_lib.record.manifests import all_manifests
 from isheep_lib.record.score_columns import saturates
-
-__all__ = ["Found", "Placed", "Point", "accuracy_over", "instruction_map", "map_of", "pipeline", "points_of"]
-__all__ += ["shares_of", "shares_over_threshold", "shares_table"]
 
 WIDTH = 6.8  # inches, the text of a page
 SMALL = 7.0  # points; nothing is smaller
@@ -45,17 +42,11 @@ AXES = {
 PAPER_SHARES = (50.0, 70.0)  # per cent of pairs above 8 over iterations 1 to 6, as the text on Figure 3 says
 
 
-def _panels(columns: int, rows: int, height: float, **shared: Any) -> tuple[Figure, list[Any]]:
-    figure = Drawing(figsize=(WIDTH, height), dpi=110, layout="constrained")
-    found = figure.subplots(rows, columns, squeeze=False, **shared).ravel().tolist()
-    for axis in found:
-        axis.spines[["top", "right"]].set_visible(False)
+def _panels(number: int, across: int, height: float, **shared: Any) -> tuple[Figure, list[Any]]:
+    figure, axes = panels(number, across, WIDTH, height, 110, **shared)
+    for axis in axes:
         axis.tick_params(labelsize=SMALL)
-    return figure, found
-
-
-def _nothing() -> Figure:
-    return Drawing(figsize=(1, 1), dpi=110)
+    return figure, axes
 
 
 def _look(number: int) -> dict[str, Any]:
@@ -80,8 +71,7 @@ BOX, STRIDE = (1.0, 0.72), (1.32, 1.25)  # width and height of a box, and from o
 
 def pipeline(run_dir: Path | None = None) -> Figure:
     """Draw one turn of the loop; of a run, with rows in and kept in its first iteration (Figure 1)."""
-    figure = Drawing(figsize=(WIDTH, 2.6), dpi=110, layout="constrained")
-    axis = figure.subplots()
+    figure, (axis,) = panels(1, 1, WIDTH, 2.6, 110)
     axis.set_axis_off()
     axis.set_xlim(-0.55 * BOX[0], 3 * STRIDE[0] + 0.55 * BOX[0])
     axis.set_ylim(-0.55 * BOX[1], STRIDE[1] + 0.55 * BOX[1])
@@ -156,12 +146,12 @@ def _arrow(axis: Any, before: tuple[int, int], after: tuple[int, int]) -> None:
 def accuracy_over(points: Sequence[Point], axis_title: str) -> Figure:
     """Draw the four IFEval accuracies, a line an iteration, through the mean of runs at the same place (Figure 2)."""
     if not points:
-        return _nothing()
+        return nothing()
     iterations, places = sorted({point.iteration for point in points}), sorted({point.x for point in points})
-    figure, panels = _panels(2, 2, 4.6, sharex=True, sharey=True)
+    figure, axes = _panels(4, 2, 2.3, sharex=True, sharey=True)
     span = places[-1] - places[0] or 1.0
     margin = span / 2 if len(places) == 1 else 4 * ASIDE * span
-    for axis, metric in zip(panels, IFEVAL, strict=True):
+    for axis, metric in zip(axes, IFEVAL, strict=True):
         for number, iteration in enumerate(iterations):
             own = [point for point in points if point.iteration == iteration and metric in point.values]
             _accuracies(axis, own, metric, ASIDE * span * (number - (len(iterations) - 1) / 2))
@@ -171,7 +161,7 @@ def accuracy_over(points: Sequence[Point], axis_title: str) -> Figure:
         axis.grid(axis="y", color=GREY, linewidth=0.4)
     figure.supxlabel(axis_title, fontsize=SMALL + 1)
     figure.supylabel("IFEval accuracy (%), bars are one standard error", fontsize=SMALL + 1)
-    _legend(figure, panels[0])
+    _legend(figure, axes[0])
     return figure
 
 
@@ -208,7 +198,7 @@ def shares_over_threshold(run_dir: Path) -> Figure:
     """Draw the share of generated pairs scored beyond C by iteration, a line a score (Figure 3)."""
     shares = shares_of(run_dir)
     if not shares:
-        return _nothing()
+        return nothing()
     figure, (axis,) = _panels(1, 1, 2.9)
     lines = list(dict.fromkeys(share.line() for share in shares))
     for number, line in enumerate(lines):
@@ -237,13 +227,10 @@ def shares_over_threshold(run_dir: Path) -> Figure:
 def instruction_map(plane: Map | None, groups: dict[int, np.ndarray], how: str = "") -> Figure:
     """Draw each iteration's instructions among the reference set's, a panel an iteration (Figure 4)."""
     if plane is None or not groups:
-        return _nothing()
-    columns = min(3, len(groups))
-    rows = -(-len(groups) // columns)
-    figure, panels = _panels(columns, rows, 0.8 + 2.2 * rows, sharex=True, sharey=True)
-    for axis in panels[len(groups) :]:
-        axis.set_visible(False)
-    for number, (axis, (iteration, vectors)) in enumerate(zip(panels, groups.items(), strict=False)):
+        return nothing()
+    across = min(3, len(groups))
+    figure, axes = _panels(len(groups), across, 0.8 / -(-len(groups) // across) + 2.2, sharex=True, sharey=True)
+    for number, (axis, (iteration, vectors)) in enumerate(zip(axes, groups.items(), strict=True)):
         look = {"color": COLORS[number % len(COLORS)], "marker": MARKERS[number % len(MARKERS)]}
         axis.scatter(*plane.reference.T, s=7, color="#a9adb5", linewidths=0)
         axis.scatter(*plane.project(vectors).T, s=13, alpha=0.75, linewidths=0, **look)

@@ -136,8 +136,8 @@ def shares_of(run_dir: Path) -> list[Share]:
     """
     filtering = run_file.run_params(run_dir).get("filter", {})
     found = []
-    for folder, manifest in manifests.all_manifests(run_dir):
-        rows = read_jsonl(folder / "scores.jsonl") if manifest["stage"] == "assess" else []
+    for iteration, (folder, _) in manifests.of_stage(run_dir, "assess").items():
+        rows = read_jsonl(folder / "scores.jsonl")
         for column in _columns(rows):
             decides = "threshold" in filtering.get("steps", ()) and scorer_of(column) == filtering["scorer"]
             if not decides and not saturates(column):
@@ -148,7 +148,7 @@ def shares_of(run_dir: Path) -> list[Share]:
             passes, side = COMPARISONS[comparison]
             values = [value for row in rows if (value := _score(row["scores"], column)) is not None]
             beyond, unread = sum(passes(value, threshold) for value in values), len(rows) - len(values)
-            found.append(Share(manifest["iteration"], column, side, threshold, len(rows), beyond, unread))
+            found.append(Share(iteration, column, side, threshold, len(rows), beyond, unread))
     return found
 
 
@@ -226,10 +226,9 @@ def map_of(run_dir: Path, set_files: Sequence[str], map_model: str = "") -> Plac
 
 def _written(run_dir: Path) -> dict[int, list[str]]:
     """Return the tasks that each iteration kept, as a user would say them."""
-    found = {}
-    for folder, manifest in manifests.all_manifests(run_dir):
-        if manifest["stage"] == "synthesize":
-            rows = read_jsonl(folder / "examples.jsonl")
-            tasks = [Task(row["id"], row["instruction"], row["input"]) for row in rows]
-            found[manifest["iteration"]] = [user_words(task) for task in tasks]
-    return found
+    return {
+        iteration: [
+            user_words(Task(row["id"], row["instruction"], row["input"])) for row in read_jsonl(folder / "examples.jsonl")
+        ]
+        for iteration, (folder, _) in manifests.of_stage(run_dir, "synthesize").items()
+    }

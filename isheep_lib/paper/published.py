@@ -2,15 +2,14 @@
 
 `table("1").rows[1]["alpaca_eval"]` is 1.51 (Qwen1.5-1.8B, iter1); `claims()[0].recomputed` is 78.16.
 
-Covers reading the files of `published`, what each column measures, which benchmark of the catalogue measures it here,
-and computing headline claims again. Does not cover judging the numbers (`paper.audit`). Table 6 shows texts, no numbers.
+Covers reading the files of `published` and computing headline claims again. Does not cover judging the numbers
+(`paper.audit`). Table 6 shows texts, no numbers.
 """
 
 import csv
 import functools
 import io
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from isheep_lib.record.rows import bad_rows, read_text
 
 FOLDER = Path(__file__).parent / "published"
 PERCENT, GRADE = "%", "1 to 10"
+CATEGORIES = ("role_play", "coding", "extraction", "humanities", "math", "reasoning", "stem", "writing")
 HALF = 0.5 + 1e-6  # of a stated number's last digit; the sum of decimals is not exact
 Cell = str | float | None
 
@@ -37,127 +37,14 @@ class Published:
 
 @dataclass(frozen=True)
 class Column:
-    """What a number measures.
-
-    Attributes:
-        title: for people.
-        unit: "%" or "1 to 10".
-        benchmark: name in our catalogue, "" where it has none.
-        metric: our metric for it.
-        number_of_items: what a percentage is a share of, where it is known; None else.
-        note: where our measure differs from the paper's.
-    """
+    """What a number measures, a line of columns.csv."""
 
     title: str
-    unit: str = PERCENT
-    benchmark: str = ""
-    metric: str = ""
-    number_of_items: int | None = None
-    note: str = ""
-
-
-PROMPTS, INSTRUCTIONS = 541, 834  # of IFEval; one to three instructions a prompt
-_LIKELY = "log-probabilities as lm-eval compares them; the paper's are of OpenCompass' perplexity mode"
-_CODE = "our own instruction and extraction of code"
-_TRIVIAQA = "the 7993 questions of the Wikipedia validation set; OpenCompass asks others"
-MAIN = {
-    "alpaca_eval": Column("AlpacaEval", PERCENT, "alpaca_eval", "win_rate", None, "the judge of the run, not GPT-4"),
-    "mt_bench": Column("MT-Bench", GRADE, "mt_bench", "score", None, "the judge of the run, not GPT-4"),
-    "ifeval_prompt_strict": Column("IFEval prompt-level strict", PERCENT, "ifeval", "prompt_strict", PROMPTS),
-    "ifeval_inst_strict": Column("IFEval instruction-level strict", PERCENT, "ifeval", "inst_strict", INSTRUCTIONS),
-    "ifeval_prompt_loose": Column("IFEval prompt-level loose", PERCENT, "ifeval", "prompt_loose", PROMPTS),
-    "ifeval_inst_loose": Column("IFEval instruction-level loose", PERCENT, "ifeval", "inst_loose", INSTRUCTIONS),
-    "humaneval": Column("HumanEval", PERCENT, "humaneval", "pass_at_1", 164, _CODE),
-    "humaneval_plus": Column("HumanEval+", PERCENT, "humaneval_plus", "pass_at_1", 164, _CODE),
-    "mbpp": Column("MBPP", PERCENT, "mbpp", "pass_at_1", 500, _CODE),
-    "triviaqa": Column("TriviaQA", PERCENT, "triviaqa", "exact_match", None, _TRIVIAQA),
-    "squad2": Column("SQuAD2.0", PERCENT, "squadv2", "exact_match", None, "the development set, asked in our own words"),
-}
-IFEVAL = tuple(name for name in MAIN if name.startswith("ifeval"))
-CATEGORIES = ("role_play", "coding", "extraction", "humanities", "math", "reasoning", "stem", "writing")
-_TURNS = {
-    "single_turn_score": Column("Mean of the turn", GRADE, "mt_bench", "single_turn_score"),
-    **{name: Column(name.replace("_", "-").capitalize(), GRADE, "mt_bench", name) for name in CATEGORIES if name != "stem"},
-    "stem": Column("STEM", GRADE, "mt_bench", "stem"),
-    "mt_bench_average": Column("MT-Bench, both turns", GRADE, "mt_bench", "average"),
-}
-_RUNS = {
-    "base": Column("Base model"),
-    "iter1": Column("Iteration 1"),
-    **{
-        f"{setting}_iter{k}": Column(f"{setting.capitalize()}, iteration {k}")
-        for setting in ("one_base", "one_last", "total_base")
-        for k in (2, 3)
-    },
-    "direct_20k": Column("Direct, 20k rows"),
-    "direct_30k": Column("Direct, 30k rows"),
-}
-COLUMNS: dict[str, Column] = {**MAIN, **_TURNS, **_RUNS}
-# The rows of Tables 7 to 10. ARC: OpenCompass leaves out the questions that have not four answers.
-DATASETS: dict[str, Column] = {
-    "boolq": Column("BoolQ", PERCENT, "boolq", "acc", 3270, _LIKELY),
-    "piqa": Column("PIQA", PERCENT, "piqa", "acc_norm", 1838, _LIKELY),
-    "siqa": Column("SIQA", PERCENT, "social_iqa", "acc", 1954, _LIKELY),
-    "gpqa_diamond": Column("GPQA diamond", PERCENT, "gpqa_diamond", "acc", 198, "by log-probability; the paper's is generated"),
-    "hellaswag": Column("HellaSwag", PERCENT, "hellaswag", "acc_norm", 10042, _LIKELY),
-    "winogrande": Column("WinoGrande", PERCENT, "winogrande", "acc", 1267, _LIKELY),
-    "arc_e": Column("ARC easy", PERCENT, "arc_easy", "acc_norm", 567, f"{_LIKELY}; all 570 validation questions"),
-    "arc_c": Column("ARC challenge", PERCENT, "arc_challenge", "acc_norm", 295, f"{_LIKELY}; all 299 validation questions"),
-    "openbookqa_fact": Column(
-        *("OpenBookQA with the fact", PERCENT, "openbookqa", "acc_norm", 500),
-        f"{_LIKELY}; on the validation set, without the fact",
-    ),
-    "commonsense_qa": Column("CommonsenseQA", PERCENT, "commonsense_qa", "acc", 1221, _LIKELY),
-    "mmlu": Column("MMLU", PERCENT, "mmlu", "acc", None, f"{_LIKELY}; the mean over questions, the paper's over subjects"),
-    "humaneval": MAIN["humaneval"],
-    "mbpp": MAIN["mbpp"],
-    "nq": Column("NQ", PERCENT, "nq_open", "exact_match", 3610),
-    "triviaqa": MAIN["triviaqa"],
-    "squad2": MAIN["squad2"],
-}
-_OPENCOMPASS = ("dataset", "opencompass_version", "metric", "mode")
-# Title, file, key columns, value columns. The order of Tables 7 to 10 is ours.
-_TABLES: dict[str, tuple[str, str, tuple[str, ...], tuple[str, ...]]] = {
-    "1": ("Models and iterations", "table1_main.csv", ("model", "setting"), tuple(MAIN)),
-    "2": ("Ways to iterate, 72B", "table2_iterative_settings.csv", ("setting", "step"), ("alpaca_eval", "mt_bench", *IFEVAL)),
-    "3": ("Filters, 72B: IFEval", "table3_11_filters.csv", ("setting", "step"), IFEVAL),
-    "4": ("What is assessed, 72B", "table4_assessment_level.csv", ("setting", "step"), IFEVAL),
-    "5": ("Llama-3 70B", "table5_llama3.csv", ("model", "step"), IFEVAL),
-    **{
-        number: (f"{title}, 72B: OpenCompass", "tables7_10_opencompass.csv", _OPENCOMPASS, ("base", "iter1", *columns))
-        for number, title, columns in (
-            ("7", "One_base", ("one_base_iter2", "one_base_iter3")),
-            ("8", "One_last", ("one_last_iter2", "one_last_iter3")),
-            ("9", "Total_base", ("total_base_iter2", "total_base_iter3")),
-            ("10", "Direct", ("direct_20k", "direct_30k")),
-        )
-    },
-    "11": (
-        *("Filters, 72B: code and knowledge", "table3_11_filters.csv", ("setting", "step")),
-        ("humaneval", "humaneval_plus", "mbpp", "triviaqa", "squad2"),
-    ),
-    "12": ("MT-Bench by turn and category, 72B", "table12_mt_bench_turns.csv", ("step", "turn"), tuple(_TURNS)),
-}
-NUMBERS = tuple(_TABLES)
-
-
-def measure(row: dict[str, Cell], column: str) -> Column:
-    """Say what a cell measures: in Tables 7 to 10 its row decides, elsewhere its column."""
-    return DATASETS[str(row["dataset"])] if "dataset" in row else COLUMNS[column]
-
-
-@functools.cache
-def table(number: str) -> Published:
-    """Return a table of the paper.
-
-    Raises:
-        DataError: its file is absent or damaged; bad lines are all named.
-    """
-    if number not in _TABLES:
-        raise DataError(f"Table {number!r} holds no numbers", allowed=", ".join(NUMBERS), do="name one of these tables")
-    title, file, keys, values = _TABLES[number]
-    rows = read_rows(FOLDER / file, keys, values)
-    return Published(number, title, keys, values, tuple(rows), file)
+    unit: str = PERCENT  # "%" or "1 to 10"
+    benchmark: str = ""  # name in our catalogue, "" where it has none
+    metric: str = ""  # our metric for it
+    number_of_items: int | None = None  # what a percentage is a share of, where it is known; None else
+    note: str = ""  # where our measure differs from the paper's
 
 
 def read_rows(path: Path, keys: tuple[str, ...], values: tuple[str, ...] = ()) -> list[dict[str, Cell]]:
@@ -197,31 +84,65 @@ def _is_number(text: str) -> bool:
     return re.fullmatch(r"(-?[0-9]+(\.[0-9]+)?)?", text) is not None
 
 
+def _texts(file: str, *keys: str) -> list[dict[str, str]]:
+    return [{key: str(value) for key, value in row.items()} for row in read_rows(FOLDER / file, keys)]
+
+
+def _columns(of: str) -> dict[str, Column]:
+    """Return what the columns of Table 1 ("main"), of Table 12 ("turn") or the rows of Tables 7 to 10 ("dataset") measure."""
+    rows = _texts("columns.csv", "name", "of", "title", "unit", "benchmark", "metric", "number_of_items", "note")
+    return {
+        row["name"]: Column(
+            *(row[key] for key in ("title", "unit", "benchmark", "metric")),
+            int(row["number_of_items"]) if row["number_of_items"] else None,
+            row["note"],
+        )
+        for row in rows
+        if of in row["of"].split()
+    }
+
+
+MAIN, DATASETS = _columns("main"), _columns("dataset")
+COLUMNS = MAIN | _columns("turn")
+IFEVAL = tuple(name for name in MAIN if name.startswith("ifeval"))
+_TABLES = {row["number"]: row for row in _texts("tables.csv", "number", "title", "file", "keys", "values")}
+NUMBERS = tuple(_TABLES)
+PROMPTS, INSTRUCTIONS = 541, 834  # of IFEval; one to three instructions a prompt
+
+
+def measure(row: dict[str, Cell], column: str) -> Column:
+    """Say what a cell measures: in Tables 7 to 10 its row decides, elsewhere its column."""
+    return DATASETS[str(row["dataset"])] if "dataset" in row else COLUMNS[column]
+
+
+@functools.cache
+def table(number: str) -> Published:
+    """Return a table of the paper.
+
+    Raises:
+        DataError: its file is absent or damaged; bad lines are all named.
+    """
+    if number not in _TABLES:
+        raise DataError(f"Table {number!r} holds no numbers", allowed=", ".join(NUMBERS), do="name one of these tables")
+    facts = _TABLES[number]
+    keys, values = (tuple(facts[part].split()) for part in ("keys", "values"))
+    rows = read_rows(FOLDER / facts["file"], keys, values)
+    return Published(number, facts["title"], keys, values, tuple(rows), facts["file"])
+
+
 @dataclass(frozen=True)
 class Claim:
-    """A headline claim beside what Table 1 gives for it.
+    """A headline claim beside what Table 1 gives for it."""
 
-    Attributes:
-        name: of the claim in claims.csv.
-        title: for people.
-        kind: "relative" (percent of the earlier value) or "absolute" (percentage points).
-        stated: the paper's number.
-        recomputed: ours, from the cells.
-        cells: row, column and value, two for each part.
-        formula: the computation as text.
-        parts: the change in each column; the claim is their mean.
-        holds: both agree within the rounding of the stated digits.
-    """
-
-    name: str
+    name: str  # of the claim in claims.csv
     title: str
-    kind: str
-    stated: float
-    recomputed: float
-    cells: tuple[tuple[str, str, float], ...]
-    formula: str
-    parts: dict[str, float]
-    holds: bool
+    kind: str  # "relative" (percent of the earlier value) or "absolute" (percentage points)
+    stated: float  # the paper's number
+    recomputed: float  # ours, from the cells
+    cells: tuple[tuple[str, str, float], ...]  # row, column and value, two for each part
+    formula: str  # the computation as text
+    parts: dict[str, float]  # the change in each column; the claim is their mean
+    holds: bool  # both agree within the rounding of the stated digits
 
 
 def claims() -> list[Claim]:
@@ -231,26 +152,28 @@ def claims() -> list[Claim]:
         DataError: claims.csv is damaged, or names a cell that Table 1 has not.
     """
     keys = ("name", "title", "kind", "stated", "model", "after", "before", "columns")
-    stated = read_rows(FOLDER / "claims.csv", keys)
-    return [recompute({key: str(value) for key, value in row.items()}, table("1")) for row in stated]
+    return [recompute(claim, table("1")) for claim in _texts("claims.csv", *keys)]
+
+
+def change(kind: str, after: float, before: float) -> float:
+    """Return a change in percent of the earlier value where the claim is relative, else in points."""
+    return 100 * (after / before - 1) if kind == "relative" else after - before
 
 
 def recompute(claim: dict[str, str], main: Published) -> Claim:
     """Compute one row of claims.csv from Table 1."""
-    kinds: dict[str, tuple[str, Callable[[float, float], float]]] = {
-        "relative": ("{after:.2f} / {before:.2f} − 1", lambda after, before: 100 * (after / before - 1)),
-        "absolute": ("{after:.2f} − {before:.2f}", lambda after, before: after - before),
-    }
+    kinds = {"relative": "{after:.2f} / {before:.2f} − 1", "absolute": "{after:.2f} − {before:.2f}"}
     if claim["kind"] not in kinds:
         raise DataError(f"{claim['kind']!r} is no kind of claim", where="claims.csv", allowed=", ".join(kinds))
-    shown, change = kinds[claim["kind"]]
     cells, parts, texts = [], {}, []
     for column in claim["columns"].split():
         rows = {step: f"{claim['model']} {claim[step]}" for step in ("after", "before")}
         found = {step: _value(main, row, column) for step, row in rows.items()}
         cells += [(rows[step], column, found[step]) for step in rows]
-        parts[column] = change(found["after"], found["before"])
-        texts.append(f"{shown.format(**found)} = {parts[column]:.2f}{' %' if claim['kind'] == 'relative' else ''}")
+        parts[column] = change(claim["kind"], **found)
+        texts.append(
+            f"{kinds[claim['kind']].format(**found)} = {parts[column]:.2f}{' %' if claim['kind'] == 'relative' else ''}"
+        )
     mean = sum(parts.values()) / len(parts)
     formula = texts[0] if len(texts) == 1 else f"mean of {', '.join(texts)} = {mean:.2f}"
     stated, digits = float(claim["stated"]), len(claim["stated"].partition(".")[2])
@@ -267,30 +190,21 @@ def _value(main: Published, name: str, column: str) -> float:
 
 @dataclass(frozen=True)
 class Paper:
-    """What the paper states.
+    """What the paper states."""
 
-    Attributes:
-        tables: by number.
-        same_runs: a run, a table and a row of it, or a column of Tables 7 to 10, that shows this run.
-        claims: the headline claims.
-        drops: where the text puts the drop of MT-Bench's second turn: the statement, and the last step before it.
-    """
-
-    tables: dict[str, Published]
+    tables: dict[str, Published]  # by number
+    # a run, a table and a row of it, or a column of Tables 7 to 10, that shows this run
     same_runs: tuple[tuple[str, ...], ...] = ()
-    claims: tuple[Claim, ...] = ()
+    claims: tuple[Claim, ...] = ()  # the headline claims
+    # where the text puts the drop of MT-Bench's second turn: the statement, and the last step before it
     drops: tuple[tuple[str, ...], ...] = ()
 
 
 def read_paper() -> Paper:
     """Read everything that the paper states."""
-
-    def texts(file: str, *keys: str) -> tuple[tuple[str, ...], ...]:
-        return tuple(tuple(str(row[key]) for key in keys) for row in read_rows(FOLDER / file, keys))
-
     return Paper(
         {number: table(number) for number in NUMBERS},
-        texts("same_runs.csv", "run", "table", "row"),
+        tuple(tuple(row.values()) for row in _texts("same_runs.csv", "run", "table", "row")),
         tuple(claims()),
-        texts("second_turn.csv", "statement", "last_before_drop"),
+        tuple(tuple(row.values()) for row in _texts("second_turn.csv", "statement", "last_before_drop")),
     )

@@ -173,13 +173,7 @@ class TableSet:
 
 
 def table_set(number: str, measured: Measured, folder: Path) -> TableSet:
-    """Show all parts of a table that have something to say, and write every part to a folder.
-
-    Args:
-        number: of the paper's table.
-        measured: the runs.
-        folder: for files such as table-1-measured-1.tex.
-    """
+    """Show all parts of a table that have something to say, and write every part to files such as table-1-measured-1.tex."""
     grid = build(number, measured)
     something = any(grid.cell(place, name).why != NOT_RUN for place, name in _all(grid))
     left_out = left_out_table(measured, [number])

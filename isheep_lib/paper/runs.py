@@ -26,21 +26,13 @@ ASKED = {"system_prompt": "system prompt", "few_shot": "solved examples", "answe
 
 @dataclass(frozen=True)
 class Role:
-    """What a run stands for.
+    """What a run stands for."""
 
-    Attributes:
-        title: for tables.
-        tables: where its numbers stand.
-        sweep: file of params/ablations that runs it, "" for the main run.
-        needs: parameter of the run and what it must be, or hold.
-        many: whether several runs may stand for it.
-    """
-
-    title: str
-    tables: str
-    sweep: str = ""
-    needs: tuple[str, Any] = ("", None)
-    many: bool = False
+    title: str  # for tables
+    tables: str  # where its numbers stand
+    sweep: str = ""  # file of params/ablations that runs it, "" for the main run
+    needs: tuple[str, Any] = ("", None)  # parameter of the run and what it must be, or hold
+    many: bool = False  # whether several runs may stand for it
 
 
 ROLES = {
@@ -236,10 +228,8 @@ def _read_entry(role: str, name: str) -> tuple[list[Run], str]:
 def read_run(role: str, name: str, folder: Path) -> Run | None:
     """Read one run, None where no model of it is evaluated."""
     metrics, asked, commits, facts = {}, {}, [], {}
-    for path, manifest in manifests.all_manifests(folder):
-        if manifest["stage"] != STAGE:
-            continue
-        k, parameters = manifest["iteration"], manifest.get("parameters", {})
+    for k, (path, manifest) in manifests.of_stage(folder, STAGE).items():
+        parameters = manifest.get("parameters", {})
         metrics[k] = manifests.read_manifest(path, METRICS) or {}
         facts = facts or {"base_model": parameters.get("base_model", ""), "base": manifest["parts"]["model"]["base"]}
         framed = metrics[k].get("frame")

@@ -131,6 +131,11 @@ def all_manifests(run_dir: Path) -> list[tuple[Path, dict[str, Any]]]:
     return [(folder, manifest) for folder, manifest in found if manifest is not None]
 
 
+def of_stage(run_dir: Path, stage: str) -> dict[int, tuple[Path, dict[str, Any]]]:
+    """Return folder and manifest of a stage by iteration, where it is finished."""
+    return {m["iteration"]: (folder, m) for folder, m in all_manifests(run_dir) if m["stage"] == stage}
+
+
 def lineage(run_dir: Path, iteration: int) -> list[int]:
     """List the iterations whose adapters, merged in this order, make M_k, none for the base; an untrained one is an error."""
     if not iteration:

@@ -21,15 +21,7 @@ FIRST_IDS = 5  # of the rows that differ
 def compare_file(
     before: Path, after: Path, recorded: dict[str, Any] | None, now: dict[str, Any] | None, tolerance: Tolerance
 ) -> Change | None:
-    """Compare an output file with the recorded one by digest; where bytes differ, by what they say.
-
-    Args:
-        before: the recorded file.
-        after: the repeated file.
-        recorded: what the record's manifest says of it, None where it has none.
-        now: what the new manifest says of it, None where it has none.
-        tolerance: for decimal numbers.
-    """
+    """Compare an output file with the recorded one by the digests in both manifests; where bytes differ, by what they say."""
     file = after.name
     if recorded is None or now is None:
         kind = "file missing" if now is None else "file added"

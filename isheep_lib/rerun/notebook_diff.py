@@ -10,6 +10,7 @@ Covers notebooks. Does not cover the files that a stage writes (`rerun.file_diff
 import html
 import io
 import math
+import os
 import re
 from base64 import b64decode
 from dataclasses import dataclass, field
@@ -65,31 +66,18 @@ USUAL, EXACT = Tolerance(), Tolerance(0.0, 0.0)
 
 @dataclass(frozen=True)
 class Change:
-    """One thing that is not as it was.
+    """One thing that is not as it was."""
 
-    Attributes:
-        place: id of the cell, or name of the file.
-        kind: what differs, such as text/html, figure, stream, source, rows.
-        before: what the record shows, shortened.
-        after: what the repetition shows, shortened.
-        decides: whether it is another result; a source that was rewritten and shows the same is none.
-    """
-
-    place: str
-    kind: str
-    before: str
-    after: str
+    place: str  # id of the cell, or name of the file
+    kind: str  # what differs, such as text/html, figure, stream, source, rows
+    before: str  # what the record shows, shortened
+    after: str  # what the repetition shows, shortened
+    # Whether it is another result; a source that was rewritten and shows the same is none.
     decides: bool = field(default=True, kw_only=True)
 
 
 def compare_cells(before: dict[str, Any], after: dict[str, Any], tolerance: Tolerance = USUAL) -> list[Change]:
-    """List what differs between two executed notebooks, cell by cell in the record's order.
-
-    Args:
-        before: the recorded notebook as nbformat reads it.
-        after: the repeated one.
-        tolerance: for decimal numbers.
-    """
+    """List what differs between two executed notebooks as nbformat reads them, cell by cell in the record's order."""
     old, new = _by_name(before), _by_name(after)
     found = []
     for name in [*old, *(name for name in new if name not in old)]:
@@ -213,13 +201,9 @@ def _parting(before: str, after: str, tolerance: Tolerance) -> tuple[int, int] |
     old, new = NUMBER.split(before), NUMBER.split(after)  # text and numbers by turns
     for i, (a, b) in enumerate(zip_longest(old, new, fillvalue="")):
         if a != b and not (i % 2 and tolerance.same(a, b)):
-            common = 0 if i % 2 else _common(a, b)
+            common = 0 if i % 2 else len(os.path.commonprefix((a, b)))  # noqa: RUF071 - letters are meant
             return len("".join(old[:i])) + common, len("".join(new[:i])) + common
     return None
-
-
-def _common(before: str, after: str) -> int:
-    return next((n for n, (a, b) in enumerate(zip(before, after, strict=False)) if a != b), min(len(before), len(after)))
 
 
 def excerpts(before: str, after: str, tolerance: Tolerance = EXACT) -> tuple[str, str]:

@@ -28,7 +28,7 @@ from isheep_lib.record.provenance import project_root
 from isheep_lib.record.reuse import take_over
 from isheep_lib.record.stages import LEAVES, ORDER
 from isheep_lib.rerun.file_diff import compare_file
-from isheep_lib.rerun.notebook_diff import USUAL, Change, Tolerance, compare_cells, compared_cells
+from isheep_lib.rerun.notebook_diff import USUAL, Change, compare_cells, compared_cells
 
 Place = tuple[int, str]  # iteration and stage
 OWN = ("shard", "num_shards")  # a worker's, not the stage's
@@ -36,29 +36,17 @@ OWN = ("shard", "num_shards")  # a worker's, not the stage's
 
 @dataclass(frozen=True)
 class Repeated:
-    """One stage that was executed again.
-
-    Attributes:
-        iteration: as in the record.
-        stage: as in the record.
-        cells: code cells whose outputs were compared.
-        files: output files, notebook apart, that were compared.
-        cell_changes: what differs in the notebook.
-        file_changes: what differs in the other files.
-        notes: what else is not as it was and may explain a difference: inputs, code, packages, machine.
-        seconds: what it took now.
-        recorded_seconds: what it took then.
-    """
+    """One stage that was executed again."""
 
     iteration: int
     stage: str
-    cells: int
-    files: int
-    cell_changes: list[Change]
-    file_changes: list[Change]
-    notes: list[str]
-    seconds: float
-    recorded_seconds: float
+    cells: int  # code cells whose outputs were compared
+    files: int  # output files, notebook apart, that were compared
+    cell_changes: list[Change]  # what differs in the notebook
+    file_changes: list[Change]  # what differs in the other files
+    notes: list[str]  # what else is not as it was and may explain a difference: inputs, code, packages, machine
+    seconds: float  # what it took now
+    recorded_seconds: float  # what it took then
 
     @property
     def name(self) -> str:
@@ -89,17 +77,11 @@ def rerun(
     iterations: Sequence[int] = (),
     into: Path | None = None,
     tell: Callable[[Repeated], Any] = lambda _: None,
-    tolerance: Tolerance = USUAL,
 ) -> list[Repeated]:
     """Execute stages of a record again in a new place and compare what comes out.
 
-    Args:
-        run_dir: the record.
-        stages: which stages, none is all.
-        iterations: of which iterations, none is all.
-        into: the new place, by default `rerun-<run>` under results.
-        tell: is called with each stage that is finished; whatever stops the next one, these stand.
-        tolerance: for decimal numbers in outputs and rows.
+    Stages and iterations that are not named are all of them; the new place is by default `rerun-<run>` under results. `tell` is
+    called with each stage that is finished; whatever stops the next one, these stand.
 
     Raises:
         ParameterError, RecordError: the choice, the record or the place does not do; then nothing was executed.
@@ -119,7 +101,7 @@ def rerun(
         for at in chosen:
             _provide(run_dir, place, reads[at])
             now = _execute(at, place, given[at])
-            found.append(_compare(run_dir, place, at, recorded[at], now, tolerance))
+            found.append(_compare(run_dir, place, at, recorded[at], now))
             tell(found[-1])
     finally:
         lock.release()
@@ -249,18 +231,16 @@ def _execute(at: Place, place: Path, params: dict[str, Any]) -> dict[str, Any]:
     return runner.run_stage(stage, iteration, place, params, project_root() / "notebooks")
 
 
-def _compare(
-    run_dir: Path, place: Path, at: Place, recorded: dict[str, Any], now: dict[str, Any], tolerance: Tolerance
-) -> Repeated:
+def _compare(run_dir: Path, place: Path, at: Place, recorded: dict[str, Any], now: dict[str, Any]) -> Repeated:
     before, after = stage_folder(run_dir, *at), stage_folder(place, *at)
     name = f"{at[1]}.ipynb"
     cells, cell_changes = set(), []
     if name in recorded["outputs"]:
         books = [nbformat.read(folder / name, as_version=4) for folder in (before, after)]
-        cells, cell_changes = compared_cells(*books), compare_cells(*books, tolerance)
+        cells, cell_changes = compared_cells(*books), compare_cells(*books)
     files = sorted({*recorded["outputs"], *now["outputs"]} - {name})
     changes = [
-        compare_file(before / file, after / file, recorded["outputs"].get(file), now["outputs"].get(file), tolerance)
+        compare_file(before / file, after / file, recorded["outputs"].get(file), now["outputs"].get(file), USUAL)
         for file in files
     ]
     stale = stale_reason(recorded["parts"], now["parts"])

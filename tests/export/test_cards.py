@@ -167,7 +167,7 @@ def test_commits_packages_seeds_and_digests_are_told(run_dir):
 
 
 def lines(record, **changes):
-    return "\n\n".join(loading.loading(record, weights(**changes)))
+    return loading.loading(record, weights(**changes))
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from isheep_lib.paper.consistency import Finding, every_run, grades_given, neare
 from isheep_lib.paper.published import CATEGORIES, IFEVAL, Claim, Paper, Published
 
 few = settings(max_examples=100, deadline=None)
-BY_NAME = {check.name: check.function for check in CHECKS}
+BY_NAME = {check.name: check.run for check in CHECKS}
 
 # Check, tables, place and severity of all that the published numbers give.
 KNOWN = [
@@ -249,7 +249,7 @@ def test_the_same_run_is_not_compared_with_itself_in_its_other_turn():
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.name)
 def test_without_tables_a_check_compares_nothing_and_says_so(check):
-    assert check.function(Paper({})) == ([], 0)
+    assert check.run(Paper({})) == ([], 0)
     row = next(row for row in checks_table(Paper({})).rows if row["check"] == check.name)
     assert (row["comparisons"], row["findings"]) == (0, 0)
     assert row["demands"].endswith(".")

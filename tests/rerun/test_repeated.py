@@ -13,7 +13,6 @@ from isheep_lib.iterate.run_params import STAGE_PARAMS
 from isheep_lib.params import run_file
 from isheep_lib.record import locks, manifests
 from isheep_lib.record.rows import write_jsonl
-from isheep_lib.rerun import run as rerun_run
 from isheep_lib.rerun.run import differences_table, rerun, summary
 
 ADAPTER = "adapter/adapter_model.safetensors"
@@ -315,12 +314,6 @@ def test_what_differs_is_named_by_cell_and_by_row(record, kernel, tmp_path, spoi
     )
     last = "Different: iter-1/filter" if differs else "Everything repeated came out as it was recorded."
     assert summary([found])[-1] == last
-
-
-def test_the_tolerance_is_passed_on(record, kernel, tmp_path):
-    kernel.spoil = other_number
-    (found,) = rerun(record, ["filter"], [1], tmp_path / "new", tolerance=rerun_run.Tolerance(relative=0.1))
-    assert not found.differs
 
 
 def test_what_else_is_not_as_it_was_is_said_beside_a_stage(record, kernel, tmp_path):

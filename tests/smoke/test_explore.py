@@ -6,7 +6,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from isheep_lib.record import runner, verification
+from isheep_lib.iterate import runner
+from isheep_lib.record import verification
 
 LARGEST = 400_000  # bytes of an executed notebook that may be committed
 BLOCKED = "import sys\nsys.modules.update(dict.fromkeys(('itables', 'ipywidgets')))\n"

@@ -5,8 +5,9 @@ import json
 import pytest
 
 from isheep_lib.errors import StageFailed
+from isheep_lib.iterate import runner
 from isheep_lib.paper import published
-from isheep_lib.record import runner, verification
+from isheep_lib.record import verification
 
 
 def outputs(path):
