@@ -324,7 +324,7 @@ def paper_text(known: dict, shapes: dict[str, training_memory.Shape]) -> str:
     shape = shapes[load_run(path).model.base_model]
     params = changed(training(path), num_processes=8, parallel="zero3", gradient_checkpointing=True)
     sending = training_memory.sending_seconds(shape, params, 10**9, known["links"]["A800 in one machine"])
-    rows = (training_memory.ROW_TOKENS, params.cutoff)
+    rows = (training_memory.ROW_TOKENS, params.max_length)
     short, long = (training_memory.computing_seconds(shape, params, 10**9, tokens, known["peaks"]["A800"]) for tokens in rows)
     return (
         "The paper reports about 4 hours for an iteration of 72B on 8 A800-80GB. By these numbers its training (`zero3`)\n"
@@ -378,7 +378,7 @@ def hours_row(known: dict, shape: training_memory.Shape, params: SimpleNamespace
     for gpu, peak in known["peaks"].items():
         for title, tokens in (
             (f"{training_memory.ROW_TOKENS} tokens a row", training_memory.ROW_TOKENS),
-            ("cutoff", params.cutoff),
+            ("max_length", params.max_length),
         ):
             row[f"hours, {gpu}, {title}"] = hours(training_memory.computing_seconds(shape, given, 10**9, tokens, peak))
     for kind in training_memory.KINDS:

@@ -23,7 +23,7 @@ from isheep_lib.engines.protocol import Engine
 from isheep_lib.prompting.chat import Frame
 from isheep_lib.record.funnel import require
 from isheep_lib.record.journal import Journal
-from isheep_lib.record.score_columns import LOWER_IS_BETTER, PROMPTED, TOP, axes, columns, saturates, scorer_of
+from isheep_lib.record.score_columns import LOWER_IS_BETTER, PROMPTED, TOP, columns, criteria, saturates, scorer_of
 
 VECTORS = "vectors.npy"
 
@@ -38,7 +38,7 @@ def example_prompt(frame: Frame | None, pair: dict[str, Any], params: Any) -> st
     prompted = {*params.scorers, *params.checked_scorers} & set(PROMPTED)
     if not prompted or frame is None:
         return "no scorer asks the model a question"
-    return judge_prompt(frame, axes(params.level)[0], pair, params.assessment_prompt)
+    return judge_prompt(frame, criteria(params.level)[0], pair, params.assessment_prompt)
 
 
 def write_vectors(

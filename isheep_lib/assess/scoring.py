@@ -16,12 +16,13 @@ from typing import Any
 
 from isheep_lib.engines.generate import generate_all, refuse_long
 from isheep_lib.engines.protocol import Engine, Request, fill_journal
+from isheep_lib.params import old_names
 from isheep_lib.prompting.chat import Frame, render, user_words
 from isheep_lib.prompting.score_parsing import LABELS, expectation, parse_score
 from isheep_lib.record.funnel import funnel, require
 from isheep_lib.record.journal import WAITS, Journal
 from isheep_lib.record.rows import Task
-from isheep_lib.record.score_columns import PROMPTED, RELATIVE, WRITTEN, axes, columns
+from isheep_lib.record.score_columns import PROMPTED, RELATIVE, WRITTEN, columns, criteria
 
 CHUNK = 16  # pairs scored between two journal entries
 NO_TEXT = "nothing_to_score"
@@ -44,9 +45,9 @@ def task_words(pair: dict[str, Any]) -> str:
     return user_words(Task(pair["id"], pair["instruction"], pair["input"]))
 
 
-def judge_prompt(frame: Frame, axis: str, pair: dict[str, Any], kind: str) -> str:
-    """Frame the question about one axis of one pair, in one of the paper's kinds: combined, simple or icl."""
-    return frame.prompt(render(f"{axis}-{kind}.txt", task=task_words(pair), response=pair["output"]))
+def judge_prompt(frame: Frame, criterion: str, pair: dict[str, Any], kind: str) -> str:
+    """Frame the question about one criterion of one pair, in one of the paper's kinds: combined, simple or icl."""
+    return frame.prompt(render(f"{criterion}-{kind}.txt", task=task_words(pair), response=pair["output"]))
 
 
 def likelihoods(engine: Engine, frame: Frame, pairs: list[dict[str, Any]], scorers: list[str]) -> list[dict[str, float | None]]:
@@ -57,7 +58,7 @@ def likelihoods(engine: Engine, frame: Frame, pairs: list[dict[str, Any]], score
     see the same kind of text. Perplexities are of the bare texts, of the response and of task and response together.
     """
     asked: list[tuple[str, str]] = []
-    if set(scorers) & set(RELATIVE):
+    if {old_names.SCORERS.get(name, name) for name in scorers} & set(RELATIVE):
         for pair in pairs:
             response = pair["output"] + frame.end
             asked += [(frame.prompt(task_words(pair)), response), (frame.prompt(""), response)]
@@ -71,7 +72,7 @@ def likelihoods(engine: Engine, frame: Frame, pairs: list[dict[str, Any]], score
         row: dict[str, float | None] = {}
         if relative:
             with_task, alone = values[2 * i : 2 * i + 2]
-            row["mutual_information"] = round(alone - with_task, 5)
+            row["pmi"] = row["mutual_information"] = round(alone - with_task, 5)
             row["ifd_loss"] = round(with_task / alone, 5) if alone else None
             row["ifd_perplexity"] = round(math.exp(with_task - alone), 5)
         if "perplexity" in scorers:
@@ -108,9 +109,9 @@ def score_pairs(
     """
     results = {pair["id"]: Scores(pair["id"]) for pair in pairs}
     asked = {
-        f"{pair['id']}/{axis}": judge_prompt(frame, axis, pair, params.assessment_prompt)
+        f"{pair['id']}/{criterion}": judge_prompt(frame, criterion, pair, params.assessment_prompt)
         for pair in pairs
-        for axis in axes(params.level)
+        for criterion in criteria(params.level)
         if set(scorers) & set(PROMPTED)
     }
     if pairs and scorers:
@@ -162,11 +163,11 @@ def _score_chunks(
 
 
 def _expected(engine: Engine, frame: Frame, chunk: list[dict[str, Any]], params: Any) -> list[dict[str, float]]:
-    wanted = axes(params.level)
-    prompts = [judge_prompt(frame, axis, pair, params.assessment_prompt) for axis in wanted for pair in chunk]
+    wanted = criteria(params.level)
+    prompts = [judge_prompt(frame, criterion, pair, params.assessment_prompt) for criterion in wanted for pair in chunk]
     values = [round(expectation(logs)[0], 4) for logs in engine.choices(prompts, LABELS)]
-    by_axis = [values[i * len(chunk) : (i + 1) * len(chunk)] for i in range(len(wanted))]
-    return [dict(zip(columns("expected", params.level), row, strict=True)) for row in zip(*by_axis, strict=True)]
+    by_criterion = [values[i * len(chunk) : (i + 1) * len(chunk)] for i in range(len(wanted))]
+    return [dict(zip(columns("expected", params.level), row, strict=True)) for row in zip(*by_criterion, strict=True)]
 
 
 def written_request(id_: str, prompt: str, frame: Frame, params: Any, scorer: str, seed: int) -> Request:
@@ -179,8 +180,8 @@ def written_request(id_: str, prompt: str, frame: Frame, params: Any, scorer: st
 def _read_written(journal: Journal, results: dict[str, Scores], scorer: str, params: Any, tried: int) -> None:
     """Read the replies of one try into the rows; a row that has its score keeps it."""
     for id_, row in results.items():
-        for axis in axes(params.level):
-            name, column = f"{scorer}/{id_}/{axis}" + (f"/try{tried}" if tried else ""), f"{scorer}_{axis}"
+        for criterion in criteria(params.level):
+            name, column = f"{scorer}/{id_}/{criterion}" + (f"/try{tried}" if tried else ""), f"{scorer}_{criterion}"
             if tried and column not in row.unread:
                 continue
             reply = journal.rows.get(name)
@@ -208,7 +209,10 @@ def _try_again(
     """Sample unreadable scores again, each try with its own seed."""
     for tried in range(1, params.parse_retries + 1):
         unread = [
-            f"{id_}/{axis}" for id_, row in results.items() for axis in axes(params.level) if f"sampled_{axis}" in row.unread
+            f"{id_}/{criterion}"
+            for id_, row in results.items()
+            for criterion in criteria(params.level)
+            if f"sampled_{criterion}" in row.unread
         ]
         if not unread:
             return

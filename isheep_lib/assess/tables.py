@@ -15,7 +15,7 @@ from isheep_lib.record.score_columns import LOWER_IS_BETTER, PROMPTED, WRITTEN, 
 
 
 def example_table(engine: Engine | None, frame: Frame | None, pair: dict[str, Any], params: Any) -> Table:
-    """Read one pair with every scorer of this stage, on the first axis of those that ask."""
+    """Read one pair with every scorer of this stage, on the first criterion of those that ask."""
     scorers = list(dict.fromkeys([*params.scorers, *params.checked_scorers]))
     if not scorers or engine is None or frame is None:
         return Table([{"scorer": "none"}], "nothing is assessed")

@@ -34,7 +34,7 @@ def preflight(served: str, settings: Any) -> None:
 
     Args:
         served: the judge's name at its servers.
-        settings: base_urls, concurrency, request_seconds, patience_seconds.
+        settings: base_urls, concurrency, request_seconds, timeout_seconds.
 
     Raises:
         EngineError: with what each address lists, and the nearest names.
@@ -52,7 +52,7 @@ class ChatEngine:
 
         Args:
             served: the judge's name at its servers.
-            settings: base_urls, concurrency, request_seconds, patience_seconds.
+            settings: base_urls, concurrency, request_seconds, timeout_seconds.
             pause: of `tenacity`, between failures of a server.
 
         Raises:

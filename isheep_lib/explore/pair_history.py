@@ -21,7 +21,7 @@ from isheep_lib.engines.protocol import Request
 from isheep_lib.engines.vectors import settings_for, vectors_by_words
 from isheep_lib.errors import DataError, ModelError, RecordError
 from isheep_lib.filter.steps import row_problem
-from isheep_lib.iterate.run_params import FilterParams
+from isheep_lib.iterate.run_params import FilterParams, recorded_params
 from isheep_lib.models.trained import model_of
 from isheep_lib.params import run_file
 from isheep_lib.params.check import check
@@ -160,7 +160,7 @@ def _verdicts(run_dir: Path, iteration: int, row: dict[str, Any], scored: dict[s
     manifest = manifests.read_manifest(manifests.stage_folder(run_dir, iteration, "filter"))
     if manifest is None or scored is None:
         return Table([{"step": "filter", "verdict": f"iter-{iteration}/filter is not done"}])
-    params = check(FilterParams, manifest["parameters"], f"the manifest of iter-{iteration}/filter")
+    params = recorded_params(manifest, f"the manifest of iter-{iteration}/filter")
     dropped = {r["id"]: r for r in rows_of(run_dir, iteration, "filter", "dropped.jsonl") or []}.get(row["id"])
     reason, detail = (dropped["reason"], dropped["detail"]) if dropped else ("", "")
     steps = [] if params.decontaminate == "ignore" else ["decontaminate"]
@@ -186,7 +186,7 @@ def _training(run_dir: Path, iteration: int, row: dict[str, Any]) -> Table:
         "trained on": f"M_{iteration} was trained on it",
         "held out": f"held out: it measured the loss of M_{iteration} and was not learned",
         "left over": "left over: more rows were kept than train.max_rows",
-        "beyond cutoff": "no: its prompt alone is longer than train.cutoff",
+        "beyond cutoff": "no: its prompt alone is longer than train.max_length",
         "empty response": "no: its response is empty",
     }
     said = unknown or meaning.get(fates.get(row["id"], ""), f"no: M_{iteration} did not see it")

@@ -1,7 +1,7 @@
 """Looking at a run: its pairs with scores and fates, sorted and searched, on a map, and over iterations.
 
     found = pairs(run_dir, 1)
-    found.table(found.arranged(sort="-mutual_information", search="salt"))
+    found.table(found.arranged(sort="-pmi", search="salt"))
 
 A row: id, fate (kept, dropped, undecided, or no pair: an instruction that was never answered), reason, detail, one column a
 score, whether the next model was trained on it, lengths in words, the texts.

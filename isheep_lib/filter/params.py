@@ -8,7 +8,7 @@ from isheep_lib.benchmarks.catalogue import ALL, BENCHMARKS, parse_source
 from isheep_lib.benchmarks.data import data_digests
 from isheep_lib.benchmarks.entries import Against
 from isheep_lib.params.kinds import Positive, Share, StageSection, distinct
-from isheep_lib.record.score_columns import PROMPTED, Level, Scorer, axes
+from isheep_lib.record.score_columns import PROMPTED, Level, Scorer, criteria
 
 FilterStep = Literal["rules", "threshold", "perplexity", "density", "density_perplexity", "top"]
 
@@ -28,8 +28,8 @@ class Filter(StageSection):
         ["rules", "threshold"], description="filters in order; none at all is the C of -1 in the paper, rules alone its C of 0"
     )
     max_copy_share: Share = Field(0.5, description="rules: share of the response copied from the task, more is an echo")
-    scorer: Scorer = Field("mutual_information", description="threshold: whose scores decide")
-    axes: Level = Field("both", description="threshold and top: axes of a prompted scorer that decide")
+    scorer: Scorer = Field("pmi", description="threshold: whose scores decide")
+    criteria: Level = Field("both", description="threshold and top: criteria of a prompted scorer that decide")
     threshold: float = Field(0.25, description="threshold: C of the paper")
     comparison: Literal["above", "at_least", "below", "at_most"] = Field(
         "above", description="threshold: what a kept score is; the paper's is strictly above"
@@ -38,8 +38,7 @@ class Filter(StageSection):
     max_pair_perplexity: float = Field(50.0, description="perplexity: limit of task and response together", gt=0.0)
     clusters: int = Field(0, description="density: K of K-means, 0 is three tenths of the pairs (3000 of 10000)", ge=0)
     rows_per_cluster: Positive = Field(1, description="density: pairs kept of a cluster, at random or the lowest perplexity")
-    top_scorer: Scorer = Field("mutual_information", description="top: whose scores rank, the mean of its columns")
-    top_end: Literal["highest", "lowest"] = Field("highest", description="top: which end of the ranking is kept")
+    top_scorer: Scorer = Field("pmi", description="top: whose scores rank, the mean of its columns")
     top_share: float = Field(0.5, description="top: share of the pairs kept", gt=0.0, le=1.0)
     random_control: bool = Field(False, description="keep as many pairs as the steps would, drawn from those that pass rules")
     min_kept: Positive = Field(16, description="fewer than this stops the run")
@@ -48,8 +47,8 @@ class Filter(StageSection):
         """Name values that contradict one another."""
         problems = super().conflicts()
         for step, scorer in (("threshold", self.scorer), ("top", self.top_scorer)):
-            if step in self.steps and scorer in PROMPTED and not axes(self.axes):
-                problems.append(f"axes: none leaves the step {step} nothing to decide by")
+            if step in self.steps and scorer in PROMPTED and not criteria(self.criteria):
+                problems.append(f"criteria: none leaves the step {step} nothing to decide by")
         if self.random_control and not set(self.steps) - {"rules"}:
             problems.append("random_control: there is no step after the rules whose size could be matched")
         return problems

@@ -2,7 +2,7 @@
 
 A dropped row is the example with the first reason that struck it:
     {"id": "i1-r0-p003-t1", "instruction": "…", "output": "…", "reason": "fails_threshold",
-     "detail": "mutual_information 0.05 is not above 0.25", "scores": {…}}
+     "detail": "pmi 0.05 is not above 0.25", "scores": {…}}
 
 Covers decisions on scored pairs. Does not cover rules on instructions alone (`synthesize`).
 """
@@ -72,7 +72,7 @@ def row_problem(step: str, row: dict[str, Any], params: Any) -> tuple[str, str]:
     if step == "rules":
         return rule_problem(row, params.max_copy_share)
     if step == "threshold":
-        return threshold_problem(row["scores"], columns(params.scorer, params.axes), params)
+        return threshold_problem(row["scores"], columns(params.scorer, params.criteria), params)
     return perplexity_problem(row["scores"], params)
 
 
@@ -98,11 +98,10 @@ def _clustered(step: str, rows: list[dict[str, Any]], vectors: np.ndarray, param
 
 def _top(rows: list[dict[str, Any]], params: Any) -> Reasons:
     """Keep a share of the rows by the mean of a scorer's columns; equal ones in their order."""
-    names = columns(params.top_scorer, params.axes)
+    names = columns(params.top_scorer, params.criteria)
     means = {r["id"]: sum(r["scores"][n] for n in names) / len(names) for r in rows if all(n in r["scores"] for n in names)}
     out: Reasons = {r["id"]: ("unread_score", f"{params.top_scorer} could not be read") for r in rows if r["id"] not in means}
-    sign = -1 if params.top_end == "highest" else 1
-    ranked = sorted(means, key=lambda id_: sign * means[id_])
+    ranked = sorted(means, key=lambda id_: -means[id_])
     keep = min(len(ranked), max(1, round(params.top_share * len(rows))))
     for rank, id_ in enumerate(ranked[keep:], start=keep + 1):
         out[id_] = ("not_in_top", f"{params.top_scorer} {means[id_]:.3g} is number {rank} of {len(rows)}")
@@ -193,10 +192,10 @@ def _control(rows: list[dict[str, Any]], number: int, params: Any, seed: int) ->
 def deciding(params: Any) -> dict[str, list[str]]:
     """Name, by step, the score columns that decide."""
     needs = {
-        "threshold": columns(params.scorer, params.axes),
+        "threshold": columns(params.scorer, params.criteria),
         "perplexity": columns("perplexity", "both"),
         "density_perplexity": ["perplexity_pair"],
-        "top": columns(params.top_scorer, params.axes),
+        "top": columns(params.top_scorer, params.criteria),
     }
     return {step: needs[step] for step in params.steps if step in needs}
 
@@ -207,8 +206,8 @@ def _require_scores(scored: list[dict[str, Any]], params: Any) -> None:
         missing = [name for name in names if name not in ran]
         if scored and (missing or not names):
             raise DataError(
-                f"The step {step} decides by {', '.join(missing) or 'no axis'}, which no pair has",
-                where="filter.steps, filter.scorer, filter.top_scorer or filter.axes",
+                f"The step {step} decides by {', '.join(missing) or 'no criterion'}, which no pair has",
+                where="filter.steps, filter.scorer, filter.top_scorer or filter.criteria",
                 allowed=", ".join(sorted(ran)) or "no scores at all: assess.scorers is empty",
                 do="choose a scorer that assess ran on all pairs (assess.scorers, assess.level)",
             )

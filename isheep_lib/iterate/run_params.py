@@ -7,7 +7,7 @@ Covers what there is, and reading a params file. Does not cover where a run's ow
 """
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import yaml
 from pydantic import Field
@@ -18,10 +18,11 @@ from isheep_lib.engines.params import Model, TrainedModel
 from isheep_lib.evaluate.params import Evaluate
 from isheep_lib.filter.params import Filter
 from isheep_lib.judge.params import Judge
+from isheep_lib.params import old_names
 from isheep_lib.params.check import check, refusal
 from isheep_lib.params.kinds import EvaluatedPlace, Place, Section, Shard
 from isheep_lib.params.yaml_file import read_yaml
-from isheep_lib.record.score_columns import PROMPTED, axes
+from isheep_lib.record.score_columns import PROMPTED, criteria
 from isheep_lib.synthesize.params import Synthesize
 from isheep_lib.train.params import Train
 
@@ -107,8 +108,6 @@ class RunParams(Section):
         lacking = [name for name in self.judge.judged if name not in answered]
         problems += [f"judge.judged: evaluate.tasks do not hold {name}, so there are no answers to judge" for name in lacking]
         problems += [f"filter.{problem}" for problem in _unmet_needs(self.filter, self.assess)]
-        if self.model.vllm_adapters == "lora" and self.train.setting == "one_last":
-            problems.append("model.vllm_adapters: lora applies one adapter, but one_last stacks them; set merged")
         return problems
 
 
@@ -123,8 +122,8 @@ def _unmet_needs(wanted: Filter, assess: Assess) -> list[str]:
             problems.append(
                 f"{field}: the step {step} needs {scorer!r}, not run on all pairs; assess.scorers are {assess.scorers}"
             )
-        elif scorer in PROMPTED and not set(axes(wanted.axes)) <= set(axes(assess.level)):
-            problems.append(f"axes: {wanted.axes!r} are not all assessed; assess.level is {assess.level!r}")
+        elif scorer in PROMPTED and not set(criteria(wanted.criteria)) <= set(criteria(assess.level)):
+            problems.append(f"criteria: {wanted.criteria!r} are not all assessed; assess.level is {assess.level!r}")
         if step.startswith("density") and not assess.vectors:
             problems.append(f"steps: {step} needs the pairs' vectors; set assess.vectors to true")
     return problems
@@ -137,9 +136,14 @@ def load_run(path: Path, override: str = "", run: str = "") -> RunParams:
         ParameterError: the file is absent, no YAML mapping, or a value is unknown, missing, mistyped or out of range.
     """
     values, lines = read_yaml(path)
+    found = old_names.renew_file(values)
+    values, lines = found.values, {old_names.new_name(name): line for name, line in lines.items()}
     problems = []
     for change in override.split():
         name, colon, text = change.partition(":")
+        if old_names.new_name(name) != name:
+            found.renamed.append(f"{name} is now {old_names.new_name(name)}")
+        name = old_names.new_name(name)
         section, _, field = name.rpartition(".")
         if not colon or (section and not isinstance(values.get(section, {}), dict)):
             problems.append(f"{change}: write section.name:value")
@@ -153,4 +157,20 @@ def load_run(path: Path, override: str = "", run: str = "") -> RunParams:
         raise refusal(problems, "override")
     if run:
         values["run"] = run
-    return check(RunParams, values, f"{path}{' with override' if override else ''}", lines)
+    again = old_names.renew_file(values)  # an override may name what is there no more
+    old_names.tell([*found.renamed, *again.renamed])
+    where = f"{path}{' with override' if override else ''}"
+    return check(RunParams, again.values, where, lines, [*found.problems, *again.problems])
+
+
+def recorded_params(manifest: dict[str, Any], where: str, **other: Any) -> "StageParams":
+    """Read the parameters that a stage was made with, also under old names.
+
+    Args:
+        manifest: of the stage.
+        where: the manifest, for the message.
+        other: values that replace recorded ones.
+    """
+    stage = manifest["stage"]
+    found = old_names.renew(manifest["parameters"] | other, "model", stage, scorers=False)
+    return check(STAGE_PARAMS[stage], found.values, where, known=found.problems)

@@ -116,7 +116,7 @@ def _descriptions(run_dir: Path | None) -> dict[str, str]:
     said = {}
     if params.get("assess", {}).get("scorers") == []:
         said["assess"] = "nothing is scored"
-    elif params.get("assess", {}).get("judge") == "base":
+    elif params.get("assess", {}).get("assessor") == "base":
         said["assess"] = "each pair, by $M_{base}$"
     if "filter" in params:
         said["filter"] = ", ".join(step.replace("_", " ") for step in params["filter"]["steps"]) or "nothing is dropped"

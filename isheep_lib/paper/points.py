@@ -153,7 +153,7 @@ def shares_of(run_dir: Path) -> list[Share]:
 
 
 def _columns(rows: Sequence[dict[str, Any]]) -> list[str]:
-    """Name the columns of scores, read or not, and the average of both axes of each prompted scorer that has both."""
+    """Name the columns of scores, read or not, and the average of both criteria of each prompted scorer that has both."""
     present = dict.fromkeys(name for row in rows for name in (*row["scores"], *row["unread"]))
     named = []
     for scorer in PROMPTED:
@@ -163,7 +163,7 @@ def _columns(rows: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def _score(scores: dict[str, float], column: str) -> float | None:
-    """Return a score or the average of both axes, None where one is unread."""
+    """Return a score or the average of both criteria, None where one is unread."""
     names = columns(column.removesuffix(AVERAGE), "both") if column.endswith(AVERAGE) else [column]
     return sum(scores[name] for name in names) / len(names) if all(name in scores for name in names) else None
 

@@ -205,7 +205,7 @@ def examples_table(measured: Measured) -> Table:
     """Show pairs of the first run as Table 6 does, or the command that would score them."""
     run = measured.runs[0]
     command = again(run, "-scored", "1")
-    return corners_table(run.folder, f'{command} --override "assess.scorers:[mutual_information,expected]"')
+    return corners_table(run.folder, f'{command} --override "assess.scorers:[pmi,expected]"')
 
 
 def figure_table(role: str, measured: Measured, left_out: Sequence[dict[str, str]] = ()) -> Table:

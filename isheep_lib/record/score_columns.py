@@ -6,35 +6,42 @@ Covers names. Does not cover computing scores (`assess.scoring`) or deciding by 
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, WrapValidator
 
+from isheep_lib.params import old_names
 from isheep_lib.params.kinds import distinct
 
-Scorer = Literal["greedy", "sampled", "expected", "mutual_information", "ifd_loss", "ifd_perplexity", "perplexity"]
+ScorerName = Literal["greedy", "sampled", "expected", "pmi", "ifd_loss", "ifd_perplexity", "perplexity"]
+Scorer = Annotated[ScorerName, WrapValidator(lambda name, known: name if _is_old(name) else known(name))]
 Level = Literal["both", "quality", "following", "none"]
 
 WRITTEN = ("greedy", "sampled")  # a score that the model writes
 PROMPTED = (*WRITTEN, "expected")  # scorers that ask the model a question, and score 1 to 10
-RELATIVE = ("mutual_information", "ifd_loss", "ifd_perplexity")  # the response with its task against without it
+RELATIVE = ("pmi", "ifd_loss", "ifd_perplexity")  # the response with its task against without it
 LOWER_IS_BETTER = ("ifd_loss", "ifd_perplexity", "perplexity")
 TOP = 9.5  # a score of 1 to 10 that rounds to the top one
 UNITS = {
-    "mutual_information": "nats a token",
+    "pmi": "nats a token",
     "ifd_loss": "ratio of losses",
     "ifd_perplexity": "ratio of perplexities",
     "perplexity": "perplexity",
 }
 
 
-def axes(level: str) -> tuple[str, ...]:
-    """Name the axes that a level of assessment asks about (paper, Section 3.3)."""
+def _is_old(name: object) -> bool:
+    """Tell whether a scorer is named as an older record names its columns, which a repetition does, too."""
+    return isinstance(name, str) and name in old_names.SCORERS
+
+
+def criteria(level: str) -> tuple[str, ...]:
+    """Name the criteria that a level of assessment asks about (paper, Section 3.3)."""
     return {"both": ("quality", "following"), "none": ()}.get(level, (level,))
 
 
 def columns(scorer: str, level: str) -> list[str]:
-    """Name the score columns of a scorer: one an axis for prompted scorers."""
+    """Name the score columns of a scorer: one a criterion for prompted scorers."""
     if scorer in PROMPTED:
-        return [f"{scorer}_{axis}" for axis in axes(level)]
+        return [f"{scorer}_{criterion}" for criterion in criteria(level)]
     return ["perplexity_output", "perplexity_pair"] if scorer == "perplexity" else [scorer]
 
 
@@ -45,7 +52,8 @@ def scorer_of(column: str) -> str:
 
 def unit(column: str) -> str:
     """Name the unit of a column, for the axis of a figure."""
-    return UNITS.get(scorer_of(column), "1 to 10")
+    scorer = scorer_of(column)
+    return UNITS.get(old_names.SCORERS.get(scorer, scorer), "1 to 10")
 
 
 def saturates(column: str) -> bool:

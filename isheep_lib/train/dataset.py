@@ -28,9 +28,9 @@ class TrainRow:
 
     Attributes:
         id: of the pair.
-        input_ids: the framed prompt, the response, and what ends it, at most `cutoff` tokens.
+        input_ids: the framed prompt, the response, and what ends it, at most `max_length` tokens.
         read: tokens of the prompt.
-        cut: the cutoff has shortened the response, so its end is not learned.
+        cut: the limit has shortened the response, so its end is not learned.
         empty: the response has no token of its own, or white space alone.
     """
 
@@ -51,12 +51,12 @@ class TrainRow:
         return max(0, len(self.input_ids) - self.read)
 
 
-def encode_row(row: dict[str, Any], frame: Frame, tokenizer: Any, cutoff: int) -> TrainRow:
-    """Turn a pair into tokens, the prompt exactly as the model is asked later, cut at `cutoff` tokens."""
+def encode_row(row: dict[str, Any], frame: Frame, tokenizer: Any, max_length: int) -> TrainRow:
+    """Turn a pair into tokens, the prompt exactly as the model is asked later, cut at `max_length` tokens."""
     prompt = encode(tokenizer, frame.prompt(user_words(Task(row["id"], row["instruction"], row["input"]))))
     response = encode_rest(tokenizer, row["output"])
     ids = prompt + response + encode_rest(tokenizer, frame.end)
-    return TrainRow(row["id"], ids[:cutoff], len(prompt), len(ids) > cutoff, not response or not row["output"].strip())
+    return TrainRow(row["id"], ids[:max_length], len(prompt), len(ids) > max_length, not response or not row["output"].strip())
 
 
 def split_rows(
@@ -129,7 +129,7 @@ def prepare(rows: list[dict[str, Any]], frame: Frame, tokenizer: Any, params: An
     Raises:
         YieldError: fewer than two usable rows, with what was dropped and why.
     """
-    encoded = {row["id"]: encode_row(row, frame, tokenizer, params.cutoff) for row in rows}
+    encoded = {row["id"]: encode_row(row, frame, tokenizer, params.max_length) for row in rows}
     reasons = {id_: _unusable(row) for id_, row in encoded.items()}
     usable = [row for row in rows if not reasons[row["id"]]]
     dropped = [{"reason": reason} for reason in reasons.values() if reason]
@@ -139,8 +139,8 @@ def prepare(rows: list[dict[str, Any]], frame: Frame, tokenizer: Any, params: An
             f"{len(usable)} of {len(rows)} kept rows can be learned: "
             + ", ".join(f"{reason.replace('_', ' ')} {number}" for reason, number in counts.items()),
             where="train",
-            allowed=f"a prompt of fewer than {params.cutoff} tokens (train.cutoff) and a response that is not empty",
-            do="raise train.cutoff, add the step rules to filter.steps, or synthesize more",
+            allowed=f"a prompt of fewer than {params.max_length} tokens (train.max_length) and a response that is not empty",
+            do="raise train.max_length, add the step rules to filter.steps, or synthesize more",
         )
     parts = split_rows(usable, params.max_rows, params.held_out, seed)
     fates = {row["id"]: fate for fate, part in zip((LEARNED, HELD_OUT, LEFT_OVER), parts, strict=True) for row in part}

@@ -36,7 +36,7 @@ from isheep_lib.record.score_columns import columns
 few = settings(max_examples=50, deadline=None)
 FRAME = Frame("f", "<", ">", "END")
 CORRUPTIONS = ["shuffled", "truncated", "wrong_task"]
-ASKED = ["mutual_information", "ifd_loss", "ifd_perplexity", "perplexity", "expected", "greedy", "sampled"]
+ASKED = ["pmi", "ifd_loss", "ifd_perplexity", "perplexity", "expected", "greedy", "sampled"]
 score_lists = st.lists(st.integers(1, 10) | st.just(math.nan) | st.floats(-3, 3), max_size=8)
 phrases = st.lists(st.sampled_from("red blue cat dog sat ran home".split()), min_size=1, max_size=6).map(" ".join)
 
@@ -258,7 +258,7 @@ def test_every_auroc_of_the_check_is_that_of_its_own_kind_of_wrong_pairs(tmp_pat
 
 
 def test_scorers_that_all_pairs_have_are_not_asked_again_for_the_true_ones(tmp_path):
-    known, fresh = ["mutual_information", "greedy"], ["expected", "perplexity"]
+    known, fresh = ["pmi", "greedy"], ["expected", "perplexity"]
     engine = judge()
     scores, check = checked(tmp_path, numbered(10), engine, scorers=known, checked_scorers=[*known, *fresh])
     by_id = {row.id: row for row in scores}
@@ -266,7 +266,9 @@ def test_scorers_that_all_pairs_have_are_not_asked_again_for_the_true_ones(tmp_p
         assert by_id[row.id].scores.items() <= row.scores.items()
         assert by_id[row.id].raw == row.raw
     assert not [request.id for request in engine.asked if fits(request.prompt)]
-    questions = {judge_prompt(FRAME, axis, pair, "combined") for pair in numbered(10) for axis in ("quality", "following")}
+    questions = {
+        judge_prompt(FRAME, criterion, pair, "combined") for pair in numbered(10) for criterion in ("quality", "following")
+    }
     texts = [text for call in engine.calls for text in call if not isinstance(text, str)]
     assert not [rest for context, rest in texts if context and fits(context + rest)]
     assert sum(text in questions for call in engine.calls for text in call) == 2 * 6  # expected, of the true pairs
@@ -274,7 +276,7 @@ def test_scorers_that_all_pairs_have_are_not_asked_again_for_the_true_ones(tmp_p
 
 
 def test_a_check_of_known_scorers_alone_and_one_of_fresh_ones_alone_agree(tmp_path):
-    wanted = ["mutual_information", "greedy"]
+    wanted = ["pmi", "greedy"]
     (tmp_path / "known").mkdir()
     (tmp_path / "fresh").mkdir()
     _, known = checked(tmp_path / "known", numbered(10), scorers=wanted, checked_scorers=wanted)
@@ -283,7 +285,7 @@ def test_a_check_of_known_scorers_alone_and_one_of_fresh_ones_alone_agree(tmp_pa
 
 
 def test_the_check_is_resumed_from_its_journal(tmp_path):
-    wanted = {"scorers": ["expected"], "checked_scorers": ["mutual_information", "sampled", "expected"], "parse_retries": 1}
+    wanted = {"scorers": ["expected"], "checked_scorers": ["pmi", "sampled", "expected"], "parse_retries": 1}
     _, whole = checked(tmp_path, numbered(10), **wanted)
     engine = judge()
     assert checked(tmp_path, numbered(10), engine, **wanted)[1] == whole
@@ -292,7 +294,7 @@ def test_the_check_is_resumed_from_its_journal(tmp_path):
 
 @pytest.mark.parametrize("kinds", [[], ["truncated"], ["wrong_task", "shuffled"]])
 def test_the_kinds_of_wrong_pairs_are_those_asked_for(tmp_path, kinds):
-    _, check = checked(tmp_path, numbered(8), checked_scorers=["mutual_information", "greedy"], corruptions=kinds)
+    _, check = checked(tmp_path, numbered(8), checked_scorers=["pmi", "greedy"], corruptions=kinds)
     assert list(check.wrong) == kinds
     assert len(check.found) == 3 * len(kinds)
     assert len(check.true) == 6
@@ -309,7 +311,7 @@ def test_a_check_of_nothing_or_before_all_scores_are_there_is_empty(tmp_path):
     assert checked(tmp_path, pairs, checked_scorers=[])[1] == empty
     known = [Scores(pair["id"]) for pair in pairs]
     assert run_check(None, None, pairs, known, AssessParams(), seed_of, None) == empty
-    known[3].unread["mutual_information"] = WAITS
+    known[3].unread["pmi"] = WAITS
     assert run_check(judge(), FRAME, pairs, known, AssessParams(), seed_of, None) == empty
     assert empty.rows() == []
     assert calibration(known, empty) == {}
@@ -327,7 +329,7 @@ column_values = st.lists(st.none() | st.floats(1, 10) | st.sampled_from([9.4999,
 
 
 @few
-@given(column_values, st.booleans(), st.sampled_from(["expected_quality", "mutual_information"]))
+@given(column_values, st.booleans(), st.sampled_from(["expected_quality", "pmi"]))
 def test_mean_and_saturation_are_over_all_pairs_if_the_scorer_was_run_on_all_else_over_the_sample(values, everywhere, column):
     rows = scored(values, column)
     sample = rows[:3]
@@ -442,7 +444,7 @@ def test_vectors_are_written_where_wanted_and_by_the_last_worker_alone(tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(("scorer", "best_first"), [("mutual_information", ["2.00", "1.00"]), ("ifd_loss", ["0.50", "1.00"])])
+@pytest.mark.parametrize(("scorer", "best_first"), [("pmi", ["2.00", "1.00"]), ("ifd_loss", ["0.50", "1.00"])])
 def test_the_ranked_table_shows_each_pair_once_the_best_first_with_its_copy_share(scorer, best_first):
     pairs = made(4, ["answer one", "Task 1.", "<b>", "unread"])
     rows = scored([0.5, 2.0, 1.0, None], scorer)

@@ -29,7 +29,7 @@ VARIANTS = [
         for scope in ("batch", "round", "run")
         for n in (0, 2)
     ),
-    *(("assess", {"judge": judge, "vectors": vectors}) for judge in ("current", "base") for vectors in (False, True)),
+    *(("assess", {"assessor": model, "vectors": vectors}) for model in ("current", "base") for vectors in (False, True)),
     *(("filter", {"steps": names}) for names in ([], ["rules"], ["density"], ["top", "density_perplexity"])),
     *(("train", {"setting": setting}) for setting in ("one_base", "one_last", "total_base")),
     ("evaluate", {}),
@@ -91,7 +91,7 @@ WITH_VECTORS = [*SCORED, *files("assess", "vectors.npy", 3)]
         ("synthesize", {"dedup_scope": "batch", "generated_demonstrations": 1}, files(*TASKS, 1, 2)),
         ("synthesize", {"dedup_scope": "run", "generated_demonstrations": 1}, files(*TASKS, 1, 2)),
         ("assess", {}, files(*TASKS, 3)),
-        ("assess", {"judge": "base", "vectors": True}, files(*TASKS, 3)),
+        ("assess", {"assessor": "base", "vectors": True}, files(*TASKS, 3)),
         ("filter", {}, SCORED),
         ("filter", {"steps": []}, SCORED),
         ("filter", {"steps": ["top", "perplexity"]}, SCORED),
@@ -120,7 +120,7 @@ def test_nothing_is_read_from_before_the_first_iteration(stage, values):
     [
         ("synthesize", {}, {1: 0, 2: 1, 5: 4}),  # M_{t-1} writes
         ("assess", {}, {1: 0, 2: 1, 5: 4}),  # and judges
-        ("assess", {"judge": "base"}, {1: 0, 2: 0, 5: 0}),
+        ("assess", {"assessor": "base"}, {1: 0, 2: 0, 5: 0}),
         ("filter", {}, {1: 0, 5: 0}),
         ("train", {}, {1: 0, 2: 0, 5: 0}),
         ("train", {"setting": "total_base"}, {1: 0, 2: 0, 5: 0}),

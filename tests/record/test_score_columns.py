@@ -10,15 +10,15 @@ from isheep_lib.record.score_columns import (
     RELATIVE,
     WRITTEN,
     Level,
-    Scorer,
-    axes,
+    ScorerName,
     columns,
+    criteria,
     saturates,
     scorer_of,
     unit,
 )
 
-SCORERS = get_args(Scorer)
+SCORERS = get_args(ScorerName)
 LEVELS = get_args(Level)
 
 
@@ -27,7 +27,7 @@ LEVELS = get_args(Level)
     [("both", ("quality", "following")), ("quality", ("quality",)), ("following", ("following",)), ("none", ())],
 )
 def test_a_level_asks_about_these_axes(level, expected):
-    assert axes(level) == expected
+    assert criteria(level) == expected
 
 
 @pytest.mark.parametrize("level", LEVELS)
@@ -35,7 +35,7 @@ def test_a_level_asks_about_these_axes(level, expected):
 def test_a_scorer_that_asks_has_a_column_an_axis_and_the_others_do_not_mind_the_level(scorer, level):
     found = columns(scorer, level)
     if scorer in PROMPTED:
-        assert found == [f"{scorer}_{axis}" for axis in axes(level)]
+        assert found == [f"{scorer}_{criterion}" for criterion in criteria(level)]
     elif scorer == "perplexity":
         assert found == ["perplexity_output", "perplexity_pair"]
     else:

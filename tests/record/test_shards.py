@@ -88,7 +88,7 @@ def respond(folder, shard=0, of=1, life=10_000):
 def score(folder, shard=0, of=1, life=10_000):
     engine = Mortal(answer, life, batch=5, fits=lambda text: len(text) % 3 == 0)
     with ShardJournal(folder, "scores", "f", shard, of) as journal:
-        scorers = ["greedy", "mutual_information", "expected"]
+        scorers = ["greedy", "pmi", "expected"]
         found = scoring.score_pairs(engine, FRAME, PAIRS, scorers, AssessParams(), number_in, journal)
         return scoring.as_rows(found), engine
 
@@ -168,7 +168,7 @@ def test_whoever_appends_last_sees_everything_even_if_the_other_worked_in_betwee
 
     with ShardJournal(tmp_path / "two", "scores", "f", 0, 2) as journal:
         engine = Interrupted(answer, batch=5, fits=lambda text: len(text) % 3 == 0)
-        scorers = ["mutual_information", "greedy", "expected"]
+        scorers = ["pmi", "greedy", "expected"]
         found = scoring.score_pairs(engine, FRAME, PAIRS, scorers, AssessParams(), number_in, journal)
     assert scoring.as_rows(found) == whole
     assert len(other) == 1 and other[0] != whole
@@ -188,7 +188,7 @@ def test_a_shard_is_whole_batches_and_whole_chunks(tmp_path):
 def test_a_worker_that_waits_for_others_says_so_for_every_pair(tmp_path):
     rows, _ = score(tmp_path, 0, 3)
     found = [scoring.Scores(**row) for row in rows]
-    wanted = [column for scorer in ("greedy", "mutual_information", "expected") for column in columns(scorer, "both")]
+    wanted = [column for scorer in ("greedy", "pmi", "expected") for column in columns(scorer, "both")]
     counts = scoring.counts(found, wanted)
     assert counts["dropped"]["waits_for_other_shard"] == scoring.waiting(found) > 0
     assert counts["in"] == counts["kept"] + sum(counts["dropped"].values()) == len(PAIRS)
@@ -314,7 +314,7 @@ def worker(model, monkeypatch):
         cells = nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4).cells
         books[name] = {cell.id: cell.source for cell in cells if cell.cell_type == "code"}
     small = {"instructions": 12, "min_instructions": 4, "demonstrations": 2, "tasks_per_prompt": 5, "prompts_per_batch": 4}
-    small |= {"checked_pairs": 6, "bootstrap": 100, "scorers": ["mutual_information", "greedy"]}
+    small |= {"checked_pairs": 6, "bootstrap": 100, "scorers": ["pmi", "greedy"]}
     monkeypatch.setattr(scoring, "CHUNK", 2)
 
     def run(stage, folder, shard=0, of=1, engine=None, until="record", **more):
