@@ -18,7 +18,7 @@ from isheep_lib.analysis import collapse
 from isheep_lib.benchmarks import lm_eval_tasks
 from isheep_lib.benchmarks.catalogue import BENCHMARKS, PACKAGES
 from isheep_lib.benchmarks.data import open_suite
-from isheep_lib.filter.steps import MEANINGS
+from isheep_lib.filter.steps.table import MEANINGS
 from isheep_lib.iterate.run_params import SECTIONS, STAGE_PARAMS, load_run
 from isheep_lib.notebooks import OTHER_PARAMS
 from isheep_lib.params.check import check

@@ -27,7 +27,7 @@ from isheep_lib.explore.pair_history import rows_of, training_fates
 from isheep_lib.params import run_file
 from isheep_lib.record import manifests
 from isheep_lib.record.provenance import project_root
-from isheep_lib.record.score_columns import unit
+from isheep_lib.scorers.table import scorer_of
 from isheep_lib.synthesize.near_duplicates import NearDuplicates
 
 FATES = KEPT, DROPPED, UNDECIDED, NO_PAIR = "kept", "dropped", "undecided", "no pair"
@@ -214,7 +214,7 @@ def histograms(found: Pairs) -> Drawing:
             label=[f"{fate} ({len(side)})" for fate, side in shown.items()] or [f"no {name} could be read"],
         )
         axis.spines[["top", "right"]].set_visible(False)
-        axis.set_xlabel(f"{name.replace('_', ' ')} ({unit(name)})", fontsize=9)
+        axis.set_xlabel(f"{name.replace('_', ' ')} ({scorer_of(name).unit})", fontsize=9)
         axis.set_ylabel("pairs")
         axis.legend(fontsize=8, frameon=False)
     return figure

@@ -14,7 +14,7 @@ from isheep_lib.export.contents import STAGES, Record
 from isheep_lib.export.data import FATE, FILES, MORE, PAIR, score_names
 from isheep_lib.export.markdown import block, code, escape, front_matter, table
 from isheep_lib.export.model_card import provenance
-from isheep_lib.record.score_columns import unit
+from isheep_lib.scorers.table import scorer_of
 
 SIZES = {1000: "n<1K", 10_000: "1K<n<10K", 100_000: "10K<n<100K", 1_000_000: "100K<n<1M"}
 LOAD = """\
@@ -59,7 +59,7 @@ def _files(record: Record) -> list[str]:
         "instruction",
     }
     rows = [{"name": name, "file": FILES[name], "holds": text} for name, text in words.items()]
-    columns = {**PAIR, **{f"score_{name}": unit(name) for name in score_names(record.rows)}, **MORE, **FATE}
+    columns = {**PAIR, **{f"score_{name}": scorer_of(name).unit for name in score_names(record.rows)}, **MORE, **FATE}
     return [
         "The same rows in the same order in each:",
         table(rows),
@@ -98,7 +98,7 @@ def _scores(record: Record) -> list[str]:
         values = sorted(row["scores"][name] for row in record.rows if row["scores"].get(name) is not None)
         quarters = statistics.quantiles(values, method="inclusive") if len(values) > 1 else values * 3
         marks = zip(("lowest", "25 %", "median", "75 %", "highest"), [values[0], *quarters, values[-1]], strict=True)
-        rows.append({"score": name, "unit": unit(name), "pairs": len(values), **dict(marks)})
+        rows.append({"score": name, "unit": scorer_of(name).unit, "pairs": len(values), **dict(marks)})
     if not rows:
         return ["No score was computed."]
     return [

@@ -22,7 +22,6 @@ from isheep_lib.params import old_names
 from isheep_lib.params.check import check, refusal
 from isheep_lib.params.kinds import EvaluatedPlace, Place, Section, Shard
 from isheep_lib.params.yaml_file import read_yaml
-from isheep_lib.record.score_columns import PROMPTED, criteria
 from isheep_lib.synthesize.params import Synthesize
 from isheep_lib.train.params import Train
 
@@ -113,19 +112,18 @@ class RunParams(Section):
 
 def _unmet_needs(wanted: Filter, assess: Assess) -> list[str]:
     """Name what the filter's steps need and assess would not make."""
-    needs = {"threshold": ("scorer", wanted.scorer), "top": ("top_scorer", wanted.top_scorer)}
-    needs |= dict.fromkeys(("perplexity", "density_perplexity"), ("steps", "perplexity"))
     problems = []
-    for step in wanted.steps:
-        field, scorer = needs.get(step, ("", ""))
-        if scorer and scorer not in assess.scorers:
+    for step in wanted.chosen():
+        by = step.by(wanted)
+        if by and by.scorer not in assess.scorers:
             problems.append(
-                f"{field}: the step {step} needs {scorer!r}, not run on all pairs; assess.scorers are {assess.scorers}"
+                f"{by.parameter}: the step {step.name} needs {by.scorer!r}, not run on all pairs; "
+                f"assess.scorers are {assess.scorers}"
             )
-        elif scorer in PROMPTED and not set(criteria(wanted.criteria)) <= set(criteria(assess.level)):
+        elif by and not set(by.columns) <= set(assess.columns()):
             problems.append(f"criteria: {wanted.criteria!r} are not all assessed; assess.level is {assess.level!r}")
-        if step.startswith("density") and not assess.vectors:
-            problems.append(f"steps: {step} needs the pairs' vectors; set assess.vectors to true")
+        if step.needs_vectors and not assess.vectors:
+            problems.append(f"steps: {step.name} needs the pairs' vectors; set assess.vectors to true")
     return problems
 
 

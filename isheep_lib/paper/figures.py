@@ -22,10 +22,9 @@ from matplotlib.figure import Figure
 from isheep_lib.display.embedding_map import Map
 from isheep_lib.display.evaluation_tables import METRICS
 from isheep_lib.display.figures import DARK, GREY, Drawing
-from isheep_lib.paper.points import PAPER_THRESHOLD, Found, Placed, Point, map_of, points_of, shares_of, shares_table
+from isheep_lib.paper.points import PAPER_THRESHOLD, Found, Placed, Point, map_of, points_of, shares_of, shares_table, whose
 from isheep_lib.params import run_file
 from isheep_lib.record.manifests import all_manifests
-from isheep_lib.record.score_columns import saturates
 
 __all__ = ["Found", "Placed", "Point", "accuracy_over", "instruction_map", "map_of", "pipeline", "points_of"]
 __all__ += ["shares_of", "shares_over_threshold", "shares_table"]
@@ -223,7 +222,7 @@ def shares_over_threshold(run_dir: Path) -> Figure:
             capsize=2,
             **_look(number),
         )
-    if any(saturates(share.column) and (share.side, share.threshold) == ("above", PAPER_THRESHOLD) for share in shares):
+    if any(whose(share.column).asks and (share.side, share.threshold) == ("above", PAPER_THRESHOLD) for share in shares):
         low, high = PAPER_SHARES
         axis.axhspan(low, high, color=GREY, alpha=0.4, linewidth=0, label=f"paper: {low:g} to {high:g} % above 8")
     axis.set_xticks(sorted({share.iteration for share in shares}))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from isheep_lib.assess import scoring
 from isheep_lib.assess.params import Assess
-from isheep_lib.assess.scoring import Scores, judge_prompt, likelihoods, require_read, score_pairs
+from isheep_lib.assess.scoring import Assessment, Scores, require_read, score_pairs
 from isheep_lib.engines.scripted import ScriptedEngine
 from isheep_lib.errors import DataError, ParameterError, YieldError
 from isheep_lib.iterate.run_params import AssessParams
@@ -20,8 +20,10 @@ from isheep_lib.params.kinds import is_routing
 from isheep_lib.prompting.chat import Frame
 from isheep_lib.prompting.score_parsing import parse_score
 from isheep_lib.record.journal import WAITS, Journal
-from isheep_lib.record.score_columns import columns
+from isheep_lib.record.rows import Pair, as_pairs
 from isheep_lib.record.shards import CommonJournal, ShardJournal
+from isheep_lib.scorers import likelihoods as reading
+from isheep_lib.scorers.table import columns, scorer
 
 few = settings(max_examples=40, deadline=None)
 FRAME = Frame("f", "<", ">", "END")
@@ -58,9 +60,19 @@ def by_id(answers, default="5||so"):
     return lambda request: answers.get(request.id, default)
 
 
+def likelihoods(engine, frame, pairs, scorers):
+    return reading.likelihoods(engine, frame, as_pairs(pairs), [scorer(name) for name in scorers])
+
+
+def asked_of(frame, criterion, pair, kind):
+    return Assessment(ScriptedEngine(), frame, AssessParams(assessment_prompt=kind), seed_of).question(
+        criterion, Pair.from_row(pair)
+    )
+
+
 def score(engine, pairs, scorers, path, **values):
     with Journal(path / "j.jsonl", "f") as journal:
-        return score_pairs(engine, FRAME, pairs, scorers, AssessParams(**values), seed_of, journal)
+        return score_pairs(Assessment(engine, FRAME, AssessParams(**values), seed_of), as_pairs(pairs), scorers, journal)
 
 
 # What scorers read
@@ -171,7 +183,7 @@ def test_every_pair_gets_its_own_scores_across_chunks(tmp_path, number):
 @pytest.mark.parametrize("words", ["plain", "{x}", "{}", "{{0}} {task}", "a\n\nb", "100 % <b>"])
 def test_a_question_holds_task_and_response_as_they_are(kind, criterion, words):
     pair = {"id": "a", "instruction": f"Add {words}", "input": f"in {words}", "output": f"out {words}"}
-    text = judge_prompt(FRAME, criterion, pair, kind)
+    text = asked_of(FRAME, criterion, pair, kind)
     assert f"Add {words}\n\nin {words}" in text
     assert f"out {words}" in text
     assert (text[0], text[-1]) == ("<", ">")
@@ -187,15 +199,15 @@ def test_a_reply_to_scored_examples_ends_before_the_next_example(tmp_path):
 
 def test_the_kinds_of_questions_all_differ():
     (pair,) = made(1)
-    assert len({judge_prompt(FRAME, criterion, pair, kind) for criterion in CRITERIA for kind in KINDS}) == len(CRITERIA) * len(
+    assert len({asked_of(FRAME, criterion, pair, kind) for criterion in CRITERIA for kind in KINDS}) == len(CRITERIA) * len(
         KINDS
     )
 
 
 @pytest.mark.parametrize("kind", ["combined", "simple"])
-def test_both_axes_share_their_head_with_the_pair_in_it(kind):
+def test_both_criteria_share_their_head_with_the_pair_in_it(kind):
     (pair,) = made(1, input="with input")
-    one, other = (judge_prompt(FRAME, criterion, pair, kind) for criterion in CRITERIA)
+    one, other = (asked_of(FRAME, criterion, pair, kind) for criterion in CRITERIA)
     head = one[: next(i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b)]
     assert "Task 0.\n\nwith input" in head
     assert head.index("answer 0") > head.index("with input")
@@ -203,7 +215,7 @@ def test_both_axes_share_their_head_with_the_pair_in_it(kind):
 
 @pytest.mark.parametrize("criterion", CRITERIA)
 def test_scored_examples_stand_before_the_pair_and_can_be_read(criterion):
-    text = judge_prompt(FRAME, criterion, made(1)[0], "icl")
+    text = asked_of(FRAME, criterion, made(1)[0], "icl")
     before, after = text.split("Task 0.")
     judged = [line.split(":", 1)[1] for line in before.splitlines() if line.startswith("Judgement")]
     values = [parse_score(line)[0] for line in judged]
@@ -220,7 +232,7 @@ def test_a_level_decides_the_questions_and_the_columns(tmp_path, level, kind):
     found = score(engine, pairs, ["pmi", *wanted], tmp_path, level=level, assessment_prompt=kind)
     names = ["pmi", *(f"{scorer}_{criterion}" for scorer in wanted for criterion in LEVELS[level])]
     assert all(sorted([*row.scores, *row.unread]) == sorted(names) for row in found)
-    questions = [judge_prompt(FRAME, criterion, pair, kind) for pair in pairs for criterion in LEVELS[level]]
+    questions = [asked_of(FRAME, criterion, pair, kind) for pair in pairs for criterion in LEVELS[level]]
     assert sorted(r.prompt for r in engine.asked if r.id.startswith("greedy/")) == sorted(questions)
     assert sorted(r.prompt for r in engine.asked if r.id.startswith("sampled/")) == sorted(questions)
     assert sorted(t for call in engine.calls for t in call if isinstance(t, str) and t.startswith("<")) == sorted(questions)
@@ -391,9 +403,9 @@ def test_a_share_above_the_limit_stops_and_one_at_the_limit_does_not(number, unr
     pairs, scores = with_unread(number, unread)
     if unread * whole > part * number:
         with pytest.raises(YieldError):
-            require_read(pairs, scores, ["sampled_quality"], part / whole)
+            require_read(as_pairs(pairs), scores, ["sampled_quality"], part / whole)
     else:
-        require_read(pairs, scores, ["sampled_quality"], part / whole)
+        require_read(as_pairs(pairs), scores, ["sampled_quality"], part / whole)
 
 
 def test_the_stop_counts_pairs_and_shows_the_last_reply_of_one_of_each_reason():
@@ -403,7 +415,7 @@ def test_the_stop_counts_pairs_and_shows_the_last_reply_of_one_of_each_reason():
     scores[4].unread, scores[4].scores = {"perplexity_output": "nothing_to_score"}, {"sampled_quality": 5.0}
     wanted = ["sampled_quality", "sampled_following", "perplexity_output"]
     with pytest.raises(YieldError) as caught:
-        require_read(pairs, scores, wanted, 0.5)
+        require_read(as_pairs(pairs), scores, wanted, 0.5)
     assert "Only 2 pairs with all scores readable, 3 are needed; dropped 3" in str(caught.value)
     assert "2 no_number in sampled_quality such as 'well p0'" in str(caught.value)
     assert "1 nothing_to_score in perplexity_output such as 'Task 4.'" in str(caught.value)
@@ -412,9 +424,9 @@ def test_the_stop_counts_pairs_and_shows_the_last_reply_of_one_of_each_reason():
 
 def test_only_the_wanted_scores_must_be_readable():
     pairs, scores = with_unread(4, 4)
-    require_read(pairs, scores, ["greedy_quality"], 0.0)
-    require_read(pairs, scores, [], 0.0)
-    require_read(pairs, scores, ["sampled_quality"], 1.0)
+    require_read(as_pairs(pairs), scores, ["greedy_quality"], 0.0)
+    require_read(as_pairs(pairs), scores, [], 0.0)
+    require_read(as_pairs(pairs), scores, ["sampled_quality"], 1.0)
 
 
 @pytest.mark.parametrize("waits", [1, 5, 10])
@@ -422,7 +434,7 @@ def test_scores_that_wait_for_another_worker_are_not_unreadable(waits):
     pairs, scores = with_unread(10, 0)
     for row in scores[:waits]:
         row.scores, row.unread, row.raw = {}, {"sampled_quality": WAITS}, {}
-    require_read(pairs, scores, ["sampled_quality"], 0.0)
+    require_read(as_pairs(pairs), scores, ["sampled_quality"], 0.0)
     assert scoring.waiting(scores) == waits
     assert scoring.counts(scores, ["sampled_quality"]) == {"in": 10, "kept": 10 - waits, "dropped": {WAITS: waits}}
 
@@ -434,7 +446,7 @@ def part(folder, engine, pairs, shard, of, scorers=("pmi", "expected", "greedy",
     """Score as one worker of several, as the notebook does."""
     params = AssessParams(parse_retries=retries)
     with ShardJournal(folder, "scores", "f", shard, of) as journal, CommonJournal(folder / "retries.jsonl", "f") as again:
-        return score_pairs(engine, FRAME, pairs, list(scorers), params, seed_of, journal, again)
+        return score_pairs(Assessment(engine, FRAME, params, seed_of), as_pairs(pairs), list(scorers), journal, again)
 
 
 def unreadable_at_first(request):
@@ -478,7 +490,7 @@ def test_a_worker_does_not_stop_over_scores_that_the_last_one_tries_again(tmp_pa
 
     for shard in range(3):
         rows = part(tmp_path, ScriptedEngine(second_try), pairs, shard, 3, ["sampled"], retries=1)
-        require_read(pairs, rows, wanted, 0.1)
+        require_read(as_pairs(pairs), rows, wanted, 0.1)
     assert all(row.unread == {} and row.scores == dict.fromkeys(wanted, 8.0) for row in rows)
 
 
@@ -487,9 +499,9 @@ def test_the_last_of_several_workers_stops_where_one_alone_would(tmp_path):
     for shard in range(3):
         rows = part(tmp_path, ScriptedEngine(by_id({}, "no")), pairs, shard, 3, ["sampled"], retries=1)
         if shard < 2:
-            require_read(pairs, rows, wanted, 0.1)
+            require_read(as_pairs(pairs), rows, wanted, 0.1)
     with pytest.raises(YieldError, match=r"dropped 12:\n *12 no_number in sampled_quality"):
-        require_read(pairs, rows, wanted, 0.1)
+        require_read(as_pairs(pairs), rows, wanted, 0.1)
 
 
 # Parameters

@@ -11,12 +11,16 @@ from hypothesis import strategies as st
 from isheep_lib.analysis.contamination import COMMON, Hit
 from isheep_lib.analysis.kmeans import cluster
 from isheep_lib.errors import DataError
-from isheep_lib.filter import steps as filtering
-from isheep_lib.filter.decontaminate import contaminated, contamination_counts, find_hits, listed
-from isheep_lib.filter.rules import RULES, rule_problem
-from isheep_lib.filter.steps import MEANINGS, deciding, filter_pairs, number_of_clusters
+from isheep_lib.filter.decontaminate import contamination_counts, find_hits, listed
+from isheep_lib.filter.run import deciding, filter_pairs, with_scores
+from isheep_lib.filter.steps import density
+from isheep_lib.filter.steps.density import number_of_clusters
+from isheep_lib.filter.steps.rules import RULES, rule_problem
+from isheep_lib.filter.steps.step import Given, ScoredPair
+from isheep_lib.filter.steps.table import DECONTAMINATE, MEANINGS
 from isheep_lib.iterate.run_params import FilterParams
 from isheep_lib.params.check import check
+from isheep_lib.record.rows import Pair, as_pairs
 
 few = settings(max_examples=80, deadline=None)
 ALL_STEPS = ["rules", "threshold", "perplexity", "density", "density_perplexity", "top"]
@@ -24,7 +28,14 @@ COLUMNS = ["pmi", "expected_quality", "expected_following", "perplexity_output",
 
 
 def pair(output="The Seine flows through Paris.", **values):
-    base = {"id": "a", "instruction": "Name a river in France.", "input": "", "output": output, "finish": "end"}
+    base = {
+        "id": "a",
+        "instruction": "Name a river in France.",
+        "input": "",
+        "output": output,
+        "finish": "end",
+        "num_tokens": 9,
+    }
     return {**base, **values}
 
 
@@ -46,7 +57,7 @@ def run(rows, *, vectors=None, seed=0, hits=(), places=None, **values):
     ]
     params = check(FilterParams, {"min_kept": 1, "decontaminate": "ignore", **values}, "x")
     chosen = None if vectors is None else np.array([vectors[n] for n in places], np.float32)
-    return filter_pairs(pairs, scored[::-1], params, seeds(seed), chosen, hits)
+    return filter_pairs(with_scores(as_pairs(pairs), scored[::-1], params), params, seeds(seed), chosen, hits)
 
 
 def kept(rows, **values):
@@ -107,7 +118,7 @@ def of(column, *numbers):
     ],
 )
 def test_a_pair_breaks_this_rule_first(row, reason):
-    found, detail = rule_problem(row, 0.5)
+    found, detail = rule_problem(Pair.from_row(row), 0.5)
     assert found == reason
     assert bool(detail) == bool(reason)
 
@@ -119,8 +130,8 @@ def test_every_rule_but_echo_is_in_the_table_with_its_meaning():
 
 def test_the_limit_of_copying_is_strict():
     row = pair("one two three four and some more words", instruction="Repeat one two three four")
-    assert rule_problem(row, 0.5) == ("", "")
-    assert rule_problem(row, 0.49) == ("echo", "50% of the response is copied from the task")
+    assert rule_problem(Pair.from_row(row), 0.5) == ("", "")
+    assert rule_problem(Pair.from_row(row), 0.49) == ("echo", "50% of the response is copied from the task")
 
 
 BAD = ""  # an output that breaks a rule
@@ -261,7 +272,7 @@ def test_no_number_of_clusters_means_three_tenths_of_the_rows(rows, wanted, expe
 
 def test_the_clusters_are_counted_by_the_rows_that_earlier_steps_left(monkeypatch):
     asked = []
-    monkeypatch.setattr(filtering, "cluster", lambda vectors, number, _: asked.append((len(vectors), number)) or [])
+    monkeypatch.setattr(density, "cluster", lambda vectors, number, _: asked.append((len(vectors), number)) or [])
     rows = of("pmi", *[0] * 20, *[1] * 40)
     run(rows, steps=["density", "threshold", "density_perplexity"], threshold=0.5, vectors=[[0.0, 0.0]] * 60)
     assert asked == [(60, 18), (40, 12)]
@@ -439,7 +450,7 @@ def test_the_columns_that_decide_are_named_by_step():
 def test_pairs_and_scores_about_other_ids_are_refused(scores):
     rows = [{"id": id_, "scores": {"pmi": 1.0}, "unread": {}} for id_ in scores]
     with pytest.raises(DataError) as caught:
-        filter_pairs([pair()], rows, FilterParams(), seeds())
+        with_scores(as_pairs([pair()]), rows, FilterParams())
     assert "do not have the same ids" in str(caught.value)
     assert "run assess.ipynb again" in str(caught.value)
 
@@ -471,7 +482,7 @@ def test_pairs_and_scores_about_other_ids_are_refused(scores):
 def test_a_step_without_its_scores_is_refused_with_those_there_are(scores, values, said):
     scored = [{"id": "a", "scores": scores, "unread": {}, "raw": {}}]
     with pytest.raises(DataError) as caught:
-        filter_pairs([pair()], scored, FilterParams(**values), seeds(), np.zeros((1, 2), np.float32))
+        with_scores(as_pairs([pair()]), scored, FilterParams(**values))
     message = str(caught.value)
     assert said in message
     assert "where: filter.steps" in message
@@ -571,7 +582,8 @@ def test_hits_in_tasks_that_were_only_shown_drop_nothing():
     shown = [hit("seed-1"), hit("i0-r0-p000-t0")]
     result = run(of("pmi", 0.9, 0.9), steps=[], hits=shown, decontaminate="drop")
     assert len(result.kept) == 2
-    assert contaminated(result.kept, shown) == {}
+    rows = [ScoredPair(pair, {}) for pair in as_pairs(result.kept)]
+    assert DECONTAMINATE.apply(rows, FilterParams(), Given(hits=shown)) == {}
 
 
 def test_a_random_control_never_draws_a_pair_that_repeats_an_item_and_still_has_the_size_of_the_steps():
@@ -612,7 +624,7 @@ def items(tmp_path):
 
 
 def found(pairs, shown, *against, decontaminate="drop"):
-    return find_hits(FilterParams(decontaminate=decontaminate, decontaminate_against=list(against)), pairs, shown)
+    return find_hits(FilterParams(decontaminate=decontaminate, decontaminate_against=list(against)), as_pairs(pairs), shown)
 
 
 @pytest.mark.parametrize("decontaminate", ["drop", "list"])
@@ -646,14 +658,14 @@ def test_a_task_shown_in_prompts_is_listed_by_its_own_id_and_counted_apart_from_
     hits, absent = found(pairs, shown, items(QUESTION, OTHER))
     assert [(one.row_id, one.item_id) for one in hits] == [("b", "arc_easy-1"), ("seed-1", "arc_easy-0")]
     expected = {"pairs": 1, "demonstrations": 1, "hits": {"arc_easy": 2}, "not_looked_at": {}}
-    assert contamination_counts(hits, pairs, absent) == expected
+    assert contamination_counts(hits, as_pairs(pairs), absent) == expected
 
 
 def test_a_pair_that_was_also_shown_is_listed_and_counted_once_as_a_pair(items):
     pairs = [pair(instruction=QUESTION)]
     hits, absent = found(pairs, [{**pairs[0], "output": "", "shown": 2}], items(QUESTION))
     assert [one.row_id for one in hits] == ["a"]
-    counts = contamination_counts(hits, pairs, absent)
+    counts = contamination_counts(hits, as_pairs(pairs), absent)
     assert (counts["pairs"], counts["demonstrations"], counts["hits"]) == (1, 0, {"arc_easy": 1})
 
 
@@ -661,7 +673,7 @@ def test_a_benchmark_whose_data_are_absent_is_named_with_what_brings_them_and_th
     pairs = [pair(instruction=QUESTION)]
     hits, absent = found(pairs, [], "gpqa_diamond", items(QUESTION), "humaneval_plus")
     assert [one.benchmark for one in hits] == ["arc_easy"]
-    counts = contamination_counts(hits, pairs, absent)
+    counts = contamination_counts(hits, as_pairs(pairs), absent)
     assert list(counts["not_looked_at"]) == ["gpqa_diamond", "humaneval_plus"]
     assert "filter.decontaminate_against: gpqa_diamond=FILE" in counts["not_looked_at"]["gpqa_diamond"]
 
@@ -670,7 +682,7 @@ def test_hits_are_counted_by_benchmark_and_a_pair_with_several_once(items):
     pairs = [pair(instruction=OTHER, input=QUESTION), pair(id="b", instruction=OTHER)]
     against = [items(OTHER, benchmark="openbookqa", column="question_stem"), items(QUESTION)]
     hits, absent = found(pairs, [], *against)
-    counts = contamination_counts(hits, pairs, absent)
+    counts = contamination_counts(hits, as_pairs(pairs), absent)
     assert (counts["pairs"], counts["hits"]) == (2, {"arc_easy": 1, "openbookqa": 2})
     assert list(counts["hits"]) == ["arc_easy", "openbookqa"]
 
@@ -691,4 +703,9 @@ def test_a_phrase_is_common_by_the_items_of_all_benchmarks_together(items, numbe
 
 def test_no_pairs_repeat_nothing(items):
     hits, absent = found([], [], items(QUESTION))
-    assert contamination_counts(hits, [], absent) == {"pairs": 0, "demonstrations": 0, "hits": {}, "not_looked_at": {}}
+    assert contamination_counts(hits, [], absent) == {
+        "pairs": 0,
+        "demonstrations": 0,
+        "hits": {},
+        "not_looked_at": {},
+    }
