@@ -7,6 +7,7 @@ import yaml
 
 from isheep_lib.benchmarks.catalogue import BENCHMARKS, parse_entry
 from isheep_lib.errors import ParameterError
+from isheep_lib.filter.steps.table import STEPS
 from isheep_lib.iterate.run_params import (
     SECTIONS,
     STAGE_PARAMS,
@@ -19,6 +20,7 @@ from isheep_lib.iterate.run_params import (
 )
 from isheep_lib.params.check import check
 from isheep_lib.params.kinds import Place, Shard, is_execution, is_routing
+from isheep_lib.scorers.table import SCORERS
 
 ROOT = pathlib.Path(__file__).parents[2]
 DEFAULT = ROOT / "params" / "smollm2-135m.yaml"
@@ -220,21 +222,20 @@ def test_a_bad_value_of_synthesis_is_named_with_what_is_allowed(values, said):
     assert said in refusal(SynthesizeParams, values)
 
 
-SCORERS = "'greedy', 'sampled', 'expected', 'pmi', 'ifd_loss', 'ifd_perplexity' or 'perplexity'"
+def listed(names):
+    *first, last = (repr(name) for name in names)
+    return f"{', '.join(first)} or {last}"
 
 
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        (
-            {"steps": ["rule"]},
-            "steps.0: 'rule' should be 'rules', 'threshold', 'perplexity', 'density', 'density_perplexity' or 'top'",
-        ),
+        ({"steps": ["rule"]}, f"steps.0: 'rule' should be {listed(STEPS)}"),
         ({"steps": ["rules", "top", "rules"]}, "steps: ['rules', 'top', 'rules'] none twice"),
         ({"steps": "rules"}, "steps: 'rules' should be a valid list"),
         ({"rules": True}, "rules: no such parameter"),
-        ({"scorer": "text"}, f"scorer: 'text' should be {SCORERS}"),
-        ({"top_scorer": "best"}, f"top_scorer: 'best' should be {SCORERS}"),
+        ({"scorer": "text"}, f"scorer: 'text' should be {listed(SCORERS)}"),
+        ({"top_scorer": "best"}, f"top_scorer: 'best' should be {listed(SCORERS)}"),
         ({"criteria": "all"}, "criteria: 'all' should be 'both', 'quality', 'following' or 'none'"),
         ({"comparison": ">"}, "comparison: '>' should be 'above', 'at_least', 'below' or 'at_most'"),
         ({"max_output_perplexity": 0.0}, "max_output_perplexity: 0.0 should be greater than 0"),

@@ -55,8 +55,9 @@ def test_of_a_column_that_no_scorer_fills_only_the_name_is_known():
 def test_every_scorer_is_of_a_known_kind():
     kinds = {name: [kind for kind in (Likelihood, Choice, Written) if isinstance(SCORERS[name], kind)] for name in SCORERS}
     assert all(len(found) == 1 for found in kinds.values())
-    assert {name for name, each in SCORERS.items() if each.lower_is_better} == {"ifd_loss", "ifd_perplexity", "perplexity"}
-    assert {name for name, (kind,) in kinds.items() if kind is Written} == {"greedy", "sampled"}
+    assert all(SCORERS[name].lower_is_better for name in ("ifd_loss", "ifd_perplexity", "perplexity"))
+    assert not any(each.lower_is_better for each in SCORERS.values() if each.asks or each.name == "pmi")
+    assert kinds["greedy"] == kinds["sampled"] == [Written] and kinds["expected"] == [Choice]
 
 
 @pytest.mark.parametrize("name", [name for name, each in SCORERS.items() if isinstance(each, Likelihood)])
