@@ -9,10 +9,9 @@ from isheep_lib.params import old_names
 from isheep_lib.params.kinds import distinct
 from isheep_lib.scorers.asking import Expected, Greedy, Sampled
 from isheep_lib.scorers.reading import IfdLoss, IfdPerplexity, Perplexity, Pmi
-from isheep_lib.scorers.response_loss import ResponseLoss
 from isheep_lib.scorers.scorer import Scorer
 
-KnownScorer = Literal["greedy", "sampled", "expected", "pmi", "ifd_loss", "ifd_perplexity", "perplexity", "response_loss"]
+KnownScorer = Literal["greedy", "sampled", "expected", "pmi", "ifd_loss", "ifd_perplexity", "perplexity"]
 SCORERS: dict[str, Scorer] = {
     scorer.name: scorer
     for scorer in (
@@ -23,7 +22,6 @@ SCORERS: dict[str, Scorer] = {
         IfdLoss("ifd_loss"),
         IfdPerplexity("ifd_perplexity"),
         Perplexity("perplexity"),
-        ResponseLoss("response_loss"),
     )
 }
 # A record names a column as its scorer was called then; a repetition of it does the same.
