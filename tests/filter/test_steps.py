@@ -16,6 +16,7 @@ ROWS = [ScoredPair(Pair(str(n), f"Task {n}.", "", "" if n == 3 else "Some words.
 def test_the_names_that_parameters_allow_are_those_of_the_table():
     assert list(STEPS) == list(get_args(StepName))
     assert all(name == step.name for name, step in STEPS.items())
+    assert all(set(step.options.model_fields) <= set(Filter.model_fields) for step in STEPS.values())
 
 
 STRIKE = ("rules", "threshold", "perplexity", "density", "density_perplexity", "top", "random_control")

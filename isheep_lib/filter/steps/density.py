@@ -30,6 +30,7 @@ class Density(Step):
     """Keeps pairs of every cluster at random."""
 
     name: ClassVar[str] = "density"
+    options: ClassVar[type[Section]] = DensityOptions
     meanings: ClassVar[dict[str, str]] = {"same_cluster": "other pairs of its cluster were chosen"}
     needs_vectors: ClassVar[bool] = True
     packages: ClassVar[tuple[str, ...]] = ("scikit-learn",)

@@ -20,6 +20,7 @@ class PerplexityLimit(PairStep):
     """Drops pairs with a perplexity over its limit."""
 
     name: ClassVar[str] = "perplexity"
+    options: ClassVar[type[Section]] = PerplexityOptions
     meanings: ClassVar[dict[str, str]] = UNREAD | {
         "high_perplexity": "the perplexity of the response, or of task and response, is over its limit"
     }

@@ -65,6 +65,7 @@ class Rules(PairStep):
     """Drops pairs that break a heuristic rule."""
 
     name: ClassVar[str] = "rules"
+    options: ClassVar[type[Section]] = RulesOptions
     meanings: ClassVar[dict[str, str]] = {name: meaning for name, (meaning, _) in RULES.items()} | {
         "echo": "more than max_copy_share of a response of at least 5 words is copied from the task"
     }

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from isheep_lib.analysis.contamination import Hit
+from isheep_lib.params.kinds import Section
 from isheep_lib.record.rows import Pair
 
 Reason = tuple[str, str]  # why a pair goes, and the detail
@@ -60,6 +61,7 @@ class Step:
 
     name: ClassVar[str]
     meanings: ClassVar[dict[str, str]]  # of every reason that it gives
+    options: ClassVar[type[Section]] = Section  # its own parameters, which stand in the section `filter`
     needs_vectors: ClassVar[bool] = False
     packages: ClassVar[tuple[str, ...]] = ()  # whose version decides
 

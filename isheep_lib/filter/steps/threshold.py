@@ -34,6 +34,7 @@ class Threshold(PairStep):
     """Drops pairs with a score that does not compare with C, strictly above in the paper."""
 
     name: ClassVar[str] = "threshold"
+    options: ClassVar[type[Section]] = ThresholdOptions
     meanings: ClassVar[dict[str, str]] = UNREAD | {
         "fails_threshold": "a score that decides does not compare with the threshold as `comparison` says"
     }

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from isheep_lib.filter.steps.step import UNREAD, By, Given, Reasons, ScoredPair, Step
 from isheep_lib.filter.steps.threshold import ThresholdOptions
+from isheep_lib.params.kinds import Section
 from isheep_lib.scorers.table import ScorerName, columns
 
 
@@ -21,6 +22,7 @@ class Top(Step):
     """Keeps the share with the highest mean of a scorer's columns; equal ones in their order."""
 
     name: ClassVar[str] = "top"
+    options: ClassVar[type[Section]] = TopOptions
     meanings: ClassVar[dict[str, str]] = UNREAD | {"not_in_top": "its rank is outside the share that is kept"}
 
     def by(self, options: TopOptions) -> By:
