@@ -13,7 +13,6 @@ from isheep_lib.record.rows import Pair
 
 Level = Literal["both", "quality", "following", "none"]
 TOP = 9.5  # a score of 1 to 10 that rounds to the top one
-TOP_SCALE = "1 to 10"
 
 
 def criteria(level: str) -> tuple[str, ...]:
@@ -26,7 +25,7 @@ class Scorer:
     """A scorer under the name that its columns have."""
 
     name: str
-    unit: ClassVar[str] = TOP_SCALE
+    unit: ClassVar[str] = "1 to 10"
     lower_is_better: ClassVar[bool] = False
     asks: ClassVar[bool] = False  # asks the model a question, for a score that can pile up at its top
 

@@ -7,7 +7,9 @@ import pytest
 import yaml
 
 from isheep_lib.errors import ParameterError
-from isheep_lib.iterate.run_params import SECTIONS, load_run, recorded_params
+from isheep_lib.iterate.run_params import SECTIONS, TrainParams, load_run, recorded_params
+from isheep_lib.params.check import check
+from isheep_lib.params.notebook import cell_values
 from isheep_lib.params.old_names import NAMES_SCORERS, REMOVED, REMOVED_VALUES, RENAMED, SCORERS, renew
 from isheep_lib.params.run_file import params_path, run_params
 from isheep_lib.record.manifests import all_manifests, run_folder
@@ -99,6 +101,15 @@ def test_a_cell_that_holds_the_defaults_of_the_new_names_takes_an_old_one() -> N
     given = {"max_length": 1024, "cutoff": 64, "lora_rank": 8}
     assert renew(given, "train", defaults={"max_length": 1024}).values == {"max_length": 64, "lora_rank": 8}
     assert renew(given | {"max_length": 99}, "train", defaults={"max_length": 1024}).problems
+
+
+def test_a_notebook_that_is_given_an_old_name_finds_its_value() -> None:
+    cell = "# Parameters\ncutoff = 64\n"
+    given = cell_values({"In": [cell], "cutoff": 64, "max_length": 1024, "run": "mine"}, TrainParams)
+    defaults = {name: field.default for name, field in TrainParams.model_fields.items()}
+    found = renew(given, "model", "train", scorers=False, defaults=defaults)
+    assert check(TrainParams, found.values, "train.ipynb").max_length == 64
+    assert found.renamed == ["train.cutoff is now train.max_length"]
 
 
 @pytest.mark.parametrize("path", sorted(REFERENCE.parent.rglob("params.yaml")), ids=lambda p: p.parent.name)
