@@ -12,8 +12,9 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from isheep_lib.filter.rules import rule_problem
-from isheep_lib.filter.steps import MEANINGS
+from isheep_lib.filter.steps.rules import rule_problem
+from isheep_lib.filter.steps.table import MEANINGS
+from isheep_lib.record.rows import Pair
 from isheep_lib.synthesize.lists import Item
 from isheep_lib.synthesize.near_duplicates import NearDuplicates
 from isheep_lib.synthesize.rules import FORBIDDEN_WORDS, instruction_problem
@@ -50,7 +51,7 @@ def reason_of(row: dict, pool: NearDuplicates) -> tuple[str, str]:
         reason, detail = "near_duplicate", f"{near[1]:.2f}"
     pool.add(instruction)
     if not reason:
-        pair = {"id": "", "instruction": instruction, "input": given, "output": row["output"], "finish": "end"}
+        pair = Pair("", instruction, given, row["output"])
         reason, detail = rule_problem(pair, COPY_SHARE)
     return reason, detail
 

@@ -17,6 +17,7 @@ ROOMS = [
     ["record"],
     ["models", "prompting", "sandbox"],
     ["engines"],
+    ["scorers"],
     ["benchmarks"],
     ["display"],
     ["synthesize", "assess", "filter", "train", "evaluate", "judge"],
@@ -74,7 +75,7 @@ def test_importing_the_package_and_the_command_loads_nothing_heavy():
     heavy = ("torch", "transformers", "peft", "lm_eval", "papermill", "matplotlib")
     heavy += ("datasets", "pyarrow", "pandas", "sklearn", "scipy", "statsmodels", "nltk", "openai")
     modules = ("cli", "iterate.session", "display.evaluation_tables", "benchmarks.comparison", "synthesize.candidates")
-    modules += ("assess.reliability_check", "filter.steps", "evaluate.run")
+    modules += ("assess.reliability_check", "filter.run", "evaluate.run")
     names = ", ".join(f"isheep_lib.{name}" for name in modules)
     code = f"import sys, {names}; print([m for m in {heavy} if m in sys.modules])"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

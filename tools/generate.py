@@ -19,7 +19,7 @@ from isheep_lib.benchmarks import lm_eval_tasks
 from isheep_lib.benchmarks.catalogue import BENCHMARKS, PACKAGES
 from isheep_lib.benchmarks.data import open_suite
 from isheep_lib.engines.open import KINDS
-from isheep_lib.filter.steps import MEANINGS
+from isheep_lib.filter.steps.table import MEANINGS
 from isheep_lib.iterate.run_params import SECTIONS, STAGE_PARAMS, load_run
 from isheep_lib.notebooks import OTHER_PARAMS
 from isheep_lib.params.check import check
@@ -405,7 +405,7 @@ def paper_text(known: dict, shapes: dict[str, training_memory.Shape]) -> str:
     shape = shapes[load_run(path).model.base_model]
     params = changed(training(path), num_processes=8, parallel="zero3", gradient_checkpointing=True)
     sending = training_memory.sending_seconds(shape, params, 10**9, known["links"]["A800 in one machine"])
-    rows = (training_memory.ROW_TOKENS, params.cutoff)
+    rows = (training_memory.ROW_TOKENS, params.max_length)
     short, long = (training_memory.computing_seconds(shape, params, 10**9, tokens, known["peaks"]["A800"]) for tokens in rows)
     return (
         "The paper reports about 4 hours for an iteration of 72B on 8 A800-80GB. By these numbers its training (`zero3`)\n"
@@ -459,7 +459,7 @@ def hours_row(known: dict, shape: training_memory.Shape, params: SimpleNamespace
     for gpu, peak in known["peaks"].items():
         for title, tokens in (
             (f"{training_memory.ROW_TOKENS} tokens a row", training_memory.ROW_TOKENS),
-            ("cutoff", params.cutoff),
+            ("max_length", params.max_length),
         ):
             row[f"hours, {gpu}, {title}"] = hours(training_memory.computing_seconds(shape, given, 10**9, tokens, peak))
     for kind in training_memory.KINDS:

@@ -118,7 +118,7 @@ def memory(shape: Shape, params: Any, tokens: int = 0, learned: int = 0, device:
     Args:
         shape: of the model.
         params: `TrainParams`.
-        tokens: of each row; `cutoff` by default.
+        tokens: of each row; `max_length` by default.
         learned: tokens of each row that have a loss; all by default.
         device: cuda, or cpu, where dropout keeps its noise as floats.
 
@@ -127,7 +127,7 @@ def memory(shape: Shape, params: Any, tokens: int = 0, learned: int = 0, device:
     """
     kind, processes = parallel_of(params), params.num_processes
     trained, shared = trained_parameters(shape, params), processes if kind in SHARDED else 1
-    tokens = tokens or params.cutoff
+    tokens = tokens or params.max_length
     return {
         "frozen weights": frozen_bytes(shape, params) / shared,
         "weights in use": weights_in_use(shape, params),

@@ -10,86 +10,85 @@ Covers the wrong responses, reliability, saturation. Does not cover scoring (`as
 import math
 import random
 import re
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from isheep_lib.analysis.words import words
-from isheep_lib.assess.scoring import Scores, judge_prompt, score_pairs, task_words, waiting
-from isheep_lib.engines.protocol import Engine
-from isheep_lib.prompting.chat import Frame
+from isheep_lib.assess.params import Assess
+from isheep_lib.assess.scoring import Assessment, Scores, score_pairs, waiting
+from isheep_lib.prompting.chat import user_words
 from isheep_lib.record.funnel import require
 from isheep_lib.record.journal import Journal
-from isheep_lib.record.score_columns import LOWER_IS_BETTER, PROMPTED, TOP, axes, columns, saturates, scorer_of
+from isheep_lib.record.rows import Pair
+from isheep_lib.scorers.scorer import TOP, criteria
+from isheep_lib.scorers.table import columns_of, scorer, scorer_of
 
 VECTORS = "vectors.npy"
 
 
-def asks(params: Any) -> bool:
+def asks(params: Assess) -> bool:
     """Tell whether a stage needs its model at all."""
     return bool(params.scorers or params.checked_scorers or params.vectors)
 
 
-def example_prompt(frame: Frame | None, pair: dict[str, Any], params: Any) -> str:
-    """Show what a prompted scorer asks of a pair; scorers that only read ask nothing."""
-    prompted = {*params.scorers, *params.checked_scorers} & set(PROMPTED)
-    if not prompted or frame is None:
+def example_prompt(assessment: Assessment, pair: Pair) -> str:
+    """Show what a scorer that asks asks of a pair; scorers that only read ask nothing."""
+    params = assessment.params
+    if assessment.frame is None or not any(scorer(name).asks for name in (*params.scorers, *params.checked_scorers)):
         return "no scorer asks the model a question"
-    return judge_prompt(frame, axes(params.level)[0], pair, params.assessment_prompt)
+    return assessment.question(criteria(params.level)[0], pair)
 
 
-def write_vectors(
-    engine: Engine | None, pairs: list[dict[str, Any]], scores: list[Scores], params: Any, out: Path
-) -> tuple[str, ...]:
+def write_vectors(assessment: Assessment, pairs: list[Pair], scores: list[Scores], out: Path) -> tuple[str, ...]:
     """Write the final layer's vectors of task and response together, mean over tokens: float32, pairs x size.
 
     Returns:
         The files written: none where vectors are not wanted, or where this worker waits for others.
     """
-    if not params.vectors or engine is None or waiting(scores):
+    if not assessment.params.vectors or assessment.engine is None or waiting(scores):
         return ()
-    texts = [f"{task_words(pair)}\n\n{pair['output']}" for pair in pairs]
+    texts = [f"{user_words(pair.task)}\n\n{pair.output}" for pair in pairs]
     out.mkdir(parents=True, exist_ok=True)
-    np.save(out / VECTORS, np.asarray(engine.embed(texts), dtype=np.float32))
+    np.save(out / VECTORS, np.asarray(assessment.engine.embed(texts), dtype=np.float32))
     return (VECTORS,)
 
 
-def shuffled(pairs: list[dict[str, Any]], seed: int) -> list[str]:
+def shuffled(pairs: list[Pair], seed: int) -> list[str]:
     """Return, for every task, the response to another: a random cyclic shift, so none keeps its own."""
     order = list(range(len(pairs)))
     random.Random(seed).shuffle(order)  # noqa: S311 - reproducible, not secret
     partner = dict(zip(order, order[1:] + order[:1], strict=True))
-    return [pairs[partner[i]]["output"] for i in range(len(pairs))]
+    return [pairs[partner[i]].output for i in range(len(pairs))]
 
 
-def truncated(pairs: list[dict[str, Any]]) -> list[str]:
+def truncated(pairs: list[Pair]) -> list[str]:
     """Return the first half of every response's words; a response of one word stays."""
     found = []
     for pair in pairs:
-        ends = [word.end() for word in re.finditer(r"\S+", pair["output"])]
-        found.append(pair["output"][: ends[(len(ends) + 1) // 2 - 1]])
+        ends = [word.end() for word in re.finditer(r"\S+", pair.output)]
+        found.append(pair.output[: ends[(len(ends) + 1) // 2 - 1]])
     return found
 
 
-def wrong_task(pairs: list[dict[str, Any]], others: list[dict[str, Any]]) -> list[str]:
+def wrong_task(pairs: list[Pair], others: list[Pair]) -> list[str]:
     """Return, for every task, the response to the most similar other task: the largest share of words in common."""
-    bags = [set(words(task_words(other))) for other in others]
+    bags = [set(words(user_words(other.task))) for other in others]
     found = []
     for pair in pairs:
-        own = set(words(task_words(pair)))
+        own = set(words(user_words(pair.task)))
         near = [
             (len(own & bag) / (len(own | bag) or 1), -i)
             for i, (other, bag) in enumerate(zip(others, bags, strict=True))
-            if other["id"] != pair["id"] and other["output"] not in ("", pair["output"])
+            if other.id != pair.id and other.output not in ("", pair.output)
         ]
-        found.append(others[-max(near)[1]]["output"] if near else "")
+        found.append(others[-max(near)[1]].output if near else "")
     return found
 
 
-def corrupt(kind: str, sample: list[dict[str, Any]], pairs: list[dict[str, Any]], seed: int) -> list[dict[str, Any]]:
+def corrupt(kind: str, sample: list[Pair], pairs: list[Pair], seed: int) -> list[Pair]:
     """Give the sampled tasks wrong responses of one kind: shuffled, truncated, or of the most similar other task."""
     outputs = (
         shuffled(sample, seed)
@@ -98,12 +97,12 @@ def corrupt(kind: str, sample: list[dict[str, Any]], pairs: list[dict[str, Any]]
         if kind == "truncated"
         else wrong_task(sample, pairs)
     )
-    return [{**pair, "id": f"{pair['id']}/{kind}", "output": text} for pair, text in zip(sample, outputs, strict=True)]
+    return [replace(pair, id=f"{pair.id}/{kind}", output=text) for pair, text in zip(sample, outputs, strict=True)]
 
 
-def checked_sample(pairs: list[dict[str, Any]], number: int, seed: int) -> list[dict[str, Any]]:
+def checked_sample(pairs: list[Pair], number: int, seed: int) -> list[Pair]:
     """Draw the pairs of the check, in their original order; empty outputs say nothing and are left out."""
-    usable = [pair for pair in pairs if pair["output"].strip()]
+    usable = [pair for pair in pairs if pair.output.strip()]
     chosen = random.Random(seed).sample(range(len(usable)), min(number, len(usable)))  # noqa: S311
     return [usable[i] for i in sorted(chosen)]
 
@@ -140,7 +139,7 @@ def reliability(
 
     Where lower is better (perplexity, IFD), the AUROC is that of the negated score.
     """
-    sign = -1.0 if scorer_of(column) in LOWER_IS_BETTER else 1.0
+    sign = -1.0 if scorer_of(column).lower_is_better else 1.0
     a = sign * np.array([row.scores.get(column, np.nan) for row in true])
     b = sign * np.array([row.scores.get(column, np.nan) for row in wrong])
     rng = np.random.default_rng(seed)
@@ -177,31 +176,21 @@ class Check:
         return [*self.true, *(row for rows in self.wrong.values() for row in rows)]
 
 
-def run_check(
-    engine: Engine | None,
-    frame: Frame | None,
-    pairs: list[dict[str, Any]],
-    scores: list[Scores],
-    params: Any,
-    seed_of: Callable[[str], int],
-    journal: Journal,
-) -> Check:
+def run_check(assessment: Assessment, pairs: list[Pair], scores: list[Scores], journal: Journal) -> Check:
     """Score a sample of pairs and the same tasks with wrong responses; a worker that waits for others makes an empty check.
 
     Args:
-        engine: the model that judges; none where nothing is assessed.
-        frame: its chat frame.
+        assessment: the model that assesses.
         pairs: all pairs.
         scores: their scores; what a scorer said of all pairs is not computed again.
-        params: `AssessParams`.
-        seed_of: record id to seed.
         journal: of the check.
 
     Raises:
         YieldError: fewer than two pairs have a response.
     """
-    names = [column for scorer in params.checked_scorers for column in columns(scorer, params.level)]
-    if waiting(scores) or not names or engine is None or frame is None:
+    params, seed_of = assessment.params, assessment.seed_of
+    names = columns_of(params.checked_scorers, params.level)
+    if waiting(scores) or not names or assessment.engine is None:
         return Check([], {}, [], [])
     sample = checked_sample(pairs, params.checked_pairs, seed_of("check/sample"))
     require(len(sample), 2, "pairs with a response to check", [], "look at the responses in synthesize.ipynb")
@@ -209,11 +198,12 @@ def run_check(
     flat = [pair for rows in wrong_pairs.values() for pair in rows]
     known = [name for name in params.checked_scorers if name in params.scorers]
     fresh = [name for name in params.checked_scorers if name not in params.scorers]
-    both = score_pairs(engine, frame, sample + flat, fresh, params, seed_of, journal, label="check")
-    again = score_pairs(engine, frame, flat, known, params, seed_of, journal, label="check, wrong pairs")
+    both = score_pairs(replace(assessment, label="check"), sample + flat, fresh, journal)
+    again = score_pairs(replace(assessment, label="check, wrong pairs"), flat, known, journal)
     by_id = {row.id: row for row in [*scores, *again]}
     rows = [_joined(row, by_id[row.id]) for row in both]
     true, rest = rows[: len(sample)], rows[len(sample) :]
+    wrong: dict[str, list[Scores]]
     wrong = {kind: rest[i * len(sample) : (i + 1) * len(sample)] for i, kind in enumerate(params.corruptions)}
     seed = seed_of("check/bootstrap")
     found = [reliability(true, rows, name, params.bootstrap, seed, kind) for name in names for kind, rows in wrong.items()]
@@ -234,7 +224,7 @@ def calibration(scores: list[Scores], check: Check) -> dict[str, dict[str, Any]]
     for column in check.columns:
         everywhere = [row.scores[column] for row in scores if column in row.scores]
         values = everywhere or [row.scores[column] for row in check.true if column in row.scores]
-        top = sum(value >= TOP for value in values) / len(values) if values and saturates(column) else math.nan
+        top = sum(value >= TOP for value in values) / len(values) if values and scorer_of(column).asks else math.nan
         document[column] = {
             "scored": len(values),
             "mean": _rounded(float(np.mean(values)) if values else math.nan),

@@ -3,30 +3,69 @@
 A row of `scores.jsonl`, one for every pair; scores that were not run are absent:
     {"id": "i1-r0-p003-t1", "scores": {"greedy_quality": 8.0}, "unread": {}, "raw": {"greedy_quality": ["8||short and true"]}}
 
-Scorers that ask: the written score `<score>||<explanation>` (paper, Section 3.3), greedy or sampled, and its expectation
-over 1 to 10 in one forward pass. Scorers that only read: the pointwise mutual information of task and response, IFD
-(Li et al. 2023, as the ratio of losses; Li et al. 2024, as that of perplexities), and perplexity (paper, Appendix C).
-Covers scoring and parsing. Does not cover how far scores can be trusted (`assess`) or the decision (`filter`).
+Covers asking and reading for many pairs. Does not cover a scorer (`scorers`), how far scores can be trusted
+(`assess.reliability_check`) or the decision (`filter`).
 """
 
 import math
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from isheep_lib.assess.params import Assess
 from isheep_lib.engines.generate import generate_all, refuse_long
 from isheep_lib.engines.protocol import Engine, Request, fill_journal
+from isheep_lib.errors import EngineError
 from isheep_lib.prompting.chat import Frame, render, user_words
-from isheep_lib.prompting.score_parsing import LABELS, expectation, parse_score
+from isheep_lib.prompting.score_parsing import LABELS
 from isheep_lib.record.funnel import funnel, require
 from isheep_lib.record.journal import WAITS, Journal
-from isheep_lib.record.rows import Task
-from isheep_lib.record.score_columns import PROMPTED, RELATIVE, WRITTEN, axes, columns
+from isheep_lib.record.rows import Pair
+from isheep_lib.scorers.likelihoods import likelihoods
+from isheep_lib.scorers.scorer import Choice, Likelihood, Scorer, Written, criteria
+from isheep_lib.scorers.table import SCORERS, scorer
 
 CHUNK = 16  # pairs scored between two journal entries
 NO_TEXT = "nothing_to_score"
-Pass = tuple[tuple[str, ...], list[dict[str, Any]]]  # scorers and pairs that are computed together
+Part = tuple[tuple[Scorer, ...], list[Pair]]  # scorers and pairs that are computed together
 NEXT_EXAMPLE = "\n\nTask:"  # what a base model writes after a judgement among scored examples
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """The model that assesses, and how it is asked.
+
+    Attributes:
+        engine: the model; none where nothing is assessed.
+        frame: its chat frame.
+        params: the section `assess`.
+        seed_of: record id to seed.
+        label: for the progress line.
+    """
+
+    engine: Engine | None
+    frame: Frame | None
+    params: Assess
+    seed_of: Callable[[str], int]
+    label: str = "scores"
+
+    @property
+    def opened(self) -> tuple[Engine, Frame]:
+        """The model and its frame where there is something to ask."""
+        if self.engine is None or self.frame is None:
+            raise EngineError("No model is open", where="assess", do="open one: a scorer or vectors are wanted")
+        return self.engine, self.frame
+
+    def question(self, criterion: str, pair: Pair) -> str:
+        """Frame the question about one criterion of a pair, in one of the paper's kinds: combined, simple or icl."""
+        file = f"{criterion}-{self.params.assessment_prompt}.txt"
+        return self.opened[1].prompt(render(file, task=user_words(pair.task), response=pair.output))
+
+    def request(self, id_: str, prompt: str, scorer: Written, seed: int) -> Request:
+        """Ask for a written score."""
+        frame, (temperature, top_p) = self.opened[1], scorer.sampling(self.params)
+        stop = (frame.end, NEXT_EXAMPLE) if self.params.assessment_prompt == "icl" else (frame.end,)
+        return Request(id_, prompt, self.params.written_tokens, temperature, top_p, seed, stop=stop)
 
 
 @dataclass
@@ -39,155 +78,105 @@ class Scores:
     raw: dict[str, list[str]] = field(default_factory=dict)
 
 
-def task_words(pair: dict[str, Any]) -> str:
-    """Return a pair's task as the user would say it."""
-    return user_words(Task(pair["id"], pair["instruction"], pair["input"]))
-
-
-def judge_prompt(frame: Frame, axis: str, pair: dict[str, Any], kind: str) -> str:
-    """Frame the question about one axis of one pair, in one of the paper's kinds: combined, simple or icl."""
-    return frame.prompt(render(f"{axis}-{kind}.txt", task=task_words(pair), response=pair["output"]))
-
-
-def likelihoods(engine: Engine, frame: Frame, pairs: list[dict[str, Any]], scorers: list[str]) -> list[dict[str, float | None]]:
-    """Compute the scorers that only read, None where there is nothing to read.
-
-    With L the mean loss of the response's tokens, in nats: mutual information is L(alone) - L(with the task), IFD is
-    L(with) / L(alone), or exp of their difference. "Alone" is the same frame with no words in it, so that both losses
-    see the same kind of text. Perplexities are of the bare texts, of the response and of task and response together.
-    """
-    asked: list[tuple[str, str]] = []
-    if set(scorers) & set(RELATIVE):
-        for pair in pairs:
-            response = pair["output"] + frame.end
-            asked += [(frame.prompt(task_words(pair)), response), (frame.prompt(""), response)]
-    relative = len(asked)
-    if "perplexity" in scorers:
-        for pair in pairs:
-            asked += [("", pair["output"] or frame.end), ("", f"{task_words(pair)}\n\n{pair['output']}")]
-    values = [(-total / max(1, number)) for total, number in engine.logprobs(asked)] if asked else []
-    rows: list[dict[str, float | None]] = []
-    for i, pair in enumerate(pairs):
-        row: dict[str, float | None] = {}
-        if relative:
-            with_task, alone = values[2 * i : 2 * i + 2]
-            row["mutual_information"] = round(alone - with_task, 5)
-            row["ifd_loss"] = round(with_task / alone, 5) if alone else None
-            row["ifd_perplexity"] = round(math.exp(with_task - alone), 5)
-        if "perplexity" in scorers:
-            output, whole = values[relative + 2 * i : relative + 2 * i + 2]
-            row["perplexity_output"] = round(math.exp(output), 3) if pair["output"] else None
-            row["perplexity_pair"] = round(math.exp(whole), 3)
-        rows.append({c: row[c] for scorer in scorers for c in columns(scorer, "both")})
-    return rows
-
-
 def score_pairs(
-    engine: Engine,
-    frame: Frame,
-    pairs: list[dict[str, Any]],
-    scorers: list[str],
-    params: Any,
-    seed_of: Callable[[str], int],
-    journal: Journal,
-    retries: Journal | None = None,
-    label: str = "scores",
+    assessment: Assessment, pairs: list[Pair], scorers: Sequence[str], journal: Journal, retries: Journal | None = None
 ) -> list[Scores]:
     """Run scorers on pairs; finished parts are in the journal, and what waits for another worker is unread.
 
     Args:
-        engine: the model that judges.
-        frame: its chat frame.
-        pairs: rows with id, instruction, input, output.
-        scorers: names, see `scorers`.
-        params: `AssessParams`.
-        seed_of: record id to seed.
+        assessment: the model that assesses.
+        pairs: to be scored.
+        scorers: names (`scorers.table`).
         journal: of this set of pairs.
-        retries: where unreadable scores are sampled again, once all first tries are there; the same journal by default.
-        label: for the progress line.
+        retries: where unreadable scores are asked for again, once all first tries are there; the same journal by default.
     """
-    results = {pair["id"]: Scores(pair["id"]) for pair in pairs}
+    results = {pair.id: Scores(pair.id) for pair in pairs}
+    chosen = [scorer(name) for name in scorers]
+    level = assessment.params.level
     asked = {
-        f"{pair['id']}/{axis}": judge_prompt(frame, axis, pair, params.assessment_prompt)
+        f"{pair.id}/{criterion}": assessment.question(criterion, pair)
         for pair in pairs
-        for axis in axes(params.level)
-        if set(scorers) & set(PROMPTED)
+        for criterion in criteria(level)
+        if any(each.asks for each in chosen)
     }
     if pairs and scorers:
-        framed = {pair["id"]: f"{frame.prompt(task_words(pair))}{pair['output']}{frame.end}" for pair in pairs}
+        engine, frame = assessment.opened
+        framed = {pair.id: f"{frame.prompt(user_words(pair.task))}{pair.output}{frame.end}" for pair in pairs}
         refuse_long(engine, asked or framed)
-    for scorer in (name for name in WRITTEN if name in scorers):
-        by_name = {f"{scorer}/{id_}": prompt for id_, prompt in asked.items()}
-        requests = [written_request(name, prompt, frame, params, scorer, seed_of(name)) for name, prompt in by_name.items()]
-        generate_all(engine, requests, journal, f"{label}, {scorer}")
-    _score_chunks(engine, frame, pairs, scorers, params, journal, label)
+    written = [each for each in SCORERS.values() if isinstance(each, Written) and each in chosen]
+    for each in written:
+        _write(assessment, each, {f"{each.name}/{id_}": prompt for id_, prompt in asked.items()}, journal, each.name)
+    _score_chunks(assessment, pairs, chosen, journal)
     journal.refresh()  # once, after everything: the last of several workers must see all scorers of the others
-    for passed, chunk in _passes(pairs, scorers):
-        found = journal.rows.get(_key(passed, chunk))
-        names = [c for scorer in passed for c in columns(scorer, params.level)]
+    for together, chunk in _parts(pairs, chosen):
+        found = journal.rows.get(_key(together, chunk))
+        names = [c for each in together for c in each.columns(level)]
         for i, pair in enumerate(chunk):
             values = found["scores"][i] if found else dict.fromkeys(names, WAITS)
-            results[pair["id"]].scores |= {c: v for c, v in values.items() if isinstance(v, float)}
-            results[pair["id"]].unread |= {c: v or NO_TEXT for c, v in values.items() if not isinstance(v, float)}
-    for scorer in (name for name in WRITTEN if name in scorers):
-        _read_written(journal, results, scorer, params, 0)
-    if "sampled" in scorers and not waiting(list(results.values())):
-        _try_again(engine, frame, asked, results, params, seed_of, retries or journal)
+            results[pair.id].scores |= {c: v for c, v in values.items() if isinstance(v, float)}
+            results[pair.id].unread |= {c: v or NO_TEXT for c, v in values.items() if not isinstance(v, float)}
+    for each in written:
+        _read_written(journal, results, each, level, 0)
+    for each in written:
+        if each.tries_again and not waiting(list(results.values())):
+            _try_again(assessment, asked, results, each, retries or journal)
     return list(results.values())
 
 
-def _passes(pairs: list[dict[str, Any]], scorers: list[str]) -> list[Pass]:
-    """Divide into what is computed together: the expectation, and all scorers that only read."""
+def _write(assessment: Assessment, scorer: Written, prompts: dict[str, str], journal: Journal, said: str) -> None:
+    """Let the model write one reply to each prompt."""
+    requests = [assessment.request(name, prompt, scorer, assessment.seed_of(name)) for name, prompt in prompts.items()]
+    generate_all(assessment.opened[0], requests, journal, f"{assessment.label}, {said}")
+
+
+def _parts(pairs: list[Pair], scorers: list[Scorer]) -> list[Part]:
+    """Divide into what is computed together: all scorers that only read, and each choice."""
     chunks = [pairs[start : start + CHUNK] for start in range(0, len(pairs), CHUNK)]
-    reading = tuple(name for name in scorers if name not in PROMPTED)
-    groups = [group for group in (reading, ("expected",) if "expected" in scorers else ()) if group]
+    reading = tuple(each for each in scorers if isinstance(each, Likelihood))
+    groups = [*([reading] if reading else []), *((each,) for each in scorers if isinstance(each, Choice))]
     return [(group, chunk) for group in groups for chunk in chunks]
 
 
-def _key(scorers: tuple[str, ...], chunk: list[dict[str, Any]]) -> str:
-    return f"{'+'.join(scorers)}/{chunk[0]['id']}"
+def _key(scorers: tuple[Scorer, ...], chunk: list[Pair]) -> str:
+    return f"{'+'.join(each.name for each in scorers)}/{chunk[0].id}"
 
 
-def _score_chunks(
-    engine: Engine, frame: Frame, pairs: list[dict[str, Any]], scorers: list[str], params: Any, journal: Journal, label: str
-) -> None:
-    def ask(part: Pass) -> list[dict[str, Any]]:
-        passed, chunk = part
-        expected = passed == ("expected",)
-        rows = _expected(engine, frame, chunk, params) if expected else likelihoods(engine, frame, chunk, list(passed))
-        return [{"id": _key(passed, chunk), "scores": rows}]
+def _score_chunks(assessment: Assessment, pairs: list[Pair], scorers: list[Scorer], journal: Journal) -> None:
+    def ask(part: Part) -> list[dict[str, Any]]:
+        together, chunk = part
+        if isinstance(together[0], Choice):
+            rows = _choose(assessment, chunk, together[0])
+        else:
+            rows = likelihoods(*assessment.opened, chunk, [each for each in together if isinstance(each, Likelihood)])
+        return [{"id": _key(together, chunk), "scores": rows}]
 
-    if passes := _passes(pairs, scorers):
-        fill_journal(journal, passes, lambda part: {_key(*part): len(part[1])}, lambda some, _: map(ask, some), label, "pair")
-
-
-def _expected(engine: Engine, frame: Frame, chunk: list[dict[str, Any]], params: Any) -> list[dict[str, float]]:
-    wanted = axes(params.level)
-    prompts = [judge_prompt(frame, axis, pair, params.assessment_prompt) for axis in wanted for pair in chunk]
-    values = [round(expectation(logs)[0], 4) for logs in engine.choices(prompts, LABELS)]
-    by_axis = [values[i * len(chunk) : (i + 1) * len(chunk)] for i in range(len(wanted))]
-    return [dict(zip(columns("expected", params.level), row, strict=True)) for row in zip(*by_axis, strict=True)]
+    if parts := _parts(pairs, scorers):
+        fill_journal(
+            journal, parts, lambda part: {_key(*part): len(part[1])}, lambda some, _: map(ask, some), assessment.label, "pair"
+        )
 
 
-def written_request(id_: str, prompt: str, frame: Frame, params: Any, scorer: str, seed: int) -> Request:
-    """Ask for a written score: `greedy`, or `sampled` with its own temperature."""
-    temperature, top_p = (params.sampled_temperature, params.sampled_top_p) if scorer == "sampled" else (0.0, 1.0)
-    stop = (frame.end, NEXT_EXAMPLE) if params.assessment_prompt == "icl" else (frame.end,)
-    return Request(id_, prompt, params.written_tokens, temperature, top_p, seed, stop=stop)
+def _choose(assessment: Assessment, chunk: list[Pair], scorer: Choice) -> list[dict[str, float]]:
+    wanted = criteria(assessment.params.level)
+    prompts = [assessment.question(criterion, pair) for criterion in wanted for pair in chunk]
+    values = [round(scorer.score(logs)[0], 4) for logs in assessment.opened[0].choices(prompts, LABELS)]
+    by_criterion = [values[i * len(chunk) : (i + 1) * len(chunk)] for i in range(len(wanted))]
+    names = scorer.columns(assessment.params.level)
+    return [dict(zip(names, row, strict=True)) for row in zip(*by_criterion, strict=True)]
 
 
-def _read_written(journal: Journal, results: dict[str, Scores], scorer: str, params: Any, tried: int) -> None:
+def _read_written(journal: Journal, results: dict[str, Scores], scorer: Written, level: str, tried: int) -> None:
     """Read the replies of one try into the rows; a row that has its score keeps it."""
     for id_, row in results.items():
-        for axis in axes(params.level):
-            name, column = f"{scorer}/{id_}/{axis}" + (f"/try{tried}" if tried else ""), f"{scorer}_{axis}"
+        for criterion, column in zip(criteria(level), scorer.columns(level), strict=True):
+            name = f"{scorer.name}/{id_}/{criterion}" + (f"/try{tried}" if tried else "")
             if tried and column not in row.unread:
                 continue
             reply = journal.rows.get(name)
             if reply is None:
                 row.unread[column] = WAITS
                 continue
-            value, reason = parse_score(reply["text"])
+            value, reason = scorer.score(reply["text"])
             row.raw.setdefault(column, []).append(reply["text"])
             row.unread.pop(column, None)
             if value is None:
@@ -197,25 +186,18 @@ def _read_written(journal: Journal, results: dict[str, Scores], scorer: str, par
 
 
 def _try_again(
-    engine: Engine,
-    frame: Frame,
-    asked: dict[str, str],
-    results: dict[str, Scores],
-    params: Any,
-    seed_of: Callable[[str], int],
-    journal: Journal,
+    assessment: Assessment, asked: dict[str, str], results: dict[str, Scores], scorer: Written, journal: Journal
 ) -> None:
-    """Sample unreadable scores again, each try with its own seed."""
-    for tried in range(1, params.parse_retries + 1):
-        unread = [
-            f"{id_}/{axis}" for id_, row in results.items() for axis in axes(params.level) if f"sampled_{axis}" in row.unread
-        ]
+    """Ask for unreadable scores again, each try with its own seed."""
+    level = assessment.params.level
+    both = list(zip(criteria(level), scorer.columns(level), strict=True))
+    for tried in range(1, assessment.params.parse_retries + 1):
+        unread = [f"{id_}/{c}" for id_, row in results.items() for c, column in both if column in row.unread]
         if not unread:
             return
-        by_name = {f"sampled/{id_}/try{tried}": asked[id_] for id_ in unread}
-        requests = [written_request(name, prompt, frame, params, "sampled", seed_of(name)) for name, prompt in by_name.items()]
-        generate_all(engine, requests, journal, f"unreadable scores, try {tried + 1}")
-        _read_written(journal, results, "sampled", params, tried)
+        prompts = {f"{scorer.name}/{id_}/try{tried}": asked[id_] for id_ in unread}
+        _write(replace(assessment, label="unreadable scores"), scorer, prompts, journal, f"try {tried + 1}")
+        _read_written(journal, results, scorer, level, tried)
 
 
 def waiting(scores: list[Scores]) -> int:
@@ -223,7 +205,7 @@ def waiting(scores: list[Scores]) -> int:
     return sum(WAITS in row.unread.values() for row in scores)
 
 
-def require_read(pairs: list[dict[str, Any]], scores: list[Scores], wanted: list[str], max_unread: float) -> None:
+def require_read(pairs: list[Pair], scores: list[Scores], wanted: list[str], max_unread: float) -> None:
     """Stop the stage when too many pairs lack a readable score, with examples; nothing is imputed.
 
     Of several workers the last one decides: only then every unreadable score was sampled again.
@@ -235,7 +217,7 @@ def require_read(pairs: list[dict[str, Any]], scores: list[Scores], wanted: list
         return
     lacking = [(pair, row, [c for c in wanted if c in row.unread]) for pair, row in zip(pairs, scores, strict=True)]
     shown = [
-        {"reason": f"{row.unread[c[0]]} in {c[0]}", "instruction": (row.raw.get(c[0]) or [pair["instruction"]])[-1]}
+        {"reason": f"{row.unread[c[0]]} in {c[0]}", "instruction": (row.raw.get(c[0]) or [pair.instruction])[-1]}
         for pair, row, c in lacking
         if c
     ]

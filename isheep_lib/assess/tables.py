@@ -1,49 +1,53 @@
 """What the assessment notebook shows: one pair read by every scorer, the ranking, and replies that could not be read."""
 
-from typing import Any
-
 from isheep_lib.analysis.words import copy_share
+from isheep_lib.assess.params import Assess
 from isheep_lib.assess.reliability_check import example_prompt
-from isheep_lib.assess.scoring import Scores, likelihoods, task_words, written_request
+from isheep_lib.assess.scoring import Assessment, Scores
 from isheep_lib.display.table import Table, clip
 from isheep_lib.engines.generate import ask
-from isheep_lib.engines.protocol import Engine
-from isheep_lib.prompting.chat import Frame
-from isheep_lib.prompting.score_parsing import LABELS, expectation, parse_score
+from isheep_lib.prompting.chat import user_words
+from isheep_lib.prompting.score_parsing import LABELS
 from isheep_lib.record.journal import WAITS
-from isheep_lib.record.score_columns import LOWER_IS_BETTER, PROMPTED, WRITTEN, columns, scorer_of, unit
+from isheep_lib.record.rows import Pair
+from isheep_lib.scorers.likelihoods import likelihoods
+from isheep_lib.scorers.scorer import Choice, Likelihood, Written
+from isheep_lib.scorers.table import SCORERS, scorer, scorer_of
 
 
-def example_table(engine: Engine | None, frame: Frame | None, pair: dict[str, Any], params: Any) -> Table:
-    """Read one pair with every scorer of this stage, on the first axis of those that ask."""
-    scorers = list(dict.fromkeys([*params.scorers, *params.checked_scorers]))
-    if not scorers or engine is None or frame is None:
+def example_table(assessment: Assessment, pair: Pair) -> Table:
+    """Read one pair with every scorer of this stage, on the first criterion of those that ask."""
+    params = assessment.params
+    chosen = [scorer(name) for name in dict.fromkeys([*params.scorers, *params.checked_scorers])]
+    if not chosen or assessment.engine is None:
         return Table([{"scorer": "none"}], "nothing is assessed")
-    rows, prompt = [], example_prompt(frame, pair, params)
-    if "expected" in scorers:
-        value, mass = expectation(engine.choices([prompt], LABELS)[0])
-        rows.append({"score": "expected", "value": value, "read from": f"{mass:.1%} of the probability is on 1 to 10"})
-    for name in (name for name in WRITTEN if name in scorers):
-        reply = ask(engine, written_request(name, prompt, frame, params, name, 0)).text
-        rows.append({"score": name, "value": str(parse_score(reply)[0]), "read from": reply})
-    (values,) = likelihoods(engine, frame, [pair], [name for name in scorers if name not in PROMPTED])
-    rows += [{"score": name, "value": value, "read from": unit(name)} for name, value in values.items()]
+    (engine, frame), rows, prompt = assessment.opened, [], example_prompt(assessment, pair)
+    for each in chosen:
+        if isinstance(each, Choice):
+            value, mass = each.score(engine.choices([prompt], LABELS)[0])
+            rows.append({"score": each.name, "value": value, "read from": f"{mass:.1%} of the probability is on 1 to 10"})
+    for each in SCORERS.values():
+        if isinstance(each, Written) and each in chosen:
+            reply = ask(engine, assessment.request(each.name, prompt, each, 0)).text
+            rows.append({"score": each.name, "value": str(each.score(reply)[0]), "read from": reply})
+    (values,) = likelihoods(engine, frame, [pair], [each for each in chosen if isinstance(each, Likelihood)])
+    rows += [{"score": name, "value": value, "read from": scorer_of(name).unit} for name, value in values.items()]
     return Table(rows)
 
 
-def ranked_table(pairs: list[dict[str, Any]], scores: list[Scores], params: Any, number: int) -> Table:
+def ranked_table(pairs: list[Pair], scores: list[Scores], params: Assess, number: int) -> Table:
     """Show the pairs with the best and the worst score of the first scorer's first column, with their copy share."""
-    names = [column for scorer in params.scorers for column in columns(scorer, params.level)]
+    names = params.columns()
     if not names:
         return Table([{"scorer": "none"}], "nothing is assessed")
-    column, sign = names[0], 1 if scorer_of(names[0]) in LOWER_IS_BETTER else -1
+    column, sign = names[0], 1 if scorer_of(names[0]).lower_is_better else -1
     both = [(row.scores[column], pair) for row, pair in zip(scores, pairs, strict=True) if column in row.scores]
     both.sort(key=lambda item: sign * item[0])
     chosen = [("best", item) for item in both[:number]] + [("worst", item) for item in both[number:][-number:]]
     rows = []
     for side, (value, pair) in chosen:
-        task = task_words(pair)
-        shown = {"task": clip(task), "response": clip(pair["output"]), "copied": f"{copy_share(pair['output'], task):.0%}"}
+        task = user_words(pair.task)
+        shown = {"task": clip(task), "response": clip(pair.output), "copied": f"{copy_share(pair.output, task):.0%}"}
         rows.append({"side": side, column: f"{value:.2f}", **shown})
     return Table(rows)
 

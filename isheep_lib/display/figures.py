@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from isheep_lib.analysis.collapse import SIGNS
 from isheep_lib.benchmarks.catalogue import BENCHMARKS
-from isheep_lib.record.score_columns import saturates, unit
+from isheep_lib.scorers.table import scorer_of
 
 BLUE, RED, GREY, DARK = "#1b6ca8", "#d1495b", "#c9ccd1", "#30343b"
 WRONG = (RED, "#e8a33d", "#5b8c5a")
@@ -92,7 +92,7 @@ def calibration(check: Any) -> Figure:
         found = [r for r in check.found if r.column == column and r.auroc == r.auroc]
         lines = [f"AUROC {r.auroc:.2f} ({r.corruption.replace('_', ' ')})" for r in found]
         axis.set_title("\n".join(lines), fontsize=8, loc="left")
-        axis.set_xlabel(f"{column.replace('_', ' ')} ({unit(column)})", fontsize=9)
+        axis.set_xlabel(f"{column.replace('_', ' ')} ({scorer_of(column).unit})", fontsize=9)
         axis.set_ylabel("pairs")
     legend = next((axis for axis in axes if axis.get_legend_handles_labels()[0]), None)
     if legend:
@@ -106,7 +106,7 @@ def calibration_over_iterations(found: dict[int, dict[str, Any]]) -> Figure:
     kinds = list(dict.fromkeys(kind for check in found.values() for row in check.values() for kind in row["auroc"]))
     if not columns:
         return nothing()
-    asking = [column for column in columns if saturates(column)]
+    asking = [column for column in columns if scorer_of(column).asks]
     measures: list[tuple[str, list[str], tuple[str, ...]]]
     measures = [(f"AUROC against {kind.replace('_', ' ')}", columns, ("auroc", kind, "value")) for kind in kinds]
     measures += [("mean score (1 to 10)", asking, ("mean",)), ("share of scores that round to 10", asking, ("saturation",))]

@@ -50,16 +50,13 @@ class Model(TrainedModel):
     context_tokens: int = Field(0, description="prompt and new tokens together at most, 0 is the model's own limit", ge=0)
     batch_tokens: int = execution(0, "transformers: tokens read in one forward pass, 0 suits the device", ge=0)
     cache_tokens: Positive = execution(49152, "transformers: tokens held for sequences generated together")
-    vllm_adapters: Literal["merged", "lora"] = Field(
-        "merged", description="vllm: adapters merged into the weights, or applied as LoRA requests"
-    )
     tensor_parallel: Positive = execution(1, "vllm: GPUs that share the model")
     gpu_memory: float = execution(0.85, "vllm: share of the GPU's memory to use", gt=0.0, le=1.0)
     base_urls: Urls = execution([], "server: addresses of OpenAI-compatible servers, like http://127.0.0.1:8000/v1")
     served_model: str = Field("", description="server: the base model's name there, empty is base_model")
     concurrency: Positive = execution(32, "server: requests in flight at each address")
     request_seconds: Positive = execution(600, "server: longest time for one answer")
-    patience_seconds: Positive = execution(120, "server: longest time without any server before the stage stops")
+    timeout_seconds: Positive = execution(120, "server: longest time without any server before the stage stops")
 
     def conflicts(self) -> list[str]:
         """Name values that contradict one another."""

@@ -17,12 +17,11 @@ import numpy as np
 from isheep_lib.engines.params import Model
 from isheep_lib.engines.protocol import Completion, Request, quiet
 from isheep_lib.engines.tokens import label_paths, load_vocabulary
-from isheep_lib.engines.vllm_setup import gpu_bytes, lora_rank, preflight, prepare
+from isheep_lib.engines.vllm_setup import gpu_bytes, preflight, prepare
 from isheep_lib.errors import EngineError
 from isheep_lib.models.base import ModelRef
 from isheep_lib.models.merged import merged_folder
 from isheep_lib.record.provenance import versions
-from isheep_lib.record.rows import digest_file
 
 READ_TOKENS = 2048  # tokens of one step: bounds the vocabulary logits that prompt log-probabilities need
 SLICE_TOKENS = 65536  # prompt tokens whose results are held at once
@@ -39,7 +38,7 @@ class VllmEngine:
 
         Raises:
             EngineError: vLLM is not installed, or memory is too small.
-            ModelError: adapters that vLLM cannot apply as they are wanted.
+            ModelError: an adapter is not at hand, or belongs to another base.
         """
         preflight(model, settings)
         self.model, self.settings = model, settings
@@ -47,19 +46,9 @@ class VllmEngine:
         self.tokenizer = self.vocabulary.tokenizer
         self.on_gpu = bool(gpu_bytes())
         prepare(self.on_gpu, settings.tensor_parallel)
-        self._rank = lora_rank(model) if model.adapters and settings.vllm_adapters == "lora" else 0
-        self._folder = model.path if self._rank else merged_folder(model)
-        self._lora = self._lora_request() if self._rank else None
+        self._folder = merged_folder(model)
         self._llm: Any = None
         self._runner = ""
-
-    def _lora_request(self) -> Any:
-        from vllm.lora.request import LoRARequest
-
-        (adapter,) = self.model.adapters
-        # vLLM tells adapters apart by name alone.
-        name = f"{adapter.name}-{digest_file(adapter / 'adapter_model.safetensors')[:16]}"
-        return LoRARequest(name, 1, str(adapter))
 
     def _open(self, runner: str) -> Any:
         """Return vLLM as a "generate" or a "pooling" engine; the other one is closed first."""
@@ -96,8 +85,6 @@ class VllmEngine:
         if not self.on_gpu:
             # There a seeded request fails whose prompt is read in two steps: a CPU's generator cannot be set back.
             options |= {"enable_chunked_prefill": False, "max_num_batched_tokens": max(READ_TOKENS, self.vocabulary.context)}
-        if self._rank:
-            options |= {"enable_lora": True, "max_loras": 1, "max_lora_rank": self._rank}
         if runner == "generate":
             return LLM(**options, enable_prefix_caching=True)
         # A mean needs the whole text in one step.
@@ -115,7 +102,7 @@ class VllmEngine:
             "dtype": self.settings.inference_dtype,
             "device": current_platform.get_device_name(),
             "tensor_parallel": self.settings.tensor_parallel,
-            "adapters": self.settings.vllm_adapters if self.model.adapters else "none",
+            "adapters": "merged" if self.model.adapters else "none",
         }
 
     def batches(self, requests: list[Request]) -> list[list[Request]]:
@@ -135,7 +122,7 @@ class VllmEngine:
         try:
             for request in asked.values():
                 prompt = {"prompt_token_ids": self.vocabulary.encode(request.prompt)}
-                engine.add_request(request.id, prompt, self._sampling(request), lora_request=self._lora)
+                engine.add_request(request.id, prompt, self._sampling(request))
                 running[request.id] = 0.0
             finished: list[Completion] = []
             shown = time.monotonic()
@@ -184,10 +171,6 @@ class VllmEngine:
 
     def logprobs(self, pairs: list[tuple[str, str]]) -> list[tuple[float, int]]:
         """Score continuations, each in one pass over context and continuation; see the protocol."""
-        if self._rank and not self.on_gpu:
-            raise EngineError(
-                "vLLM on a CPU cannot score with a LoRA request", where="vllm_adapters", do="set vllm_adapters merged"
-            )
         encoded = [self.vocabulary.encode_pair(pair) for pair in pairs]
         rows = {i: context + rest for i, (context, rest) in enumerate(encoded) if rest}
         values = [(0.0, 0)] * len(pairs)
@@ -213,7 +196,7 @@ class VllmEngine:
         rows = dict(enumerate(self._tokens(text) for text in texts))
         vectors: list[Any] = [None] * len(texts)
         for part in self._slices(rows):
-            outputs = self._open("pooling").embed([_prompt(rows[i]) for i in part], use_tqdm=False, lora_request=self._lora)
+            outputs = self._open("pooling").embed([_prompt(rows[i]) for i in part], use_tqdm=False)
             for i, output in zip(part, outputs, strict=True):
                 vectors[i] = np.asarray(output.outputs.embedding, dtype=np.float32)
         return np.stack(vectors)
@@ -228,7 +211,7 @@ class VllmEngine:
         for part in self._slices(rows):
             settings = [SamplingParams(temperature=0.0, max_tokens=1, detokenize=False, **options(key)) for key in part]
             prompts = [_prompt(rows[key]) for key in part]
-            outputs = self._open("generate").generate(prompts, settings, use_tqdm=False, lora_request=self._lora)
+            outputs = self._open("generate").generate(prompts, settings, use_tqdm=False)
             yield from zip(part, outputs, strict=True)
 
     def _slices(self, rows: dict[Any, list[int]]) -> Iterator[list[Any]]:

@@ -1,27 +1,22 @@
-"""What vLLM needs before it starts: itself, memory, adapters it can apply, and its environment.
+"""What vLLM needs before it starts: itself, memory, and its environment.
 
 Covers checks that load no weights. Does not cover the engine (`vllm_engine`).
 """
 
 import importlib.util
-import json
 import math
 import os
 
 from isheep_lib.engines.params import Model
-from isheep_lib.errors import EngineError, ModelError
+from isheep_lib.errors import EngineError
 from isheep_lib.models.base import ModelRef, check_adapters
 from isheep_lib.models.memory import BESIDE, GIB, check_room, free_memory, weight_bytes
-
-LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # vLLM makes room for one of these
 
 
 def preflight(model: ModelRef, settings: Model) -> None:
     """Refuse what would stop vLLM later; see `engines.preflight`."""
     check_installed()
     check_adapters(model)
-    if settings.vllm_adapters == "lora":
-        lora_rank(model)
     weights = weight_bytes(model.path, settings.inference_dtype)
     gpus = gpu_bytes()
     if gpus:
@@ -64,27 +59,6 @@ def check_installed() -> None:
             allowed="engine transformers needs nothing more; engine server needs vLLM elsewhere only",
             do="pip install 'isheep[vllm]' for GPUs, make setup-vllm for tests on a CPU",
         )
-
-
-def lora_rank(model: ModelRef) -> int:
-    """Return the rank to make room for, or raise a ModelError: several adapters, or a rank beyond what vLLM has."""
-    if len(model.adapters) > 1:
-        raise ModelError(
-            f"vLLM applies one adapter to a request, not {len(model.adapters)}",
-            where="vllm_adapters lora",
-            do="set vllm_adapters to merged",
-        )
-    ranks = [0]
-    for adapter in model.adapters:
-        config = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))
-        ranks += [config["r"], *config.get("rank_pattern", {}).values()]
-    if max(ranks) > LORA_RANKS[-1]:
-        raise ModelError(
-            f"The adapter's rank is {max(ranks)}",
-            allowed=f"up to {LORA_RANKS[-1]} as a LoRA request",
-            do="set vllm_adapters to merged",
-        )
-    return next(rank for rank in LORA_RANKS if rank >= max(ranks))
 
 
 def prepare(on_gpu: bool, tensor_parallel: int) -> None:

@@ -20,24 +20,18 @@ from isheep_lib.engines.parity import hold_against_weights
 from isheep_lib.engines.protocol import Request
 from isheep_lib.engines.vectors import settings_for, vectors_by_words
 from isheep_lib.errors import DataError, ModelError, RecordError
-from isheep_lib.filter.steps import row_problem
-from isheep_lib.iterate.run_params import FilterParams
+from isheep_lib.filter.params import Filter
+from isheep_lib.filter.run import verdicts
+from isheep_lib.filter.steps.step import UNREAD, ScoredPair, Step
+from isheep_lib.iterate.run_params import recorded_params
 from isheep_lib.models.trained import model_of
 from isheep_lib.params import run_file
 from isheep_lib.params.check import check
 from isheep_lib.prompting.chat import get_frame, user_words
 from isheep_lib.record import manifests
-from isheep_lib.record.rows import Task, read_jsonl
+from isheep_lib.record.rows import Pair, Task, read_jsonl
 from isheep_lib.synthesize.params import Synthesize
 
-ALONE = ("rules", "threshold", "perplexity")  # steps that look at one pair at a time
-WHOLE = {  # the others, each with the reason that it gives
-    "decontaminate": "benchmark_item",
-    "density": "same_cluster",
-    "density_perplexity": "same_cluster",
-    "top": "not_in_top",
-    "random_control": "not_drawn",
-}
 NEAREST = 3  # recorded answers shown
 FATES = {"learned": "trained on", "held_out": "held out", "beyond_max_rows": "left over"}
 
@@ -156,21 +150,23 @@ def _verdicts(run_dir: Path, iteration: int, row: dict[str, Any], scored: dict[s
     manifest = manifests.read_manifest(manifests.stage_folder(run_dir, iteration, "filter"))
     if manifest is None or scored is None:
         return Table([{"step": "filter", "verdict": f"iter-{iteration}/filter is not done"}])
-    params = check(FilterParams, manifest["parameters"], f"the manifest of iter-{iteration}/filter")
+    params = recorded_params(manifest, f"the manifest of iter-{iteration}/filter")
+    if not isinstance(params, Filter):
+        raise RecordError(
+            "The manifest is not that of a filter", where=f"iter-{iteration}/filter", do="isheep verify shows more"
+        )
     dropped = {r["id"]: r for r in rows_of(run_dir, iteration, "filter", "dropped.jsonl") or []}.get(row["id"])
     reason, detail = (dropped["reason"], dropped["detail"]) if dropped else ("", "")
-    steps = [] if params.decontaminate == "ignore" else ["decontaminate"]
-    steps += [*params.steps, *(["random_control"] if params.random_control else [])]
-    pair = {**row, "scores": scored["scores"]}
-    rows = [{"step": step, "verdict": _verdict(step, pair, params, reason, detail)} for step in steps]
+    alone = verdicts(ScoredPair(Pair.from_row(row), scored["scores"]), params)
+    whole = {step.name: _whole_verdict(step, reason, detail) for step in params.applied() if step.name not in alone}
+    rows = [{"step": step.name, "verdict": {**alone, **whole}[step.name]} for step in params.applied()]
     became = f"dropped, {reason}: {detail}" if dropped else "kept"
     return Table([*rows, {"step": "recorded", "verdict": became}], "The first step that strikes decides; each is asked here")
 
 
-def _verdict(step: str, pair: dict[str, Any], params: FilterParams, reason: str, detail: str) -> str:
-    if step in ALONE:
-        return ": ".join(part for part in row_problem(step, pair, params) if part) or "passes"
-    if reason == WHOLE[step]:
+def _whole_verdict(step: Step, reason: str, detail: str) -> str:
+    """Say what a step that looks at all pairs together made of a pair, by the recorded reason."""
+    if reason in step.meanings and reason not in UNREAD:
         return f"{reason}: {detail}"
     return "looks at all pairs together, and did not strike this one" if not reason else "looks at all pairs together"
 
@@ -182,7 +178,7 @@ def _training(run_dir: Path, iteration: int, row: dict[str, Any]) -> Table:
         "trained on": f"M_{iteration} was trained on it",
         "held out": f"held out: it measured the loss of M_{iteration} and was not learned",
         "left over": "left over: more rows were kept than train.max_rows",
-        "beyond cutoff": "no: its prompt alone is longer than train.cutoff",
+        "beyond cutoff": "no: its prompt alone is longer than train.max_length",
         "empty response": "no: its response is empty",
     }
     said = unknown or meaning.get(fates.get(row["id"], ""), f"no: M_{iteration} did not see it")

@@ -19,6 +19,7 @@ from isheep_lib.engines.vectors import vectors_by_model, vectors_by_words
 from isheep_lib.errors import DataError, EngineError, ModelError, RecordError
 from isheep_lib.explore.pair_history import model_settings
 from isheep_lib.explore.pairs import KEPT, Pairs
+from isheep_lib.iterate.run_params import recorded_params
 from isheep_lib.prompting.chat import user_words
 from isheep_lib.record import manifests
 from isheep_lib.record.rows import Task
@@ -81,8 +82,8 @@ def _vectors(found: Pairs, model: str) -> tuple[np.ndarray, list[int], str]:
     chosen = embedding_map.thinned(len(found.made))
     if manifest and VECTORS in manifest["outputs"] and not model:
         manifests.require_intact(folder, [VECTORS])
-        judge = 0 if manifest["parameters"].get("judge") == "base" else found.iteration - 1
-        return np.load(folder / VECTORS)[chosen], chosen, f"the vectors that assess recorded, of M_{judge}"
+        assessor = recorded_params(manifest, f"iter-{found.iteration}/assess").model_iteration(found.iteration)
+        return np.load(folder / VECTORS)[chosen], chosen, f"the vectors that assess recorded, of M_{assessor}"
     texts = [_text(found.made[i]) for i in chosen]
     try:
         settings = model_settings(found.run_dir)

@@ -1,7 +1,7 @@
 """Looking at a run: its pairs with scores and fates, sorted and searched, on a map, and over iterations.
 
     found = pairs(run_dir, 1)
-    found.table(found.arranged(sort="-mutual_information", search="salt"))
+    found.table(found.arranged(sort="-pmi", search="salt"))
 
 A row: id, fate (kept, dropped, undecided, or no pair: an instruction that was never answered), reason, detail, one column a
 score, whether the next model was trained on it, lengths in words, the texts.
@@ -29,7 +29,7 @@ from isheep_lib.explore.pair_history import rows_of, training_fates
 from isheep_lib.params import run_file
 from isheep_lib.record import manifests
 from isheep_lib.record.provenance import project_root
-from isheep_lib.record.score_columns import unit
+from isheep_lib.scorers.table import scorer_of
 from isheep_lib.synthesize.near_duplicates import NearDuplicates
 
 FATES = KEPT, DROPPED, UNDECIDED, NO_PAIR = "kept", "dropped", "undecided", "no pair"
@@ -197,7 +197,7 @@ def histograms(found: Pairs) -> Figure:
             color=[COLORS[fate] for fate in shown] or [GREY],
             label=[f"{fate} ({len(side)})" for fate, side in shown.items()] or [f"no {name} could be read"],
         )
-        axis.set_xlabel(f"{name.replace('_', ' ')} ({unit(name)})", fontsize=9)
+        axis.set_xlabel(f"{name.replace('_', ' ')} ({scorer_of(name).unit})", fontsize=9)
         axis.set_ylabel("pairs")
         axis.legend(fontsize=8, frameon=False)
     return figure

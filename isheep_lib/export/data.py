@@ -31,7 +31,7 @@ FATE = {
     "beyond_max_rows (not drawn), or why nothing of it could be learned; empty where the record does not tell",
     "tokens": "tokens of the framed pair in training",
     "learned": "of them learned",
-    "cut": "the training's cutoff shortened the response",
+    "cut": "the training's max_length shortened the response",
 }
 
 

@@ -15,7 +15,7 @@ from isheep_lib.export.contents import STAGES, Record
 from isheep_lib.export.data import FATE, FILES, MORE, PAIR, score_names
 from isheep_lib.export.markdown import code, front_matter, plain, render
 from isheep_lib.export.model_card import provenance
-from isheep_lib.record.score_columns import unit
+from isheep_lib.scorers.table import scorer_of
 
 SIZES = {1000: "n<1K", 10_000: "1K<n<10K", 100_000: "10K<n<100K", 1_000_000: "100K<n<1M"}
 HOLDS = {
@@ -31,7 +31,7 @@ APART = ("iteration", "seed", "decontaminate", "decontaminate_against")
 def data_card(record: Record) -> str:
     """Write the card."""
     chosen = record.manifest("filter")
-    columns = {**PAIR, **{f"score_{name}": unit(name) for name in score_names(record.rows)}, **MORE, **FATE}
+    columns = {**PAIR, **{f"score_{name}": scorer_of(name).unit for name in score_names(record.rows)}, **MORE, **FATE}
     settings = {name: value for name, value in chosen["parameters"].items() if name not in APART}
     values = {
         "front": _front(record),
@@ -71,7 +71,7 @@ def _scores(record: Record) -> list[dict[str, Any]]:
         values = sorted(row["scores"][name] for row in record.rows if row["scores"].get(name) is not None)
         quarters = statistics.quantiles(values, method="inclusive") if len(values) > 1 else values * 3
         marks = zip(("lowest", "25 %", "median", "75 %", "highest"), [values[0], *quarters, values[-1]], strict=True)
-        rows.append({"score": name, "unit": unit(name), "pairs": len(values), **dict(marks)})
+        rows.append({"score": name, "unit": scorer_of(name).unit, "pairs": len(values), **dict(marks)})
     return rows
 
 

@@ -15,7 +15,6 @@ from typing import Any
 
 from isheep_lib import __version__
 from isheep_lib.engines.tokens import Vocabulary, encode, load_vocabulary
-from isheep_lib.engines.vllm_setup import lora_rank
 from isheep_lib.errors import ModelError, ParameterError
 from isheep_lib.export import chat_template, data_card, model_card
 from isheep_lib.export.contents import Base, Record, read
@@ -31,6 +30,7 @@ from isheep_lib.record.rows import digest_file, write_atomic
 
 LIST, FORMAT = "export.json", "isheep export"
 TEMPLATE = "chat_template.jinja"
+LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # vLLM makes room for one of these
 
 
 def export(run_dir: Path, iteration: int, merged: bool = False, data_only: bool = False, out: Path | None = None) -> Path:
@@ -156,12 +156,11 @@ def _same_tokens(row: dict[str, Any], system: str, frame: Frame, tokenizer: Any)
 
 def _rank(model: ModelRef, params: dict[str, Any]) -> int:
     """Return the rank that vLLM must make room for, 0 where it cannot apply the adapters."""
-    if not model.adapters or params.get("dora"):
+    if len(model.adapters) != 1 or params.get("dora"):
         return 0
-    try:
-        return lora_rank(model)
-    except ModelError:
-        return 0
+    config = json.loads((model.adapters[0] / "adapter_config.json").read_text(encoding="utf-8"))
+    most = max([config["r"], *config.get("rank_pattern", {}).values()])
+    return next((rank for rank in LORA_RANKS if rank >= most), 0)
 
 
 def _list(folder: Path, record: Record) -> dict[str, Any]:

@@ -9,25 +9,15 @@ from isheep_lib.benchmarks import data as benchmarks_data
 from isheep_lib.benchmarks.catalogue import BENCHMARKS
 from isheep_lib.benchmarks.data import ABSENT, data_digest, read_docs, why_absent
 from isheep_lib.filter.params import Filter
-from isheep_lib.filter.rules import Reasons
+from isheep_lib.record.rows import Pair
 
 
-def contaminated(rows: list[dict[str, Any]], hits: Sequence[Hit]) -> Reasons:
-    """Return the pairs that repeat a benchmark item, each with the first such item."""
-    known, out = {row["id"] for row in rows}, {}
-    for hit in hits:
-        if hit.row_id in known and hit.row_id not in out:
-            detail = f"{hit.kind} in the {hit.field}: {BENCHMARKS[hit.benchmark].title}, item {hit.item_id}"
-            out[hit.row_id] = ("benchmark_item", detail)
-    return out
-
-
-def find_hits(params: Filter, pairs: list[dict[str, Any]], shown: list[dict[str, Any]]) -> tuple[list[Hit], dict[str, str]]:
+def find_hits(params: Filter, pairs: Sequence[Pair], shown: list[dict[str, Any]]) -> tuple[list[Hit], dict[str, str]]:
     """Find the benchmark items that pairs, or the tasks shown in prompts, repeat.
 
     Args:
         params: which benchmarks.
-        pairs: rows of `examples.jsonl`.
+        pairs: of the iteration.
         shown: rows of `demonstrations.jsonl`; those that are pairs, too, are looked at once, as pairs.
 
     Returns:
@@ -43,8 +33,8 @@ def find_hits(params: Filter, pairs: list[dict[str, Any]], shown: list[dict[str,
             else:
                 yield from benchmarks_data.items(benchmark, read_docs(benchmark, own))
 
-    ids = {pair["id"] for pair in pairs}
-    return Index([*pairs, *(row for row in shown if row["id"] not in ids)]).find(items()), absent
+    ids = {pair.id for pair in pairs}
+    return Index([*(pair.as_row() for pair in pairs), *(row for row in shown if row["id"] not in ids)]).find(items()), absent
 
 
 def listed(hits: Sequence[Hit]) -> list[dict[str, Any]]:
@@ -52,9 +42,9 @@ def listed(hits: Sequence[Hit]) -> list[dict[str, Any]]:
     return [{**vars(hit), "text": "" if BENCHMARKS[hit.benchmark].private else hit.text} for hit in hits]
 
 
-def contamination_counts(hits: Sequence[Hit], pairs: list[dict[str, Any]], absent: dict[str, str]) -> dict[str, Any]:
+def contamination_counts(hits: Sequence[Hit], pairs: Sequence[Pair], absent: dict[str, str]) -> dict[str, Any]:
     """Count for the manifest: pairs and shown tasks that repeat items, hits by benchmark, benchmarks not looked at."""
-    ids = {pair["id"] for pair in pairs}
+    ids = {pair.id for pair in pairs}
     found = {hit.row_id for hit in hits}
     by_benchmark = Counter(hit.benchmark for hit in hits)
     return {

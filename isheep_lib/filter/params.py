@@ -7,16 +7,14 @@ from pydantic import AfterValidator, Field
 from isheep_lib.benchmarks.catalogue import ALL, BENCHMARKS, parse_source
 from isheep_lib.benchmarks.data import data_digests
 from isheep_lib.benchmarks.entries import Against
-from isheep_lib.params.kinds import Positive, Share, StageSection, distinct
-from isheep_lib.record.score_columns import PROMPTED, Level, Scorer, axes
+from isheep_lib.filter.steps.step import Step
+from isheep_lib.filter.steps.table import CONTROL, DECONTAMINATE, STEPS, StepName, StepOptions
+from isheep_lib.params.kinds import Positive, StageSection, distinct
+from isheep_lib.record.code import root_of
 
-FilterStep = Literal["rules", "threshold", "perplexity", "density", "density_perplexity", "top"]
 
-
-class Filter(StageSection):
-    """Decontamination, then steps in the order given, each with its own line in the funnel."""
-
-    asks_model: ClassVar[bool] = False
+class Choice(StageSection):
+    """Which steps the filter has."""
 
     decontaminate: Literal["drop", "list", "ignore"] = Field(
         "drop", description="pairs that repeat a benchmark item: dropped, only listed, or not looked for"
@@ -24,35 +22,37 @@ class Filter(StageSection):
     decontaminate_against: Against = Field(
         ["all"], description="benchmarks whose items no pair may repeat, or all; own data after an equals sign"
     )
-    steps: Annotated[list[FilterStep], AfterValidator(distinct)] = Field(
+    steps: Annotated[list[StepName], AfterValidator(distinct)] = Field(
         ["rules", "threshold"], description="filters in order; none at all is the C of -1 in the paper, rules alone its C of 0"
     )
-    max_copy_share: Share = Field(0.5, description="rules: share of the response copied from the task, more is an echo")
-    scorer: Scorer = Field("mutual_information", description="threshold: whose scores decide")
-    axes: Level = Field("both", description="threshold and top: axes of a prompted scorer that decide")
-    threshold: float = Field(0.25, description="threshold: C of the paper")
-    comparison: Literal["above", "at_least", "below", "at_most"] = Field(
-        "above", description="threshold: what a kept score is; the paper's is strictly above"
-    )
-    max_output_perplexity: float = Field(50.0, description="perplexity: limit of the response, more is dropped", gt=0.0)
-    max_pair_perplexity: float = Field(50.0, description="perplexity: limit of task and response together", gt=0.0)
-    clusters: int = Field(0, description="density: K of K-means, 0 is three tenths of the pairs (3000 of 10000)", ge=0)
-    rows_per_cluster: Positive = Field(1, description="density: pairs kept of a cluster, at random or the lowest perplexity")
-    top_scorer: Scorer = Field("mutual_information", description="top: whose scores rank, the mean of its columns")
-    top_end: Literal["highest", "lowest"] = Field("highest", description="top: which end of the ranking is kept")
-    top_share: float = Field(0.5, description="top: share of the pairs kept", gt=0.0, le=1.0)
+
+
+class Filter(StepOptions, Choice):
+    """Decontamination, then steps in the order given, each with its own line in the funnel."""
+
+    asks_model: ClassVar[bool] = False
+
     random_control: bool = Field(False, description="keep as many pairs as the steps would, drawn from those that pass rules")
     min_kept: Positive = Field(16, description="fewer than this stops the run")
 
     def conflicts(self) -> list[str]:
         """Name values that contradict one another."""
         problems = super().conflicts()
-        for step, scorer in (("threshold", self.scorer), ("top", self.top_scorer)):
-            if step in self.steps and scorer in PROMPTED and not axes(self.axes):
-                problems.append(f"axes: none leaves the step {step} nothing to decide by")
+        for step in self.chosen():
+            if (by := step.by(self)) and not by.columns:
+                problems.append(f"criteria: none leaves the step {step.name} nothing to decide by")
         if self.random_control and not set(self.steps) - {"rules"}:
             problems.append("random_control: there is no step after the rules whose size could be matched")
         return problems
+
+    def chosen(self) -> list[Step]:
+        """Return the steps in their order."""
+        return [STEPS[name] for name in self.steps]
+
+    def applied(self) -> list[Step]:
+        """Return the steps with those before and in place of them."""
+        before = [] if self.decontaminate == "ignore" else [DECONTAMINATE]
+        return [*before, *self.chosen(), *([CONTROL] if self.random_control else [])]
 
     def model_iteration(self, iteration: int) -> int:
         """Return 0: no model is asked."""
@@ -61,12 +61,8 @@ class Filter(StageSection):
     def inputs(self, iteration: int) -> list[tuple[int, str, str]]:
         """Name pairs, shown tasks, scores, and vectors where a step needs them."""
         made = [("synthesize", "examples.jsonl"), ("synthesize", "demonstrations.jsonl"), ("assess", "scores.jsonl")]
-        made += [("assess", "vectors.npy")] if self.clusters_pairs() else []
+        made += [("assess", "vectors.npy")] if any(step.needs_vectors for step in self.chosen()) else []
         return [(iteration, stage, file) for stage, file in made]
-
-    def clusters_pairs(self) -> bool:
-        """Tell whether a step makes clusters."""
-        return any(step.startswith("density") for step in self.steps)
 
     def benchmarks(self) -> dict[str, str]:
         """Name the benchmarks whose items no pair may repeat, each with a source of one's own or ""."""
@@ -81,10 +77,11 @@ class Filter(StageSection):
         return {f"benchmarks/{name}": digest for name, digest in data_digests(self.benchmarks()).items()}
 
     def packages(self) -> list[str]:
-        """Name what makes clusters."""
-        return ["scikit-learn"] if self.clusters_pairs() else []
+        """Name what decides beside our own code."""
+        return list(dict.fromkeys(name for step in self.chosen() for name in step.packages))
 
     def code(self) -> tuple[str, ...]:
-        """Name what decides, and what looks for items of benchmarks."""
-        looks = ("decontaminate.find_hits", "decontaminate.listed") if self.decontaminate != "ignore" else ()
-        return tuple(f"filter.{name}" for name in ("steps.filter_pairs", *looks))
+        """Name what decides, with the chosen steps alone, and what looks for items of benchmarks."""
+        own = ["run.with_scores", "run.filter_pairs"]
+        own += ["decontaminate.find_hits", "decontaminate.listed"] if self.decontaminate != "ignore" else []
+        return (*(f"filter.{name}" for name in own), *(root_of(type(step)) for step in self.applied()))

@@ -11,6 +11,7 @@ from isheep_lib.errors import ParameterError
 from isheep_lib.iterate.run_params import SECTIONS, StageParams
 from isheep_lib.models.base import find_model
 from isheep_lib.params.kinds import Section, is_execution
+from isheep_lib.params.old_names import renew_file
 from isheep_lib.params.run_file import params_path, run_params
 from isheep_lib.record.manifests import run_folder, short
 from isheep_lib.record.rows import write_atomic
@@ -50,10 +51,10 @@ def claim_stage(run_dir: Path, stage: str, params: StageParams) -> StageParams:
 
 def check_params(run_dir: Path, values: dict[str, Any], free: tuple[str, ...] = ()) -> None:
     """Refuse values that differ from what a run is (ParameterError), but in free sections, on which no other stage depends."""
-    known = flatten(run_params(run_dir))
+    known, given = flatten(renew_file(run_params(run_dir)).values), flatten(renew_file(values).values)
     changed = [
         f"{name}: the run has {known[name]!r}, now {value!r}"
-        for name, value in flatten(values).items()
+        for name, value in given.items()
         if name in known and known[name] != value and not _execution(name) and name.split(".")[0] not in free
     ]
     if changed:

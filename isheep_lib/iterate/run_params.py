@@ -18,10 +18,10 @@ from isheep_lib.engines.params import Model
 from isheep_lib.evaluate.params import Evaluate, EvaluateParams
 from isheep_lib.filter.params import Filter
 from isheep_lib.judge.params import Judge, JudgeParams
+from isheep_lib.params import old_names
 from isheep_lib.params.check import check, refusal
 from isheep_lib.params.kinds import Place, Section, Shard
 from isheep_lib.params.yaml_file import read_yaml
-from isheep_lib.record.score_columns import PROMPTED, axes
 from isheep_lib.synthesize.params import Synthesize
 from isheep_lib.train.params import Train, TrainParams
 
@@ -99,26 +99,23 @@ class RunParams(Section):
         lacking = [name for name in self.judge.judged if name not in answered]
         problems += [f"judge.judged: evaluate.tasks do not hold {name}, so there are no answers to judge" for name in lacking]
         problems += [f"filter.{problem}" for problem in _unmet_needs(self.filter, self.assess)]
-        if self.model.vllm_adapters == "lora" and self.train.setting == "one_last":
-            problems.append("model.vllm_adapters: lora applies one adapter, but one_last stacks them; set merged")
         return problems
 
 
 def _unmet_needs(wanted: Filter, assess: Assess) -> list[str]:
     """Name what the filter's steps need and assess would not make."""
-    needs = {"threshold": ("scorer", wanted.scorer), "top": ("top_scorer", wanted.top_scorer)}
-    needs |= dict.fromkeys(("perplexity", "density_perplexity"), ("steps", "perplexity"))
     problems = []
-    for step in wanted.steps:
-        field, scorer = needs.get(step, ("", ""))
-        if scorer and scorer not in assess.scorers:
+    for step in wanted.chosen():
+        by = step.by(wanted)
+        if by and by.scorer not in assess.scorers:
             problems.append(
-                f"{field}: the step {step} needs {scorer!r}, not run on all pairs; assess.scorers are {assess.scorers}"
+                f"{by.parameter}: the step {step.name} needs {by.scorer!r}, not run on all pairs; "
+                f"assess.scorers are {assess.scorers}"
             )
-        elif scorer in PROMPTED and not set(axes(wanted.axes)) <= set(axes(assess.level)):
-            problems.append(f"axes: {wanted.axes!r} are not all assessed; assess.level is {assess.level!r}")
-        if step.startswith("density") and not assess.vectors:
-            problems.append(f"steps: {step} needs the pairs' vectors; set assess.vectors to true")
+        elif by and not set(by.columns) <= set(assess.columns()):
+            problems.append(f"criteria: {wanted.criteria!r} are not all assessed; assess.level is {assess.level!r}")
+        if step.needs_vectors and not assess.vectors:
+            problems.append(f"steps: {step.name} needs the pairs' vectors; set assess.vectors to true")
     return problems
 
 
@@ -129,9 +126,14 @@ def load_run(path: Path, override: str = "", run: str = "") -> RunParams:
         ParameterError: the file is absent, no YAML mapping, or a value is unknown, missing, mistyped or out of range.
     """
     values, lines = read_yaml(path)
+    found = old_names.renew_file(values)
+    values, lines = found.values, {old_names.new_name(name): line for name, line in lines.items()}
     problems = []
     for change in override.split():
         name, colon, text = change.partition(":")
+        if old_names.new_name(name) != name:
+            found.renamed.append(f"{name} is now {old_names.new_name(name)}")
+        name = old_names.new_name(name)
         *sections, field = name.split(".")
         inner: Any = values
         for section in sections:
@@ -148,4 +150,20 @@ def load_run(path: Path, override: str = "", run: str = "") -> RunParams:
         raise refusal(problems, "override")
     if run:
         values["run"] = run
-    return check(RunParams, values, f"{path}{' with override' if override else ''}", lines)
+    again = old_names.renew_file(values)  # an override may name what is there no more
+    old_names.tell([*found.renamed, *again.renamed])
+    where = f"{path}{' with override' if override else ''}"
+    return check(RunParams, again.values, where, lines, [*found.problems, *again.problems])
+
+
+def recorded_params(manifest: dict[str, Any], where: str, **other: Any) -> "StageParams":
+    """Read the parameters that a stage was made with, also under old names.
+
+    Args:
+        manifest: of the stage.
+        where: the manifest, for the message.
+        other: values that replace recorded ones.
+    """
+    stage = manifest["stage"]
+    found = old_names.renew(manifest["parameters"] | other, "model", stage, scorers=False)
+    return check(STAGE_PARAMS[stage], found.values, where, known=found.problems)

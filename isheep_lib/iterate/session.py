@@ -29,6 +29,7 @@ from isheep_lib.iterate.fingerprint_parts import fingerprint_parts
 from isheep_lib.iterate.run_params import STAGE_PARAMS, Asking, EvaluateParams, P, SynthesizeParams, WithModel
 from isheep_lib.models import trained
 from isheep_lib.models.base import ModelRef
+from isheep_lib.params import old_names
 from isheep_lib.params.check import check
 from isheep_lib.params.notebook import cell_values
 from isheep_lib.prompting.chat import Frame, get_frame
@@ -286,7 +287,10 @@ def open_stage(stage: str, names: dict[str, Any]) -> StageSession:
     # Before torch is loaded: threads that wait by spinning take the cores from other workers on this machine.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     kind = STAGE_PARAMS[stage]
-    params = check(kind, claims.complete_params(kind, cell_values(names, kind), stage), f"{stage}.ipynb")
+    defaults = {name: field.default for name, field in kind.model_fields.items()}
+    given = old_names.renew(cell_values(names, kind), "model", stage, scorers=False, defaults=defaults)
+    old_names.tell(given.renamed)
+    params = check(kind, claims.complete_params(kind, given.values, stage), f"{stage}.ipynb", known=given.problems)
     run_dir = manifests.run_folder(params.run)
     folder = manifests.stage_folder(run_dir, params.iteration, stage)
     under_runner = os.environ.get(UNDER_RUNNER) == str(folder)

@@ -13,12 +13,12 @@ from isheep_lib.display.table import Table, clip
 from isheep_lib.record import manifests
 from isheep_lib.record.rows import read_jsonl
 
-AXES = ("quality", "following")
+CRITERIA = ("quality", "following")
 CORNERS = (("good", "good"), ("good", "poor"), ("poor", "good"), ("poor", "poor"))
 
 
 def corners_table(run_dir: Path, command: str) -> Table:
-    """Show a pair from each corner, of the last iteration that has scores on both axes.
+    """Show a pair from each corner, of the last iteration that has scores on both criteria.
 
     Good is above the median of the iteration, poor is not; of a corner the pair that lies furthest out is shown.
     """
@@ -33,7 +33,7 @@ def corners_table(run_dir: Path, command: str) -> Table:
 
 
 def _scorers(scores: dict[str, float]) -> list[str]:
-    """Name the scorers that have scored a pair on both axes."""
+    """Name the scorers that have scored a pair on both criteria."""
     names = [column.removesuffix("_quality") for column in sorted(scores) if column.endswith("_quality")]
     return [name for name in names if f"{name}_following" in scores]
 
@@ -41,13 +41,13 @@ def _scorers(scores: dict[str, float]) -> list[str]:
 def corner_rows(pairs: list[dict[str, Any]], scored: list[dict[str, Any]], scorer: str) -> list[dict[str, Any]]:
     """Choose the pair of each corner and make its row."""
     texts = {pair["id"]: pair for pair in pairs}
-    columns = [f"{scorer}_{axis}" for axis in AXES]
+    columns = [f"{scorer}_{criterion}" for criterion in CRITERIA]
     values = {row["id"]: [row["scores"][name] for name in columns] for row in scored if scorer in _scorers(row["scores"])}
-    middle = [statistics.median(each[i] for each in values.values()) for i in range(len(AXES))]
+    middle = [statistics.median(each[i] for each in values.values()) for i in range(len(CRITERIA))]
     rows = []
     for corner in CORNERS:
         inside = [name for name in sorted(values) if _corner(values[name], middle) == corner and name in texts]
-        row: dict[str, Any] = dict(zip(AXES, corner, strict=True))
+        row: dict[str, Any] = dict(zip(CRITERIA, corner, strict=True))
         if not inside:
             rows.append(row | {"task": "no pair in this corner"})
             continue

@@ -22,10 +22,9 @@ from matplotlib.figure import Figure
 from isheep_lib.display.embedding_map import Map
 from isheep_lib.display.evaluation_tables import METRICS
 from isheep_lib.display.figures import DARK, GREY, nothing, panels
-from isheep_lib.paper.points import PAPER_THRESHOLD, Point, shares_of
+from isheep_lib.paper.points import PAPER_THRESHOLD, Point, shares_of, whose
 from isheep_lib.params import run_file
 from isheep_lib.record.manifests import all_manifests
-from isheep_lib.record.score_columns import saturates
 
 WIDTH = 6.8  # inches, the text of a page
 SMALL = 7.0  # points; nothing is smaller
@@ -106,7 +105,7 @@ def _descriptions(run_dir: Path | None) -> dict[str, str]:
     said = {}
     if params.get("assess", {}).get("scorers") == []:
         said["assess"] = "nothing is scored"
-    elif params.get("assess", {}).get("judge") == "base":
+    elif params.get("assess", {}).get("assessor") == "base":
         said["assess"] = "each pair, by $M_{base}$"
     if "filter" in params:
         said["filter"] = ", ".join(step.replace("_", " ") for step in params["filter"]["steps"]) or "nothing is dropped"
@@ -213,7 +212,7 @@ def shares_over_threshold(run_dir: Path) -> Figure:
             capsize=2,
             **_look(number),
         )
-    if any(saturates(share.column) and (share.side, share.threshold) == ("above", PAPER_THRESHOLD) for share in shares):
+    if any(whose(share.column).asks and (share.side, share.threshold) == ("above", PAPER_THRESHOLD) for share in shares):
         low, high = PAPER_SHARES
         axis.axhspan(low, high, color=GREY, alpha=0.4, linewidth=0, label=f"paper: {low:g} to {high:g} % above 8")
     axis.set_xticks(sorted({share.iteration for share in shares}))

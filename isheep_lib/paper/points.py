@@ -21,12 +21,13 @@ from isheep_lib.display.table import Table
 from isheep_lib.engines.params import Model
 from isheep_lib.engines.vectors import vectors_by_model, vectors_by_words
 from isheep_lib.errors import EngineError, ModelError
-from isheep_lib.filter.steps import COMPARISONS
+from isheep_lib.filter.steps.threshold import COMPARISONS
 from isheep_lib.params import run_file
 from isheep_lib.prompting.chat import user_words
 from isheep_lib.record import manifests
 from isheep_lib.record.rows import Task, read_jsonl
-from isheep_lib.record.score_columns import PROMPTED, columns, saturates, scorer_of
+from isheep_lib.scorers.scorer import Scorer
+from isheep_lib.scorers.table import SCORERS, columns, scorer, scorer_of
 from isheep_lib.synthesize.seeds import load_seeds
 
 Parameter = Literal["threshold", "instructions"]
@@ -139,8 +140,8 @@ def shares_of(run_dir: Path) -> list[Share]:
     for iteration, (folder, _) in manifests.of_stage(run_dir, "assess").items():
         rows = read_jsonl(folder / "scores.jsonl")
         for column in _columns(rows):
-            decides = "threshold" in filtering.get("steps", ()) and scorer_of(column) == filtering["scorer"]
-            if not decides and not saturates(column):
+            decides = "threshold" in filtering.get("steps", ()) and whose(column).name == filtering["scorer"]
+            if not decides and not whose(column).asks:
                 continue
             comparison, threshold = ("above", PAPER_THRESHOLD)
             if decides:
@@ -153,17 +154,22 @@ def shares_of(run_dir: Path) -> list[Share]:
 
 
 def _columns(rows: Sequence[dict[str, Any]]) -> list[str]:
-    """Name the columns of scores, read or not, and the average of both axes of each prompted scorer that has both."""
+    """Name the columns of scores, read or not, and the average of both criteria of each prompted scorer that has both."""
     present = dict.fromkeys(name for row in rows for name in (*row["scores"], *row["unread"]))
     named = []
-    for scorer in PROMPTED:
-        own = [column for column in columns(scorer, "both") if column in present]
-        named += [*own, *([f"{scorer}{AVERAGE}"] if len(own) == 2 else [])]
+    for each in (each for each in SCORERS.values() if each.asks):
+        own = [column for column in each.columns("both") if column in present]
+        named += [*own, *([f"{each.name}{AVERAGE}"] if len(own) == 2 else [])]
     return [*named, *(column for column in present if column not in named)]
 
 
+def whose(column: str) -> Scorer:
+    """Return the scorer of a column or of the average of both criteria."""
+    return scorer(column.removesuffix(AVERAGE)) if column.endswith(AVERAGE) else scorer_of(column)
+
+
 def _score(scores: dict[str, float], column: str) -> float | None:
-    """Return a score or the average of both axes, None where one is unread."""
+    """Return a score or the average of both criteria, None where one is unread."""
     names = columns(column.removesuffix(AVERAGE), "both") if column.endswith(AVERAGE) else [column]
     return sum(scores[name] for name in names) / len(names) if all(name in scores for name in names) else None
 

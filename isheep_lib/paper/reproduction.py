@@ -25,7 +25,7 @@ from isheep_lib.paper.commands import LAST, again, command_for, sweep_command
 from isheep_lib.paper.examples import corners_table
 from isheep_lib.paper.published import NUMBERS
 from isheep_lib.paper.runs import NOBODY, ROLES, Measured, gather
-from isheep_lib.record.score_columns import PROMPTED
+from isheep_lib.scorers.table import scorer
 
 __all__ = ["Measured", "change_table", "claims_table", "gather"]  # and what is defined here
 WIDEST = 7  # value columns on a page
@@ -199,7 +199,7 @@ def examples_table(measured: Measured) -> Table:
     """Show pairs of the first run as Table 6 does, or the command that would score them."""
     run = measured.runs[0]
     command = again(run, "-scored", "1")
-    return corners_table(run.folder, f'{command} --override "assess.scorers:[mutual_information,expected]"')
+    return corners_table(run.folder, f'{command} --override "assess.scorers:[pmi,expected]"')
 
 
 def figure_table(role: str, measured: Measured, left_out: Sequence[dict[str, str]] = ()) -> Table:
@@ -259,7 +259,7 @@ def _decided(grid: Grid) -> str:
     """Name runs of the tables on assessment whose threshold looks at no score that a prompt asks for."""
     runs = {place.run for place in grid.places if place.run} if grid.number in OF_ASSESSMENT else set()
     found = {run: run.param("filter.scorer") for run in runs if "threshold" in (run.param("filter.steps") or [])}
-    said = sorted(f"{run.role} by {scorer.replace('_', ' ')}" for run, scorer in found.items() if scorer not in PROMPTED)
+    said = sorted(f"{run.role} by {name.replace('_', ' ')}" for run, name in found.items() if not scorer(name).asks)
     return f". No prompt decides in these runs: {', '.join(said)}" if said else ""
 
 

@@ -4,6 +4,7 @@ Covers single values and values that contradict one another. Does not cover read
 """
 
 import difflib
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
@@ -14,14 +15,21 @@ from isheep_lib.params.kinds import Section
 T = TypeVar("T", bound=Section)
 
 
-def check(kind: type[T], values: dict[str, Any], where: str, lines: dict[str, int] | None = None) -> T:
-    """Validate values, reporting every problem at once with the nearest allowed name and, if known, its line in the file."""
+def check(
+    kind: type[T], values: dict[str, Any], where: str, lines: dict[str, int] | None = None, known: Sequence[str] = ()
+) -> T:
+    """Validate values, reporting every problem at once with the nearest allowed name and, if known, its line in the file.
+
+    Problems that are `known` already are told with the others.
+    """
     try:
         checked = kind.model_validate(values)
     except ValidationError as error:
-        problems = [_explain(kind, item, lines or {}) for item in error.errors()]
+        problems = [*known, *(_explain(kind, item, lines or {}) for item in error.errors())]
         raise refusal(problems, where) from None
-    problems = list(dict.fromkeys(checked.conflicts()))  # two steps, or two lists of scorers, can have the same problem
+    problems = list(
+        dict.fromkeys([*known, *checked.conflicts()])
+    )  # two steps, or two lists of scorers, can have the same problem
     if problems:
         raise refusal(problems, where)
     return checked

@@ -19,9 +19,8 @@ from isheep_lib.record.rows import digest_text
 PACKAGE = Path(__file__).parents[1]
 # Rooms that move bytes, check values and show them; a change in them cannot change what a stage computes.
 PLUMBING = ("errors", "params", "display", "iterate", "record")
-DECIDING = ("record.score_columns",)  # of these rooms all the same
 # Tables from which a run chooses: what it chose is a root of its own, what it did not choose is not followed.
-TABLES = ("engines.open", "synthesize.all_methods", "assess.all_scorers", "filter.all_steps")
+TABLES = ("engines.open", "synthesize.all_methods", "scorers.table", "filter.steps.table")
 
 
 @dataclass(frozen=True)
@@ -47,6 +46,11 @@ def code_digests(roots: tuple[str, ...], package: Path = PACKAGE) -> dict[str, s
     for (_, name), digests in found.items():
         by_name.setdefault(name, []).extend(digests)
     return {name: digest_text("".join(sorted(by_name[name])))[:16] for name in sorted(by_name) if by_name[name]}
+
+
+def root_of(kind: type) -> str:
+    """Name a class as a root: `room.module.name`."""
+    return f"{kind.__module__.partition('.')[2]}.{kind.__name__}"
 
 
 def _root(root: str, package: Path) -> tuple[str, str]:
@@ -125,7 +129,7 @@ class _Reader(ast.NodeTransformer):
 
 
 def _follows(module: str) -> bool:
-    return module in DECIDING or not (module.split(".")[0] in PLUMBING or module in TABLES)
+    return module.split(".")[0] not in PLUMBING and module not in TABLES
 
 
 def _without_docstring(node: ast.FunctionDef | ast.ClassDef) -> ast.FunctionDef | ast.ClassDef:

@@ -62,6 +62,11 @@ class Pair:
         return Task(self.id, self.instruction, self.input)
 
 
+def as_pairs(rows: Iterable[Mapping[str, Any]]) -> list[Pair]:
+    """Read rows as pairs."""
+    return [Pair.from_row(row) for row in rows]
+
+
 PAIR_FIELDS = ("id", "instruction", "input", "output", "finish", "num_tokens")
 TASK_FIELDS = tuple(f.name for f in fields(Task))
 

@@ -18,9 +18,8 @@ import nbformat
 from isheep_lib.display.table import Table, clip
 from isheep_lib.errors import ParameterError, RecordError
 from isheep_lib.iterate import claims, runner
-from isheep_lib.iterate.run_params import SECTIONS, STAGE_PARAMS
+from isheep_lib.iterate.run_params import SECTIONS, STAGE_PARAMS, recorded_params
 from isheep_lib.params import run_file
-from isheep_lib.params.check import check
 from isheep_lib.record import locks
 from isheep_lib.record.fingerprints import stale_reason
 from isheep_lib.record.manifests import all_manifests, differences, read_manifest, run_folder, short, stage_folder
@@ -210,10 +209,10 @@ def _new_place(run_dir: Path, into: Path | None) -> Path:
 def _parameters(at: Place, manifest: dict[str, Any], place: Path) -> dict[str, Any]:
     """Return the recorded parameters for the new place; answers are asked anew, by one worker."""
     run = short(place) if run_folder(short(place)) == place else str(place)
-    kind = STAGE_PARAMS[at[1]]
-    values = {name: value for name, value in manifest["parameters"].items() if name not in OWN} | {"run": run}
-    values |= {"reuse_answers": False} if "reuse_answers" in kind.model_fields else {}
-    checked = check(kind, values, f"iter-{at[0]}/{at[1]}/manifest.json").model_dump()
+    anew = {"reuse_answers": False} if "reuse_answers" in STAGE_PARAMS[at[1]].model_fields else {}
+    alone = {"shard": 0, "num_shards": 1} if "shard" in STAGE_PARAMS[at[1]].model_fields else {}
+    where = f"iter-{at[0]}/{at[1]}/manifest.json"
+    checked = recorded_params(manifest, where, run=run, **anew, **alone).model_dump()
     return {name: value for name, value in checked.items() if name not in OWN}
 
 

@@ -3,7 +3,7 @@
 import difflib
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, SerializeAsAny, ValidationInfo, field_validator, model_validator
+from pydantic import AfterValidator, Field, SerializeAsAny, ValidationInfo, field_validator
 
 from isheep_lib.params.kinds import Section
 from isheep_lib.prompting import chat
@@ -26,20 +26,6 @@ class Synthesize(Shared):
     options: SerializeAsAny[Section] = Field(
         {}, description="the method's own parameters, see docs/methods.md", validate_default=True
     )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _gather(cls, values: Any) -> Any:
-        """Put parameters of the method that are given beside `options`, as they once were, among them."""
-        method = METHODS.get(values.get("method", "list")) if isinstance(values, dict) else None
-        if not method:
-            return values
-        loose = {name: values[name] for name in method.Options.model_fields if name in values}
-        given = values.get("options", {})
-        if not loose or not isinstance(given, dict):
-            return values
-        rest = {name: value for name, value in values.items() if name not in loose}
-        return {**rest, "options": {**given, **loose}}
 
     @field_validator("options", mode="plain")
     @classmethod

@@ -60,7 +60,7 @@ def _passes(rows: list[int], lengths: list[int], number: int, most: int, batchin
     if batching == "packed":
         found = _evenly(rows, lengths, number, most)
     else:
-        ranked = sorted(rows, key=lambda row: -lengths[row]) if batching == "grouped" else rows
+        ranked = sorted(rows, key=lambda row: -lengths[row])
         found = [tuple(ranked[i : i + most]) for i in range(0, len(ranked), most)]
     return (*found, *[()] * (number - len(found)))
 

@@ -28,9 +28,9 @@ class TrainRow:
     """Tokens of one pair; all after the first `read` are learned."""
 
     id: str  # of the pair
-    input_ids: list[int]  # the framed prompt, the response, and what ends it, at most `cutoff` tokens
+    input_ids: list[int]  # the framed prompt, the response, and what ends it, at most `max_length` tokens
     read: int  # tokens of the prompt
-    cut: bool = False  # the cutoff has shortened the response, so its end is not learned
+    cut: bool = False  # the limit has shortened the response, so its end is not learned
     empty: bool = False  # the response has no token of its own, or white space alone
 
     @property
@@ -44,12 +44,12 @@ class TrainRow:
         return max(0, len(self.input_ids) - self.read)
 
 
-def encode_row(pair: Pair, frame: Frame, tokenizer: Any, cutoff: int) -> TrainRow:
-    """Turn a pair into tokens, the prompt exactly as the model is asked later, cut at `cutoff` tokens."""
+def encode_row(pair: Pair, frame: Frame, tokenizer: Any, max_length: int) -> TrainRow:
+    """Turn a pair into tokens, the prompt exactly as the model is asked later, cut at `max_length` tokens."""
     prompt = encode(tokenizer, frame.prompt(user_words(pair.task)))
     response = encode_rest(tokenizer, pair.output)
     ids = prompt + response + encode_rest(tokenizer, frame.end)
-    return TrainRow(pair.id, ids[:cutoff], len(prompt), len(ids) > cutoff, not response or not pair.output.strip())
+    return TrainRow(pair.id, ids[:max_length], len(prompt), len(ids) > max_length, not response or not pair.output.strip())
 
 
 def split_rows(rows: list[Pair], max_rows: int, held_out: float, seed: int) -> tuple[list[Pair], list[Pair], list[Pair]]:
@@ -110,7 +110,7 @@ def _quantiles(values: list[int]) -> dict[str, int]:
 
 def prepare(rows: list[Pair], frame: Frame, tokenizer: Any, params: Train, seed: int) -> Data:
     """Encode, drop rows without a token of a response to learn, split; a YieldError says why too few are left."""
-    encoded = {row.id: encode_row(row, frame, tokenizer, params.cutoff) for row in rows}
+    encoded = {row.id: encode_row(row, frame, tokenizer, params.max_length) for row in rows}
     reasons = {id_: _unusable(row) for id_, row in encoded.items()}
     usable = [row for row in rows if not reasons[row.id]]
     dropped = [{"reason": reason} for reason in reasons.values() if reason]
@@ -120,8 +120,8 @@ def prepare(rows: list[Pair], frame: Frame, tokenizer: Any, params: Train, seed:
             f"{len(usable)} of {len(rows)} kept rows can be learned: "
             + ", ".join(f"{reason.replace('_', ' ')} {number}" for reason, number in counts.items()),
             where="train",
-            allowed=f"a prompt of fewer than {params.cutoff} tokens (train.cutoff) and a response that is not empty",
-            do="raise train.cutoff, add the step rules to filter.steps, or synthesize more",
+            allowed=f"a prompt of fewer than {params.max_length} tokens (train.max_length) and a response that is not empty",
+            do="raise train.max_length, add the step rules to filter.steps, or synthesize more",
         )
     parts = split_rows(usable, params.max_rows, params.held_out, seed)
     fates = {row.id: fate for fate, part in zip((LEARNED, HELD_OUT, LEFT_OVER), parts, strict=True) for row in part}

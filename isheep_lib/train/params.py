@@ -31,10 +31,10 @@ class Train(StageSection):
     epochs: Positive = Field(2, description="passes over the training rows")
     train_batch: Positive = Field(16, description="rows an optimizer step, of all processes together")
     micro_batch: Positive = Field(1, description="rows a forward pass of one process at most")
-    batching: Literal["grouped", "packed", "shuffled"] = Field(
-        "grouped", description="rows of a step side by side by length, one after the other without padding, or as drawn"
+    batching: Literal["grouped", "packed"] = Field(
+        "grouped", description="rows of a step side by side by length, or one after the other without padding"
     )
-    cutoff: int = Field(1024, description="tokens of prompt and response, longer rows are cut", ge=8)
+    max_length: int = Field(1024, description="tokens of prompt and response, longer rows are cut", ge=8)
     max_rows: Positive = Field(3000, description="rows drawn from the kept ones at most")
     held_out: float = Field(0.1, description="share of the rows kept out for the held-out loss", gt=0.0, lt=1.0)
     save_steps: Positive = Field(100, description="steps between checkpoints and held-out losses")

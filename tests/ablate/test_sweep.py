@@ -121,7 +121,7 @@ def test_the_settings_share_all_before_their_second_training_and_direct_shares_t
         ("train.epochs:3", "train"),
         ("seed:3", "evaluate of the base"),
         ("model.batch_tokens:9", ""),  # speed only
-        ("assess.judge:base", ""),  # in the first iteration both judges are the base model
+        ("assess.assessor:base", ""),  # in the first iteration both judges are the base model
         ("train.setting:one_last", ""),
     ],
 )

@@ -6,6 +6,7 @@ import math
 import random
 import re
 import zlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -24,28 +25,27 @@ from isheep_lib.assess.reliability_check import (
     shuffled,
     truncated,
 )
-from isheep_lib.assess.scoring import Scores, judge_prompt, score_pairs
+from isheep_lib.assess.scoring import Assessment, Scores, score_pairs
 from isheep_lib.assess.tables import example_table, ranked_table, unread_table
 from isheep_lib.errors import YieldError
 from isheep_lib.iterate.run_params import AssessParams
 from isheep_lib.record.journal import WAITS, Journal
-from isheep_lib.record.score_columns import columns
+from isheep_lib.record.rows import Pair
+from isheep_lib.scorers.table import columns
 from tests.frames import hand_made
 from tests.scripted import ScriptedEngine
 
 few = settings(max_examples=50, deadline=None)
 FRAME = hand_made("f", "<", ">", "END")
 CORRUPTIONS = ["shuffled", "truncated", "wrong_task"]
-ASKED = ["mutual_information", "ifd_loss", "ifd_perplexity", "perplexity", "expected", "greedy", "sampled"]
+ASKED = ["pmi", "ifd_loss", "ifd_perplexity", "perplexity", "expected", "greedy", "sampled"]
 score_lists = st.lists(st.integers(1, 10) | st.just(math.nan) | st.floats(-3, 3), max_size=8)
 phrases = st.lists(st.sampled_from("red blue cat dog sat ran home".split()), min_size=1, max_size=6).map(" ".join)
 
 
 def made(number, outputs=None):
-    return [
-        {"id": f"p{n}", "instruction": f"Task {n}.", "input": "", "output": (outputs or [f"answer {n} indeed."] * number)[n]}
-        for n in range(number)
-    ]
+    outputs = outputs or [f"answer {n} indeed." for n in range(number)]
+    return [Pair(f"p{n}", f"Task {n}.", "", outputs[n]) for n in range(number)]
 
 
 def numbered(number):
@@ -65,13 +65,21 @@ def judge():
     return ScriptedEngine(lambda request: "8||yes" if fits(request.prompt) else "2||no", batch=3, fits=fits)
 
 
+def assessment(engine, **values):
+    return Assessment(engine, FRAME, AssessParams(**values), seed_of)
+
+
+def asked_of(criterion, pair, kind):
+    return assessment(judge(), assessment_prompt=kind).question(criterion, pair)
+
+
 def checked(folder, pairs, engine=None, scored_by=None, **values):
     """Score all pairs and make the check, each with an engine of its own."""
     params = AssessParams(**{"checked_pairs": 6, "bootstrap": 100, **values})
     with Journal(folder / "scores.jsonl", "f") as journal:
-        scores = score_pairs(scored_by or judge(), FRAME, pairs, params.scorers, params, seed_of, journal)
+        scores = score_pairs(Assessment(scored_by or judge(), FRAME, params, seed_of), pairs, params.scorers, journal)
     with Journal(folder / "check.jsonl", "f") as journal:
-        return scores, run_check(engine or judge(), FRAME, pairs, scores, params, seed_of, journal)
+        return scores, run_check(Assessment(engine or judge(), FRAME, params, seed_of), pairs, scores, journal)
 
 
 # Wrong responses
@@ -82,8 +90,8 @@ def checked(folder, pairs, engine=None, scored_by=None, **values):
 def test_shuffled_responses_are_a_derangement(number, seed):
     pairs = numbered(number)
     found = shuffled(pairs, seed)
-    assert sorted(found) == sorted(pair["output"] for pair in pairs)
-    assert all(new != pair["output"] for new, pair in zip(found, pairs, strict=True))
+    assert sorted(found) == sorted(pair.output for pair in pairs)
+    assert all(new != pair.output for new, pair in zip(found, pairs, strict=True))
     assert found == shuffled(pairs, seed)
 
 
@@ -113,16 +121,16 @@ def plain_wrong_task(pair, others):
     """Find the response to the nearest other task by trying all."""
 
     def bag(row):
-        return set(re.findall(r"\w+", f"{row['instruction']} {row['input']}".lower()))
+        return set(re.findall(r"\w+", f"{row.instruction} {row.input}".lower()))
 
     best, found = -1.0, ""
     for other in others:
-        if other["id"] == pair["id"] or other["output"] in ("", pair["output"]):
+        if other.id == pair.id or other.output in ("", pair.output):
             continue
         union = bag(pair) | bag(other)
         near = len(bag(pair) & bag(other)) / len(union) if union else 0.0
         if near > best:
-            best, found = near, other["output"]
+            best, found = near, other.output
     return found
 
 
@@ -132,15 +140,14 @@ def plain_wrong_task(pair, others):
     st.randoms(use_true_random=False),
 )
 def test_the_wrong_tasks_response_is_that_of_the_nearest_other_task(rows, draw):
-    pairs = [{"id": f"p{n}", "instruction": a.upper(), "input": b, "output": c} for n, (a, b, c) in enumerate(rows)]
+    pairs = [Pair(f"p{n}", a.upper(), b, c) for n, (a, b, c) in enumerate(rows)]
     sample = draw.sample(pairs, len(pairs) // 2)
     assert reliability_check.wrong_task(sample, pairs) == [plain_wrong_task(pair, pairs) for pair in sample]
 
 
 def test_tasks_that_share_most_words_are_near():
-    pairs = made(3, ["red", "blue", "green"])
-    for pair, words in zip(pairs, ("Name a colour of fire", "Add 2 and 3", "Name a colour of grass"), strict=True):
-        pair["instruction"] = words
+    said = ("Name a colour of fire", "Add 2 and 3", "Name a colour of grass")
+    pairs = [replace(pair, instruction=words) for pair, words in zip(made(3, ["red", "blue", "green"]), said, strict=True)]
     assert reliability_check.wrong_task(pairs, pairs) == ["green", "red", "red"]
     assert reliability_check.wrong_task(pairs[:1], pairs[:1]) == [""]
 
@@ -150,9 +157,9 @@ def test_a_wrong_pair_is_the_same_task_under_an_id_of_its_own(kind):
     pairs = numbered(9)
     wrong = corrupt(kind, pairs[2:7], pairs, 3)
     for pair, other in zip(pairs[2:7], wrong, strict=True):
-        assert {**other, "id": pair["id"], "output": pair["output"]} == pair
-        assert other["output"] != pair["output"]
-    every = [row["id"] for rows in (pairs, *(corrupt(k, pairs, pairs, 3) for k in CORRUPTIONS)) for row in rows]
+        assert replace(other, id=pair.id, output=pair.output) == pair
+        assert other.output != pair.output
+    every = [row.id for rows in (pairs, *(corrupt(k, pairs, pairs, 3) for k in CORRUPTIONS)) for row in rows]
     assert len(set(every)) == len(every)
 
 
@@ -161,10 +168,10 @@ def test_a_wrong_pair_is_the_same_task_under_an_id_of_its_own(kind):
 def test_the_checked_sample_is_a_part_without_empty_outputs_in_order(outputs, number, seed):
     pairs = made(len(outputs), outputs)
     found = checked_sample(pairs, number, seed)
-    ids = [int(row["id"][1:]) for row in found]
+    ids = [int(row.id[1:]) for row in found]
     assert ids == sorted(set(ids))
     assert len(found) == min(number, sum(bool(text.strip()) for text in outputs))
-    assert all(row["output"].strip() and row in pairs for row in found)
+    assert all(row.output.strip() and row in pairs for row in found)
 
 
 # Reliability
@@ -258,7 +265,7 @@ def test_every_auroc_of_the_check_is_that_of_its_own_kind_of_wrong_pairs(tmp_pat
 
 
 def test_scorers_that_all_pairs_have_are_not_asked_again_for_the_true_ones(tmp_path):
-    known, fresh = ["mutual_information", "greedy"], ["expected", "perplexity"]
+    known, fresh = ["pmi", "greedy"], ["expected", "perplexity"]
     engine = judge()
     scores, check = checked(tmp_path, numbered(10), engine, scorers=known, checked_scorers=[*known, *fresh])
     by_id = {row.id: row for row in scores}
@@ -266,7 +273,7 @@ def test_scorers_that_all_pairs_have_are_not_asked_again_for_the_true_ones(tmp_p
         assert by_id[row.id].scores.items() <= row.scores.items()
         assert by_id[row.id].raw == row.raw
     assert not [request.id for request in engine.asked if fits(request.prompt)]
-    questions = {judge_prompt(FRAME, axis, pair, "combined") for pair in numbered(10) for axis in ("quality", "following")}
+    questions = {asked_of(criterion, pair, "combined") for pair in numbered(10) for criterion in ("quality", "following")}
     texts = [text for call in engine.calls for text in call if not isinstance(text, str)]
     assert not [rest for context, rest in texts if context and fits(context + rest)]
     assert sum(text in questions for call in engine.calls for text in call) == 2 * 6  # expected, of the true pairs
@@ -274,7 +281,7 @@ def test_scorers_that_all_pairs_have_are_not_asked_again_for_the_true_ones(tmp_p
 
 
 def test_a_check_of_known_scorers_alone_and_one_of_fresh_ones_alone_agree(tmp_path):
-    wanted = ["mutual_information", "greedy"]
+    wanted = ["pmi", "greedy"]
     (tmp_path / "known").mkdir()
     (tmp_path / "fresh").mkdir()
     _, known = checked(tmp_path / "known", numbered(10), scorers=wanted, checked_scorers=wanted)
@@ -283,7 +290,7 @@ def test_a_check_of_known_scorers_alone_and_one_of_fresh_ones_alone_agree(tmp_pa
 
 
 def test_the_check_is_resumed_from_its_journal(tmp_path):
-    wanted = {"scorers": ["expected"], "checked_scorers": ["mutual_information", "sampled", "expected"], "parse_retries": 1}
+    wanted = {"scorers": ["expected"], "checked_scorers": ["pmi", "sampled", "expected"], "parse_retries": 1}
     _, whole = checked(tmp_path, numbered(10), **wanted)
     engine = judge()
     assert checked(tmp_path, numbered(10), engine, **wanted)[1] == whole
@@ -292,7 +299,7 @@ def test_the_check_is_resumed_from_its_journal(tmp_path):
 
 @pytest.mark.parametrize("kinds", [[], ["truncated"], ["wrong_task", "shuffled"]])
 def test_the_kinds_of_wrong_pairs_are_those_asked_for(tmp_path, kinds):
-    _, check = checked(tmp_path, numbered(8), checked_scorers=["mutual_information", "greedy"], corruptions=kinds)
+    _, check = checked(tmp_path, numbered(8), checked_scorers=["pmi", "greedy"], corruptions=kinds)
     assert list(check.wrong) == kinds
     assert len(check.found) == 3 * len(kinds)
     assert len(check.true) == 6
@@ -307,10 +314,10 @@ def test_a_level_divides_the_check_too(tmp_path):
 def test_a_check_of_nothing_or_before_all_scores_are_there_is_empty(tmp_path):
     empty, pairs = Check([], {}, [], []), numbered(8)
     assert checked(tmp_path, pairs, checked_scorers=[])[1] == empty
-    known = [Scores(pair["id"]) for pair in pairs]
-    assert run_check(None, None, pairs, known, AssessParams(), seed_of, None) == empty
-    known[3].unread["mutual_information"] = WAITS
-    assert run_check(judge(), FRAME, pairs, known, AssessParams(), seed_of, None) == empty
+    known = [Scores(pair.id) for pair in pairs]
+    assert run_check(Assessment(None, None, AssessParams(), seed_of), pairs, known, None) == empty
+    known[3].unread["pmi"] = WAITS
+    assert run_check(Assessment(judge(), FRAME, AssessParams(), seed_of), pairs, known, None) == empty
     assert empty.rows() == []
     assert calibration(known, empty) == {}
 
@@ -327,7 +334,7 @@ column_values = st.lists(st.none() | st.floats(1, 10) | st.sampled_from([9.4999,
 
 
 @few
-@given(column_values, st.booleans(), st.sampled_from(["expected_quality", "mutual_information"]))
+@given(column_values, st.booleans(), st.sampled_from(["expected_quality", "pmi"]))
 def test_mean_and_saturation_are_over_all_pairs_if_the_scorer_was_run_on_all_else_over_the_sample(values, everywhere, column):
     rows = scored(values, column)
     sample = rows[:3]
@@ -400,15 +407,15 @@ def test_a_stage_without_any_scorer_and_vectors_needs_no_model(scorers, checked_
 )
 def test_the_example_shows_what_is_asked_about_the_first_axis(values, asks):
     (pair,) = made(1)
-    shown = reliability_check.example_prompt(FRAME, pair, AssessParams(assessment_prompt="simple", **values))
-    assert shown == (judge_prompt(FRAME, asks, pair, "simple") if asks else "no scorer asks the model a question")
+    shown = reliability_check.example_prompt(assessment(judge(), assessment_prompt="simple", **values), pair)
+    assert shown == (asked_of(asks, pair, "simple") if asks else "no scorer asks the model a question")
 
 
 def test_one_example_is_read_in_all_ways_of_the_stage():
     (pair,) = numbered(1)
     params = AssessParams(scorers=["perplexity", "sampled"], checked_scorers=["expected", "greedy", "ifd_loss", "sampled"])
     engine = judge()
-    table = example_table(engine, FRAME, pair, params)
+    table = example_table(Assessment(engine, FRAME, params, seed_of), pair)
     names = ["expected", "greedy", "sampled", "perplexity_output", "perplexity_pair", "ifd_loss"]
     assert [row["score"] for row in table.rows] == names
     assert table.rows[0]["value"] == pytest.approx(8)
@@ -421,28 +428,29 @@ def test_one_example_is_read_in_all_ways_of_the_stage():
 def test_nothing_assessed_is_said():
     (pair,) = made(1)
     params = AssessParams(scorers=[], checked_scorers=[])
-    assert "nothing is assessed" in repr(example_table(None, None, pair, params))
+    assert "nothing is assessed" in repr(example_table(Assessment(None, None, params, seed_of), pair))
     assert "nothing is assessed" in repr(ranked_table([pair], [Scores("p0")], params, 3))
-    assert "no scorer asks" in reliability_check.example_prompt(None, pair, params)
+    assert "no scorer asks" in reliability_check.example_prompt(Assessment(None, None, params, seed_of), pair)
 
 
 def test_vectors_are_of_task_and_response_together_in_the_order_of_pairs(tmp_path):
     pairs, scores = made(3, ["a", "bb", "ccc"]), [Scores(f"p{n}") for n in range(3)]
     engine, params = ScriptedEngine(), AssessParams(vectors=True)
-    assert reliability_check.write_vectors(engine, pairs, scores, params, tmp_path / "out") == ("vectors.npy",)
+    written = reliability_check.write_vectors(Assessment(engine, FRAME, params, seed_of), pairs, scores, tmp_path / "out")
+    assert written == ("vectors.npy",)
     found = np.load(tmp_path / "out" / "vectors.npy")
     assert found.dtype == np.float32
-    assert found.tolist() == engine.embed([f"Task {n}.\n\n{pair['output']}" for n, pair in enumerate(pairs)]).tolist()
+    assert found.tolist() == engine.embed([f"Task {n}.\n\n{pair.output}" for n, pair in enumerate(pairs)]).tolist()
 
 
 def test_vectors_are_written_where_wanted_and_by_the_last_worker_alone(tmp_path):
     pairs, scores = made(2), [Scores("p0"), Scores("p1", {}, {"x": WAITS})]
-    assert reliability_check.write_vectors(ScriptedEngine(), pairs, scores[:1] * 2, AssessParams(), tmp_path) == ()
-    assert reliability_check.write_vectors(ScriptedEngine(), pairs, scores, AssessParams(vectors=True), tmp_path) == ()
+    assert reliability_check.write_vectors(assessment(ScriptedEngine()), pairs, scores[:1] * 2, tmp_path) == ()
+    assert reliability_check.write_vectors(assessment(ScriptedEngine(), vectors=True), pairs, scores, tmp_path) == ()
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(("scorer", "best_first"), [("mutual_information", ["2.00", "1.00"]), ("ifd_loss", ["0.50", "1.00"])])
+@pytest.mark.parametrize(("scorer", "best_first"), [("pmi", ["2.00", "1.00"]), ("ifd_loss", ["0.50", "1.00"])])
 def test_the_ranked_table_shows_each_pair_once_the_best_first_with_its_copy_share(scorer, best_first):
     pairs = made(4, ["answer one", "Task 1.", "<b>", "unread"])
     rows = scored([0.5, 2.0, 1.0, None], scorer)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from isheep_lib.assess import scoring
 from isheep_lib.assess.params import Assess
-from isheep_lib.assess.scoring import Scores, judge_prompt, likelihoods, require_read, score_pairs
+from isheep_lib.assess.scoring import Assessment, Scores, require_read, score_pairs
 from isheep_lib.errors import DataError, ParameterError, YieldError
 from isheep_lib.iterate.run_params import AssessParams
 from isheep_lib.params.check import check
@@ -19,17 +19,19 @@ from isheep_lib.params.kinds import is_routing
 from isheep_lib.prompting.chat import FRAMES
 from isheep_lib.prompting.score_parsing import parse_score
 from isheep_lib.record.journal import WAITS, Journal
-from isheep_lib.record.score_columns import columns
+from isheep_lib.record.rows import Pair, as_pairs
 from isheep_lib.record.shards import CommonJournal, ShardJournal
+from isheep_lib.scorers import likelihoods as reading
+from isheep_lib.scorers.table import columns, scorer
 from tests.frames import hand_made
 from tests.scripted import ScriptedEngine
 
 few = settings(max_examples=40, deadline=None)
 FRAME = hand_made("f", "<", ">", "END")
-READING = ["mutual_information", "ifd_loss", "ifd_perplexity", "perplexity"]
+READING = ["pmi", "ifd_loss", "ifd_perplexity", "perplexity"]
 KINDS = ["combined", "simple", "icl"]
-AXES = ["quality", "following"]
-LEVELS = {"both": AXES, "quality": ["quality"], "following": ["following"], "none": []}
+CRITERIA = ["quality", "following"]
+LEVELS = {"both": CRITERIA, "quality": ["quality"], "following": ["following"], "none": []}
 
 
 def read(context, rest):
@@ -59,9 +61,19 @@ def by_id(answers, default="5||so"):
     return lambda request: answers.get(request.id, default)
 
 
+def likelihoods(engine, frame, pairs, scorers):
+    return reading.likelihoods(engine, frame, as_pairs(pairs), [scorer(name) for name in scorers])
+
+
+def asked_of(frame, criterion, pair, kind):
+    return Assessment(ScriptedEngine(), frame, AssessParams(assessment_prompt=kind), seed_of).question(
+        criterion, Pair.from_row(pair)
+    )
+
+
 def score(engine, pairs, scorers, path, **values):
     with Journal(path / "j.jsonl", "f") as journal:
-        return score_pairs(engine, FRAME, pairs, scorers, AssessParams(**values), seed_of, journal)
+        return score_pairs(Assessment(engine, FRAME, AssessParams(**values), seed_of), as_pairs(pairs), scorers, journal)
 
 
 # What scorers read
@@ -77,7 +89,7 @@ def plain_likelihoods(pair):
     task = pair["instruction"] + ("\n\n" + pair["input"] if pair["input"] else "")
     given, alone = loss(f"<{task}>", pair["output"] + "END"), loss("<>", pair["output"] + "END")
     return {
-        "mutual_information": alone - given,
+        "pmi": alone - given,
         "ifd_loss": given / alone,
         "ifd_perplexity": math.exp(given) / math.exp(alone),
         "perplexity_output": math.exp(loss("", pair["output"])) if pair["output"] else None,
@@ -107,9 +119,9 @@ def test_likelihoods_are_those_of_one_pair_at_a_time_and_of_the_wanted_scorers_a
 
 @few
 @given(rows)
-def test_the_ratio_of_perplexities_is_the_exponential_of_the_negative_mutual_information(pairs):
+def test_the_ratio_of_perplexities_is_the_exponential_of_the_negative_pmi(pairs):
     for row in likelihoods(Reader(), FRAME, pairs, READING):
-        assert row["ifd_perplexity"] == pytest.approx(math.exp(-row["mutual_information"]), rel=1e-4, abs=1e-5)
+        assert row["ifd_perplexity"] == pytest.approx(math.exp(-row["pmi"]), rel=1e-4, abs=1e-5)
 
 
 @pytest.mark.parametrize(("scorers", "texts_a_pair"), [(READING[:1], 2), (READING[:3], 2), (READING[3:], 2), (READING, 4)])
@@ -145,7 +157,7 @@ def test_a_loss_of_zero_leaves_the_ratio_of_losses_undefined(tmp_path):
 
     (row,) = score(Sure(), made(1), READING, tmp_path)
     assert row.unread == {"ifd_loss": "nothing_to_score"}
-    assert row.scores == {"mutual_information": 0, "ifd_perplexity": 1, "perplexity_output": 1, "perplexity_pair": 1}
+    assert row.scores == {"pmi": 0, "ifd_perplexity": 1, "perplexity_output": 1, "perplexity_pair": 1}
 
 
 @pytest.mark.parametrize("number", [0, 1, 15, 16, 17, 40])
@@ -154,7 +166,7 @@ def test_every_pair_gets_its_own_scores_across_chunks(tmp_path, number):
     for row in pairs[number // 2 : number // 2 + 1]:
         row["output"] = "wrong"
     engine = ScriptedEngine(fits=lambda text: "wrong" not in text)
-    found = score(engine, pairs, ["mutual_information", "expected", "perplexity"], tmp_path)
+    found = score(engine, pairs, ["pmi", "expected", "perplexity"], tmp_path)
     assert [row.id for row in found] == [row["id"] for row in pairs]
     for n, row in enumerate(found):
         right = n != number // 2
@@ -168,11 +180,11 @@ def test_every_pair_gets_its_own_scores_across_chunks(tmp_path, number):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("axis", AXES)
+@pytest.mark.parametrize("criterion", CRITERIA)
 @pytest.mark.parametrize("words", ["plain", "{x}", "{}", "{{0}} {task}", "a\n\nb", "100 % <b>"])
-def test_a_question_holds_task_and_response_as_they_are(kind, axis, words):
+def test_a_question_holds_task_and_response_as_they_are(kind, criterion, words):
     pair = {"id": "a", "instruction": f"Add {words}", "input": f"in {words}", "output": f"out {words}"}
-    text = judge_prompt(FRAME, axis, pair, kind)
+    text = asked_of(FRAME, criterion, pair, kind)
     assert f"Add {words}\n\nin {words}" in text
     assert f"out {words}" in text
     assert (text[0], text[-1]) == ("<", ">")
@@ -188,21 +200,23 @@ def test_a_reply_to_scored_examples_ends_before_the_next_example(tmp_path):
 
 def test_the_kinds_of_questions_all_differ():
     (pair,) = made(1)
-    assert len({judge_prompt(FRAME, axis, pair, kind) for axis in AXES for kind in KINDS}) == len(AXES) * len(KINDS)
+    assert len({asked_of(FRAME, criterion, pair, kind) for criterion in CRITERIA for kind in KINDS}) == len(CRITERIA) * len(
+        KINDS
+    )
 
 
 @pytest.mark.parametrize("kind", ["combined", "simple"])
-def test_both_axes_share_their_head_with_the_pair_in_it(kind):
+def test_both_criteria_share_their_head_with_the_pair_in_it(kind):
     (pair,) = made(1, input="with input")
-    one, other = (judge_prompt(FRAME, axis, pair, kind) for axis in AXES)
+    one, other = (asked_of(FRAME, criterion, pair, kind) for criterion in CRITERIA)
     head = one[: next(i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b)]
     assert "Task 0.\n\nwith input" in head
     assert head.index("answer 0") > head.index("with input")
 
 
-@pytest.mark.parametrize("axis", AXES)
-def test_scored_examples_stand_before_the_pair_and_can_be_read(axis):
-    text = judge_prompt(FRAME, axis, made(1)[0], "icl")
+@pytest.mark.parametrize("criterion", CRITERIA)
+def test_scored_examples_stand_before_the_pair_and_can_be_read(criterion):
+    text = asked_of(FRAME, criterion, made(1)[0], "icl")
     before, after = text.split("Task 0.")
     judged = [line.split(":", 1)[1] for line in before.splitlines() if line.startswith("Judgement")]
     values = [parse_score(line)[0] for line in judged]
@@ -216,10 +230,10 @@ def test_scored_examples_stand_before_the_pair_and_can_be_read(axis):
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_level_decides_the_questions_and_the_columns(tmp_path, level, kind):
     engine, pairs, wanted = Reader(by_id({})), made(3), ["greedy", "sampled", "expected"] if level != "none" else []
-    found = score(engine, pairs, ["mutual_information", *wanted], tmp_path, level=level, assessment_prompt=kind)
-    names = ["mutual_information", *(f"{scorer}_{axis}" for scorer in wanted for axis in LEVELS[level])]
+    found = score(engine, pairs, ["pmi", *wanted], tmp_path, level=level, assessment_prompt=kind)
+    names = ["pmi", *(f"{scorer}_{criterion}" for scorer in wanted for criterion in LEVELS[level])]
     assert all(sorted([*row.scores, *row.unread]) == sorted(names) for row in found)
-    questions = [judge_prompt(FRAME, axis, pair, kind) for pair in pairs for axis in LEVELS[level]]
+    questions = [asked_of(FRAME, criterion, pair, kind) for pair in pairs for criterion in LEVELS[level]]
     assert sorted(r.prompt for r in engine.asked if r.id.startswith("greedy/")) == sorted(questions)
     assert sorted(r.prompt for r in engine.asked if r.id.startswith("sampled/")) == sorted(questions)
     assert sorted(t for call in engine.calls for t in call if isinstance(t, str) and t.startswith("<")) == sorted(questions)
@@ -231,7 +245,7 @@ def test_nothing_asked_is_nothing_done_and_needs_no_model(tmp_path):
     assert scoring.counts(found, []) == {"in": 2, "kept": 2, "dropped": {}}
 
 
-@pytest.mark.parametrize(("scorers", "longest"), [(["mutual_information"], "<Task 1.>longEND"), (["expected", "greedy"], None)])
+@pytest.mark.parametrize(("scorers", "longest"), [(["pmi"], "<Task 1.>longEND"), (["expected", "greedy"], None)])
 def test_a_text_beyond_the_context_is_named_before_anything_is_scored(tmp_path, scorers, longest):
     class Narrow(ScriptedEngine):
         def batches(self, requests):
@@ -256,7 +270,7 @@ def test_greedy_replies_are_greedy_and_sampled_ones_have_their_own_temperature_a
     values = {"sampled_temperature": 0.6, "sampled_top_p": 0.8, "written_tokens": 33}
     score(engine, made(3), ["sampled", "greedy"], tmp_path, **values)
     assert sorted(r.id for r in engine.asked) == sorted(
-        f"{scorer}/p{n}/{axis}" for scorer in ("greedy", "sampled") for n in range(3) for axis in AXES
+        f"{scorer}/p{n}/{criterion}" for scorer in ("greedy", "sampled") for n in range(3) for criterion in CRITERIA
     )
     for request in engine.asked:
         sampled = request.id.startswith("sampled/")
@@ -291,7 +305,9 @@ def test_an_unreadable_sampled_score_that_the_second_try_can_read_is_read(tmp_pa
 
 def scripted_replies(draws, pairs):
     """Give every question a list of replies, one a try."""
-    names = [f"{scorer}/{pair['id']}/{axis}" for scorer in ("greedy", "sampled") for pair in pairs for axis in AXES]
+    names = [
+        f"{scorer}/{pair['id']}/{criterion}" for scorer in ("greedy", "sampled") for pair in pairs for criterion in CRITERIA
+    ]
     return dict(zip(names, draws, strict=False))
 
 
@@ -355,7 +371,7 @@ def test_tries_go_on_until_readable_or_the_limit_and_a_cut_journal_is_resumed(dr
 
 
 def test_scoring_goes_on_where_it_stopped(tmp_path):
-    scorers, first, again = ["mutual_information", "expected", "perplexity"], Reader(), Reader()
+    scorers, first, again = ["pmi", "expected", "perplexity"], Reader(), Reader()
     whole = score(first, made(20), scorers, tmp_path)
     assert score(again, made(20), scorers, tmp_path) == whole
     assert again.calls == []
@@ -388,9 +404,9 @@ def test_a_share_above_the_limit_stops_and_one_at_the_limit_does_not(number, unr
     pairs, scores = with_unread(number, unread)
     if unread * whole > part * number:
         with pytest.raises(YieldError):
-            require_read(pairs, scores, ["sampled_quality"], part / whole)
+            require_read(as_pairs(pairs), scores, ["sampled_quality"], part / whole)
     else:
-        require_read(pairs, scores, ["sampled_quality"], part / whole)
+        require_read(as_pairs(pairs), scores, ["sampled_quality"], part / whole)
 
 
 def test_the_stop_counts_pairs_and_shows_the_last_reply_of_one_of_each_reason():
@@ -400,7 +416,7 @@ def test_the_stop_counts_pairs_and_shows_the_last_reply_of_one_of_each_reason():
     scores[4].unread, scores[4].scores = {"perplexity_output": "nothing_to_score"}, {"sampled_quality": 5.0}
     wanted = ["sampled_quality", "sampled_following", "perplexity_output"]
     with pytest.raises(YieldError) as caught:
-        require_read(pairs, scores, wanted, 0.5)
+        require_read(as_pairs(pairs), scores, wanted, 0.5)
     assert "Only 2 pairs with all scores readable, 3 are needed; dropped 3" in str(caught.value)
     assert "2 no_number in sampled_quality such as 'well p0'" in str(caught.value)
     assert "1 nothing_to_score in perplexity_output such as 'Task 4.'" in str(caught.value)
@@ -409,9 +425,9 @@ def test_the_stop_counts_pairs_and_shows_the_last_reply_of_one_of_each_reason():
 
 def test_only_the_wanted_scores_must_be_readable():
     pairs, scores = with_unread(4, 4)
-    require_read(pairs, scores, ["greedy_quality"], 0.0)
-    require_read(pairs, scores, [], 0.0)
-    require_read(pairs, scores, ["sampled_quality"], 1.0)
+    require_read(as_pairs(pairs), scores, ["greedy_quality"], 0.0)
+    require_read(as_pairs(pairs), scores, [], 0.0)
+    require_read(as_pairs(pairs), scores, ["sampled_quality"], 1.0)
 
 
 @pytest.mark.parametrize("waits", [1, 5, 10])
@@ -419,7 +435,7 @@ def test_scores_that_wait_for_another_worker_are_not_unreadable(waits):
     pairs, scores = with_unread(10, 0)
     for row in scores[:waits]:
         row.scores, row.unread, row.raw = {}, {"sampled_quality": WAITS}, {}
-    require_read(pairs, scores, ["sampled_quality"], 0.0)
+    require_read(as_pairs(pairs), scores, ["sampled_quality"], 0.0)
     assert scoring.waiting(scores) == waits
     assert scoring.counts(scores, ["sampled_quality"]) == {"in": 10, "kept": 10 - waits, "dropped": {WAITS: waits}}
 
@@ -427,11 +443,11 @@ def test_scores_that_wait_for_another_worker_are_not_unreadable(waits):
 # Several workers
 
 
-def part(folder, engine, pairs, shard, of, scorers=("mutual_information", "expected", "greedy", "sampled"), retries=2):
+def part(folder, engine, pairs, shard, of, scorers=("pmi", "expected", "greedy", "sampled"), retries=2):
     """Score as one worker of several, as the notebook does."""
     params = AssessParams(parse_retries=retries)
     with ShardJournal(folder, "scores", "f", shard, of) as journal, CommonJournal(folder / "retries.jsonl", "f") as again:
-        return score_pairs(engine, FRAME, pairs, list(scorers), params, seed_of, journal, again)
+        return score_pairs(Assessment(engine, FRAME, params, seed_of), as_pairs(pairs), list(scorers), journal, again)
 
 
 def unreadable_at_first(request):
@@ -452,9 +468,7 @@ def test_the_first_of_two_workers_leaves_the_rest_waiting_and_only_the_last_trie
 
     first, last, late = (Reader(unreadable_at_first, batch=2) for _ in range(3))
     rows = part(tmp_path / "two", first, pairs, 0, 2)
-    wanted = [
-        column for scorer in ("mutual_information", "expected", "greedy", "sampled") for column in columns(scorer, "both")
-    ]
+    wanted = [column for scorer in ("pmi", "expected", "greedy", "sampled") for column in columns(scorer, "both")]
     assert all((c in row.scores) != (c in row.unread) for row in rows for c in wanted)
     assert 0 < scoring.waiting(rows) <= len(pairs)
     held = [c for row in rows for c, reason in row.unread.items() if reason == WAITS]
@@ -477,7 +491,7 @@ def test_a_worker_does_not_stop_over_scores_that_the_last_one_tries_again(tmp_pa
 
     for shard in range(3):
         rows = part(tmp_path, ScriptedEngine(second_try), pairs, shard, 3, ["sampled"], retries=1)
-        require_read(pairs, rows, wanted, 0.1)
+        require_read(as_pairs(pairs), rows, wanted, 0.1)
     assert all(row.unread == {} and row.scores == dict.fromkeys(wanted, 8.0) for row in rows)
 
 
@@ -486,9 +500,9 @@ def test_the_last_of_several_workers_stops_where_one_alone_would(tmp_path):
     for shard in range(3):
         rows = part(tmp_path, ScriptedEngine(by_id({}, "no")), pairs, shard, 3, ["sampled"], retries=1)
         if shard < 2:
-            require_read(pairs, rows, wanted, 0.1)
+            require_read(as_pairs(pairs), rows, wanted, 0.1)
     with pytest.raises(YieldError, match=r"dropped 12:\n *12 no_number in sampled_quality"):
-        require_read(pairs, rows, wanted, 0.1)
+        require_read(as_pairs(pairs), rows, wanted, 0.1)
 
 
 # Parameters
@@ -500,7 +514,7 @@ BAD = [
     ("level", "all", "'both', 'quality', 'following' or 'none'"),
     ("level", "none", "none asks nothing, but expected must ask; take it out, or choose a level"),
     ("assessment_prompt", "complex", "'combined', 'simple' or 'icl'"),
-    ("judge", "teacher", "'current' or 'base'"),
+    ("assessor", "teacher", "'current' or 'base'"),
     ("sampled_temperature", 0.0, "greater than 0"),
     ("sampled_temperature", 5.1, "less than or equal to 5"),
     ("sampled_temperature", math.nan, "finite"),
@@ -512,7 +526,7 @@ BAD = [
     ("max_unread", -0.1, "greater than or equal to 0"),
     ("max_unread", 1.1, "less than or equal to 1"),
     ("vectors", "yes", "boolean"),
-    ("checked_scorers", ["text"], "'mutual_information'"),
+    ("checked_scorers", ["text"], "'pmi'"),
     ("checked_scorers", ["greedy", "greedy"], "none twice"),
     ("corruptions", ["scrambled"], "'shuffled', 'truncated' or 'wrong_task'"),
     ("corruptions", ["shuffled", "shuffled"], "none twice"),
@@ -536,12 +550,12 @@ def test_every_parameter_of_assessment_can_be_wrong():
 
 
 @pytest.mark.parametrize(
-    ("judge", "iteration", "model"), [("current", 1, 0), ("current", 3, 2), ("base", 1, 0), ("base", 3, 0)]
+    ("assessor", "iteration", "model"), [("current", 1, 0), ("current", 3, 2), ("base", 1, 0), ("base", 3, 0)]
 )
-def test_the_base_model_judges_every_iteration_where_it_is_to_judge(judge, iteration, model):
-    params = check(AssessParams, {"judge": judge}, "x")
+def test_the_base_model_assesses_every_iteration_where_it_is_to_assess(assessor, iteration, model):
+    params = check(AssessParams, {"assessor": assessor}, "x")
     assert params.model_iteration(iteration) == model
-    assert is_routing(AssessParams, "judge")
+    assert is_routing(AssessParams, "assessor")
 
 
 def test_the_level_none_takes_scorers_that_only_read_and_needs_no_question():

@@ -13,7 +13,7 @@ from isheep_lib.display import figures
 
 pytestmark = pytest.mark.usefixtures("no_warnings")
 KINDS = ("shuffled", "truncated", "wrong_task")
-NAMES = ["expected_quality", "greedy_quality", "mutual_information", "perplexity_pair"]
+NAMES = ["expected_quality", "greedy_quality", "pmi", "perplexity_pair"]
 SWEEP = SimpleNamespace(comparison="above", threshold=2.0)
 
 

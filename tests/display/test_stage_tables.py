@@ -29,7 +29,7 @@ def run_dir(tmp_path):
     clear = {"value": 0.8123, "low": 0.6, "high": 0.9, "true_pairs": 9, "wrong_pairs": 8, "unread": 0}
     unread = {"value": None, "low": None, "high": None, "true_pairs": 1, "wrong_pairs": 9, "unread": 8}
     read = {"scored": 9, "mean": 1.234, "saturation": None}
-    check = {"mutual_information": {**read, "auroc": {"shuffled": clear, "wrong_task": {**clear, "value": 0.5}}}}
+    check = {"pmi": {**read, "auroc": {"shuffled": clear, "wrong_task": {**clear, "value": 0.5}}}}
     finish(2, "assess", check=check)
     check["greedy_quality"] = {"scored": 1, "mean": 9.876, "saturation": 0.4567, "auroc": {"shuffled": unread}}
     finish(1, "assess", check=check)
@@ -150,9 +150,9 @@ def test_trust_has_a_column_an_iteration_and_rows_for_aurocs_mean_and_saturation
         ("greedy_quality", "AUROC, shuffled", "too few readable scores", None),
         ("greedy_quality", "mean", "9.88", None),
         ("greedy_quality", "saturation", "0.46", None),
-        ("mutual_information", "AUROC, shuffled", "0.81 (0.60 to 0.90)", "0.81 (0.60 to 0.90)"),
-        ("mutual_information", "AUROC, wrong task", "0.50 (0.60 to 0.90)", "0.50 (0.60 to 0.90)"),
-        ("mutual_information", "mean", "1.23", "1.23"),
+        ("pmi", "AUROC, shuffled", "0.81 (0.60 to 0.90)", "0.81 (0.60 to 0.90)"),
+        ("pmi", "AUROC, wrong task", "0.50 (0.60 to 0.90)", "0.50 (0.60 to 0.90)"),
+        ("pmi", "mean", "1.23", "1.23"),
     ]
 
 

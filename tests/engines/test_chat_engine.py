@@ -128,7 +128,7 @@ def engine():
 
 def settings(*servers, **values):
     urls = [server if isinstance(server, str) else server.url for server in servers]
-    given = {"base_urls": urls, "concurrency": 3, "request_seconds": 30, "patience_seconds": 30}
+    given = {"base_urls": urls, "concurrency": 3, "request_seconds": 30, "timeout_seconds": 30}
     return SimpleNamespace(**{**given, **values})
 
 
@@ -343,7 +343,7 @@ def test_a_dead_server_is_asked_whether_it_lives_once_a_pause_however_many_reque
 
 def test_a_server_that_comes_back_with_another_model_is_not_asked(engine, serve):
     server = serve()
-    opened = engine(server, patience_seconds=0.5)
+    opened = engine(server, timeout_seconds=0.5)
     server.models, server.script = (200, {"data": [{"id": "stranger"}]}), lambda number, body: (500, "restarting")
     _, error = until_it_fails(opened, 5)
     assert "restarting" in error
@@ -363,14 +363,14 @@ def test_a_server_that_was_away_at_the_start_is_asked_what_it_has_before_it_is_u
 
 def test_a_server_that_stays_down_stops_the_stage_and_keeps_what_was_finished(engine, serve):
     server = serve(lambda number, body: DIE if number == 4 else None)
-    kept, error = until_it_fails(engine(server, patience_seconds=0.5, concurrency=1), 20)
+    kept, error = until_it_fails(engine(server, timeout_seconds=0.5, concurrency=1), 20)
     assert [c.id for c in kept] == ["r0", "r1", "r2", "r3"]
     assert all(part in error for part in ("No server answered for 0.5 s", server.url, "not reachable", "run again"))
 
 
 def test_a_quota_that_is_used_up_ends_with_the_words_of_the_server(engine, serve):
     server = serve(lambda number, body: (429, {"error": {"message": "You exceeded your quota."}}))
-    kept, error = until_it_fails(engine(server, patience_seconds=0.3), 3)
+    kept, error = until_it_fails(engine(server, timeout_seconds=0.3), 3)
     assert not kept
     assert "You exceeded your quota." in error
 
@@ -400,7 +400,7 @@ def test_the_key_is_sent_and_never_shown(engine, serve, monkeypatch, caplog, cap
     everything(opened, 2)
     shown = [json.dumps(opened.facts()), repr(vars(opened))]
     for told in ((400, f"what is {KEY}?"), (403, f"who is {KEY}?"), (500, f"oops {KEY}"), (200, {"error": KEY})):
-        _, error = until_it_fails(engine(serve(lambda number, body, told=told: told), patience_seconds=0.2), 1)
+        _, error = until_it_fails(engine(serve(lambda number, body, told=told: told), timeout_seconds=0.2), 1)
         shown.append(error)
     assert all("(key)" in error for error in shown[2:])
     monkeypatch.setenv("ISHEEP_SERVER_KEY", KEY + "-old")

@@ -166,7 +166,7 @@ def engine(model):
 def settings(*servers, **values):
     urls = [server if isinstance(server, str) else server.url for server in servers]
     given = {"engine": "server", "base_urls": urls, "served_model": "tiny", "inference_dtype": "float32"}
-    return run_params.Model(**{**given, "concurrency": 3, "patience_seconds": 30, "request_seconds": 30, **values})
+    return run_params.Model(**{**given, "concurrency": 3, "timeout_seconds": 30, "request_seconds": 30, **values})
 
 
 def requests(count, **more):
@@ -371,7 +371,7 @@ def test_requests_are_taken_as_they_are_needed(engine, serve):
 
 def test_no_server_for_longer_than_patience_stops_the_stage_and_keeps_what_was_finished(engine, serve):
     server = serve(script=lambda number, body: DIE if number == 4 else None)
-    opened = engine(server, patience_seconds=1, concurrency=1)
+    opened = engine(server, timeout_seconds=1, concurrency=1)
     kept = []
     with pytest.raises(EngineError, match="No server answered for 1 s") as caught:
         for group in opened.generate(opened.batches(requests(20))):
@@ -382,7 +382,7 @@ def test_no_server_for_longer_than_patience_stops_the_stage_and_keeps_what_was_f
 
 def test_a_request_that_no_server_survives_is_named_after_all_others_are_answered(engine, serve):
     poison = lambda number, body: (500, "engine is dead") if body["seed"] == 3 else None  # noqa: E731
-    opened = engine(serve(script=poison), serve(script=poison), patience_seconds=1)
+    opened = engine(serve(script=poison), serve(script=poison), timeout_seconds=1)
     kept = []
     with pytest.raises(EngineError, match=r"r3: .*engine is dead"):
         for group in opened.generate(opened.batches(requests(20))):

@@ -22,7 +22,7 @@ from isheep_lib.train.params import Train
 HOSTILE = "<script>go()</script> & <b>bold</b>"
 SCORES = {"p0": 0.9, "p1": 0.1, "p2": 0.5, "p10": 0.7, "p3": 0.8}
 DROPPED = {
-    "p1": ("fails_threshold", "mutual_information 0.1 is not above 0.25"),
+    "p1": ("fails_threshold", "pmi 0.1 is not above 0.25"),
     "p3": ("same_cluster", "cluster 0 has 2 pairs"),
 }
 
@@ -53,14 +53,14 @@ def synthesized(run_dir, iteration=1, **changed):
 
 
 def assessed(run_dir, iteration=1):
-    rows = [{"id": i, "scores": {"mutual_information": v}, "unread": {}, "raw": {}} for i, v in SCORES.items()]
+    rows = [{"id": i, "scores": {"pmi": v}, "unread": {}, "raw": {}} for i, v in SCORES.items()]
     rows[0]["unread"], rows[0]["raw"] = {"greedy_quality": "no_number"}, {"greedy_quality": ["fine"]}
     rows[1]["scores"]["greedy_quality"], rows[1]["raw"] = 8.0, {"greedy_quality": ["8||good"]}
     return record(run_dir, iteration, "assess", {"scores.jsonl": rows}, parameters={"judge": "current"})
 
 
 def filtered(run_dir, pairs, iteration=1):
-    rows = [{**pair, "scores": {"mutual_information": SCORES[pair["id"]]}} for pair in pairs]
+    rows = [{**pair, "scores": {"pmi": SCORES[pair["id"]]}} for pair in pairs]
     gone = [{**r, "reason": DROPPED[r["id"]][0], "detail": DROPPED[r["id"]][1]} for r in rows if r["id"] in DROPPED]
     kept = [row for row in rows if row["id"] not in DROPPED]
     params = Filter(steps=["rules", "threshold", "density"]).model_dump() | {"seed": 7, "iteration": iteration}
@@ -115,7 +115,7 @@ def test_every_row_says_what_became_of_it(run_dir):
         "p4": ("no pair", "near_duplicate"),
     }
     assert found.missing == []
-    assert found.scores == ["mutual_information", "greedy_quality"]
+    assert found.scores == ["pmi", "greedy_quality"]
     assert [found.rows[i]["greedy_quality"] for i in (0, 1, 2)] == [None, 8.0, None]
     assert found.rows[0]["instruction words"] == found.rows[0]["output words"] == 3
     assert (found.rows[5]["output"], found.rows[5]["output words"]) == ("", None)
@@ -136,7 +136,7 @@ def test_what_training_did_with_a_pair_is_what_its_record_says(run_dir):
 def test_a_pair_that_could_not_be_learned_says_why(run_dir):
     trained(run_dir, fates={"p0": "beyond_cutoff", "p2": "empty_response"})
     said = [pair_history.follow(run_dir, 1, id_).training.rows[0]["used in training"] for id_ in ("p0", "p2")]
-    assert said == ["no: its prompt alone is longer than train.cutoff", "no: its response is empty"]
+    assert said == ["no: its prompt alone is longer than train.max_length", "no: its response is empty"]
 
 
 def test_a_training_record_without_rows_leaves_them_unknown(run_dir):
@@ -155,8 +155,8 @@ def test_a_training_record_without_rows_leaves_them_unknown(run_dir):
     [
         ({}, ["p0", "p1", "p2", "p3", "p4", "p10"]),
         ({"sort": "-id"}, ["p10", "p4", "p3", "p2", "p1", "p0"]),
-        ({"sort": "mutual_information"}, ["p1", "p2", "p10", "p3", "p0", "p4"]),
-        ({"sort": "-mutual_information"}, ["p0", "p3", "p10", "p2", "p1", "p4"]),
+        ({"sort": "pmi"}, ["p1", "p2", "p10", "p3", "p0", "p4"]),
+        ({"sort": "-pmi"}, ["p0", "p3", "p10", "p2", "p1", "p4"]),
         ({"sort": "reason", "fate": "dropped"}, ["p1", "p3"]),
         ({"fate": "no pair"}, ["p4"]),
         ({"reason": "same_cluster"}, ["p3"]),
@@ -173,7 +173,7 @@ def test_rows_are_sorted_and_searched(run_dir, asked, expected):
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
-        ({"sort": "mutual_informatoin"}, r"'mutual_informatoin' is none; did you mean mutual_information\?"),
+        ({"sort": "greedy_qualty"}, r"'greedy_qualty' is none; did you mean greedy_quality\?"),
         ({"sort": "--id"}, "sort: '-id' is none"),
         ({"sort": ""}, "sort: '' is none"),
         ({"fate": "keept"}, r"did you mean kept\?"),
@@ -257,7 +257,7 @@ def test_one_pair_is_followed_through_every_station(run_dir):
     story = pair_history.follow(run_dir, 1, "p10")
     assert [(row["id"], row["output"]) for row in story.demonstrations.rows] == [("seed-1", "Hello."), ("seed-2", "")]
     assert [row["text"] for row in story.pair.rows] == ["Write about p10.", "Salt is p10."]
-    assert story.scores.rows == [{"score": "mutual_information", "value": 0.7}]
+    assert story.scores.rows == [{"score": "pmi", "value": 0.7}]
     assert [(row["step"], row["verdict"]) for row in story.verdicts.rows] == [
         ("decontaminate", "looks at all pairs together, and did not strike this one"),
         ("rules", "passes"),
@@ -277,9 +277,9 @@ def test_one_pair_is_followed_through_every_station(run_dir):
 @pytest.mark.parametrize(
     ("id_", "step", "verdict"),
     [
-        ("p1", "threshold", "fails_threshold: mutual_information 0.1 is not above 0.25"),
+        ("p1", "threshold", "fails_threshold: pmi 0.1 is not above 0.25"),
         ("p1", "density", "looks at all pairs together"),
-        ("p1", "recorded", "dropped, fails_threshold: mutual_information 0.1 is not above 0.25"),
+        ("p1", "recorded", "dropped, fails_threshold: pmi 0.1 is not above 0.25"),
         ("p3", "density", "same_cluster: cluster 0 has 2 pairs"),
         ("p4", "synthesize", "near_duplicate: ROUGE-L 1.00"),
     ],
@@ -439,7 +439,7 @@ def test_repetition_is_counted_over_all_instructions_of_the_run(run_dir):
 def test_figures_of_nothing_can_be_drawn(tmp_path):
     assert trend_figure({})._repr_png_()
     assert trend_table({}).rows == [{"measure": "no iteration has pairs yet"}]
-    nothing = Pairs(tmp_path, 1, [], ["mutual_information"], [])
+    nothing = Pairs(tmp_path, 1, [], ["pmi"], [])
     assert histograms(nothing)._repr_png_()
     assert nothing.first() == ""
 
@@ -499,7 +499,7 @@ def test_menus_turn_to_another_iteration(run_dir):
     package = pytest.importorskip("ipywidgets")
     record(run_dir, 2, "synthesize", {"examples.jsonl": [example("q7")], "dropped.jsonl": []})
     menus = widgets.Menus(package, run_dir, 1)
-    menus.fate.value, menus.reason.value, menus.sort.value = "dropped", "same_cluster", "mutual_information"
+    menus.fate.value, menus.reason.value, menus.sort.value = "dropped", "same_cluster", "pmi"
     menus.id.value = "p0"
     menus.iteration.value = 2
     assert menus.fate.value == "dropped"

@@ -4,6 +4,7 @@ import contextlib
 import json
 import re
 import shutil
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from isheep_lib.cli import main
 from isheep_lib.engines.tokens import encode
 from isheep_lib.errors import IsheepError, ModelError, ParameterError, RecordError
 from isheep_lib.export import data_card
+from isheep_lib.export import run as export_run
 from isheep_lib.export.data import FILES
 from isheep_lib.export.run import export
 from isheep_lib.iterate import claims
@@ -510,3 +512,14 @@ def test_the_command_shows_a_refusal_without_a_traceback(run_dir):
     shown = CliRunner().invoke(main, ["export", str(run_dir), "9"])
     assert (shown.exit_code, shown.exception.__class__) == (1, SystemExit)
     assert "Iteration 9 is not trained yet" in shown.output
+
+
+@pytest.mark.parametrize(
+    ("config", "dora", "rank"),
+    [({"r": 2}, False, 8), ({"r": 8, "rank_pattern": {"q_proj": 9}}, False, 16), ({"r": 600}, False, 0), ({"r": 8}, True, 0)],
+)
+def test_vllm_is_told_to_make_room_for_an_adapters_rank_where_it_can_apply_it(tmp_path, config, dora, rank):
+    (tmp_path / "adapter_config.json").write_text(json.dumps(config))
+    one, two = (SimpleNamespace(adapters=(tmp_path,) * number) for number in (1, 2))
+    assert export_run._rank(one, {"dora": dora}) == rank
+    assert export_run._rank(two, {}) == 0

@@ -11,20 +11,31 @@ from hypothesis import strategies as st
 from isheep_lib.analysis.contamination import COMMON, Hit
 from isheep_lib.analysis.kmeans import cluster
 from isheep_lib.errors import DataError
-from isheep_lib.filter import steps as filtering
-from isheep_lib.filter.decontaminate import contaminated, contamination_counts, find_hits, listed
-from isheep_lib.filter.rules import RULES, rule_problem
-from isheep_lib.filter.steps import MEANINGS, deciding, filter_pairs, number_of_clusters
+from isheep_lib.filter.decontaminate import contamination_counts, find_hits, listed
+from isheep_lib.filter.run import deciding, filter_pairs, with_scores
+from isheep_lib.filter.steps import density
+from isheep_lib.filter.steps.density import number_of_clusters
+from isheep_lib.filter.steps.rules import RULES, rule_problem
+from isheep_lib.filter.steps.step import Given, ScoredPair
+from isheep_lib.filter.steps.table import DECONTAMINATE, MEANINGS
 from isheep_lib.iterate.run_params import FilterParams
 from isheep_lib.params.check import check
+from isheep_lib.record.rows import Pair, as_pairs
 
 few = settings(max_examples=80, deadline=None)
 ALL_STEPS = ["rules", "threshold", "perplexity", "density", "density_perplexity", "top"]
-COLUMNS = ["mutual_information", "expected_quality", "expected_following", "perplexity_output", "perplexity_pair"]
+COLUMNS = ["pmi", "expected_quality", "expected_following", "perplexity_output", "perplexity_pair"]
 
 
 def pair(output="The Seine flows through Paris.", **values):
-    base = {"id": "a", "instruction": "Name a river in France.", "input": "", "output": output, "finish": "end"}
+    base = {
+        "id": "a",
+        "instruction": "Name a river in France.",
+        "input": "",
+        "output": output,
+        "finish": "end",
+        "num_tokens": 9,
+    }
     return {**base, **values}
 
 
@@ -46,7 +57,7 @@ def run(rows, *, vectors=None, seed=0, hits=(), places=None, **values):
     ]
     params = check(FilterParams, {"min_kept": 1, "decontaminate": "ignore", **values}, "x")
     chosen = None if vectors is None else np.array([vectors[n] for n in places], np.float32)
-    return filter_pairs(pairs, scored[::-1], params, seeds(seed), chosen, hits)
+    return filter_pairs(with_scores(as_pairs(pairs), scored[::-1], params), params, seeds(seed), chosen, hits)
 
 
 def kept(rows, **values):
@@ -107,7 +118,7 @@ def of(column, *numbers):
     ],
 )
 def test_a_pair_breaks_this_rule_first(row, reason):
-    found, detail = rule_problem(row, 0.5)
+    found, detail = rule_problem(Pair.from_row(row), 0.5)
     assert found == reason
     assert bool(detail) == bool(reason)
 
@@ -119,12 +130,12 @@ def test_every_rule_but_echo_is_in_the_table_with_its_meaning():
 
 def test_the_limit_of_copying_is_strict():
     row = pair("one two three four and some more words", instruction="Repeat one two three four")
-    assert rule_problem(row, 0.5) == ("", "")
-    assert rule_problem(row, 0.49) == ("echo", "50% of the response is copied from the task")
+    assert rule_problem(Pair.from_row(row), 0.5) == ("", "")
+    assert rule_problem(Pair.from_row(row), 0.49) == ("echo", "50% of the response is copied from the task")
 
 
 BAD = ""  # an output that breaks a rule
-MIXED = [({"mutual_information": x}, out) for x, out in [(0.9, "Seine."), (0.1, "Rhone."), (-2.0, "Loire."), (0.9, BAD)]]
+MIXED = [({"pmi": x}, out) for x, out in [(0.9, "Seine."), (0.1, "Rhone."), (-2.0, "Loire."), (0.9, BAD)]]
 
 
 def test_no_steps_keep_everything():
@@ -151,22 +162,22 @@ def test_rules_and_threshold_keep_what_passes_both():
 
 
 def test_a_dropped_row_keeps_its_scores_and_all_it_had():
-    (dropped,) = run(of("mutual_information", 0.05), steps=["threshold"]).dropped
-    detail = "mutual_information 0.05 is not above 0.25"
-    added = {"scores": {"mutual_information": 0.05}, "reason": "fails_threshold", "detail": detail}
+    (dropped,) = run(of("pmi", 0.05), steps=["threshold"]).dropped
+    detail = "pmi 0.05 is not above 0.25"
+    added = {"scores": {"pmi": 0.05}, "reason": "fails_threshold", "detail": detail}
     assert dropped == {**pair(id="0"), **added}
 
 
-SCORES = of("mutual_information", 6.0, 7.0, 8.0)
+SCORES = of("pmi", 6.0, 7.0, 8.0)
 
 
 @pytest.mark.parametrize(
     ("comparison", "expected", "said"),
     [
-        ("above", [2], "mutual_information 7 is not above 7"),
-        ("at_least", [1, 2], "mutual_information 6 is not at least 7"),
-        ("below", [0], "mutual_information 7 is not below 7"),
-        ("at_most", [0, 1], "mutual_information 8 is not at most 7"),
+        ("above", [2], "pmi 7 is not above 7"),
+        ("at_least", [1, 2], "pmi 6 is not at least 7"),
+        ("below", [0], "pmi 7 is not below 7"),
+        ("at_most", [0, 1], "pmi 8 is not at most 7"),
     ],
 )
 def test_the_four_comparisons_with_an_equal_score(comparison, expected, said):
@@ -186,17 +197,17 @@ READINGS = {
 
 @pytest.mark.parametrize("comparison", READINGS)
 @pytest.mark.parametrize(
-    ("axes", "names"),
+    ("criteria", "names"),
     [
         ("both", ["expected_quality", "expected_following"]),
         ("quality", ["expected_quality"]),
         ("following", ["expected_following"]),
     ],
 )
-def test_every_axis_that_decides_must_pass(axes, names, comparison):
+def test_every_criterion_that_decides_must_pass(criteria, names, comparison):
     expected = [n for n, scores in enumerate(GRID) if all(READINGS[comparison](scores[name]) for name in names)]
     values = {"steps": ["threshold"], "scorer": "expected", "threshold": 7.0}
-    assert kept(GRID, axes=axes, comparison=comparison, **values) == expected
+    assert kept(GRID, criteria=criteria, comparison=comparison, **values) == expected
 
 
 def test_a_score_that_could_not_be_read_does_not_pass():
@@ -207,7 +218,7 @@ def test_a_score_that_could_not_be_read_does_not_pass():
         1: ("unread_score", "expected_quality could not be read"),
         2: ("unread_score", "expected_quality could not be read"),
     }
-    assert kept(rows, steps=["threshold"], scorer="expected", axes="quality", threshold=0.0) == [0]
+    assert kept(rows, steps=["threshold"], scorer="expected", criteria="quality", threshold=0.0) == [0]
 
 
 @pytest.mark.parametrize(
@@ -261,14 +272,14 @@ def test_no_number_of_clusters_means_three_tenths_of_the_rows(rows, wanted, expe
 
 def test_the_clusters_are_counted_by_the_rows_that_earlier_steps_left(monkeypatch):
     asked = []
-    monkeypatch.setattr(filtering, "cluster", lambda vectors, number, _: asked.append((len(vectors), number)) or [])
-    rows = of("mutual_information", *[0] * 20, *[1] * 40)
+    monkeypatch.setattr(density, "cluster", lambda vectors, number, _: asked.append((len(vectors), number)) or [])
+    rows = of("pmi", *[0] * 20, *[1] * 40)
     run(rows, steps=["density", "threshold", "density_perplexity"], threshold=0.5, vectors=[[0.0, 0.0]] * 60)
     assert asked == [(60, 18), (40, 12)]
 
 
 def test_a_step_after_others_clusters_the_vectors_of_the_rows_left():
-    rows = of("mutual_information", *[0.0, 1.0] * 5)  # the odd ones are left: 1 and 7, 3 and 9, 5
+    rows = of("pmi", *[0.0, 1.0] * 5)  # the odd ones are left: 1 and 7, 3 and 9, 5
     values = {"steps": ["threshold", "density"], "threshold": 0.5, "clusters": 3, "vectors": PLACES}
     drawn = kept(rows, **values)
     assert [len(set(drawn) & set(group)) for group in ([1, 7], [3, 9], [5])] == [1, 1, 1]
@@ -288,24 +299,20 @@ def test_a_perplexity_that_could_not_be_read_comes_last_in_its_cluster():
     assert kept(rows, steps=["density_perplexity"], clusters=1, vectors=[[0.0, 0.0]] * 3) == [1]
 
 
-@pytest.mark.parametrize("end", ["highest", "lowest"])
 @pytest.mark.parametrize(("share", "number"), [(0.01, 1), (0.25, 2), (0.5, 4), (0.75, 6), (1.0, 8)])
-def test_the_top_is_a_share_by_the_mean_of_the_columns_and_equals_stay_in_their_order(end, share, number):
+def test_the_top_is_a_share_by_the_mean_of_the_columns_and_equals_stay_in_their_order(share, number):
     scores = [(5, 5), (9, 1), (8, 8), (2, 8), (9, 9), (1, 1), (8, 2), (9, 7)]
     rows = [{"expected_quality": float(q), "expected_following": float(f)} for q, f in scores]
-    better = (lambda one, other: one > other) if end == "highest" else (lambda one, other: one < other)
     means = [(q + f) / 2 for q, f in scores]
-    ahead = [
-        sum(better(other, one) or (other == one and m < n) for m, other in enumerate(means)) for n, one in enumerate(means)
-    ]
+    ahead = [sum(other > one or (other == one and m < n) for m, other in enumerate(means)) for n, one in enumerate(means)]
     expected = [n for n, rank in enumerate(ahead) if rank < number]
-    assert kept(rows, steps=["top"], top_scorer="expected", top_end=end, top_share=share) == expected
+    assert kept(rows, steps=["top"], top_scorer="expected", top_share=share) == expected
 
 
-def test_the_top_by_one_axis_looks_at_no_other():
+def test_the_top_by_one_criterion_looks_at_no_other():
     rows = [{"expected_quality": 1.0, "expected_following": 9.0}, {"expected_quality": 2.0, "expected_following": 1.0}]
-    assert kept(rows, steps=["top"], top_scorer="expected", axes="quality") == [1]
-    assert kept(rows, steps=["top"], top_scorer="expected", axes="following") == [0]
+    assert kept(rows, steps=["top"], top_scorer="expected", criteria="quality") == [1]
+    assert kept(rows, steps=["top"], top_scorer="expected", criteria="following") == [0]
 
 
 def test_a_pair_below_the_top_says_its_rank_and_an_unread_one_is_never_in_it():
@@ -320,7 +327,7 @@ def test_a_pair_below_the_top_says_its_rank_and_an_unread_one_is_never_in_it():
 
 
 def test_the_order_of_steps_counts():
-    rows = [({"mutual_information": x}, out) for x, out in [(0.1, "Seine."), (0.2, "Rhone."), (0.8, BAD), (0.9, BAD)]]
+    rows = [({"pmi": x}, out) for x, out in [(0.1, "Seine."), (0.2, "Rhone."), (0.8, BAD), (0.9, BAD)]]
     assert kept(rows, steps=["top", "rules"], top_share=0.5) == []
     assert kept(rows, steps=["rules", "top"], top_share=0.5) == [1]
 
@@ -330,7 +337,7 @@ def step_reading(step, left, rows, values):
     if step == "rules":
         return [n for n in left if rows[n][1] != BAD]
     if step == "threshold":
-        return [n for n in left if rows[n][0].get("mutual_information", -np.inf) >= values["threshold"]]
+        return [n for n in left if rows[n][0].get("pmi", -np.inf) >= values["threshold"]]
     if step == "perplexity":
         limits = [("perplexity_output", values["max_output_perplexity"]), ("perplexity_pair", 50.0)]
         return [n for n in left if all(rows[n][0].get(name, np.inf) <= limit for name, limit in limits)]
@@ -396,7 +403,7 @@ def test_any_steps_on_any_scores_divide_the_rows_and_each_does_what_its_plain_re
         left = after
 
 
-CONTROLLED = [({"mutual_information": float(n)}, BAD if n % 4 == 3 else f"River {n}.") for n in range(40)]
+CONTROLLED = [({"pmi": float(n)}, BAD if n % 4 == 3 else f"River {n}.") for n in range(40)]
 
 
 @pytest.mark.parametrize("steps", [["rules", "threshold"], ["threshold", "rules"], ["rules", "top", "threshold"]])
@@ -429,7 +436,7 @@ def test_a_random_control_without_rules_draws_from_all_rows():
 
 
 def test_the_columns_that_decide_are_named_by_step():
-    params = FilterParams(steps=ALL_STEPS, scorer="expected", axes="quality", top_scorer="ifd_loss")
+    params = FilterParams(steps=ALL_STEPS, scorer="expected", criteria="quality", top_scorer="ifd_loss")
     assert deciding(params) == {
         "threshold": ["expected_quality"],
         "perplexity": ["perplexity_output", "perplexity_pair"],
@@ -441,9 +448,9 @@ def test_the_columns_that_decide_are_named_by_step():
 
 @pytest.mark.parametrize("scores", [[], ["b"], ["a", "b"]])
 def test_pairs_and_scores_about_other_ids_are_refused(scores):
-    rows = [{"id": id_, "scores": {"mutual_information": 1.0}, "unread": {}} for id_ in scores]
+    rows = [{"id": id_, "scores": {"pmi": 1.0}, "unread": {}} for id_ in scores]
     with pytest.raises(DataError) as caught:
-        filter_pairs([pair()], rows, FilterParams(), seeds())
+        with_scores(as_pairs([pair()]), rows, FilterParams())
     assert "do not have the same ids" in str(caught.value)
     assert "run assess.ipynb again" in str(caught.value)
 
@@ -452,7 +459,7 @@ def test_pairs_and_scores_about_other_ids_are_refused(scores):
     ("scores", "values", "said"),
     [
         (
-            {"mutual_information": 1.0},
+            {"pmi": 1.0},
             {"steps": ["threshold"], "scorer": "expected"},
             "The step threshold decides by expected_quality, expected_following, which no pair has",
         ),
@@ -461,13 +468,13 @@ def test_pairs_and_scores_about_other_ids_are_refused(scores):
             {"steps": ["threshold"], "scorer": "expected"},
             "The step threshold decides by expected_following, which",
         ),
-        ({"expected_quality": 1.0}, {"steps": ["top"]}, "The step top decides by mutual_information, which"),
+        ({"expected_quality": 1.0}, {"steps": ["top"]}, "The step top decides by pmi, which"),
         ({"perplexity_pair": 1.0}, {"steps": ["perplexity"]}, "The step perplexity decides by perplexity_output, which"),
         ({"ifd_loss": 1.0}, {"steps": ["density_perplexity"]}, "The step density_perplexity decides by perplexity_pair, which"),
         (
             {"greedy_quality": 1.0},
-            {"steps": ["top"], "top_scorer": "greedy", "axes": "none"},
-            "The step top decides by no axis",
+            {"steps": ["top"], "top_scorer": "greedy", "criteria": "none"},
+            "The step top decides by no criterion",
         ),
         ({}, {"steps": ["threshold"]}, "no scores at all: assess.scorers is empty"),
     ],
@@ -475,7 +482,7 @@ def test_pairs_and_scores_about_other_ids_are_refused(scores):
 def test_a_step_without_its_scores_is_refused_with_those_there_are(scores, values, said):
     scored = [{"id": "a", "scores": scores, "unread": {}, "raw": {}}]
     with pytest.raises(DataError) as caught:
-        filter_pairs([pair()], scored, FilterParams(**values), seeds(), np.zeros((1, 2), np.float32))
+        with_scores(as_pairs([pair()]), scored, FilterParams(**values))
     message = str(caught.value)
     assert said in message
     assert "where: filter.steps" in message
@@ -540,7 +547,7 @@ def test_a_pair_that_repeats_a_benchmark_item_goes_before_all_steps_and_the_rest
 
 
 def test_a_pair_dropped_for_a_benchmark_item_names_the_first_and_breaks_no_other_rule():
-    rows = [({"mutual_information": 0.0}, BAD), {"mutual_information": 0.9}]
+    rows = [({"pmi": 0.0}, BAD), {"pmi": 0.9}]
     hits = [hit(0, kind="8-gram", field="output"), hit(0, "nq_open", "00003"), hit(1, "gpqa_diamond", "rec-x")]
     result = run(rows, hits=hits, decontaminate="drop")
     assert result.kept == []
@@ -566,16 +573,17 @@ def test_a_pair_dropped_for_a_benchmark_item_names_the_first_and_breaks_no_other
 def test_a_pair_that_repeats_an_item_is_dropped_only_where_that_is_wanted_and_the_funnel_says_what_was_done(
     decontaminate, left, lines
 ):
-    result = run(of("mutual_information", 0.9, 0.9), steps=[], hits=[hit(0)], decontaminate=decontaminate)
+    result = run(of("pmi", 0.9, 0.9), steps=[], hits=[hit(0)], decontaminate=decontaminate)
     assert [int(row["id"]) for row in result.kept] == left
     assert result.lines == lines
 
 
 def test_hits_in_tasks_that_were_only_shown_drop_nothing():
     shown = [hit("seed-1"), hit("i0-r0-p000-t0")]
-    result = run(of("mutual_information", 0.9, 0.9), steps=[], hits=shown, decontaminate="drop")
+    result = run(of("pmi", 0.9, 0.9), steps=[], hits=shown, decontaminate="drop")
     assert len(result.kept) == 2
-    assert contaminated(result.kept, shown) == {}
+    rows = [ScoredPair(pair, {}) for pair in as_pairs(result.kept)]
+    assert DECONTAMINATE.apply(rows, FilterParams(), Given(hits=shown)) == {}
 
 
 def test_a_random_control_never_draws_a_pair_that_repeats_an_item_and_still_has_the_size_of_the_steps():
@@ -616,7 +624,7 @@ def items(tmp_path):
 
 
 def found(pairs, shown, *against, decontaminate="drop"):
-    return find_hits(FilterParams(decontaminate=decontaminate, decontaminate_against=list(against)), pairs, shown)
+    return find_hits(FilterParams(decontaminate=decontaminate, decontaminate_against=list(against)), as_pairs(pairs), shown)
 
 
 @pytest.mark.parametrize("decontaminate", ["drop", "list"])
@@ -650,14 +658,14 @@ def test_a_task_shown_in_prompts_is_listed_by_its_own_id_and_counted_apart_from_
     hits, absent = found(pairs, shown, items(QUESTION, OTHER))
     assert [(one.row_id, one.item_id) for one in hits] == [("b", "arc_easy-1"), ("seed-1", "arc_easy-0")]
     expected = {"pairs": 1, "demonstrations": 1, "hits": {"arc_easy": 2}, "not_looked_at": {}}
-    assert contamination_counts(hits, pairs, absent) == expected
+    assert contamination_counts(hits, as_pairs(pairs), absent) == expected
 
 
 def test_a_pair_that_was_also_shown_is_listed_and_counted_once_as_a_pair(items):
     pairs = [pair(instruction=QUESTION)]
     hits, absent = found(pairs, [{**pairs[0], "output": "", "shown": 2}], items(QUESTION))
     assert [one.row_id for one in hits] == ["a"]
-    counts = contamination_counts(hits, pairs, absent)
+    counts = contamination_counts(hits, as_pairs(pairs), absent)
     assert (counts["pairs"], counts["demonstrations"], counts["hits"]) == (1, 0, {"arc_easy": 1})
 
 
@@ -665,7 +673,7 @@ def test_a_benchmark_whose_data_are_absent_is_named_with_what_brings_them_and_th
     pairs = [pair(instruction=QUESTION)]
     hits, absent = found(pairs, [], "gpqa_diamond", items(QUESTION), "humaneval_plus")
     assert [one.benchmark for one in hits] == ["arc_easy"]
-    counts = contamination_counts(hits, pairs, absent)
+    counts = contamination_counts(hits, as_pairs(pairs), absent)
     assert list(counts["not_looked_at"]) == ["gpqa_diamond", "humaneval_plus"]
     assert "filter.decontaminate_against: gpqa_diamond=FILE" in counts["not_looked_at"]["gpqa_diamond"]
 
@@ -674,7 +682,7 @@ def test_hits_are_counted_by_benchmark_and_a_pair_with_several_once(items):
     pairs = [pair(instruction=OTHER, input=QUESTION), pair(id="b", instruction=OTHER)]
     against = [items(OTHER, benchmark="openbookqa", column="question_stem"), items(QUESTION)]
     hits, absent = found(pairs, [], *against)
-    counts = contamination_counts(hits, pairs, absent)
+    counts = contamination_counts(hits, as_pairs(pairs), absent)
     assert (counts["pairs"], counts["hits"]) == (2, {"arc_easy": 1, "openbookqa": 2})
     assert list(counts["hits"]) == ["arc_easy", "openbookqa"]
 
@@ -695,4 +703,9 @@ def test_a_phrase_is_common_by_the_items_of_all_benchmarks_together(items, numbe
 
 def test_no_pairs_repeat_nothing(items):
     hits, absent = found([], [], items(QUESTION))
-    assert contamination_counts(hits, [], absent) == {"pairs": 0, "demonstrations": 0, "hits": {}, "not_looked_at": {}}
+    assert contamination_counts(hits, [], absent) == {
+        "pairs": 0,
+        "demonstrations": 0,
+        "hits": {},
+        "not_looked_at": {},
+    }

@@ -6,13 +6,14 @@ import pytest
 
 from isheep_lib.iterate.run_params import SECTIONS, STAGE_PARAMS
 from isheep_lib.judge.params import prompt_files
+from isheep_lib.params.old_names import renew
 from isheep_lib.prompting import chat
 from isheep_lib.record.stages import ORDER, feeds, steps
 from isheep_lib.synthesize.all_methods import METHODS
 
 
 def parameters(stage, **values):
-    return STAGE_PARAMS[stage](**values)
+    return STAGE_PARAMS[stage](**renew(values, stage).values)
 
 
 def own_prompts(params):
@@ -30,7 +31,7 @@ VARIANTS = [
         for scope in ("batch", "round", "run")
         for n in (0, 2)
     ),
-    *(("assess", {"judge": judge, "vectors": vectors}) for judge in ("current", "base") for vectors in (False, True)),
+    *(("assess", {"assessor": model, "vectors": vectors}) for model in ("current", "base") for vectors in (False, True)),
     *(("filter", {"steps": names}) for names in ([], ["rules"], ["density"], ["top", "density_perplexity"])),
     *(("train", {"setting": setting}) for setting in ("one_base", "one_last", "total_base")),
     ("evaluate", {}),
@@ -92,7 +93,7 @@ WITH_VECTORS = [*SCORED, *files("assess", "vectors.npy", 3)]
         ("synthesize", {"dedup_scope": "batch", "generated_demonstrations": 1}, files(*TASKS, 1, 2)),
         ("synthesize", {"dedup_scope": "run", "generated_demonstrations": 1}, files(*TASKS, 1, 2)),
         ("assess", {}, files(*TASKS, 3)),
-        ("assess", {"judge": "base", "vectors": True}, files(*TASKS, 3)),
+        ("assess", {"assessor": "base", "vectors": True}, files(*TASKS, 3)),
         ("filter", {}, SCORED),
         ("filter", {"steps": []}, SCORED),
         ("filter", {"steps": ["top", "perplexity"]}, SCORED),
@@ -121,7 +122,7 @@ def test_nothing_is_read_from_before_the_first_iteration(stage, values):
     [
         ("synthesize", {}, {1: 0, 2: 1, 5: 4}),  # M_{t-1} writes
         ("assess", {}, {1: 0, 2: 1, 5: 4}),  # and judges
-        ("assess", {"judge": "base"}, {1: 0, 2: 0, 5: 0}),
+        ("assess", {"assessor": "base"}, {1: 0, 2: 0, 5: 0}),
         ("filter", {}, {1: 0, 5: 0}),
         ("train", {}, {1: 0, 2: 0, 5: 0}),
         ("train", {"setting": "total_base"}, {1: 0, 2: 0, 5: 0}),

@@ -41,7 +41,7 @@ def record(run_dir, iteration, stage, files, **more):
 @pytest.fixture
 def run(tmp_path):
     """Return a run whose pairs and scores are recorded, so that the filter can be opened."""
-    scores = [{"id": "a", "scores": {"mutual_information": 1.0}, "unread": {}}]
+    scores = [{"id": "a", "scores": {"pmi": 1.0}, "unread": {}}]
     record(tmp_path / "run", 1, "synthesize", {"examples.jsonl": [PAIR], "demonstrations.jsonl": []})
     record(tmp_path / "run", 1, "assess", {"scores.jsonl": scores})
     return tmp_path / "run"
@@ -197,9 +197,7 @@ def test_answers_of_the_same_model_are_taken_from_an_earlier_evaluation(evaluati
     assert ask(evaluation("three", few_shot=3, subset_seed=4, code_sandbox="unconfined")) == (SAID, 0)
 
 
-@pytest.mark.parametrize(
-    "change", [{"model": "large"}, {"inference_dtype": "bfloat16"}, {"context_tokens": 99}, {"vllm_adapters": "lora"}], ids=str
-)
+@pytest.mark.parametrize("change", [{"model": "large"}, {"inference_dtype": "bfloat16"}, {"context_tokens": 99}], ids=str)
 def test_another_model_or_precision_is_asked_again(evaluation, change):
     ask(evaluation("one"))
     assert ask(evaluation("two", **change)) == (SAID, 2)

@@ -296,7 +296,7 @@ def decide(number, body):
 
 def test_a_chat_judge_that_goes_away_stops_with_all_its_verdicts_kept(run, serve):
     dying = serve(lambda number, body: DIE if number == 9 else decide(number, body))
-    first = opened(run, **{**CHAT, "judge_urls": [dying.url], "concurrency": 1, "patience_seconds": 1})
+    first = opened(run, **{**CHAT, "judge_urls": [dying.url], "concurrency": 1, "timeout_seconds": 1})
     found, reader = open_answers(first), open_judge(first)
     with pytest.raises(EngineError), first.journal("verdicts") as journal:
         ask(reader, found, first.seed, journal)

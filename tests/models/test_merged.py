@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from isheep_lib.engines.vllm_setup import check_gpus, check_installed, lora_rank
+from isheep_lib.engines.vllm_setup import check_gpus, check_installed
 from isheep_lib.errors import EngineError, ModelError
 from isheep_lib.models.base import ModelRef, find_model
 from isheep_lib.models.merged import merged_folder
@@ -74,12 +74,6 @@ def test_the_folder_follows_from_base_and_adapters_and_is_made_once(model, adapt
 def test_an_adapter_without_weights_is_refused(model, tmp_path):
     with pytest.raises(ModelError, match="weights are not here"):
         merged_folder(with_adapters(model, [tmp_path]))
-
-
-def test_a_lora_request_takes_one_adapter_and_room_for_its_rank(model, adapters):
-    assert [lora_rank(with_adapters(model, [adapter])) for adapter in adapters] == [8, 16]
-    with pytest.raises(ModelError, match="set vllm_adapters to merged"):
-        lora_rank(with_adapters(model, adapters))
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ FILTER = {
 PARAMS = {
     "model": {"base_model": "embedded:smollm2-135m-instruct"},
     "synthesize": {"instructions": 56},
-    "assess": {"judge": "current", "scorers": ["expected"]},
+    "assess": {"assessor": "current", "scorers": ["expected"]},
     "filter": FILTER,
     "train": {"setting": "one_base"},
 }
@@ -140,7 +140,7 @@ def test_the_pipeline_of_a_half_done_run_holds_what_there_is(tmp_path):
         ({"filter": {"steps": ["rules", "density_perplexity"]}}, "rules, density\nperplexity"),
         ({"filter": {"steps": []}}, "nothing is dropped"),
         ({"train": {"setting": "one_last"}}, "LoRA on $M_t$"),
-        ({"assess": {"judge": "base"}}, "each pair, by $M_{base}$"),
+        ({"assess": {"assessor": "base"}}, "each pair, by $M_{base}$"),
         ({"assess": {"scorers": []}}, "nothing is scored"),
     ],
 )
@@ -283,9 +283,10 @@ def test_the_share_counts_pairs_strictly_above_c_among_all_generated_ones(tmp_pa
         ({"threshold": 6.0, "comparison": "at_most"}, "expected_quality", "expected quality at most 6"),
         ({"threshold": 6.0, "steps": ["rules"]}, "expected_quality", "expected quality above 8"),
         ({"threshold": 6.0}, "greedy_following", "greedy following above 8"),
+        ({"scorer": "pmi", "threshold": 0.25}, "pmi", "pmi above 0.25"),
         ({"scorer": "mutual_information", "threshold": 0.25}, "mutual_information", "mutual information above 0.25"),
         ({"scorer": "perplexity", "threshold": 50, "comparison": "below"}, "perplexity_pair", "perplexity pair below 50"),
-        ({"scorer": "mutual_information", "steps": ["rules"]}, "mutual_information", None),
+        ({"scorer": "pmi", "steps": ["rules"]}, "pmi", None),
         ({}, "perplexity_pair", None),
     ],
 )
@@ -315,7 +316,7 @@ def test_every_score_has_a_line_over_iterations_with_its_errors(tmp_path):
     [
         ({}, "expected_quality", True),
         ({"threshold": 6.0}, "expected_quality", False),
-        ({"scorer": "mutual_information"}, "mutual_information", False),
+        ({"scorer": "pmi"}, "pmi", False),
     ],
 )
 def test_the_papers_range_stands_only_behind_shares_above_8_of_1_to_10(tmp_path, filtering, column, banded):

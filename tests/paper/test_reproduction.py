@@ -498,11 +498,11 @@ def test_items_stand_above_the_measured_numbers(tmp_path):
     assert by_name["TriviaQA"]["items"] == "100 of 7993"
 
 
-@pytest.mark.parametrize(("scorer", "said"), [("mutual_information", True), ("expected", False)])
+@pytest.mark.parametrize(("scorer", "said"), [("pmi", True), ("mutual_information", True), ("expected", False)])
 def test_a_run_whose_filter_asks_no_prompt_is_named_where_prompts_are_compared(tmp_path, scorer, said):
     run = params(whole(tmp_path / "run"), filter={"scorer": scorer, "steps": ["rules", "threshold"]})
     captions = {number: reproduction.measured_tables(number, given(one_base=run))[0].caption for number in ("7", "11")}
-    assert ("one_base by mutual information" in captions["11"]) == said
+    assert (f"one_base by {scorer.replace('_', ' ')}" in captions["11"]) == said
     assert "decides" not in captions["7"]
 
 
@@ -550,7 +550,7 @@ def test_an_empty_corner_says_so_and_runs_without_both_axes_get_a_command(tmp_pa
     assert [row["task"] == "no pair in this corner" for row in rows] == [False, True, True, False]
     found = given(one_base=whole(tmp_path / "b"))
     (row,) = reproduction.examples_table(found).rows
-    assert row["command"].endswith('--override "assess.scorers:[mutual_information,expected]"')
+    assert row["command"].endswith('--override "assess.scorers:[pmi,expected]"')
 
 
 def test_a_figure_names_its_runs_or_the_command_and_what_it_leaves_out(tmp_path):

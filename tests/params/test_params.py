@@ -7,6 +7,7 @@ import yaml
 
 from isheep_lib.benchmarks.catalogue import BENCHMARKS, parse_entry
 from isheep_lib.errors import ParameterError
+from isheep_lib.filter.steps.table import STEPS
 from isheep_lib.iterate.run_params import (
     SECTIONS,
     STAGE_PARAMS,
@@ -19,6 +20,7 @@ from isheep_lib.iterate.run_params import (
 )
 from isheep_lib.params.check import check
 from isheep_lib.params.kinds import Place, Shard, is_execution, is_routing
+from isheep_lib.scorers.table import SCORERS
 from isheep_lib.synthesize.list_options import ListOptions
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -62,7 +64,7 @@ def test_every_params_file_of_the_repository_loads(path):
 def test_the_default_params_file_says_the_defaults_of_the_classes_but_trains_on_fewer_rows_than_the_paper():
     run = load_run(DEFAULT).model_dump()
     place = Place()
-    laptop = {"learning_rate": 2e-4, "warmup_steps": 2, "train_batch": 8, "micro_batch": 2, "cutoff": 512, "save_steps": 4}
+    laptop = {"learning_rate": 2e-4, "warmup_steps": 2, "train_batch": 8, "micro_batch": 2, "max_length": 512, "save_steps": 4}
     defaults = {name: kind().model_dump() for name, kind in SECTIONS.items()}
     assert all(defaults["train"][name] != value for name, value in laptop.items())
     defaults["train"] |= laptop
@@ -83,7 +85,7 @@ def test_a_stage_gets_exactly_its_own_parameters(stage):
 def test_batching_addresses_and_reuse_alone_may_change_within_a_run():
     names = {f"{s}.{n}" for s, kind in SECTIONS.items() for n in kind.model_fields if is_execution(kind, n)}
     ours = {"batch_tokens", "cache_tokens"}
-    theirs = {"tensor_parallel", "gpu_memory", "base_urls", "concurrency", "request_seconds", "patience_seconds"}
+    theirs = {"tensor_parallel", "gpu_memory", "base_urls", "concurrency", "request_seconds", "timeout_seconds"}
     training = {"gradient_checkpointing", "num_processes", "num_machines", "parallel", "main_address"}
     other = {"evaluate.reuse_answers", "judge.judge_urls", *(f"train.{name}" for name in training)}
     assert names == {f"model.{name}" for name in ours | theirs} | other
@@ -194,19 +196,19 @@ def test_a_bad_value_is_named_with_what_is_allowed(kind, values, said):
     [
         ({"instructions": 0}, "instructions: 0 should be greater than or equal to 1"),
         ({"min_instructions": 0}, "min_instructions: 0 should be greater than or equal to 1"),
-        ({"demonstrations": 0}, "demonstrations: 0 should be greater than or equal to 1"),
-        ({"generated_demonstrations": -1}, "generated_demonstrations: -1 should be greater than or equal to 0"),
+        ({"options": {"demonstrations": 0}}, "demonstrations: 0 should be greater than or equal to 1"),
+        ({"options": {"generated_demonstrations": -1}}, "generated_demonstrations: -1 should be greater than or equal to 0"),
         (
-            {"demonstration_choice": "random"},
+            {"options": {"demonstration_choice": "random"}},
             "demonstration_choice: 'random' should be 'uniform', 'inverse_perplexity', 'perplexity' or 'one_a_cluster'",
         ),
-        ({"prompts_per_batch": 0}, "prompts_per_batch: 0 should be greater than or equal to 1"),
-        ({"max_batches": 0}, "max_batches: 0 should be greater than or equal to 1"),
-        ({"max_batches": 1.5}, "max_batches: 1.5 should be a valid integer"),
-        ({"instruction_stops": [""]}, "instruction_stops: [''] an empty text would stop everything"),
-        ({"instruction_stops": ["16.", "16."]}, "instruction_stops: ['16.', '16.'] none twice"),
-        ({"instruction_stops": "16."}, "instruction_stops: '16.' should be a valid list"),
-        ({"instruction_stops": ["16.", 16]}, "instruction_stops.1: 16 should be a valid string"),
+        ({"options": {"prompts_per_batch": 0}}, "prompts_per_batch: 0 should be greater than or equal to 1"),
+        ({"options": {"max_batches": 0}}, "max_batches: 0 should be greater than or equal to 1"),
+        ({"options": {"max_batches": 1.5}}, "max_batches: 1.5 should be a valid integer"),
+        ({"options": {"instruction_stops": [""]}}, "instruction_stops: [''] an empty text would stop everything"),
+        ({"options": {"instruction_stops": ["16.", "16."]}}, "instruction_stops: ['16.', '16.'] none twice"),
+        ({"options": {"instruction_stops": "16."}}, "instruction_stops: '16.' should be a valid list"),
+        ({"options": {"instruction_stops": ["16.", 16]}}, "instruction_stops.1: 16 should be a valid string"),
         ({"instruction_rules": "no"}, "instruction_rules: 'no' should be a valid boolean"),
         ({"instruction_rules": 0}, "instruction_rules: 0 should be a valid boolean"),
         ({"max_rouge": 1.1}, "max_rouge: 1.1 should be less than or equal to 1"),
@@ -221,22 +223,21 @@ def test_a_bad_value_of_synthesis_is_named_with_what_is_allowed(values, said):
     assert said in refusal(SynthesizeParams, values)
 
 
-SCORERS = "'greedy', 'sampled', 'expected', 'mutual_information', 'ifd_loss', 'ifd_perplexity' or 'perplexity'"
+def listed(names):
+    *first, last = (repr(name) for name in names)
+    return f"{', '.join(first)} or {last}"
 
 
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        (
-            {"steps": ["rule"]},
-            "steps.0: 'rule' should be 'rules', 'threshold', 'perplexity', 'density', 'density_perplexity' or 'top'",
-        ),
+        ({"steps": ["rule"]}, f"steps.0: 'rule' should be {listed(STEPS)}"),
         ({"steps": ["rules", "top", "rules"]}, "steps: ['rules', 'top', 'rules'] none twice"),
         ({"steps": "rules"}, "steps: 'rules' should be a valid list"),
         ({"rules": True}, "rules: no such parameter"),
-        ({"scorer": "text"}, f"scorer: 'text' should be {SCORERS}"),
-        ({"top_scorer": "best"}, f"top_scorer: 'best' should be {SCORERS}"),
-        ({"axes": "all"}, "axes: 'all' should be 'both', 'quality', 'following' or 'none'"),
+        ({"scorer": "text"}, f"scorer: 'text' should be {listed(SCORERS)}"),
+        ({"top_scorer": "best"}, f"top_scorer: 'best' should be {listed(SCORERS)}"),
+        ({"criteria": "all"}, "criteria: 'all' should be 'both', 'quality', 'following' or 'none'"),
         ({"comparison": ">"}, "comparison: '>' should be 'above', 'at_least', 'below' or 'at_most'"),
         ({"max_output_perplexity": 0.0}, "max_output_perplexity: 0.0 should be greater than 0"),
         ({"max_output_perplexity": float("inf")}, "max_output_perplexity: inf should be a finite number"),
@@ -244,7 +245,6 @@ SCORERS = "'greedy', 'sampled', 'expected', 'mutual_information', 'ifd_loss', 'i
         ({"clusters": -1}, "clusters: -1 should be greater than or equal to 0"),
         ({"clusters": 0.3}, "clusters: 0.3 should be a valid integer"),
         ({"rows_per_cluster": 0}, "rows_per_cluster: 0 should be greater than or equal to 1"),
-        ({"top_end": "top"}, "top_end: 'top' should be 'highest' or 'lowest'"),
         ({"top_share": 0.0}, "top_share: 0.0 should be greater than 0"),
         ({"top_share": 1.01}, "top_share: 1.01 should be less than or equal to 1"),
         ({"top_share": float("nan")}, "top_share: nan"),
@@ -325,7 +325,7 @@ def test_a_bad_setting_of_training_is_named_with_what_is_allowed(value):
 
 def test_only_what_chooses_inputs_or_a_model_is_routing():
     names = {f"{s}.{n}" for s, kind in SECTIONS.items() for n in kind.model_fields if is_routing(kind, n)}
-    assert names == {"assess.judge", "train.setting"}
+    assert names == {"assess.assessor", "train.setting"}
 
 
 @pytest.mark.parametrize(
@@ -344,7 +344,7 @@ def test_only_what_chooses_inputs_or_a_model_is_routing():
         (FilterParams, {"steps": [], "clusters": 1, "top_share": 1.0, "min_kept": 1}),
         (FilterParams, {"steps": ["top", "density_perplexity", "perplexity", "threshold", "density", "rules"]}),
         (FilterParams, {"steps": ["rules", "density"], "random_control": True}),
-        (FilterParams, {"axes": "none", "scorer": "perplexity", "top_scorer": "ifd_loss"}),
+        (FilterParams, {"criteria": "none", "scorer": "perplexity", "top_scorer": "ifd_loss"}),
     ],
 )
 def test_the_edges_of_a_range_are_allowed(kind, values):
@@ -352,7 +352,7 @@ def test_the_edges_of_a_range_are_allowed(kind, values):
     assert {name: getattr(checked, name) for name in values} == values
 
 
-NOT_RUN = "not run on all pairs; assess.scorers are ['mutual_information']"
+NOT_RUN = "not run on all pairs; assess.scorers are ['pmi']"
 ASKS = "assess.scorers:[expected,greedy,perplexity]"
 
 
@@ -371,7 +371,7 @@ ASKS = "assess.scorers:[expected,greedy,perplexity]"
             "filter.steps:[density_perplexity] assess.vectors:true",
             f"filter.steps: the step density_perplexity needs 'perplexity', {NOT_RUN}",
         ),
-        ("assess.scorers:[]", "filter.scorer: the step threshold needs 'mutual_information', not run on all pairs"),
+        ("assess.scorers:[]", "filter.scorer: the step threshold needs 'pmi', not run on all pairs"),
         ("filter.steps:[density]", "filter.steps: density needs the pairs' vectors; set assess.vectors to true"),
         (
             f"{ASKS} filter.steps:[density_perplexity]",
@@ -379,16 +379,19 @@ ASKS = "assess.scorers:[expected,greedy,perplexity]"
         ),
         (
             f"{ASKS} filter.scorer:expected assess.level:quality",
-            "filter.axes: 'both' are not all assessed; assess.level is 'quality'",
+            "filter.criteria: 'both' are not all assessed; assess.level is 'quality'",
         ),
         (
-            f"{ASKS} filter.steps:[top] filter.top_scorer:greedy filter.axes:following assess.level:quality",
-            "filter.axes: 'following' are not all assessed; assess.level is 'quality'",
+            f"{ASKS} filter.steps:[top] filter.top_scorer:greedy filter.criteria:following assess.level:quality",
+            "filter.criteria: 'following' are not all assessed; assess.level is 'quality'",
         ),
-        (f"{ASKS} filter.scorer:greedy filter.axes:none", "filter.axes: none leaves the step threshold nothing to decide by"),
         (
-            f"{ASKS} filter.steps:[top] filter.top_scorer:expected filter.axes:none",
-            "filter.axes: none leaves the step top nothing to decide by",
+            f"{ASKS} filter.scorer:greedy filter.criteria:none",
+            "filter.criteria: none leaves the step threshold nothing to decide by",
+        ),
+        (
+            f"{ASKS} filter.steps:[top] filter.top_scorer:expected filter.criteria:none",
+            "filter.criteria: none leaves the step top nothing to decide by",
         ),
         (
             "assess.level:none assess.checked_scorers:[expected]",
@@ -396,7 +399,10 @@ ASKS = "assess.scorers:[expected,greedy,perplexity]"
         ),
         ("filter.steps:[rules] filter.random_control:true", "filter.random_control: there is no step after the rules"),
         ("filter.steps:[] filter.random_control:true", "filter.random_control: there is no step after the rules"),
-        ("model.vllm_adapters:lora train.setting:one_last", "vllm_adapters: lora applies one adapter, but one_last stacks"),
+        ("model.vllm_adapters:lora", "model.vllm_adapters: 'lora' is no longer there: adapters are always merged"),
+        ("filter.top_end:lowest", "filter.top_end: 'lowest' is no longer there: nothing keeps the worst pairs"),
+        ("train.batching:shuffled", "train.batching: 'shuffled' is no longer there: grouped trains the same rows"),
+        ("train.cutoff:512 train.max_length:512x", "train.max_length: '512x' should be a valid integer"),
     ],
 )
 def test_values_that_contradict_one_another_are_refused(override, said):
@@ -411,14 +417,14 @@ def test_values_that_contradict_one_another_are_refused(override, said):
         "filter.steps:[] assess.scorers:[]",
         "filter.steps:[rules] filter.scorer:expected filter.top_scorer:greedy assess.scorers:[]",
         "filter.steps:[density] assess.vectors:true assess.scorers:[]",
-        "filter.steps:[top,density_perplexity,perplexity] assess.vectors:true assess.scorers:[mutual_information,perplexity]",
-        f"{ASKS} filter.scorer:expected filter.axes:quality assess.level:quality",
-        f"{ASKS} filter.scorer:expected filter.axes:following",
+        "filter.steps:[top,density_perplexity,perplexity] assess.vectors:true assess.scorers:[pmi,perplexity]",
+        f"{ASKS} filter.scorer:expected filter.criteria:quality assess.level:quality",
+        f"{ASKS} filter.scorer:expected filter.criteria:following",
         "assess.level:none assess.checked_scorers:[ifd_loss]",
-        "filter.axes:none",
+        "filter.criteria:none",
         "filter.steps:[top] filter.random_control:true",
         "synthesize.generated_demonstrations:4 synthesize.tasks_per_prompt:6",
-        "model.vllm_adapters:lora train.setting:total_base",
+        "model.vllm_adapters:merged filter.top_end:highest",
         "train.setting:one_last",
     ],
 )
@@ -429,13 +435,25 @@ def test_values_that_fit_one_another_are_accepted(override):
 @pytest.mark.parametrize(
     ("kind", "values", "said"),
     [
-        (SynthesizeParams, {"demonstrations": 12}, "tasks_per_prompt: must be more than demonstrations"),
-        (SynthesizeParams, {"generated_demonstrations": 6}, "generated_demonstrations: must be fewer than demonstrations"),
+        (SynthesizeParams, {"options": {"demonstrations": 12}}, "tasks_per_prompt: must be more than demonstrations"),
+        (
+            SynthesizeParams,
+            {"options": {"generated_demonstrations": 6}},
+            "generated_demonstrations: must be fewer than demonstrations",
+        ),
+            SynthesizeParams,
+            {"options": {"generated_demonstrations": 6}},
+            "generated_demonstrations: must be fewer than demonstrations",
+        ),
         (SynthesizeParams, {"instructions": 3}, "min_instructions: must be at most instructions"),
         (TrainParams, {"train_batch": 7, "micro_batch": 2}, "micro_batch: 2 x 1 process(es) does not divide train_batch 7"),
         (STAGE_PARAMS["assess"], {"level": "none"}, "level: none asks nothing, but greedy must ask"),
         (FilterParams, {"steps": ["rules"], "random_control": True}, "\n  random_control: there is no step after the rules"),
-        (FilterParams, {"scorer": "sampled", "axes": "none"}, "\n  axes: none leaves the step threshold nothing to decide by"),
+        (
+            FilterParams,
+            {"scorer": "sampled", "criteria": "none"},
+            "\n  criteria: none leaves the step threshold nothing to decide by",
+        ),
     ],
 )
 def test_a_stage_refuses_its_own_contradictions(kind, values, said):
@@ -485,7 +503,7 @@ def test_a_contradiction_of_two_steps_or_two_lists_is_told_once():
     scorers = "assess.scorers:[expected] assess.checked_scorers:[expected] assess.level:none"
     message = refusal(override=f"{scorers} filter.steps:[threshold,top] filter.scorer:expected filter.top_scorer:expected")
     assert "2 problem(s)" in message
-    assert message.count("expected must ask") == message.count("filter.axes: 'both' are not all assessed") == 1
+    assert message.count("expected must ask") == message.count("filter.criteria: 'both' are not all assessed") == 1
 
 
 @pytest.mark.parametrize("number", ["1e-4", "2e5", "1E-4"])
@@ -503,7 +521,7 @@ def test_a_number_that_yaml_takes_for_text_is_explained(tmp_path, number):
         ("  min_kept: 16", "  min_kep: 16", "filter.min_kep", "did you mean filter.min_kept?"),
         ("seed: 2408", "seed: -5", "seed", "-5 should be"),
         ("dtype: float32", "dtype: fp32", "model.dtype", "'fp32' should be"),
-        ("scorers: [mutual_information]", "scorers: [information]", "assess.scorers", "'information' should be"),
+        ("scorers: [pmi]", "scorers: [information]", "assess.scorers", "'information' should be"),
     ],
 )
 def test_a_problem_in_a_file_is_named_with_its_line(tmp_path, old, new, name, said):
@@ -538,7 +556,7 @@ def test_missing_parameters_and_sections_are_named(tmp_path):
         ("filter.steps:[]", "filter", "steps", []),
         ("synthesize.instruction_rules:false", "synthesize", "instruction_rules", False),
         ("train.setting:one_last", "train", "setting", "one_last"),
-        ("assess.scorers:[mutual_information,expected]", "assess", "scorers", ["mutual_information", "expected"]),
+        ("assess.scorers:[pmi,expected]", "assess", "scorers", ["pmi", "expected"]),
         ("model.base_model:embedded:other", "model", "base_model", "embedded:other"),
         ("model.base_model:org/name@0123", "model", "base_model", "org/name@0123"),
         ("train.epochs:1   train.epochs:4", "train", "epochs", 4),

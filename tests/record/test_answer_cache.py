@@ -57,7 +57,6 @@ def test_in_bfloat16_an_answer_holds_among_the_same_questions_alone_and_in_float
         ("parameters", "engine"),
         ("parameters", "inference_dtype"),
         ("parameters", "context_tokens"),
-        ("parameters", "vllm_adapters"),
         ("parameters", "served_model"),
         ("engine_code", "decode"),
     ],

@@ -8,12 +8,15 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from isheep_lib.assess.params import Assess
 from isheep_lib.engines.open import KINDS
 from isheep_lib.errors import RecordError
 from isheep_lib.filter.params import Filter
+from isheep_lib.filter.steps.table import CONTROL, DECONTAMINATE, STEPS
 from isheep_lib.iterate.run_params import SECTIONS
 from isheep_lib.record.code import PACKAGE, PLUMBING, code_digests
 from isheep_lib.record.stages import ORDER
+from isheep_lib.scorers.table import SCORERS
 
 ROOT = PACKAGE.parent
 
@@ -108,13 +111,14 @@ def test_a_real_module_that_moves_makes_no_stage_stale(tmp_path):
     before = code_digests.__wrapped__(roots, package)
     assert "rule_problem" in before
     (package / "cellar").mkdir()
-    (package / "filter" / "rules.py").rename(package / "cellar" / "house_rules.py")
+    (package / "filter" / "steps" / "rules.py").rename(package / "cellar" / "house_rules.py")
     for path in package.rglob("*.py"):
-        path.write_text(re.sub(r"isheep_lib\.filter\.rules\b", "isheep_lib.cellar.house_rules", path.read_text()))
+        path.write_text(re.sub(r"isheep_lib\.filter\.steps\.rules\b", "isheep_lib.cellar.house_rules", path.read_text()))
     from isheep_lib.record import code
 
     code._source.cache_clear()
-    assert code_digests.__wrapped__(roots, package) == before
+    moved = tuple(root.replace("filter.steps.rules.", "cellar.house_rules.") for root in roots)
+    assert code_digests.__wrapped__(moved, package) == before
 
 
 def test_definitions_of_one_name_are_told_apart(tmp_path):
@@ -141,8 +145,8 @@ def test_plumbing_and_tables_and_parameter_classes_are_not_followed(tmp_path):
 
 
 def test_a_root_that_is_not_there_is_named():
-    with pytest.raises(RecordError, match=r"filter\.steps\.no_such is no definition"):
-        code_digests(("filter.steps.no_such",))
+    with pytest.raises(RecordError, match=r"filter\.run\.no_such is no definition"):
+        code_digests(("filter.run.no_such",))
 
 
 @pytest.mark.parametrize("stage", ORDER)
@@ -175,8 +179,18 @@ def test_functions_that_task_files_name_belong_to_the_code_of_an_evaluation():
 
 # What a notebook calls to show a result, not to make it.
 SHOWN = {"ask", "example_prompt", "example_table", "instruction_problem", "list_request", "parse_list", "ranked_table"}
-SHOWN |= {"unread_table", "row_problem", "deciding", "masked_text", "mask_rows", "verdict", "first_prompts", "describe"}
-SHOWN |= {"shown_prompts", "MEANINGS", "funnel_of", "rows", "asks", "waiting", "require_read", "against_earlier", "tokens_of"}
+SHOWN |= {
+    "unread_table",
+    "verdicts",
+    "as_pairs",
+    "deciding",
+    "masked_text",
+    "mask_rows",
+    "verdict",
+    "first_prompts",
+    "describe",
+}
+SHOWN |= {"shown_prompts", "as_pairs", "funnel_of", "rows", "asks", "waiting", "require_read", "against_earlier", "tokens_of"}
 SHOWN |= {"contamination_counts", "encode_row", "open_suite"}
 
 
@@ -203,3 +217,14 @@ def test_what_a_notebook_calls_for_its_result_is_among_its_roots(stage):
     called = called_by("\n".join(cell.source for cell in cells if cell.cell_type == "code"))
     assert len(called) >= 2
     assert called - SHOWN <= set(code_digests(SECTIONS[stage]().code()))
+
+
+@pytest.mark.parametrize(
+    "section", [Assess(scorers=["pmi"], checked_scorers=["greedy"]), Filter(steps=["rules", "top"])], ids=type
+)
+def test_a_stages_digest_holds_the_scorers_and_steps_that_it_chooses_and_no_other(section):
+    found = set(code_digests(section.code()))
+    scorers = {"Pmi", "Greedy"} if isinstance(section, Assess) else set()
+    steps = {"Decontaminate", "Rules", "Top"} if isinstance(section, Filter) else set()
+    assert {type(scorer).__name__ for scorer in SCORERS.values()} & found == scorers
+    assert {type(step).__name__ for step in (*STEPS.values(), DECONTAMINATE, CONTROL)} & found == steps

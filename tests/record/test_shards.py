@@ -25,8 +25,9 @@ from isheep_lib.params import run_file
 from isheep_lib.record import locks
 from isheep_lib.record.journal import Held, Journal
 from isheep_lib.record.manifests import read_manifest, write_manifest
-from isheep_lib.record.score_columns import columns
+from isheep_lib.record.rows import as_pairs
 from isheep_lib.record.shards import CommonJournal, ShardJournal
+from isheep_lib.scorers.table import columns_of
 from isheep_lib.synthesize import candidates
 from isheep_lib.synthesize import respond as synthesize_respond
 from isheep_lib.synthesize.writing import Writing
@@ -90,11 +91,15 @@ def respond(folder, shard=0, of=1, life=10_000):
         return synthesize_respond.respond(written_with(engine), TASKS, journal), engine
 
 
+def assessment(engine):
+    return scoring.Assessment(engine, FRAME, AssessParams(), number_in)
+
+
 def score(folder, shard=0, of=1, life=10_000):
     engine = Mortal(answer, life, batch=5, fits=lambda text: len(text) % 3 == 0)
     with ShardJournal(folder, "scores", "f", shard, of) as journal:
-        scorers = ["greedy", "mutual_information", "expected"]
-        found = scoring.score_pairs(engine, FRAME, PAIRS, scorers, AssessParams(), number_in, journal)
+        scorers = ["greedy", "pmi", "expected"]
+        found = scoring.score_pairs(assessment(engine), as_pairs(PAIRS), scorers, journal)
         return scoring.as_rows(found), engine
 
 
@@ -173,8 +178,8 @@ def test_whoever_appends_last_sees_everything_even_if_the_other_worked_in_betwee
 
     with ShardJournal(tmp_path / "two", "scores", "f", 0, 2) as journal:
         engine = Interrupted(answer, batch=5, fits=lambda text: len(text) % 3 == 0)
-        scorers = ["mutual_information", "greedy", "expected"]
-        found = scoring.score_pairs(engine, FRAME, PAIRS, scorers, AssessParams(), number_in, journal)
+        scorers = ["pmi", "greedy", "expected"]
+        found = scoring.score_pairs(assessment(engine), as_pairs(PAIRS), scorers, journal)
     assert scoring.as_rows(found) == whole
     assert len(other) == 1 and other[0] != whole
 
@@ -193,13 +198,13 @@ def test_a_shard_is_whole_batches_and_whole_chunks(tmp_path):
 def test_a_worker_that_waits_for_others_says_so_for_every_pair(tmp_path):
     rows, _ = score(tmp_path, 0, 3)
     found = [scoring.Scores(**row) for row in rows]
-    wanted = [column for scorer in ("greedy", "mutual_information", "expected") for column in columns(scorer, "both")]
+    wanted = columns_of(("greedy", "pmi", "expected"), "both")
     counts = scoring.counts(found, wanted)
     assert counts["dropped"]["waits_for_other_shard"] == scoring.waiting(found) > 0
     assert counts["in"] == counts["kept"] + sum(counts["dropped"].values()) == len(PAIRS)
     assert all((c in row.scores) != (c in row.unread) for row in found for c in wanted)
     assert "waits" not in repr(unread_table(found))
-    check = reliability_check.run_check(ScriptedEngine(), FRAME, PAIRS, found, AssessParams(), len, None)
+    check = reliability_check.run_check(assessment(ScriptedEngine()), as_pairs(PAIRS), found, None)
     assert check == reliability_check.Check([], {}, [], [])
 
 
@@ -319,7 +324,7 @@ def worker(model, monkeypatch):
         cells = nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4).cells
         books[name] = {cell.id: cell.source for cell in cells if cell.cell_type == "code"}
     small = {"instructions": 12, "min_instructions": 4, "demonstrations": 2, "tasks_per_prompt": 5, "prompts_per_batch": 4}
-    small |= {"checked_pairs": 6, "bootstrap": 100, "scorers": ["mutual_information", "greedy"]}
+    small |= {"checked_pairs": 6, "bootstrap": 100, "scorers": ["pmi", "greedy"]}
     monkeypatch.setattr(scoring, "CHUNK", 2)
 
     def run(stage, folder, shard=0, of=1, engine=None, until="record", **more):

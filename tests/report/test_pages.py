@@ -164,7 +164,7 @@ def test_the_first_page_shows_the_whole_run(reference):
         "iter-3/train/adapter/adapter_model.safetensors",
         "transformers 5.19.0",
         "of 60 tests",
-        "synthesize.tasks_per_prompt",
+        "synthesize.options",
         "26.6 ± 5.6",
         "0.88 (0.79 to 0.97)",
         "mean words an answer",

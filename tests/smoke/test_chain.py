@@ -276,7 +276,7 @@ def test_self_instruct_shares_the_synthesis_assesses_nothing_and_keeps_everythin
 def test_a_base_judge_shares_the_first_iteration_and_judges_the_second_itself(
     root: Path, finished: Path, tiny_model: Path
 ) -> None:
-    run = variant(root, finished, tiny_model, "base-judge", 2, "assess.judge:base")
+    run = variant(root, finished, tiny_model, "base-judge", 2, "assess.assessor:base")
     assert shared(run) >= {"iter-1/assess", "iter-2/synthesize"}
     assert [*parts(run, "iter-2/assess")["model"]] == ["base"]
 

@@ -20,7 +20,7 @@ def outputs(path: Path) -> dict[str, dict[str, str]]:
 
 
 def explored(root: Path, run: Path, output: Path, **more: object) -> dict[str, dict[str, str]]:
-    given = {"run": str(run), "iteration": 2, "sort": "-mutual_information", **more}
+    given = {"run": str(run), "iteration": 2, "sort": "-pmi", **more}
     runner.execute(root / "notebooks/explore.ipynb", output, given)
     assert verification.verify_notebook(output) == []
     assert output.stat().st_size < LARGEST

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from isheep_lib.errors import DataError
-from isheep_lib.filter.rules import rule_problem
-from isheep_lib.record.rows import canonical_json, read_jsonl, write_jsonl
+from isheep_lib.filter.steps.rules import rule_problem
+from isheep_lib.record.rows import Pair, canonical_json, read_jsonl, write_jsonl
 from isheep_lib.synthesize.documents import Document, digest_documents, load_documents
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -76,8 +76,8 @@ def test_documents_differ_in_length_and_all_are_answers_that_the_filter_keeps():
     lengths = [len(row["text"].split()) for row in ROWS]
     assert min(lengths) < 60
     assert max(lengths) > 160
-    pairs = [{"id": row["id"], "instruction": "", "input": "", "output": row["text"], "finish": "end"} for row in ROWS]
-    assert [pair["id"] for pair in pairs if rule_problem(pair, 0.5)[0]] == []
+    pairs = [Pair(row["id"], "", "", row["text"]) for row in ROWS]
+    assert [pair.id for pair in pairs if rule_problem(pair, 0.5)[0]] == []
 
 
 def test_no_two_documents_are_alike_and_each_has_40_to_180_words_and_ends_with_a_full_sentence(tool):

@@ -68,8 +68,3 @@ def test_problems_of_options_are_listed_with_all_others():
     with pytest.raises(ParameterError) as caught:
         check(Synthesize, {"instructions": "many", "options": {"max_batches": "few", "demonstrations": 0}}, "x")
     assert "3 problem(s)" in str(caught.value)
-
-
-def test_options_that_stand_beside_the_others_are_read_as_they_once_were():
-    old = {"demonstrations": 3, "demonstration_choice": "perplexity", "tasks_per_prompt": 8}
-    assert check(Synthesize, old, "x") == check(Synthesize, {"options": old}, "x")

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from isheep_lib.errors import DataError
-from isheep_lib.filter.rules import rule_problem
-from isheep_lib.record.rows import read_jsonl
+from isheep_lib.filter.steps.rules import rule_problem
+from isheep_lib.record.rows import Pair, read_jsonl
 from isheep_lib.synthesize.lists import Item
 from isheep_lib.synthesize.rules import instruction_problem
 
@@ -66,7 +66,7 @@ def test_pairs_pass_the_rules_of_the_filter_and_answers_repeat_the_task_only_whe
     problems = {}
     for seed in SEEDS:
         copies = 1.0 if seed["kind"] in REPEATING else 0.5
-        problems[seed["id"]] = rule_problem({**seed, "finish": "end"}, copies)[0]
+        problems[seed["id"]] = rule_problem(Pair.from_row(seed), copies)[0]
     assert {id_: problem for id_, problem in problems.items() if problem} == {}
 
 

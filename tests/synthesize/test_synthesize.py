@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from isheep_lib.errors import YieldError
 from isheep_lib.iterate.run_params import SynthesizeParams
+from isheep_lib.params.old_names import renew
 from isheep_lib.record.rows import Task
 from isheep_lib.synthesize.candidates import Candidates, funnel_of, shown_tasks
 from isheep_lib.synthesize.lists import list_prompt, list_request, parse_list
@@ -158,7 +159,7 @@ def test_the_prompts_own_demonstrations_can_be_read_back():
 
 def parameters(**values):
     small = {"instructions": 3, "min_instructions": 1, "demonstrations": 2, "tasks_per_prompt": 5, "prompts_per_batch": 1}
-    return SynthesizeParams(**{**small, "max_batches": 3, **values})
+    return SynthesizeParams(**renew({**small, "max_batches": 3, **values}, "synthesize").values)
 
 
 def collect(engine, path, earlier=(), seed_of=len, **values):

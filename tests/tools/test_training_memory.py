@@ -329,9 +329,9 @@ def test_an_own_config_has_no_estimate():
 def test_training_72b_is_a_part_of_the_4_hours_that_the_paper_reports():
     shape, params = SHAPES[LARGEST], some(num_processes=8, parallel="zero3", gradient_checkpointing=True)
     assert fits(shape, params)
-    computing = training_memory.computing_seconds(shape, params, 3037, params.cutoff, KNOWN["peaks"]["A800"])
+    computing = training_memory.computing_seconds(shape, params, 3037, params.max_length, KNOWN["peaks"]["A800"])
     sending = training_memory.sending_seconds(shape, params, 3037, KNOWN["links"]["A800 in one machine"])
-    assert 0.5 < (computing + sending) / 3600 < 4  # even if every row were as long as the cutoff
+    assert 0.5 < (computing + sending) / 3600 < 4  # even if every row were as long as max_length
 
 
 def test_docs_name_every_shipped_config():
@@ -391,7 +391,7 @@ def measure(method: str, dtype: str, micro_batch: int, again: bool) -> dict:
     rng = random.Random(0)
     rows = [TrainRow(str(i), rng.choices(range(49152), k=TOKENS), TOKENS - LEARNED) for i in range(micro_batch + 1)]
     params = {"method": method, "dtype": dtype, "micro_batch": micro_batch, "gradient_checkpointing": again}
-    given = TrainParams(**params, train_batch=micro_batch, cutoff=TOKENS, warmup_steps=1, epochs=2)
+    given = TrainParams(**params, train_batch=micro_batch, max_length=TOKENS, warmup_steps=1, epochs=2)
     layout = lay_out(find_model(DEFAULT), Data(rows[:-1], rows[-1:], {}, []), given, 0)
     one, other = torch.rand(1024, 1024), torch.rand(1024, 1024)
     before = os.times().user

@@ -1,4 +1,4 @@
-"""Pairs as tokens: golden tokens of every chat frame, where the loss is, what the cutoff costs, and every pair's fate."""
+"""Pairs as tokens: golden tokens of every chat frame, where the loss is, what max_length costs, and every pair's fate."""
 
 import itertools
 from dataclasses import replace
@@ -222,7 +222,7 @@ def test_only_the_response_and_its_end_token_are_learned():
 
 
 @pytest.mark.parametrize(
-    ("cutoff", "left", "learned", "cut"),
+    ("max_length", "left", "learned", "cut"),
     [
         (8, "three ideas <end>", 3, False),
         (7, "three ideas <end>", 3, False),
@@ -232,10 +232,10 @@ def test_only_the_response_and_its_end_token_are_learned():
         (2, "", 0, True),
     ],
 )
-def test_the_cutoff_takes_the_end_first_and_says_so(cutoff, left, learned, cut):
+def test_a_limit_takes_the_end_first_and_says_so(max_length, left, learned, cut):
     tokenizer = Words()
-    row = encode_row(pair(), FRAME, tokenizer, cutoff)
-    assert len(row.input_ids) == len(row.labels) == min(cutoff, 7)
+    row = encode_row(pair(), FRAME, tokenizer, max_length)
+    assert len(row.input_ids) == len(row.labels) == min(max_length, 7)
     assert masked_text(row, tokenizer)[1] == left
     assert (row.learned, row.cut) == (learned, cut)
     assert sum(label != MASKED for label in row.labels) == learned
@@ -262,15 +262,15 @@ def test_a_line_break_shows_in_the_table_of_a_row():
     assert mask_rows(TrainRow("a", [1, 2], 1), broken)[0]["token"] == "\\n"
 
 
-def params(cutoff=100, max_rows=10, held_out=0.3):
-    return SimpleNamespace(cutoff=cutoff, max_rows=max_rows, held_out=held_out)
+def params(max_length=100, max_rows=10, held_out=0.3):
+    return SimpleNamespace(max_length=max_length, max_rows=max_rows, held_out=held_out)
 
 
 def test_rows_without_a_token_to_learn_are_dropped_and_counted():
     rows = [pair(i) for i in range(3)]
     long = "Name five words here {}"
     rows += [pair(7, "", long), pair(8, instruction=long), pair(9, "")]
-    data = prepare(rows, FRAME, Words(), params(cutoff=5), 0)
+    data = prepare(rows, FRAME, Words(), params(max_length=5), 0)
     assert data.counts == {"in": 6, "kept": 3, "dropped": {"empty_response": 2, "beyond_cutoff": 1}}
     assert [fate["fate"] for fate in data.fates[3:]] == ["empty_response", "beyond_cutoff", "empty_response"]
     assert data.facts()["rows shortened by the cutoff"] == 3
@@ -286,12 +286,12 @@ def test_a_response_that_a_tokenizer_makes_nothing_of_is_empty(worded):
 @pytest.mark.parametrize(
     ("rows", "given_", "said"),
     [
-        ([pair(i) for i in range(3)], params(cutoff=4), "0 of 3 kept rows can be learned: beyond cutoff 3"),
+        ([pair(i) for i in range(3)], params(max_length=4), "0 of 3 kept rows can be learned: beyond cutoff 3"),
         ([pair(i, output="") for i in range(3)], params(), "0 of 3 kept rows can be learned: empty response 3"),
         ([pair(0), pair(1, output="")], params(), "1 of 2 kept rows can be learned: empty response 1"),
         (
             [pair(0, output=""), *(pair(i, instruction="one two three {}") for i in range(1, 4))],
-            params(cutoff=6),
+            params(max_length=6),
             "0 of 4 kept rows can be learned: beyond cutoff 3, empty response 1",
         ),
         ([pair(0)], params(), "1 row"),
@@ -315,11 +315,11 @@ def kept_pairs(draw):
 
 @settings(max_examples=150, deadline=None)
 @given(kept_pairs(), st.integers(1, 16), st.integers(1, 12), st.floats(0.01, 0.99), st.integers(0, 3))
-def test_every_kept_pair_has_one_fate_and_the_counts_add_up(rows, cutoff, most, share, seed):
-    made = [encode_row(row, FRAME, Words(), cutoff) for row in rows]
+def test_every_kept_pair_has_one_fate_and_the_counts_add_up(rows, max_length, most, share, seed):
+    made = [encode_row(row, FRAME, Words(), max_length) for row in rows]
     usable = [row.id for row in made if row.learned and not row.empty]
     try:
-        data = prepare(rows, FRAME, Words(), params(cutoff, most, share), seed)
+        data = prepare(rows, FRAME, Words(), params(max_length, most, share), seed)
     except YieldError:
         assert min(len(usable), most) < 2
         return
@@ -333,7 +333,7 @@ def test_every_kept_pair_has_one_fate_and_the_counts_add_up(rows, cutoff, most, 
     assert {*by_fate["learned"], *by_fate["held_out"], *by_fate["beyond_max_rows"]} == set(usable)
     dropped = {name: len(ids) for name, ids in by_fate.items() if ids and name not in ("learned", "held_out")}
     assert data.counts == {"in": len(rows), "kept": len(data.train) + len(data.held_out), "dropped": dropped}
-    assert all(row.learned >= 1 and len(row.input_ids) <= cutoff for row in (*data.train, *data.held_out))
+    assert all(row.learned >= 1 and len(row.input_ids) <= max_length for row in (*data.train, *data.held_out))
     lengths = {row.id: (len(row.input_ids), row.learned, row.cut) for row in made}
     assert {fate["id"]: (fate["tokens"], fate["learned"], fate["cut"]) for fate in data.fates} == lengths
 

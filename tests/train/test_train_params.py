@@ -20,7 +20,7 @@ PAPER = {
     "warmup_steps": 20,
     "epochs": 2,
     "train_batch": 16,
-    "cutoff": 1024,
+    "max_length": 1024,
     "max_rows": 3000,
     "held_out": 0.1,
 }
@@ -119,7 +119,8 @@ def test_all_contradictions_are_listed_at_once():
         ("train_batch", 0),
         ("micro_batch", 0),
         ("batching", "sorted"),
-        ("cutoff", 7),
+        ("batching", "shuffled"),
+        ("max_length", 7),
         ("max_rows", 0),
         ("held_out", 0.0),
         ("held_out", 1.0),

@@ -195,7 +195,7 @@ def base(tiny_model):
     return AutoModelForCausalLM.from_pretrained(tiny_model).eval()
 
 
-@pytest.mark.parametrize(("batching", "micro_batch"), [("grouped", 1), ("packed", 4), ("shuffled", 2)])
+@pytest.mark.parametrize(("batching", "micro_batch"), [("grouped", 1), ("packed", 4), ("grouped", 2)])
 def test_the_losses_are_the_plain_means_over_learned_tokens_however_rows_are_put_together(
     tiny_model, base, tmp_path, batching, micro_batch
 ):
@@ -225,7 +225,7 @@ def test_how_rows_are_put_together_changes_nothing_that_is_learned(tiny_model, t
     from safetensors.torch import load
 
     found = []
-    for number, (batching, micro_batch) in enumerate([("grouped", 2), ("packed", 4), ("shuffled", 1)]):
+    for number, (batching, micro_batch) in enumerate([("grouped", 2), ("packed", 4), ("grouped", 1)]):
         how = {"batching": batching, "micro_batch": micro_batch, "lora_dropout": 0.0, "save_steps": 9}
         job = saved_job(tiny_model, tmp_path / str(number), **how)
         trainer.train(job)
@@ -260,7 +260,7 @@ def with_poison(rows, *numbers):
     return [TrainRow(r.id, [*r.input_ids[:-2], 70, 4], r.read) if i in numbers else r for i, r in enumerate(rows)]
 
 
-@pytest.mark.parametrize("batching", ["grouped", "packed", "shuffled"])
+@pytest.mark.parametrize("batching", ["grouped", "packed"])
 def test_a_loss_that_is_not_finite_stops_with_the_rows_of_that_pass(poisoned, tmp_path, batching):
     rows = data()
     plan = batch_plan.plan([len(row.input_ids) for row in rows.train], params(batching=batching), SEED)

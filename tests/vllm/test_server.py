@@ -93,7 +93,7 @@ def servers(tmp_path_factory):
 
 
 def settings(urls):
-    return run_params.Model(engine="server", base_urls=urls, inference_dtype="float32", concurrency=8, patience_seconds=60)
+    return run_params.Model(engine="server", base_urls=urls, inference_dtype="float32", concurrency=8, timeout_seconds=60)
 
 
 @pytest.fixture(scope="module")

@@ -56,7 +56,7 @@ class Replicas:
         """
         key, seconds = os.environ.get(KEY, "").strip(), settings.request_seconds
         self._servers = {url: Endpoint(url, key, seconds) for url in (given.rstrip("/") for given in settings.base_urls)}
-        self.name, self.concurrency, self.timeout = name, settings.concurrency, settings.patience_seconds
+        self.name, self.concurrency, self.timeout = name, settings.concurrency, settings.timeout_seconds
         self._pause, self._check, self._may_lack_list = pause, check, may_lack_list
         self._verb = "lists" if may_lack_list else "serves"
         self.lists: dict[str, dict[str, int] | None] = {}  # name to context in tokens, of each address that has the model
@@ -194,7 +194,7 @@ class _Round:
         except TimeoutError:
             what = f"No server answered for {self._replicas.timeout:g} s; the last failure was {self._problem}"
             where = ", ".join(server.url for server in self._servers)
-            do = "what was finished is kept: start a server and run again (patience_seconds says how long to wait)"
+            do = "what was finished is kept: start a server and run again (timeout_seconds says how long to wait)"
             self.answers.put(NoServer(what, where=where, do=do))
         except BaseExceptionGroup as failed:
             self.answers.put(failed.exceptions[0])

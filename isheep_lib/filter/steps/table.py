@@ -1,0 +1,24 @@
+"""Every step of the filter by its name, with the options of all of them."""
+
+from typing import Literal
+
+from isheep_lib.filter.steps.decontaminate import Decontaminate
+from isheep_lib.filter.steps.density import Density, DensityOptions, DensityPerplexity
+from isheep_lib.filter.steps.perplexity import PerplexityLimit, PerplexityOptions
+from isheep_lib.filter.steps.random_control import RandomControl
+from isheep_lib.filter.steps.rules import Rules, RulesOptions
+from isheep_lib.filter.steps.step import Step
+from isheep_lib.filter.steps.threshold import Threshold
+from isheep_lib.filter.steps.top import Top, TopOptions
+
+StepName = Literal["rules", "threshold", "perplexity", "density", "density_perplexity", "top"]
+STEPS: dict[str, Step] = {
+    step.name: step for step in (Rules(), Threshold(), PerplexityLimit(), Density(), DensityPerplexity(), Top())
+}
+DECONTAMINATE, CONTROL = Decontaminate(), RandomControl()  # before the steps, and in their place
+# Every reason with its meaning, in the order of application, for the docs.
+MEANINGS = {name: text for step in (DECONTAMINATE, *STEPS.values(), CONTROL) for name, text in step.meanings.items()}
+
+
+class StepOptions(TopOptions, DensityOptions, PerplexityOptions, RulesOptions):
+    """The options of all steps, side by side in the section `filter`."""
