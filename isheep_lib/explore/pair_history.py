@@ -128,7 +128,10 @@ def _demonstrations(run_dir: Path, iteration: int, row: dict[str, Any]) -> Table
     """Show the tasks of the prompt that it was written after."""
     shown = {r["id"]: r for r in rows_of(run_dir, iteration, "synthesize", "demonstrations.jsonl") or []}
     names = ("instruction", "input", "output")
-    found = [{"id": id_, **{n: shown.get(id_, {}).get(n, "") for n in names}} for id_ in row.get("demonstrations", [])]
+    found = [
+        {"id": id_, **{n: shown.get(id_, {}).get(n, "") for n in names}}
+        for id_ in (*row.get("demonstrations", ()), *row.get("parents", ()))
+    ]
     return Table(found or [{"demonstrations": "none recorded"}], "Shown in the prompt, in this order")
 
 

@@ -15,6 +15,7 @@ from isheep_lib.export.contents import STAGES, Record
 from isheep_lib.export.data import FATE, FILES, MORE, PAIR, score_names
 from isheep_lib.export.markdown import code, front_matter, plain, render
 from isheep_lib.export.model_card import provenance
+from isheep_lib.iterate.run_params import recorded_params
 from isheep_lib.scorers.table import scorer_of
 
 SIZES = {1000: "n<1K", 10_000: "1K<n<10K", 100_000: "10K<n<100K", 1_000_000: "100K<n<1M"}
@@ -43,6 +44,7 @@ def data_card(record: Record) -> str:
         "scores": _scores(record),
         "trust": _trust(record.manifest("assess").get("check") or {}),
         "model": _model,
+        "written": recorded_params(record.manifest("synthesize"), "the manifest of synthesize"),
     }
     return render("data_card.md.j2", record=record, origin=provenance(record), **values)
 
