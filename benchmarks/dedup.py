@@ -164,7 +164,7 @@ def ratio(folder: Path | None, every: bool) -> dict:
 
 def _side(side: str, pairs: int, computed: int, seconds: float) -> dict:
     rate = f"{pairs / seconds:.0f}"
-    return {"side": side, "pairs": pairs, "LCS computed": computed, "seconds": f"{seconds:.2f}", "pairs a second": rate}
+    return {"side": side, "pairs": pairs, "LCS computed": computed, "seconds": f"{seconds:.2f}", "pairs per second": rate}
 
 
 def _check(compared: str, measures: list[float], wrong: int) -> dict:
@@ -208,7 +208,7 @@ def report(given: argparse.Namespace) -> str:
     parts = "the instructions of the three released sets" if given.folder else "the seed tasks' instructions"
     seconds, peak = (max(row[name] for row in rows) for name in ("seconds", "peak of the process (MB)"))
     targets = [
-        {"target": "ratio of pairs a second", "wanted": "at least 200", "measured": f"{found['ratio']:.0f}"},
+        {"target": "ratio of pairs per second", "wanted": "at least 200", "measured": f"{found['ratio']:.0f}"},
         {"target": f"{LARGE} texts, seconds", "wanted": "at most 120", "measured": seconds},
         {"target": f"{LARGE} texts, peak of memory (MB)", "wanted": "at most 1024", "measured": peak},
     ]

@@ -29,7 +29,7 @@ def work_seconds(notebook: Path) -> float:
 
 
 def costs(run_dir: Path) -> list[dict]:
-    """Return one row an iteration."""
+    """Return one row per iteration."""
     rows = []
     for folder in sorted(run_dir.glob("iter-*")):
         stages = [stage for stage in ORDER if read_manifest(folder / stage)]

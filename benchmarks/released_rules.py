@@ -57,7 +57,7 @@ def reason_of(row: dict, pool: NearDuplicates) -> tuple[str, str]:
 
 
 def table(found: dict[str, list[tuple[str, str]]]) -> list[str]:
-    """Count reasons, one column a file."""
+    """Count reasons, one column per file."""
     files = list(found)
     counts = {name: Counter(reason for reason, _ in rows) for name, rows in found.items()}
     reasons = sorted({r for c in counts.values() for r in c if r}, key=lambda r: -sum(c[r] for c in counts.values()))

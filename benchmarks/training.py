@@ -95,7 +95,7 @@ def main() -> None:
             found[way].append(measure(way, rows, options))
     plain = statistics.median(one["speed"] for one in found["grouped"])
     lines = [
-        "| batching | padding | tokens a second | ratio | mean training loss | held-out loss before | after |",
+        "| batching | padding | tokens per second | ratio | mean training loss | held-out loss before | after |",
         "|---|---|---|---|---|---|---|",
     ]
     for way, runs in found.items():
@@ -107,8 +107,8 @@ def main() -> None:
     device = torch.cuda.get_device_name(0) if torch.cuda.is_available() else f"{torch.get_num_threads()} CPU threads"
     head = (
         f"# Batches of training\n\n{options.model}, {options.dtype}, {device}; {options.rows} released pairs, "
-        f"{found['grouped'][0]['tokens']} tokens a training; {options.micro} rows a forward pass, 16 an optimizer step; "
-        f"median of {options.repeats}; losses in nats a token. Made by `python benchmarks/training.py FOLDER`.\n"
+        f"{found['grouped'][0]['tokens']} tokens per training; {options.micro} rows per forward pass, 16 an optimizer step; "
+        f"median of {options.repeats}; losses in nats per token. Made by `python benchmarks/training.py FOLDER`.\n"
     )
     text = "\n".join([head, *lines, "", *NOTE]) + "\n"
     options.out.write_text(text, encoding="utf-8")

@@ -96,15 +96,15 @@ def serve(run: str, iteration: int) -> None:
 @click.argument("run")
 @click.argument("iteration", type=int)
 @click.option("--machine", type=int, required=True, help="This machine's number, from 1; the first is 0 and runs iterate.")
-@click.option("--patience", default=3600.0, show_default=True, help="Seconds to wait for the training to begin.")
+@click.option("--timeout", "--patience", default=3600.0, show_default=True, help="Seconds to wait for the training to begin.")
 @click.option("--print", "only_print", is_flag=True, help="Show the commands of accelerate and torchrun instead of running.")
-def join(run: str, iteration: int, machine: int, patience: float, only_print: bool) -> None:
+def join(run: str, iteration: int, machine: int, timeout: float, only_print: bool) -> None:
     """Give this machine's processes to a training that another machine has begun; see docs/scaling.md."""
     from isheep_lib.record import manifests
     from isheep_lib.train import launch
 
     do = launch.commands if only_print else launch.join
-    click.echo(do(manifests.run_folder(run), iteration, machine, patience))
+    click.echo(do(manifests.run_folder(run), iteration, machine, timeout))
 
 
 @main.command()

@@ -350,7 +350,7 @@ def gigabytes(number: float) -> str:
 
 
 def batches_text() -> str:
-    """Return the table of passes that a process makes before a step, with the paper's 16 rows a step."""
+    """Return the table of passes that a process makes before a step, with the paper's 16 rows per step."""
     paper, rows = training(ROOT / "params/isheep-paper.yaml"), []
     for processes in (1, 2, 4, 8, 16, 32):
         row: dict[str, object] = {"`train.num_processes`": processes}
@@ -458,7 +458,7 @@ def hours_row(known: dict, shape: training_memory.Shape, params: SimpleNamespace
     row: dict[str, object] = {}
     for gpu, peak in known["peaks"].items():
         for title, tokens in (
-            (f"{training_memory.ROW_TOKENS} tokens a row", training_memory.ROW_TOKENS),
+            (f"{training_memory.ROW_TOKENS} tokens per row", training_memory.ROW_TOKENS),
             ("max_length", params.max_length),
         ):
             row[f"hours, {gpu}, {title}"] = hours(training_memory.computing_seconds(shape, given, 10**9, tokens, peak))

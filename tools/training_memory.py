@@ -285,7 +285,7 @@ def learned_rows(params: Any, kept: int) -> int:
 
 
 def computing_seconds(shape: Shape, params: Any, kept: int, tokens: float, peak: float) -> float:
-    """Return the seconds of computing: operations x rows x epochs x tokens a row, over all GPUs at `USED` of their peak."""
+    """Return the seconds of computing: operations x rows x epochs x tokens per row, over all GPUs at `USED` of their peak."""
     total = operations_a_token(shape, params) * learned_rows(params, kept) * params.epochs * tokens
     return total / (params.num_processes * USED * peak)
 

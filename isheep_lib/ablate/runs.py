@@ -1,6 +1,6 @@
 """The work of a sweep: which distinct stages it has, who shares them, what is done, and running what is missing.
 
-    plan_table(sweep)      # one row a run: its own stages, and those that a run above makes for it
+    plan_table(sweep)      # one row per run: its own stages, and those that a run above makes for it
     run_all(sweep, "stop")
 
 Covers planning and running. Does not cover the file (`ablate.sweep`), what it will cost (`ablate.estimate`) or found

@@ -30,14 +30,14 @@ NOT_RUN = "not run"
 
 @dataclass(frozen=True)
 class Side:
-    """The models of one point of a sweep at one iteration, one a seed."""
+    """The models of one point of a sweep at one iteration, one per seed."""
 
     label: str
     models: list[Evaluated]
     bases: set[str]
     frames: set[str]
-    pairs: list[int]  # trained on, one a seed
-    weights: list[str]  # of base model and adapters, one a seed
+    pairs: list[int]  # trained on, one per seed
+    weights: list[str]  # of base model and adapters, one per seed
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def _reference(sweep: Sweep, label: str, iteration: int, last: int) -> Side | No
 
 
 def side_of(sweep: Sweep, label: str, iteration: int, control: bool = False) -> Side:
-    """Read the models of a point, one a seed; those that are not finished yet are not in it."""
+    """Read the models of a point, one per seed; those that are not finished yet are not in it."""
     points = [p for p in sweep.points if p.label == label and p.control == control and p.iterations >= iteration]
     models, bases, frames, pairs, weights = [], set(), set(), [], []
     for point in points:

@@ -23,8 +23,8 @@ REPEATED = 4  # words in a run that counts as repeated
 ERRORS = 3  # standard errors that a rise of a share must exceed: a run makes many comparisons
 SIGNS = {
     "answers": "number of answers",
-    "mean_words": "mean words an answer",
-    "median_words": "median words an answer",
+    "mean_words": "mean words per answer",
+    "median_words": "median words per answer",
     "distinct_1": f"distinct words among {DISTINCT_OF} (share)",
     "distinct_2": f"distinct pairs of words among {DISTINCT_OF} (share)",
     "repeated_ngrams": f"runs of {REPEATED} words that repeat an earlier one of the same answer (mean share)",

@@ -139,7 +139,7 @@ def mt_bench_summary(rows: Rows) -> dict[str, Any]:
     together. A grade that was not read counts nowhere, and a column without grades is None.
 
     Returns:
-        means, ses, ns: each a row a turn; unread: grades by reason; why.
+        means, ses, ns: each a row per turn; unread: grades by reason; why.
 
     Raises:
         DataError: categories that MT-Bench does not have.

@@ -144,7 +144,7 @@ def read_docs(benchmark: Benchmark, own: str = "") -> list[dict[str, Any]]:
         if (earlier := first.setdefault(doc[ITEM], number)) != number:
             problems.append(f"row {number}: same {benchmark.id} as row {earlier}: {doc[ITEM]!r}")
     if problems:
-        raise bad_rows(own or benchmark.files, problems, f"one row an item, told apart by {benchmark.id}")
+        raise bad_rows(own or benchmark.files, problems, f"one row per item, told apart by {benchmark.id}")
     return docs
 
 

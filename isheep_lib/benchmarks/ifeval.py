@@ -52,7 +52,7 @@ def accuracies(rows: list[dict[str, Any]]) -> dict[str, dict[str, float | int | 
 
 
 def values_of(rows: list[dict[str, Any]], accuracy: str) -> dict[str, list[float]]:
-    """Return the values behind an accuracy by prompt: one a prompt, or one an instruction."""
+    """Return the values behind an accuracy by prompt: one per prompt, or one an instruction."""
     level, _, mode = accuracy.partition("_")
     if level == "inst":
         return {row["id"]: [float(value) for value in row[mode]] for row in rows}

@@ -176,7 +176,7 @@ def training_curves(log: Sequence[dict[str, float]]) -> Figure:
     axes[0].legend(fontsize=8, frameon=False)
     axes[1].plot([r["step"] for r in steps], [r["learning_rate"] for r in steps], color=DARK)
     axes[2].plot([r["step"] for r in steps], [r["grad_norm"] for r in steps], color=DARK)
-    for axis, name in zip(axes, ("loss (nats a token)", "learning rate", "gradient norm"), strict=True):
+    for axis, name in zip(axes, ("loss (nats per token)", "learning rate", "gradient norm"), strict=True):
         axis.set_xlabel("optimizer step")
         axis.set_ylabel(name)
     return figure

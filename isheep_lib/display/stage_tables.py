@@ -104,7 +104,7 @@ def calibration_of(run_dir: Path) -> dict[int, dict[str, Any]]:
 
 
 def trust_table(run_dir: Path) -> Table:
-    """Show the self-assessment check of every iteration, one column an iteration."""
+    """Show the self-assessment check of every iteration, one column per iteration."""
     rows: dict[str, dict[str, Any]] = {}
     for iteration, check in calibration_of(run_dir).items():
         for column, found in check.items():

@@ -58,7 +58,7 @@ class ChatEngine:
         }
 
     def batches(self, requests: list[Request]) -> list[list[Request]]:
-        """Return one request a batch; prompts that are too long are known to the server alone, which refuses them."""
+        """Return one request per batch; prompts that are too long are known to the server alone, which refuses them."""
         return [[request] for request in requests]
 
     def generate(self, batches: list[list[Request]], tick: Callable[[float], None] = quiet) -> Iterator[list[Completion]]:

@@ -14,7 +14,7 @@ WIDEST = 4096  # a layer's width is cut to this, so that a large model's layer c
 READ, WRITTEN = 512, 32  # tokens of a prompt pass, and rows of a decoding step
 
 
-def settle(wanted: str, engine: str, folder: Path) -> tuple[str, str]:
+def resolve_dtype(wanted: str, engine: str, folder: Path) -> tuple[str, str]:
     """Return the number format of a run, and why: the one named, or the one measured now.
 
     Args:
@@ -30,7 +30,7 @@ def settle(wanted: str, engine: str, folder: Path) -> tuple[str, str]:
     return chosen, f"bfloat16 measured {ratio:.1f} times as fast as float32 on one layer of this model"
 
 
-def settle_training(wanted: str) -> str:
+def resolve_training_dtype(wanted: str) -> str:
     """Return the number format of training: the one named, else bfloat16 on a GPU and float32 on a CPU."""
     if wanted != "auto":
         return wanted

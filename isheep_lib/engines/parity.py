@@ -58,7 +58,7 @@ class Probe:
 
 
 def plain_values(model: Any, tokenizer: Any) -> list[float]:
-    """Return log p of each probe's continuation, in nats a token, one text at a time."""
+    """Return log p of each probe's continuation, in nats per token, one text at a time."""
     import torch
 
     values = []
@@ -73,11 +73,11 @@ def plain_values(model: Any, tokenizer: Any) -> list[float]:
 
 
 def compare(expected: list[float], found: list[float], dtype: str, who: str) -> float:
-    """Return the largest difference, in nats a token; one over the tolerance of the number format is an EngineError."""
+    """Return the largest difference, in nats per token; one over the tolerance of the number format is an EngineError."""
     worst = max(abs(a - b) for a, b in zip(expected, found, strict=True))
     if worst > TOLERANCE[dtype]:
         raise EngineError(
-            f"{who} computes something else than the weights say: log p differs by {worst:.3f} nats a token",
+            f"{who} computes something else than the weights say: log p differs by {worst:.3f} nats per token",
             where="; ".join(f"{a:.3f} is {b:.3f}" for a, b in zip(expected, found, strict=True)),
             allowed=f"{TOLERANCE[dtype]} in {dtype}",
             do="check that it loads this model, this adapter and this tokenizer; nothing was asked of it yet",
@@ -159,7 +159,7 @@ def document(probes: list[Probe]) -> dict[str, Any]:
     worst = max((abs(probe.adapter - probe.merged) for probe in probes), default=0.0)
     change = max((abs(probe.adapter - probe.base) for probe in probes), default=0.0)
     return {
-        "unit": "nats a token",
+        "unit": "nats per token",
         "largest difference, adapter and merged": round(worst, 6),
         "largest change by the adapter": round(change, 6),
         "probes": [asdict(probe) for probe in probes],
@@ -193,7 +193,7 @@ def hold_against_weights(engine: Engine, run_dir: Path, model: ModelRef, iterati
         }
     worst = check_engine(engine, expected, settings.inference_dtype)
     tolerance = TOLERANCE[settings.inference_dtype]
-    return {"compared": "log p of fixed texts, nats a token", "largest_difference": worst, "tolerance": tolerance}
+    return {"compared": "log p of fixed texts, nats per token", "largest_difference": worst, "tolerance": tolerance}
 
 
 def trained_values(run_dir: Path, iteration: int) -> list[float] | None:

@@ -68,7 +68,7 @@ class ServerEngine:
         self.tokenizer = vocabulary.tokenizer
 
     def facts(self) -> dict[str, Any]:
-        """Name the model as served, the servers and their versions; the probe in nats a token, once it was made."""
+        """Name the model as served, the servers and their versions; the probe in nats per token, once it was made."""
         facts = {
             "engine": "server",
             "served": self.name,
@@ -81,7 +81,7 @@ class ServerEngine:
         return facts
 
     def batches(self, requests: list[Request]) -> list[list[Request]]:
-        """Return one request a batch; see the protocol."""
+        """Return one request per batch; see the protocol."""
         self._vocabulary.check_lengths(requests, {r.id: len(self._vocabulary.encode(r.prompt)) for r in requests})
         return [[request] for request in requests]
 
@@ -116,9 +116,9 @@ class ServerEngine:
         gap = _gap(own, reference)
         if gap > self._tolerance:
             raise EngineError(
-                f"{url} serves other weights as {self.name!r}: log p of a fixed text differs by {gap:.4f} nats a token",
+                f"{url} serves other weights as {self.name!r}: log p of a fixed text differs by {gap:.4f} nats per token",
                 where=f"{url}, compared with {other}",
-                allowed=f"{self._tolerance} nats a token with inference_dtype {self._settings.inference_dtype}",
+                allowed=f"{self._tolerance} nats per token with inference_dtype {self._settings.inference_dtype}",
                 do="start every server on the same folder with the same --dtype, or take this address out of base_urls",
             )
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from isheep_lib.analysis.words import words
-from isheep_lib.engines.dtype import settle
+from isheep_lib.engines.dtype import resolve_dtype
 from isheep_lib.engines.open import open_engine, preflight
 from isheep_lib.engines.params import Model
 from isheep_lib.models.base import find_model
@@ -18,7 +18,7 @@ def settings_for(settings: Model, base_model: str) -> Model:
     """Return the section `params.Model` for another base model, with its number format settled."""
     changed = {} if base_model == settings.base_model else {"base_model": base_model, "served_model": ""}
     if settings.inference_dtype == "auto":
-        changed["inference_dtype"], _ = settle("auto", settings.engine, find_model(base_model).path)
+        changed["inference_dtype"], _ = resolve_dtype("auto", settings.engine, find_model(base_model).path)
     return settings.model_copy(update=changed)
 
 

@@ -240,7 +240,7 @@ def _median(texts: Any) -> float:
 
 
 def trend_table(found: dict[int, dict[str, float]]) -> Table:
-    """Show `lengths_and_duplicates`, one column an iteration."""
+    """Show `lengths_and_duplicates`, one column per iteration."""
     names = list(dict.fromkeys(name for row in found.values() for name in row))
     rows = [{"measure": name, **{f"iteration {k}": row[name] for k, row in found.items()}} for name in names]
     return Table(rows or [{"measure": "no iteration has pairs yet"}])

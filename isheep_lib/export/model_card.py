@@ -97,7 +97,7 @@ def held_out(record: Record) -> str:
         return "The record holds no held-out loss."
     before, best = change["before"], change["best"]
     if best < before:
-        return f"The loss on held-out pairs fell from {before:.4f} to {best:.4f} nats a token (step {change['at step']})."
+        return f"The loss on held-out pairs fell from {before:.4f} to {best:.4f} nats per token (step {change['at step']})."
     return (
         f"**The loss on held-out pairs did not fall:** {before:.4f} before, {best:.4f} at its best. This model learned nothing "
         "that carries over to pairs it has not seen."

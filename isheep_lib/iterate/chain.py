@@ -1,7 +1,7 @@
 """The loop over iterations: what is done, what is missing, and running it in order.
 
     chain = open_chain(globals())      # in iterate.ipynb
-    chain.plan()                       # one row a stage
+    chain.plan()                       # one row per stage
     chain.run()                        # what is missing
 
 Covers planning and running whole runs. Does not cover one stage (`iterate.session`, `iterate.runner`).
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from isheep_lib.display.table import Table
-from isheep_lib.engines.dtype import settle, settle_training
+from isheep_lib.engines.dtype import resolve_dtype, resolve_training_dtype
 from isheep_lib.errors import RecordError
 from isheep_lib.iterate import claims
 from isheep_lib.iterate.fingerprint_parts import fingerprint_parts
@@ -37,7 +37,7 @@ from isheep_lib.record.manifests import (
     stage_folders,
 )
 from isheep_lib.record.provenance import project_root
-from isheep_lib.record.reuse import find_same, take_over
+from isheep_lib.record.reuse import copy_stage, find_same
 from isheep_lib.record.verification import Verdict, verify
 
 FREE = stages.LEAVES  # an evaluation may be made anew with other settings; its stages then show as stale
@@ -130,7 +130,7 @@ class Chain:
         return stages.steps(self.params.iteration, bool(self.run_params.judge.judged))
 
     def _take_over(self, step: Step, same: Path) -> None:
-        take_over(same, stage_folder(self.run_dir, step.iteration, step.stage))
+        copy_stage(same, stage_folder(self.run_dir, step.iteration, step.stage))
         self.shared.append(f"iter-{step.iteration}/{step.stage}")
 
     def _reusable(self, step: Step) -> bool:
@@ -202,8 +202,8 @@ def open_chain(names: dict[str, Any]) -> Chain:
     lock = locks.RunLock(run_dir)
     try:
         model = find_model(run_params.model.base_model)
-        dtype, why = settle(run_params.model.inference_dtype, run_params.model.engine, model.path)
-        run_params = _with_dtypes(run_params, dtype, settle_training(run_params.model.dtype))
+        dtype, why = resolve_dtype(run_params.model.inference_dtype, run_params.model.engine, model.path)
+        run_params = _with_dtypes(run_params, dtype, resolve_training_dtype(run_params.model.dtype))
         claims.claim_params(run_dir, run_params.model_dump(exclude={"run"}), FREE)
     except BaseException:
         lock.release()

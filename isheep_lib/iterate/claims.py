@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 
-from isheep_lib.engines.dtype import settle, settle_training
+from isheep_lib.engines.dtype import resolve_dtype, resolve_training_dtype
 from isheep_lib.engines.params import Model
 from isheep_lib.errors import ParameterError
 from isheep_lib.iterate.run_params import SECTIONS, StageParams
@@ -41,9 +41,9 @@ def claim_stage(run_dir: Path, stage: str, params: StageParams) -> StageParams:
     known, formats = run_params(run_dir).get("model", {}), {}
     if isinstance(params, Model) and params.inference_dtype == "auto":  # a stage by hand is the first of its run
         recorded = known.get("inference_dtype", "auto")
-        formats["inference_dtype"], _ = settle(recorded, params.engine, find_model(params.base_model).path)
+        formats["inference_dtype"], _ = resolve_dtype(recorded, params.engine, find_model(params.base_model).path)
     if getattr(params, "dtype", "") == "auto":
-        formats["dtype"] = settle_training(known.get("dtype", "auto"))
+        formats["dtype"] = resolve_training_dtype(known.get("dtype", "auto"))
     params = params.model_copy(update=formats)
     claim_params(run_dir, as_sections(type(params), params.model_dump(), stage))
     return params

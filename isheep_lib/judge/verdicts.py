@@ -64,7 +64,7 @@ def judge_pairs(
         answers: by id, the model's "answer"; one that is absent is no answer.
 
     Returns:
-        Two rows a pair, in the order of pairs; what waits for another worker is unread.
+        Two rows per pair, in the order of pairs; what waits for another worker is unread.
 
     Raises:
         DataError: prompts are too long for the judge; all are named before anything runs.
@@ -97,7 +97,7 @@ def grade_turns(
         answers: by id, the model's "answers" to both turns; one that is absent or None is no answer.
 
     Returns:
-        Two rows a question; what waits for another worker is unread.
+        Two rows per question; what waits for another worker is unread.
 
     Raises:
         DataError: as `judge_pairs`.

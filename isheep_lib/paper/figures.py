@@ -143,7 +143,7 @@ def _arrow(axis: Any, before: tuple[int, int], after: tuple[int, int]) -> None:
 
 
 def accuracy_over(points: Sequence[Point], axis_title: str) -> Figure:
-    """Draw the four IFEval accuracies, a line an iteration, through the mean of runs at the same place (Figure 2)."""
+    """Draw the four IFEval accuracies, a line per iteration, through the mean of runs at the same place (Figure 2)."""
     if not points:
         return nothing()
     iterations, places = sorted({point.iteration for point in points}), sorted({point.x for point in points})
@@ -194,7 +194,7 @@ def _legend(figure: Figure, axis: Any) -> None:
 
 
 def shares_over_threshold(run_dir: Path) -> Figure:
-    """Draw the share of generated pairs scored beyond C by iteration, a line a score (Figure 3)."""
+    """Draw the share of generated pairs scored beyond C by iteration, a line per score (Figure 3)."""
     shares = shares_of(run_dir)
     if not shares:
         return nothing()

@@ -169,7 +169,7 @@ class Measured:
             }
             for run in self.runs
         ]
-        return Table(rows, "What was measured: one row a run; commits are those that its evaluations ran at.")
+        return Table(rows, "What was measured: one row per run; commits are those that its evaluations ran at.")
 
 
 NOBODY = Measured(())

@@ -31,13 +31,13 @@ class Held(RecordError):
 class Journal:
     """Rows by id that survive a kill; open it, read `rows`, `append` each finished batch."""
 
-    def __init__(self, path: Path, fingerprint: str, *, part: str = "this stage", patience: float = 10.0) -> None:
+    def __init__(self, path: Path, fingerprint: str, *, part: str = "this stage", timeout: float = 10.0) -> None:
         """Open or create the journal and take its lock.
 
         Args:
             fingerprint: what the rows belong to; another fingerprint in the file is refused.
             part: what its writer fills, for the message that refuses a second writer.
-            patience: seconds to wait for a writer that is just being ended.
+            timeout: seconds to wait for a writer that is just being ended.
 
         Raises:
             Held: another process writes it.
@@ -47,7 +47,7 @@ class Journal:
         path.parent.mkdir(parents=True, exist_ok=True)
         # Unbuffered: what could not be written must not come back at close().
         self._file = open(path, "a+b", buffering=0)  # noqa: SIM115 - held open with its lock until close()
-        if not locked(self._file, fcntl.LOCK_EX, patience):
+        if not locked(self._file, fcntl.LOCK_EX, timeout):
             self._file.close()
             do = "wait for it to end, or end it, and run the command again"
             raise Held(f"Another process is writing {part}", where=str(path), do=do)

@@ -15,19 +15,19 @@ from isheep_lib.errors import RecordError
 class RunLock:
     """Holds a run for one process, or for the workers that fill shards of it; whoever else starts is refused."""
 
-    def __init__(self, run_dir: Path, shard: str = "", *, patience: float = 1.0) -> None:
+    def __init__(self, run_dir: Path, shard: str = "", *, timeout: float = 1.0) -> None:
         """Take the lock.
 
         Args:
             shard: names a worker's shard, which shares the run with other workers; "" takes the run alone.
-            patience: seconds to wait for a holder that only looks or is just leaving.
+            timeout: seconds to wait for a holder that only looks or is just leaving.
 
         Raises:
             RecordError: another live process holds the run, or workers do.
         """
         run_dir.mkdir(parents=True, exist_ok=True)
         self._file: TextIO = open(run_dir / ".lock", "a+", encoding="utf-8")  # noqa: SIM115 - held until release()
-        if not locked(self._file, fcntl.LOCK_SH if shard else fcntl.LOCK_EX, patience):
+        if not locked(self._file, fcntl.LOCK_SH if shard else fcntl.LOCK_EX, timeout):
             raise self._refusal(run_dir, shard)
         if not shard:
             self._file.truncate(0)
@@ -57,9 +57,9 @@ class RunLock:
         self._file.close()
 
 
-def locked(file: IO[Any], kind: int, patience: float = 0.0) -> bool:
+def locked(file: IO[Any], kind: int, timeout: float = 0.0) -> bool:
     """Lock an open file, if that can be done within some seconds."""
-    deadline = time.monotonic() + patience
+    deadline = time.monotonic() + timeout
     while True:
         try:
             fcntl.flock(file, kind | fcntl.LOCK_NB)

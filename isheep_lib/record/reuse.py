@@ -23,7 +23,7 @@ def find_same(run_dir: Path, iteration: int, stage: str, fingerprint: str) -> Pa
     return None
 
 
-def take_over(source: Path, folder: Path) -> None:
+def copy_stage(source: Path, folder: Path) -> None:
     """Make a finished stage of another run, if its files are as recorded, one of this run; its manifest says whose it was."""
     manifest = manifests.require_intact(source)
     shared_from = manifest.get("shared_from", source.parents[1].name)

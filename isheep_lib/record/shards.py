@@ -37,14 +37,14 @@ class ShardJournal(Journal):
     """A worker's own journal, whose rows include those in the other workers' journals, however many these were."""
 
     def __init__(
-        self, folder: Path, name: str, fingerprint: str, shard: int = 0, num_shards: int = 1, *, patience: float = 10.0
+        self, folder: Path, name: str, fingerprint: str, shard: int = 0, num_shards: int = 1, *, timeout: float = 10.0
     ) -> None:
         """Open or create the journal of one worker, numbered from 0, for one step of a stage; see `Journal`."""
         self.shard, self.num_shards = shard, num_shards
         self._folder, self._name, self._fingerprint = folder, name, fingerprint
         own = f"{name}.shard-{shard}-of-{num_shards}.jsonl" if num_shards > 1 else f"{name}.jsonl"
         part = f"{shard_name(shard, num_shards)} of this stage (each worker needs its own number)"
-        super().__init__(folder / own, fingerprint, part=part if num_shards > 1 else "this stage", patience=patience)
+        super().__init__(folder / own, fingerprint, part=part if num_shards > 1 else "this stage", timeout=timeout)
         self.refresh()
 
     def mine(self, parts: list[T]) -> list[T]:
@@ -99,7 +99,7 @@ class CommonJournal:
         """Take the rows of a finished journal, or its lock; False while another worker writes it."""
         if not self._last_row():
             try:
-                self._journal = Journal(self.path, self._fingerprint, patience=0.0)
+                self._journal = Journal(self.path, self._fingerprint, timeout=0.0)
             except Held:
                 return False
             self._rows = self._journal.rows

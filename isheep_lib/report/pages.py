@@ -28,7 +28,7 @@ from isheep_lib.report.contents import Record, Stage, index, notebook, read_reco
 from isheep_lib.report.notebook_html import TEMPLATES, clean, plain
 
 INDEX, MARKER = "index.html", ".isheep-report"
-ROWS = 250  # pairs a page, which a phone opens
+ROWS = 250  # pairs per page, which a phone opens
 LONGEST = 4000  # characters of one text of a pair that a page shows
 Link = tuple[str, str]  # words and file
 

@@ -24,7 +24,7 @@ from isheep_lib.record import locks
 from isheep_lib.record.fingerprints import stale_reason
 from isheep_lib.record.manifests import all_manifests, differences, read_manifest, run_folder, short, stage_folder
 from isheep_lib.record.provenance import project_root
-from isheep_lib.record.reuse import take_over
+from isheep_lib.record.reuse import copy_stage
 from isheep_lib.record.stages import LEAVES, ORDER
 from isheep_lib.rerun.file_diff import compare_file
 from isheep_lib.rerun.notebook_diff import USUAL, Change, compare_cells, compared_cells
@@ -220,7 +220,7 @@ def _provide(run_dir: Path, place: Path, needed: Sequence[Place]) -> None:
     """Take over from the record what a stage reads, where it is not repeated."""
     for at in needed:
         if read_manifest(stage_folder(place, *at)) is None:
-            take_over(stage_folder(run_dir, *at), stage_folder(place, *at))
+            copy_stage(stage_folder(run_dir, *at), stage_folder(place, *at))
 
 
 def _execute(at: Place, place: Path, params: dict[str, Any]) -> dict[str, Any]:

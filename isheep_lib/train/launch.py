@@ -163,14 +163,14 @@ def _shown(state: Path, log: Path) -> Iterator[dict[str, str]]:
         state.unlink(missing_ok=True)
 
 
-def join(run_dir: Path, iteration: int, machine: int, patience: float) -> str:
+def join(run_dir: Path, iteration: int, machine: int, timeout: float) -> str:
     """Give this machine's processes to a training that the first machine starts; return once it is over.
 
     Raises:
         RecordError: the first machine did not come to it.
         TrainingError: there is no such machine in it, or a process here failed.
     """
-    job_file = _await_job(run_dir, iteration, patience)
+    job_file = _await_job(run_dir, iteration, timeout)
     if job_file is None:
         return f"iteration {iteration} is trained"
     params = _params_for(job_file, machine)
@@ -183,9 +183,9 @@ def join(run_dir: Path, iteration: int, machine: int, patience: float) -> str:
     return f"this machine's part of iteration {iteration} is done"
 
 
-def commands(run_dir: Path, iteration: int, machine: int, patience: float) -> str:
+def commands(run_dir: Path, iteration: int, machine: int, timeout: float) -> str:
     """Return what `join` would run, and torchrun's way to the same; see `join`."""
-    job_file = _await_job(run_dir, iteration, patience)
+    job_file = _await_job(run_dir, iteration, timeout)
     if job_file is None:
         return f"iteration {iteration} is trained"
     params = _params_for(job_file, machine)
@@ -196,16 +196,16 @@ def commands(run_dir: Path, iteration: int, machine: int, patience: float) -> st
     return f"{shlex.join(command(job_file, params, machine))}\n{shlex.join(torchrun)}"
 
 
-def _await_job(run_dir: Path, iteration: int, patience: float) -> Path | None:
+def _await_job(run_dir: Path, iteration: int, timeout: float) -> Path | None:
     """Wait until a training has begun and return its file, None where it is over already."""
-    folder, deadline = manifests.stage_folder(run_dir, iteration, "train"), time.monotonic() + patience
+    folder, deadline = manifests.stage_folder(run_dir, iteration, "train"), time.monotonic() + timeout
     while manifests.read_manifest(folder) is None:
         if begun := sorted(folder.glob(f".work-*/{JOB}"), key=lambda path: path.stat().st_mtime):
             return begun[-1]
         if time.monotonic() > deadline:
             do = "start isheep iterate on the first machine; both must see this folder"
             raise RecordError(
-                f"No training of iteration {iteration} began in {patience:.0f} s", where=manifests.short(folder), do=do
+                f"No training of iteration {iteration} began in {timeout:.0f} s", where=manifests.short(folder), do=do
             )
         time.sleep(LOOK_SECONDS)
     return None

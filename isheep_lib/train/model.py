@@ -17,7 +17,7 @@ from isheep_lib.train.job import Job
 from isheep_lib.train.loss import tensors, token_losses
 from isheep_lib.train.params import Train
 
-PACKED_TOLERANCE = 1e-3  # nats a token; other sums in float32 stay a hundred times below
+PACKED_TOLERANCE = 1e-3  # nats per token; other sums in float32 stay a hundred times below
 
 
 def load_trainable(job: Job) -> Any:
@@ -74,7 +74,7 @@ def check_packing(folder: Path) -> None:
     apart = (alone - together).abs().max().item()
     if not apart < PACKED_TOLERANCE:
         raise TrainingError(
-            f"Packed rows would see one another in this model: their losses change by up to {apart:.3f} nats a token",
+            f"Packed rows would see one another in this model: their losses change by up to {apart:.3f} nats per token",
             where=f"train.batching packed, attention {model.config._attn_implementation}",
             do="set train.batching to grouped",
         )

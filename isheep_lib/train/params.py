@@ -29,8 +29,8 @@ class Train(StageSection):
     learning_rate: float = Field(5.0e-5, description="peak of the cosine schedule", gt=0.0, lt=1.0)
     warmup_steps: int = Field(20, description="steps of linear warm-up", ge=0)
     epochs: Positive = Field(2, description="passes over the training rows")
-    train_batch: Positive = Field(16, description="rows an optimizer step, of all processes together")
-    micro_batch: Positive = Field(1, description="rows a forward pass of one process at most")
+    train_batch: Positive = Field(16, description="rows per optimizer step, of all processes together")
+    micro_batch: Positive = Field(1, description="rows per forward pass of one process at most")
     batching: Literal["grouped", "packed"] = Field(
         "grouped", description="rows of a step side by side by length, or one after the other without padding"
     )
@@ -39,7 +39,7 @@ class Train(StageSection):
     held_out: float = Field(0.1, description="share of the rows kept out for the held-out loss", gt=0.0, lt=1.0)
     save_steps: Positive = Field(100, description="steps between checkpoints and held-out losses")
     gradient_checkpointing: bool = execution(False, "compute activations twice instead of keeping them: slower, less memory")
-    num_processes: Positive = execution(1, "processes that train together, one a GPU, on all machines")
+    num_processes: Positive = execution(1, "processes that train together, one per GPU, on all machines")
     num_machines: Positive = execution(1, "machines that they are on; the others run isheep join")
     parallel: str = execution("ddp", "several processes: ddp, fsdp2, zero3, or the path of an accelerate config", min_length=1)
     main_address: str = execution("127.0.0.1:29500", "several machines: where the first one is reached", pattern=r".+:\d+")

@@ -48,7 +48,7 @@ class Layout:
             "trained": _trained(params),
             "number format": f"{params.dtype}, what is trained in float32",
             "processes": f"{params.num_processes}, {params.parallel}" if params.num_processes > 1 else "1, this kernel",
-            "rows an optimizer step": f"{params.train_batch} = {params.micro_batch} a pass x {params.num_processes} "
+            "rows per optimizer step": f"{params.train_batch} = {params.micro_batch} a pass x {params.num_processes} "
             f"process(es) x {each} accumulated pass(es)",
             "optimizer steps": f"{len(self.plan.steps)} = {self.plan.steps_per_epoch} x {params.epochs} epoch(s)",
             "padding": f"{padding:.1%} of the positions computed ({params.batching})",
@@ -80,11 +80,11 @@ def lay_out(model: ModelRef, data: Data, params: TrainParams, seed: int) -> Layo
 class Trained:
     """What training left."""
 
-    log: list[dict[str, float]]  # a row a step, and one a held-out loss
+    log: list[dict[str, float]]  # a row per step, and one a held-out loss
     best: int  # the step whose weights were kept
     trainable: int  # number of weights trained
     tokens: int  # tokens of the rows learned, over all epochs
-    speed: dict[str, Any]  # what differs from machine to machine: seconds, tokens a second, memory
+    speed: dict[str, Any]  # what differs from machine to machine: seconds, tokens per second, memory
     files: tuple[str, ...]  # outputs, below the stage's folder
 
     def rows(self) -> list[dict[str, Any]]:
@@ -95,7 +95,7 @@ class Trained:
                 "kept step": self.best,
                 "trainable parameters": self.trainable,
                 "tokens seen": self.tokens,
-                "tokens a second": self.speed["tokens_a_second"],
+                "tokens per second": self.speed["tokens_a_second"],
                 "peak memory (MiB)": self.speed["peak_memory_mb"],
             }
         ]
@@ -178,7 +178,7 @@ def verdict(log: list[dict[str, float]]) -> str:
     """Say in a sentence whether training helped on rows that it did not see."""
     change = held_out_change(log)
     if change["improved"]:
-        return f"The held-out loss fell from {change['before']:.4f} to {change['best']:.4f} nats a token."
+        return f"The held-out loss fell from {change['before']:.4f} to {change['best']:.4f} nats per token."
     return (
         f"WARNING: the held-out loss did not fall: {change['before']:.4f} before, {change['best']:.4f} at its best. This "
         "model learned nothing that carries over to pairs it has not seen; look at train.learning_rate, train.epochs and "

@@ -194,7 +194,7 @@ def test_warnings_show_as_a_table():
         {
             "iteration": "2",
             "against": "1",
-            "sign": "median words an answer",
+            "sign": "median words per answer",
             "before": 60.0,
             "now": 12.0,
             "rule": "falls to 50 % or less of what it was: answers wither",
@@ -260,7 +260,7 @@ def test_the_example_reads_models_and_iterations_from_file_names(tmp_path, monke
     page = (tmp_path / "released_drift.md").read_text()
     assert "| sign | 7b base | 7b iteration 2 | 9b base |" in page
     assert "| number of answers | 100 | 100 | 9 |" in page
-    assert "| 2 | 0 | median words an answer |" in page
+    assert "| 2 | 0 | median words per answer |" in page
     assert "too few answers: 30 are needed" in page
 
 

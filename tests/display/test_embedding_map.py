@@ -148,7 +148,7 @@ def test_another_model_is_not_asked_by_the_name_that_a_server_gave_the_first():
 
 
 def test_an_unsettled_number_format_is_settled(monkeypatch, tiny_model):
-    monkeypatch.setattr(engines_vectors, "settle", lambda wanted, engine, path: ("bfloat16", path.name))
+    monkeypatch.setattr(engines_vectors, "resolve_dtype", lambda wanted, engine, path: ("bfloat16", path.name))
     assert settings_for(Model(), str(tiny_model)).inference_dtype == "bfloat16"
 
 

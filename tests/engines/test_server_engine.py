@@ -472,7 +472,7 @@ def test_a_key_for_other_services_is_not_sent(engine, serve, monkeypatch):
 
 def test_servers_of_different_weights_are_refused_before_the_first_request(engine, serve):
     servers = [serve(), serve(shift=-0.2), serve()]
-    with pytest.raises(EngineError, match=r"log p of a fixed text differs by 0.2000 nats a token") as caught:
+    with pytest.raises(EngineError, match=r"log p of a fixed text differs by 0.2000 nats per token") as caught:
         generate(engine(*servers), requests(3))
     assert servers[1].url in caught.value.what
     assert not any(server.asked for server in servers)
@@ -484,7 +484,7 @@ def test_the_tolerance_of_the_probe_is_that_of_the_number_format(engine, serve, 
     if agree:
         assert len(opened.probe()) == 2
     else:
-        with pytest.raises(EngineError, match=r"0\.001 nats a token"):
+        with pytest.raises(EngineError, match=r"0\.001 nats per token"):
             opened.probe()
 
 

@@ -5,7 +5,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from isheep_lib.engines import dtype as engines_dtype
-from isheep_lib.engines.dtype import settle
+from isheep_lib.engines.dtype import resolve_dtype
 from isheep_lib.errors import EngineError
 from isheep_lib.models.memory import GIB, check_room, weight_bytes
 
@@ -44,11 +44,11 @@ def test_a_model_that_does_not_fit_is_refused_with_what_would(weights, free, dty
 )
 def test_a_named_format_is_taken_and_auto_takes_the_faster(tmp_path, monkeypatch, wanted, ratio, dtype):
     monkeypatch.setattr(engines_dtype, "gain", lambda folder: ratio)
-    chosen, why = settle(wanted, "transformers", tmp_path)
+    chosen, why = resolve_dtype(wanted, "transformers", tmp_path)
     assert chosen == dtype
     assert (f"{ratio:.1f} times" in why) == (wanted == "auto")
 
 
 def test_servers_decide_their_format_themselves_and_nothing_is_measured_here(tmp_path, monkeypatch):
     monkeypatch.setattr(engines_dtype, "gain", lambda folder: pytest.fail("measured"))
-    assert settle("auto", "server", tmp_path)[0] == "bfloat16"
+    assert resolve_dtype("auto", "server", tmp_path)[0] == "bfloat16"

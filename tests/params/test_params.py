@@ -479,7 +479,7 @@ def test_all_problems_of_synthesis_filter_and_training_are_listed_at_once():
 
 
 def test_contradictions_are_listed_together():
-    assert "2 problem(s)" in refusal(override="train.micro_batch:3 synthesize.demonstrations:50")
+    assert "2 problem(s)" in refusal(override="train.micro_batch:3 synthesize.options.demonstrations:50")
     changes = ["filter.steps:[perplexity,density,top]", "filter.top_scorer:greedy", "synthesize.generated_demonstrations:9"]
     changes += ["train.micro_batch:5", "model.vllm_adapters:lora", "train.setting:one_last", "synthesize.min_instructions:99"]
     message = refusal(override=" ".join(changes))

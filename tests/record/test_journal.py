@@ -27,7 +27,7 @@ def filled(folder, rows=ROWS, fingerprint="f1"):
 
 
 def reopened(path, fingerprint="f1"):
-    with Journal(path, fingerprint, patience=0.0) as journal:
+    with Journal(path, fingerprint, timeout=0.0) as journal:
         return dict(journal.rows)
 
 
@@ -141,7 +141,7 @@ def test_damage_that_is_still_json_counts_as_damage(tmp_path, old, new, last):
 def test_a_second_writer_is_refused_with_the_file_and_what_to_do(tmp_path):
     path = filled(tmp_path)
     with Journal(path, "f1"), pytest.raises(RecordError) as caught:
-        Journal(path, "f1", patience=0.0)
+        Journal(path, "f1", timeout=0.0)
     assert "Another process is writing this stage" in str(caught.value)
     assert str(path) in str(caught.value)
     assert "wait for it to end" in str(caught.value)

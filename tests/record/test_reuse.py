@@ -6,7 +6,7 @@ import pytest
 
 from isheep_lib.errors import RecordError
 from isheep_lib.record import manifests
-from isheep_lib.record.reuse import find_same, take_over
+from isheep_lib.record.reuse import copy_stage, find_same
 
 
 def finished(run, fingerprint="f", text="row\n", **more):
@@ -51,7 +51,7 @@ def test_what_is_taken_over_is_whole_and_says_where_it_came_from(tmp_path):
     source, target = finished(tmp_path / "one"), tmp_path / "two" / "iter-1" / "train"
     target.mkdir(parents=True)
     (target / ".work-old").mkdir()
-    take_over(source, target)
+    copy_stage(source, target)
     manifest = manifests.require_intact(target)
     assert manifest == {**json.loads((source / "manifest.json").read_text()), "shared_from": "one"}
     assert sorted(p.name for p in target.iterdir()) == ["adapter", "log.jsonl", "manifest.json"]
@@ -60,14 +60,14 @@ def test_what_is_taken_over_is_whole_and_says_where_it_came_from(tmp_path):
 
 def test_whoever_shares_names_the_run_that_computed_it(tmp_path):
     source, second, third = finished(tmp_path / "one"), tmp_path / "two/iter-1/train", tmp_path / "three/iter-1/train"
-    take_over(source, second)
-    take_over(second, third)
+    copy_stage(source, second)
+    copy_stage(second, third)
     assert manifests.read_manifest(third)["shared_from"] == "one"
 
 
 def test_editing_one_record_does_not_change_the_other(tmp_path):
     source, target = finished(tmp_path / "one"), tmp_path / "two/iter-1/train"
-    take_over(source, target)
+    copy_stage(source, target)
     with open(target / "log.jsonl", "a") as file:
         file.write("more\n")
     manifests.require_intact(source)
@@ -77,5 +77,5 @@ def test_a_changed_file_is_not_taken_over(tmp_path):
     source = finished(tmp_path / "one")
     (source / "log.jsonl").write_text("ROW\n")
     with pytest.raises(RecordError, match=r"log\.jsonl: changed"):
-        take_over(source, tmp_path / "two/iter-1/train")
+        copy_stage(source, tmp_path / "two/iter-1/train")
     assert not (tmp_path / "two/iter-1/train").exists()

@@ -233,7 +233,7 @@ def test_a_damaged_line_of_another_worker_is_no_row_and_the_lines_after_it_are(t
 
 def test_a_second_worker_with_the_same_number_is_refused(tmp_path):
     with ShardJournal(tmp_path, "responses", "f", 3, 64), pytest.raises(Held) as caught:
-        ShardJournal(tmp_path, "responses", "f", 3, 64, patience=0.0)
+        ShardJournal(tmp_path, "responses", "f", 3, 64, timeout=0.0)
     assert "shard 3 of 64 of this stage (each worker needs its own number)" in str(caught.value)
 
 
@@ -487,7 +487,7 @@ def test_workers_share_a_run_and_nobody_else_has_it_meanwhile(tmp_path):
     first, second = locks.RunLock(tmp_path, "shard 0 of 2"), locks.RunLock(tmp_path, "shard 1 of 2")
     assert locks.is_held(tmp_path)
     with pytest.raises(RecordError, match=r"being filled by workers \(the last to start: shard 1 of 2, process \d+ on "):
-        locks.RunLock(tmp_path, patience=0.0)
+        locks.RunLock(tmp_path, timeout=0.0)
     first.release()
     assert locks.is_held(tmp_path)
     assert second.is_last()
@@ -495,7 +495,7 @@ def test_workers_share_a_run_and_nobody_else_has_it_meanwhile(tmp_path):
     assert not locks.is_held(tmp_path)
     alone = locks.RunLock(tmp_path)
     with pytest.raises(RecordError, match=r"being written by another process \(process \d+ on "):
-        locks.RunLock(tmp_path, "shard 1 of 2", patience=0.0)
+        locks.RunLock(tmp_path, "shard 1 of 2", timeout=0.0)
     alone.release()
 
 

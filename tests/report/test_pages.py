@@ -167,7 +167,7 @@ def test_the_first_page_shows_the_whole_run(reference):
         "synthesize.options",
         "26.6 ± 5.6",
         "0.88 (0.79 to 0.97)",
-        "mean words an answer",
+        "mean words per answer",
     ):
         assert words in index.text, words
     assert [tag for tag, _ in index.tags].count("img") == 3

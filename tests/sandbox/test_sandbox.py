@@ -51,9 +51,9 @@ def nothing_is_left(tmp_path, monkeypatch):
     assert gone(f"'seconds': {SECONDS!r}")
 
 
-def gone(mark, patience=3.0):
+def gone(mark, timeout=3.0):
     """Wait until no process has the mark in its command line; the kernel takes a moment to clear a namespace."""
-    end = time.monotonic() + patience
+    end = time.monotonic() + timeout
     while True:
         left = [p for p in psutil.process_iter(["cmdline"]) if mark in " ".join(p.info["cmdline"] or [])]
         if not left or time.monotonic() > end:
@@ -255,7 +255,7 @@ def test_nobody_outside_can_be_killed(confined, target):
 def test_no_child_outlives_its_program(confined, leave):
     program = f"if not os.fork():\n    {leave or 'pass'}\n    os.closerange(0, 64)\n    time.sleep(1000)\n    os._exit(0)"
     assert attack(program, confined).passed
-    assert gone(f"'seconds': {SECONDS!r}", patience=1.0)
+    assert gone(f"'seconds': {SECONDS!r}", timeout=1.0)
 
 
 def test_a_child_in_the_group_does_not_outlive_an_unconfined_program():
@@ -327,11 +327,11 @@ run_programs({{"a": "import time; time.sleep(1000)"}}, {confined!r}, Limits(seco
 """
     with subprocess.Popen([sys.executable, "-c", code]) as caller:
         mark = f"'seconds': {no_slower(2)!r}"
-        while gone(mark, patience=0) and caller.poll() is None:
+        while gone(mark, timeout=0) and caller.poll() is None:
             time.sleep(0.02)
         time.sleep(0.5)  # until it runs; before, it would end by finding nobody to tell that it has started
         caller.send_signal(signal.SIGKILL)
-    assert gone(mark, patience=10)
+    assert gone(mark, timeout=10)
 
 
 def test_outcomes_come_in_the_order_of_the_programs(method):

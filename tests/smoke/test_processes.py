@@ -161,7 +161,7 @@ def free_port() -> int:
 
 
 def joining(root: Path, run: Path) -> subprocess.Popen:
-    parts = [str(BIN / "isheep"), "join", str(run), "1", "--machine", "1", "--patience", "300"]
+    parts = [str(BIN / "isheep"), "join", str(run), "1", "--machine", "1", "--timeout", "300"]
     return subprocess.Popen(
         parts, cwd=root, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )

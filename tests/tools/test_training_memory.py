@@ -299,7 +299,7 @@ def test_only_adapters_travel_without_shards_and_all_weights_with_them():
     )
     adapter = lora_parameters(shape, some())
     assert ddp == 2 * 7 / 8 * 4 * adapter
-    assert fsdp2 == 7 / 8 * (2 * 2 * 2 * shape.parameters + 4 * adapter)  # two passes a step, twice, two bytes
+    assert fsdp2 == 7 / 8 * (2 * 2 * 2 * shape.parameters + 4 * adapter)  # two passes per step, twice, two bytes
     assert zero3 > fsdp2
     assert training_memory.sent_a_step(shape, some()) == 0
 

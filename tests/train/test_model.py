@@ -175,7 +175,7 @@ def without_positions(rows, packed):
 
 def test_the_check_sees_rows_that_see_one_another(tiny_model, monkeypatch):
     monkeypatch.setattr(train_model, "tensors", without_positions)
-    with pytest.raises(TrainingError, match=r"their losses change by up to \d\.\d+ nats a token") as caught:
+    with pytest.raises(TrainingError, match=r"their losses change by up to \d\.\d+ nats per token") as caught:
         check_packing(tiny_model)
     assert caught.value.where.startswith("train.batching packed, attention ")
 

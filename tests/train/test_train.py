@@ -45,7 +45,7 @@ def test_a_layout_says_what_will_happen_and_reads_no_weights(model, no_weights):
         "trained": "LoRA of rank 8 on all-linear",
         "number format": "float32, what is trained in float32",
         "processes": "1, this kernel",
-        "rows an optimizer step": "4 = 2 a pass x 1 process(es) x 2 accumulated pass(es)",
+        "rows per optimizer step": "4 = 2 a pass x 1 process(es) x 2 accumulated pass(es)",
         "optimizer steps": "6 = 2 x 3 epoch(s)",
         "padding": found["padding"],
     }
@@ -160,7 +160,7 @@ def test_the_loss_before_training_is_never_the_best_one(before, improved):
 
 
 def test_the_verdict_warns_where_the_held_out_loss_did_not_fall():
-    assert verdict(LOG) == "The held-out loss fell from 2.0000 to 1.5000 nats a token."
+    assert verdict(LOG) == "The held-out loss fell from 2.0000 to 1.5000 nats per token."
     said = verdict([{"step": 0, "eval_loss": 1.2}, *LOG[1:]])
     assert said.startswith("WARNING: the held-out loss did not fall: 1.2000 before, 1.5000 at its best.")
 

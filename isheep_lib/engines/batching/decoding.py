@@ -24,7 +24,7 @@ def pick(scores: torch.Tensor, uniform: torch.Tensor, temperature: float, top_p:
 
     Args:
         scores: logits, rows x vocabulary.
-        uniform: numbers in [0, 1), one a row.
+        uniform: numbers in [0, 1), one per row.
         temperature: 0 is greedy.
         top_p: nucleus mass; the token that crosses it belongs to the nucleus.
     """

@@ -11,7 +11,7 @@ from isheep_lib.analysis.kmeans import cluster
 from isheep_lib.filter.steps.step import By, Given, Reasons, ScoredPair, Step
 from isheep_lib.params.kinds import Positive, Section
 
-CLUSTER_SHARE = 0.3  # clusters a pair when K is 0: the paper's 3000 of 10000
+CLUSTER_SHARE = 0.3  # clusters per pair when K is 0: the paper's 3000 of 10000
 
 
 class DensityOptions(Section):
