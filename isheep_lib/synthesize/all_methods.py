@@ -5,7 +5,6 @@ from typing import Any
 from isheep_lib.synthesize.method import Method
 from isheep_lib.synthesize.methods.evol_instruct import EvolInstruct
 from isheep_lib.synthesize.methods.longform import LongForm
-from isheep_lib.synthesize.methods.paraphrase import Paraphrase
 from isheep_lib.synthesize.methods.task_list import TaskList
 
-METHODS: dict[str, Method[Any]] = {method.name: method for method in (TaskList(), EvolInstruct(), LongForm(), Paraphrase())}
+METHODS: dict[str, Method[Any]] = {method.name: method for method in (TaskList(), EvolInstruct(), LongForm())}
