@@ -1,6 +1,7 @@
 """Parameters: every problem at once, with the nearest name, the line and what to do."""
 
 import pathlib
+import warnings
 
 import pytest
 import yaml
@@ -25,7 +26,7 @@ from isheep_lib.synthesize.list_options import ListOptions
 
 ROOT = pathlib.Path(__file__).parents[2]
 DEFAULT = ROOT / "params" / "smollm2-135m.yaml"
-FILES = sorted((ROOT / "params").glob("*.yaml"))  # those of sweeps: test_sweep
+FILES = sorted([*(ROOT / "params").glob("*.yaml"), *(ROOT / "params/methods").glob("*.yaml")])  # those of sweeps: test_sweep
 
 
 def refusal(kind=None, values=None, *, path=DEFAULT, override="", run=""):
@@ -56,7 +57,9 @@ def test_there_is_a_params_file():
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_every_params_file_of_the_repository_loads(path):
-    run = load_run(path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # an old name
+        run = load_run(path)
     for stage, kind in STAGE_PARAMS.items():
         check(kind, run.stage(stage, 1).model_dump(), str(path))
 
