@@ -101,3 +101,12 @@ def test_no_global_randomness_no_remote_code_no_pickled_weights(name):
     source = MODULES[name].read_text()
     for forbidden in ("random.random(", "np.random.seed", "trust_remote_code=True", "torch.load(", "pickle"):
         assert forbidden not in source, forbidden
+
+
+@pytest.mark.parametrize("name", sorted(MODULES))
+def test_what_a_function_reads_of_the_parameters_is_in_its_signature(name):
+    seams = ("params", "settings", "options", "stage")
+    for node in ast.walk(ast.parse(MODULES[name].read_text())):
+        if isinstance(node, ast.FunctionDef):
+            bare = [a.arg for a in node.args.args if a.annotation is not None and ast.unparse(a.annotation) == "Any"]
+            assert not set(bare) & set(seams), node.name

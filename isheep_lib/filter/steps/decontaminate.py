@@ -1,13 +1,14 @@
 """The step before all others: pairs that repeat an item of a benchmark."""
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from isheep_lib.benchmarks.catalogue import BENCHMARKS
 from isheep_lib.filter.steps.step import Given, Reasons, ScoredPair, Step
+from isheep_lib.params.kinds import Section
 
 
-class Decontaminate(Step):
+class Decontaminate(Step[Section]):
     """Drops pairs that repeat a benchmark item, each with the first such item."""
 
     name: ClassVar[str] = "decontaminate"
@@ -15,7 +16,7 @@ class Decontaminate(Step):
         "benchmark_item": "it repeats an item of a benchmark (the step decontaminate, before all others)"
     }
 
-    def apply(self, rows: Sequence[ScoredPair], options: Any, given: Given) -> Reasons:
+    def apply(self, rows: Sequence[ScoredPair], options: Section, given: Given) -> Reasons:
         """Return the pairs that hits name."""
         known, out = {row.id for row in rows}, {}
         for hit in given.hits:

@@ -26,7 +26,7 @@ def number_of_clusters(rows: int, wanted: int) -> int:
     return wanted or max(1, round(CLUSTER_SHARE * rows))
 
 
-class Density(Step):
+class Density(Step[DensityOptions]):
     """Keeps pairs of every cluster at random."""
 
     name: ClassVar[str] = "density"

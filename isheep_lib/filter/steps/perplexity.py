@@ -16,7 +16,7 @@ class PerplexityOptions(Section):
     max_pair_perplexity: float = Field(50.0, description="perplexity: limit of task and response together", gt=0.0)
 
 
-class PerplexityLimit(PairStep):
+class PerplexityLimit(PairStep[PerplexityOptions]):
     """Drops pairs with a perplexity over its limit."""
 
     name: ClassVar[str] = "perplexity"

@@ -2,18 +2,19 @@
 
 import random
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from isheep_lib.filter.steps.step import Given, Reasons, ScoredPair, Step
+from isheep_lib.params.kinds import Section
 
 
-class RandomControl(Step):
+class RandomControl(Step[Section]):
     """Draws as many pairs as the steps keep."""
 
     name: ClassVar[str] = "random_control"
     meanings: ClassVar[dict[str, str]] = {"not_drawn": "the random control of the same size did not draw it"}
 
-    def apply(self, rows: Sequence[ScoredPair], options: Any, given: Given) -> Reasons:
+    def apply(self, rows: Sequence[ScoredPair], options: Section, given: Given) -> Reasons:
         """Return the pairs that were not drawn."""
         pool = [row.id for row in rows]
         drawn = set(random.Random(given.seed).sample(pool, given.number))  # noqa: S311 - reproducible, not secret

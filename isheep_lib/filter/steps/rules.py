@@ -61,7 +61,7 @@ class RulesOptions(Section):
     max_copy_share: Share = Field(0.5, description="rules: share of the response copied from the task, more is an echo")
 
 
-class Rules(PairStep):
+class Rules(PairStep[RulesOptions]):
     """Drops pairs that break a heuristic rule."""
 
     name: ClassVar[str] = "rules"

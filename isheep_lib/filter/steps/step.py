@@ -5,7 +5,7 @@ Covers one step. Does not cover which there are (`filter.steps.table`) or their 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -56,7 +56,10 @@ class By(NamedTuple):
     columns: list[str]
 
 
-class Step:
+Own = TypeVar("Own", bound=Section)
+
+
+class Step(Generic[Own]):
     """A step that looks at all pairs together; a new one also has a line in `filter.steps.table`."""
 
     name: ClassVar[str]
@@ -65,23 +68,23 @@ class Step:
     needs_vectors: ClassVar[bool] = False
     packages: ClassVar[tuple[str, ...]] = ()  # whose version decides
 
-    def by(self, options: Any) -> By | None:
+    def by(self, options: Own) -> By | None:
         """Return the scores that it decides by."""
         return None
 
-    def apply(self, rows: Sequence[ScoredPair], options: Any, given: Given) -> Reasons:
+    def apply(self, rows: Sequence[ScoredPair], options: Own, given: Given) -> Reasons:
         """Return the pairs that go, each with a reason and the detail."""
         raise NotImplementedError
 
 
-class PairStep(Step):
+class PairStep(Step[Own]):
     """A step that looks at one pair at a time."""
 
-    def problem(self, row: ScoredPair, options: Any) -> Reason:
+    def problem(self, row: ScoredPair, options: Own) -> Reason:
         """Return why it drops a pair and the detail, ("", "") if it does not."""
         raise NotImplementedError
 
-    def apply(self, rows: Sequence[ScoredPair], options: Any, given: Given) -> Reasons:
+    def apply(self, rows: Sequence[ScoredPair], options: Own, given: Given) -> Reasons:
         """Return the pairs that go, each with a reason and the detail."""
         return {row.id: found for row in rows if (found := self.problem(row, options))[0]}
 

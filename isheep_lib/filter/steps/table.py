@@ -1,6 +1,6 @@
 """Every step of the filter by its name, with the options of all of them."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from isheep_lib.filter.steps.decontaminate import Decontaminate
 from isheep_lib.filter.steps.density import Density, DensityOptions, DensityPerplexity
@@ -12,7 +12,7 @@ from isheep_lib.filter.steps.threshold import Threshold
 from isheep_lib.filter.steps.top import Top, TopOptions
 
 StepName = Literal["rules", "threshold", "perplexity", "density", "density_perplexity", "top"]
-STEPS: dict[str, Step] = {
+STEPS: dict[str, Step[Any]] = {
     step.name: step for step in (Rules(), Threshold(), PerplexityLimit(), Density(), DensityPerplexity(), Top())
 }
 DECONTAMINATE, CONTROL = Decontaminate(), RandomControl()  # before the steps, and in their place

@@ -30,7 +30,7 @@ class ThresholdOptions(Section):
     )
 
 
-class Threshold(PairStep):
+class Threshold(PairStep[ThresholdOptions]):
     """Drops pairs with a score that does not compare with C, strictly above in the paper."""
 
     name: ClassVar[str] = "threshold"

@@ -18,7 +18,7 @@ class TopOptions(ThresholdOptions):
     top_share: float = Field(0.5, description="top: share of the pairs kept", gt=0.0, le=1.0)
 
 
-class Top(Step):
+class Top(Step[TopOptions]):
     """Keeps the share with the highest mean of a scorer's columns; equal ones in their order."""
 
     name: ClassVar[str] = "top"
