@@ -1,1 +1,1 @@
-"""What computes a model: one small protocol, one file an engine."""
+"""What computes a model: one small protocol, one file per engine."""
