@@ -5,6 +5,7 @@ is what the model writes after the question. Covers one scorer. Does not cover w
 many pairs (`assess.scoring`).
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal, Protocol
@@ -21,7 +22,7 @@ def criteria(level: str) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True)
-class Scorer:
+class Scorer(ABC):
     """A scorer under the name that its columns have."""
 
     name: str
@@ -39,9 +40,9 @@ class Likelihood(Scorer):
 
     needs: ClassVar[tuple[str, ...]] = ()
 
+    @abstractmethod
     def score(self, losses: Mapping[str, float], pair: Pair) -> dict[str, float | None]:
         """Return its columns from mean losses in nats per token; None where there is nothing to score."""
-        raise NotImplementedError
 
 
 class Question(Scorer):
@@ -57,9 +58,9 @@ class Question(Scorer):
 class Choice(Question):
     """Reads the log-probabilities of the numbers 1 to 10 as the answer."""
 
+    @abstractmethod
     def score(self, logs: list[float]) -> tuple[float, float]:
         """Return the score, and the probability that is on the numbers at all."""
-        raise NotImplementedError
 
 
 class Sampling(Protocol):
@@ -83,6 +84,6 @@ class Written(Question):
         """Return temperature and nucleus mass."""
         return 0.0, 1.0
 
+    @abstractmethod
     def score(self, reply: str) -> tuple[float | None, str]:
         """Return the score, or None and the reason why there is none."""
-        raise NotImplementedError

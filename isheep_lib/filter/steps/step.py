@@ -3,6 +3,7 @@
 Covers one step. Does not cover which there are (`filter.steps.table`) or their order (`filter.run`).
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Generic, NamedTuple, TypeVar
@@ -59,7 +60,7 @@ class By(NamedTuple):
 Own = TypeVar("Own", bound=Section)
 
 
-class Step(Generic[Own]):
+class Step(ABC, Generic[Own]):
     """A step that looks at all pairs together; a new one also has a line in `filter.steps.table`."""
 
     name: ClassVar[str]
@@ -72,17 +73,17 @@ class Step(Generic[Own]):
         """Return the scores that it decides by."""
         return None
 
+    @abstractmethod
     def apply(self, rows: Sequence[ScoredPair], options: Own, given: Given) -> Reasons:
         """Return the pairs that go, each with a reason and the detail."""
-        raise NotImplementedError
 
 
 class PairStep(Step[Own]):
     """A step that looks at one pair at a time."""
 
+    @abstractmethod
     def problem(self, row: ScoredPair, options: Own) -> Reason:
         """Return why it drops a pair and the detail, ("", "") if it does not."""
-        raise NotImplementedError
 
     def apply(self, rows: Sequence[ScoredPair], options: Own, given: Given) -> Reasons:
         """Return the pairs that go, each with a reason and the detail."""
