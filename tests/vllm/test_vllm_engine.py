@@ -157,8 +157,8 @@ def test_an_adapted_model_says_what_the_merged_model_says(engine, adapted, tmp_p
     assert {c.text for c in texts.values()} != {c.text for c in bare.values()}
     for request in asked:
         tokens = engine.vocabulary.encode(request.prompt)
-        found = merged.generate(torch.tensor([tokens]), max_new_tokens=request.max_new_tokens, do_sample=False)[0, len(tokens) :]
-        plain = engine.tokenizer.decode(found, skip_special_tokens=True)
+        found = merged.generate(torch.tensor([tokens]), max_new_tokens=request.max_new_tokens, do_sample=False)
+        plain = engine.tokenizer.decode(found[0, len(tokens) :], skip_special_tokens=True)
         assert_same_up_to_a_tie(merged, engine, request, texts[request.id].text, plain)
 
 
