@@ -4,6 +4,8 @@ from typing import Any
 
 from isheep_lib.record.rows import canonical_json, digest_text
 
+SHOWN = 12  # names of one part that differ
+
 
 def fingerprint(parts: dict[str, Any]) -> str:
     """Hash the parts into the one value that must match for a stage to be reused."""
@@ -20,7 +22,8 @@ def stale_reason(recorded: dict[str, Any], now: dict[str, Any]) -> str:
             continue
         if isinstance(old, dict) and isinstance(new, dict):
             inner = sorted(k for k in {*old, *new} if old.get(k) != new.get(k))
-            reasons.append(f"{name} ({', '.join(inner)})")
+            more = [f"and {len(inner) - SHOWN} more"] if len(inner) > SHOWN else []
+            reasons.append(f"{name} ({', '.join([*inner[:SHOWN], *more])})")
         else:
             reasons.append(name)
     return f"differs in {'; '.join(reasons)}" if reasons else ""

@@ -134,6 +134,11 @@ def test_a_finished_stage_is_repeated_aside_and_compared_with_its_record(run):
     [
         ({"a": 1}, {"a": 1}, ""),
         ({"code": {"x": 1, "y": 2}}, {"code": {"x": 1, "y": 3, "z": 4}}, "differs in code (y, z)"),
+        (
+            {"code": {}},
+            {"code": dict.fromkeys("abcdefghijklmno", 1)},
+            "differs in code (a, b, c, d, e, f, g, h, i, j, k, l, and 3 more)",
+        ),
         ({"stage": "a", "model": {"base": 1}}, {"stage": "b"}, "differs in model; stage"),
     ],
 )
