@@ -283,9 +283,8 @@ def test_a_base_judge_shares_the_first_iteration_and_judges_the_second_itself(
 
 # Here and not in a file of its own: its kernels and those of plain papermill listen on ports that Jupyter only hopes are
 # still free, and the tests of one file never start kernels at the same time.
-@pytest.mark.slow
-def test_nbval_gets_the_same_outputs_from_a_committed_notebook(root: Path) -> None:
-    notebook = root / "results/reference/smollm2-135m/iter-1/filter/filter.ipynb"
+def test_nbval_gets_the_same_outputs_from_an_executed_notebook(root: Path, finished: Path) -> None:
+    notebook = finished / "iter-1/filter/filter.ipynb"
     nbval = [
         "--nbval",
         "--nbval-current-env",

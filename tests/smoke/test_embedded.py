@@ -70,12 +70,12 @@ def test_ten_is_told_from_one_though_it_begins_like_it(engine):
 
 def test_the_end_token_is_learned_though_it_is_the_pad_token_too(engine):
     from isheep_lib.prompting.chat import get_frame
-    from isheep_lib.train.dataset import encode_row
-    from isheep_lib.train.run import MASKED
+    from isheep_lib.record.rows import Pair
+    from isheep_lib.train.dataset import MASKED, encode_row
 
     assert engine.tokenizer.pad_token_id == engine.tokenizer.eos_token_id
     frame = get_frame("chatml", "Be brief.", engine.tokenizer)
-    row = encode_row({"id": "a", "instruction": "Say hi.", "input": "", "output": "Hi"}, frame, engine.tokenizer, 100)
+    row = encode_row(Pair("a", "Say hi.", "", "Hi"), frame, engine.tokenizer, 100)
     assert row.labels[-1] == engine.tokenizer.eos_token_id
     assert MASKED not in row.labels[row.labels.index(row.labels[-1]) :]
     shown = engine.tokenizer.apply_chat_template(
@@ -91,4 +91,7 @@ def test_the_tokenizer_frame_equals_the_chatml_frame_of_this_model(engine):
 
     own = get_frame("tokenizer", "Be brief.", engine.tokenizer)
     chatml = get_frame("chatml", "Be brief.", engine.tokenizer)
-    assert (own.before, own.after, own.end) == (chatml.before, chatml.after, chatml.end)
+    assert (own.end, own.opener()) == (chatml.end, chatml.opener())
+    assert own.prompt("Say hi.") == chatml.prompt("Say hi.")
+    turns = [("Say hi.", "Hi")]
+    assert own.conversation(turns, "Again.") == chatml.conversation(turns, "Again.")
