@@ -73,7 +73,7 @@ def test_two_processes_train_what_one_does(alone_, tiny_model: Path, tmp_path: P
 STARTER = """
 import sys
 from pathlib import Path
-from isheep_lib import launch
+from isheep_lib.train import launch
 from isheep_lib.train.job import Job
 
 launch.start(Path(sys.argv[1]), Job.load(Path(sys.argv[1])).params)
