@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from isheep_lib.engines.protocol import quiet
 from isheep_lib.errors import DataError, YieldError
 from isheep_lib.synthesize.candidates import funnel_of
 from isheep_lib.synthesize.method import Writing
@@ -67,6 +68,30 @@ def test_nothing_is_answered_by_the_model(tmp_path, documents):
     assert examples == found.accepted
     assert len(engine.asked) == asked == 2
     assert funnel_of(found, examples) == {"in": 3, "kept": 2, "dropped": {"document_too_short": 1}}
+
+
+class Mortal(Reader):
+    """Ends in the middle, after some answers."""
+
+    def __init__(self, lives):
+        super().__init__(answer)
+        self.lives = lives
+
+    def generate(self, batches, tick=quiet):
+        for number, batch in enumerate(super().generate(batches, tick)):
+            if number == self.lives:
+                raise IndexError
+            yield batch
+
+
+def test_a_killed_writing_is_resumed_and_asks_only_for_the_rest(tmp_path, documents):
+    whole = LongForm().write(made(Reader(answer), tmp_path / "whole", documents))
+    for life in range(2):
+        with pytest.raises(IndexError):
+            LongForm().write(made(Mortal(life), tmp_path / str(life), documents))
+        rest = Reader(answer)
+        assert LongForm().write(made(rest, tmp_path / str(life), documents)) == whole
+        assert len(rest.asked) == 2 - life
 
 
 @pytest.mark.parametrize(
