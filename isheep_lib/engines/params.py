@@ -47,6 +47,9 @@ class Model(TrainedModel):
     inference_dtype: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="number format of inference, auto measures once a run which is faster here"
     )
+    numerics: Literal["exact", "plain"] = Field(
+        "plain", description="exact: tokens are those of exact arithmetic on every machine (engine transformers, float32)"
+    )
     context_tokens: int = Field(0, description="prompt and new tokens together at most, 0 is the model's own limit", ge=0)
     batch_tokens: int = execution(0, "transformers: tokens read in one forward pass, 0 suits the device", ge=0)
     cache_tokens: Positive = execution(49152, "transformers: tokens held for sequences generated together")

@@ -14,8 +14,11 @@ import numpy as np
 import torch
 from transformers.modeling_outputs import BaseModelOutputWithPast, CausalLMOutputWithPast
 
-from isheep_lib.engines.batching.decoding import decode, pick
+from isheep_lib.engines.batching.decoding import decode
 from isheep_lib.engines.batching.prefix_cache import Reader, clusters
+from isheep_lib.engines.exact.arbiter import Arbiter
+from isheep_lib.engines.exact.decisions import decide
+from isheep_lib.engines.exact.double import DoubleModel
 from isheep_lib.engines.params import Model
 from isheep_lib.engines.protocol import Completion, Request, quiet
 from isheep_lib.engines.tokens import label_paths, load_vocabulary
@@ -49,6 +52,13 @@ class TransformersEngine:
         self._reader: Reader = Reader(self.model, self.tokenizer.pad_token_id, self.batch_tokens)
         self._vectors: Reader = Reader(_Vectors(self.model), self.tokenizer.pad_token_id, self.batch_tokens)
         self._exact_output: dict[str, torch.nn.Module] | None = None
+        self._arbiter: Arbiter | None = None
+        if settings.numerics == "exact":
+            self._arbiter = Arbiter(DoubleModel(model), self._logits_of, self.vocabulary.encode)
+
+    @torch.inference_mode()
+    def _logits_of(self, tokens: list[int]) -> torch.Tensor:
+        return self.model(input_ids=torch.tensor([tokens], device=self.model.device), use_cache=False).logits[0]
 
     def facts(self) -> dict[str, Any]:
         """Say what computes; see the protocol."""
@@ -57,12 +67,13 @@ class TransformersEngine:
             "version": versions()["transformers"],
             "dtype": self.dtype,
             "device": torch.cuda.get_device_name(0) if device() == "cuda" else device(),
+            "numerics": self._arbiter.facts() if self._arbiter else "plain",
         }
 
     def close(self) -> None:
         """Give the memory back."""
         # ty: ignore[invalid-assignment] - nothing is asked of a closed engine
-        self.model = self._reader = self._vectors = self._exact_output = None
+        self.model = self._reader = self._vectors = self._exact_output = self._arbiter = None
         if device() == "cuda":
             torch.cuda.empty_cache()
 
@@ -91,8 +102,12 @@ class TransformersEngine:
         ends, texts = self.vocabulary.stops(first)
         draws = torch.tensor(np.stack([np.random.default_rng(r.seed).random(r.max_new_tokens) for r in batch]))
 
-        def choose(scores: torch.Tensor, rows: list[int], step: int) -> torch.Tensor:
-            return pick(scores, draws[rows, step], first.temperature, first.top_p)
+        def choose(scores: torch.Tensor, asked: list[int], new: list[list[int]]) -> torch.Tensor:
+            uniform = draws[asked, [len(new[i]) for i in asked]]
+            if self._arbiter is None:
+                return decide(scores, uniform, first.temperature, first.top_p).tokens
+            texts = [(batch[i].id, rows[i] + new[i]) for i in asked]
+            return self._arbiter.choose(scores, uniform, first.temperature, first.top_p, texts.__getitem__)
 
         def ended(row: int, new: list[int]) -> bool:
             return new[-1] in ends or (bool(texts) and any(stop in self.tokenizer.decode(new[-TAIL:]) for stop in texts))

@@ -25,7 +25,10 @@ def load_model(model: ModelRef, dtype: str, place: str = "") -> tuple[Any, Any]:
     tokenizer: Any = AutoTokenizer.from_pretrained(model.path, padding_side="left", trust_remote_code=False)
     wanted = getattr(torch, dtype)
     loaded = AutoModelForCausalLM.from_pretrained(
-        model.path, dtype=torch.float32 if model.adapters else wanted, use_safetensors=True, trust_remote_code=False
+        model.path,
+        dtype=max(torch.float32, wanted, key=lambda format_: format_.itemsize) if model.adapters else wanted,
+        use_safetensors=True,
+        trust_remote_code=False,
     )
     if loaded.config._attn_implementation == "sdpa":
         loaded.set_attn_implementation(ATTENTION)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM
 
 from isheep_lib.engines import parity
-from isheep_lib.engines.batching.decoding import pick
+from isheep_lib.engines.exact.decisions import decide
 from isheep_lib.engines.batching.prefix_cache import Reader, clusters, common_prefix
 from isheep_lib.engines.dtype import gain
 from isheep_lib.engines.generate import generate_all, refuse_long
@@ -90,7 +90,7 @@ def test_labels_without_a_common_stem_are_refused_by_name(engine):
 def test_sampling_follows_the_renormalised_nucleus(top_p):
     shares = torch.tensor([0.4, 0.3, 0.2, 0.1])
     grid = (torch.arange(20_000) + 0.5) / 20_000
-    drawn = pick(shares.log().repeat(len(grid), 1), grid, 1.0, top_p)
+    drawn = decide(shares.log().repeat(len(grid), 1), grid, 1.0, top_p).tokens
     found = torch.bincount(drawn, minlength=4) / len(grid)
     kept = {1.0: 4, 0.8: 3, 0.3: 1}[top_p]
     expected = torch.where(torch.arange(4) < kept, shares, 0) / shares[:kept].sum()

@@ -1,0 +1,109 @@
+"""Who decides where a fast pass cannot: the error measured, close cases computed in float64, and all of it counted.
+
+Ziv's strategy for correctly rounded functions: compute fast with an error bound, and only where the bound leaves two
+outcomes again with more digits. What results depends on weights and request alone, not on the machine or the batch.
+Covers next tokens. Does not cover the decision itself (`decisions`) or the pass in float64 (`double`).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import torch
+
+from isheep_lib.engines.exact.decisions import Error, decide
+from isheep_lib.engines.exact.double import DoubleModel
+
+SAFETY = 4  # the error allowed for, over the largest one measured
+DOUBLE = Error(gap=1e-9, mass=1e-9)  # thousands of times what two machines differ by in float64
+PROSE = (
+    "The harbour opens at six. Boats that came in during the night are unloaded first, then those that wait outside. "
+    "1. Weigh the crates; 2. note 17.5 kg, 203 kg and 8,400 kg apart; 3. ask who signed.\n"
+    "def total(crates: list[float]) -> float:\n    return sum(crate for crate in crates if crate > 0)\n"
+    "Wer zuletzt kommt, wartet. Les portes ferment à midi. 港口六点开放。 Порт закрыт. "
+    "Question: how many boats are there if 12 leave and twice as many return? Answer: 24 more than before."
+)
+
+
+@dataclass
+class Counts:
+    """What happened to the decisions of a stage."""
+
+    decided: int = 0
+    again: int = 0  # computed in float64
+    changed: int = 0  # of those, decided otherwise than the fast pass would have
+    undecided: list[str] = field(default_factory=list)  # rows that float64 left with two outcomes
+    largest_gap: float = 0.0  # error of the difference of two logits, seen in what was computed again
+
+
+class Arbiter:
+    """Decides next tokens as exact arithmetic would."""
+
+    def __init__(self, double: DoubleModel, fast: Callable[[list[int]], torch.Tensor], encode: Callable[[str], list[int]]) -> None:
+        """Measure the error of the fast pass.
+
+        Args:
+            double: the same model in float64.
+            fast: tokens to the logits after each of them, tokens x vocabulary.
+            encode: text to tokens.
+        """
+        self.double, self.counts = double, Counts()
+        tokens = encode(PROSE)
+        self._exact = double.logits(tokens, len(tokens))
+        self._fast = fast(tokens).to(self._exact)
+        self._masses: dict[float, float] = {}
+
+    @cached_property
+    def gap(self) -> float:
+        """The error measured of the difference of two logits."""
+        return spread(self._fast - self._exact)
+
+    def error(self, temperature: float) -> Error:
+        """Return the error allowed for at a temperature."""
+        if temperature not in self._masses:
+            shares = [(logits / (temperature or 1.0)).softmax(-1) for logits in (self._fast, self._exact)]
+            self._masses[temperature] = float((shares[0] - shares[1]).clamp(min=0).sum(-1).max())
+        return Error(SAFETY * max(self.gap, self.counts.largest_gap), SAFETY * self._masses[temperature])
+
+    def choose(
+        self,
+        logits: torch.Tensor,
+        uniform: torch.Tensor,
+        temperature: float,
+        top_p: float,
+        row: Callable[[int], tuple[str, list[int]]],
+    ) -> torch.Tensor:
+        """Return the next token per row; see `decide`.
+
+        Args:
+            row: line of the logits to the row's id and all its tokens so far.
+        """
+        found = decide(logits, uniform, temperature, top_p, self.error(temperature))
+        self.counts.decided += len(logits)
+        tokens = found.tokens.clone()
+        for line in (~found.certain).nonzero()[:, 0].tolist():
+            tokens[line] = self._again(logits[line], uniform[line : line + 1], temperature, top_p, *row(line))
+        return tokens
+
+    def _again(
+        self, fast: torch.Tensor, uniform: torch.Tensor, temperature: float, top_p: float, id_: str, tokens: list[int]
+    ) -> int:
+        exact = self.double.logits(tokens)
+        found = decide(exact, uniform, temperature, top_p, DOUBLE)
+        self.counts.again += 1
+        self.counts.largest_gap = max(self.counts.largest_gap, spread(fast.to(exact)[None] - exact))
+        self.counts.changed += int(decide(fast[None], uniform, temperature, top_p).tokens[0] != found.tokens[0])
+        if not bool(found.certain[0]):
+            self.counts.undecided.append(f"{id_}, after {len(tokens)} tokens")
+        return int(found.tokens[0])
+
+    def facts(self) -> dict[str, Any]:
+        """Say what a manifest keeps: errors measured on this machine, and counts."""
+        masses = {str(temperature): mass for temperature, mass in sorted(self._masses.items())}
+        return {"safety": SAFETY, "gap": self.gap, "mass_by_temperature": masses, **vars(self.counts)}
+
+
+def spread(difference: torch.Tensor) -> float:
+    """Return the largest error of a difference of two logits, given logits' errors, positions x vocabulary."""
+    return float((difference.max(-1).values - difference.min(-1).values).max())

@@ -1,0 +1,57 @@
+"""A model computed in float64 from its first token to its logits.
+
+`model.double()` is not enough: models compute norms, rotary tables and softmax in float32 by name. Here what names float32
+means float64 while a pass runs, so that two machines differ by some 1e-13 in a logit.
+Covers one row at a time. Does not cover batches: only rows that a faster pass leaves undecided come here.
+"""
+
+from typing import Any
+
+import torch
+from torch.overrides import TorchFunctionMode
+
+from isheep_lib.errors import ModelError
+from isheep_lib.models.base import ModelRef
+from isheep_lib.models.load import load_model
+
+
+class NothingShorter(TorchFunctionMode):
+    """Inside it, whatever asks for float32 gets float64."""
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run a function of torch with float64 for float32."""
+        named = {name: _longer(value) for name, value in (kwargs or {}).items()}
+        if function is torch.Tensor.float:
+            return args[0].double()
+        return function(*map(_longer, args), **named)
+
+
+def _longer(value: Any) -> Any:
+    return torch.float64 if value is torch.float32 else value
+
+
+class DoubleModel:
+    """A causal language model in float64, with its adapters merged in float64, on the best device here."""
+
+    def __init__(self, model: ModelRef) -> None:
+        """Load it; what it computes at loading, such as rotary tables, is float64 as well."""
+        with NothingShorter():
+            self.model, _ = load_model(model, "float64")
+
+    @torch.inference_mode()
+    def logits(self, tokens: list[int], keep: int = 1) -> torch.Tensor:
+        """Return the logits after the last tokens of a row, keep x vocabulary, float64.
+
+        Raises:
+            ModelError: the architecture leaves float64 on the way.
+        """
+        given = torch.tensor([tokens], device=self.model.device)
+        with NothingShorter():
+            found = self.model(input_ids=given, use_cache=False, logits_to_keep=keep).logits[0]
+        if found.dtype is not torch.float64:
+            raise ModelError(
+                f"A pass in float64 ended in {str(found.dtype).removeprefix('torch.')}",
+                where=type(self.model).__name__,
+                do="set model.numerics to plain: this architecture computes in a format of its own",
+            )
+        return found
