@@ -17,7 +17,7 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from accelerate import PartialState
@@ -291,9 +291,17 @@ def main(path: Path) -> int:
         write_atomic(job.work / FAILURE, json.dumps(values) + "\n")
         return 1
     if torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()  # a thread of it that still runs when Python ends would abort the process
+        torch.distributed.barrier()  # a process that leaves first would break what others still send it
+        torch.distributed.destroy_process_group()
     return 0
 
 
+def leave(code: int) -> NoReturn:
+    """End this process without Python's own clearing up: DeepSpeed keeps groups alive, whose threads would abort it then."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    leave(main(Path(sys.argv[1])))

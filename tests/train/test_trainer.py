@@ -3,6 +3,8 @@
 import gc
 import json
 import shutil
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -324,6 +326,14 @@ def test_a_process_that_trains_to_the_end_leaves_a_result_and_no_error(whole, tm
     assert trainer.main(job.work / "job.json") == 0
     assert not (tmp_path / "failure.json").exists()
     assert result(job)["log"] == result(whole)["log"]
+
+
+@pytest.mark.parametrize("code", [0, 1])
+def test_a_process_that_has_trained_leaves_before_what_would_abort_it(code):
+    dies_when_python_clears_up = "import atexit, os; atexit.register(os.abort)"
+    program = f"{dies_when_python_clears_up}; from isheep_lib.train.trainer import leave; print('whole'); leave({code})"
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout) == (code, "whole\n")
 
 
 def laid_out(model, rows=None, **changed):
