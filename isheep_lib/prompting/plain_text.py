@@ -37,7 +37,7 @@ OPENED, CLOSED = re.compile(r"<([a-z][a-z ]{1,30})>", re.IGNORECASE), re.compile
 
 
 def plain(reply: str) -> str:
-    """Return what a reply says in plain ASCII digits, brackets and bars; \\boxed{8} and <score>8</score> become labels."""
+    """Return what a reply says in plain ASCII digits, brackets and bars; boxes of TeX and tags become labels."""
     text = answer_part(reply).replace("\r\n", "\n").replace("\r", "\n")
     text = "".join(sign for sign in text if unicodedata.category(sign) != "Cf")  # zero-width signs, byte order marks
     text = re.sub(r"[^\S\n]+", " ", STRUCK.sub(" ", text))

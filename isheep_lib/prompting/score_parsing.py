@@ -5,7 +5,7 @@
 A reply becomes codes, one a piece (`score_pieces`), and a score is a number in one of these places. The first group that
 finds any decides; where it finds several values, the reply is ambiguous.
 1. In double brackets, alone in the last line: `Rating: [[8]]`.
-2. As it was asked for, or said to be final: before two bars, in double brackets, `Final score: 8`, `\\boxed{8}`.
+2. As it was asked for, or said to be final: before two bars, in double brackets, `Final score: 8`, or in a box of TeX.
 3. Anywhere else that says score: `Score (1-10): 8`, `I give it an 8`, `8/10`; or alone at the opening, in the last line, or in
    brackets at the end.
 Covers one reply or one set of probabilities. Does not cover asking (`assess.scoring`, `judge.verdicts`).
@@ -23,9 +23,10 @@ LAST_LINE = re.compile(rf"(?:^|\n)(?:[PLTwG()]{{0,6}}[:=]?)D(?:L[:=]?)?{SCORE}C[
 BRACKETED = re.compile(rf"D(?:P?L[:=]?)?{SCORE}C[TOFG]*")
 BARRED = re.compile(rf"{SCORE}[).\]C]*B")
 FINAL = re.compile(rf"Pw{{0,2}}L?w{{0,4}}[TOFG()]*[:=]+[\[(]*{SCORE}{END}")
-ALONE = re.compile(SCORE + END)
-LABELLED = re.compile(rf"L(?:[w=]{{0,8}}[TG()]*[:=]+w?|[TG()|-]*)[\[(TG]*{SCORE}{END}")
+ALONE = re.compile(rf"(?P<n>N)u?[TO]*u?{END}")
+LABELLED = re.compile(rf"L(?:[wb=]{{0,8}}[TG()]*[:=]+w?|[TG()|-]*)[\[(TG]*{SCORE}{END}")
 HEADED = re.compile(rf"L[TG()]*[:=]?\n{SCORE}\.?(?=\n|$)")
+SCALED = re.compile(rf"(?:^|\n)T[:=,]?{SCORE}{END}")
 GIVEN = re.compile(rf"V[wb:]{{0,5}}{SCORE}{END}")
 OF_TEN = re.compile(rf"(?P<n>N)u?T+u?{END}")
 OPENING = re.compile(rf"^[-(\[|]*{SCORE}(?=[-.,:()\[\]C|Bb\n]|$)")
@@ -64,7 +65,7 @@ def _marked(read: Pieces) -> Found:
 
 def _unmarked(read: Pieces) -> Found:
     codes = _unexplained(read.codes)
-    found = _values(read, codes, LABELLED, HEADED, GIVEN, OF_TEN, OPENING, LAST)
+    found = _values(read, codes, LABELLED, HEADED, SCALED, GIVEN, OF_TEN, OPENING, LAST)
     return {None} if found and "G" in codes else found
 
 

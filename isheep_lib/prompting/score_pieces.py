@@ -18,7 +18,7 @@ NUMBER = rf"[+-]?\d+(?:\.\d+|,\d{{1,2}}(?!\d))?(?![\d{FRACTIONS}])"
 LABEL = (
     r"\b(?:scores?|scored|ratings?|rated|grade[sd]?|marks?|quality|judge?ment|evaluation|assessment|verdict|bewertung|wertung"
     r"|punktzahl|puntuación|calificación|valoración|punteggio|voto|valutazione|pontuação|avaliação|оценка|балл|ocena|puan"
-    r"|betyg|beoordeling|điểm|skor|nilai|التقييم|الدرجة)\b"
+    r"|betyg|beoordeling|điểm|skor|nilai|التقييم|الدرجة|(?:overall|total|result|points)(?= ?:))\b"
     r"|评分|得分|打分|分数|总分|评价|评级|质量|評分|分數|總分|評價|評級|評価|スコア|点数|得点|採点|점수|평점|평가|अंक|रेटिंग|स्कोर|คะแนน"
 )
 FINAL = r"\bfinal(?:ly|e)?\b|最终|最終|최종|\bитогов\w+"
@@ -28,7 +28,7 @@ UNIT = r"(?:(?:points?|pts?|punkten?|баллов|балла?|puntos?|punti|pont
 # What may follow a score; any other word makes it a count, as in "3 errors" and "10 words".
 AFTER = (
     r"\b(?:because|since|as|for|but|overall|given|due|though|although|however|while|considering|the|this|it|i|explanation"
-    r"|reason(?:ing|s)?|justification|rationale|comments?|feedback|weil|denn|car|porque|потому)\b|因为|解释|理由|原因|说明"
+    r"|reason(?:ing)?|justification|rationale|comment|feedback|weil|denn|car|porque|потому)\b|因为|解释|理由|原因|说明"
 )
 # Scales. The last number of each is its top.
 NOTE = r"(?: ?\([^()\d\n]{0,40}\))?"  # as in 1 (useless) to 10 (excellent)
@@ -45,12 +45,13 @@ SCALE = "|".join(
         rf"[(\[] ?{SPAN} ?[)\]]",
         rf"\b(?:from|between|von|de) {SPAN}",
         rf"{LOW}(?:{TO}) ?10(?![\d%]|[-/.,:]\d){NOTE}",
-        r"\(? ?(?:\bmax(?:imum|imal)?\b\.?(?: (?:possible|score|rating|points?|is|of))*|满分(?:为|是)?|滿分) ?[:=]? ?\d+ ?分? ?\)?",
+        r"\(? ?(?:\bmax(?:imum|imal)?\b\.?(?: (?:possible|score|rating|points?|is|of))*|满分(?:为|是)?|滿分)"
+        r" ?[:=]? ?\d+ ?分? ?\)?",
         r"\(?\d+ ?(?:分制|分满分|点満点|점 ?만점|分中)(?:中|에|의|で)?\)?",
         r"\b10 ?(?:=|is|being|means|meaning) ?(?:the )?(?:very )?(?:best|highest|perfect|excellent|worst|lowest)\b",
     )
 )
-MOST = r"(?:the |an? )?(?:possible |maximum |max\.? |total )?\d+(?:[.,]0+)?(?!\d)"
+MOST = r"(?:the |an? )?(?:possible |maximum |max\.? |total )?\d+(?:[.,]0+)?(?!\d|-[a-z]| (?:point|star)s? scale)"
 OUT_OF = rf"\(? ?\bout of {MOST} ?\)?"
 # These are scales behind a number only; in "a score of 10" the word says something else.
 SHARE = re.compile(rf" ?\(? ?/ ?{MOST} ?\)?")

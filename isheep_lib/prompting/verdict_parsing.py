@@ -22,15 +22,17 @@ BETTER = r"[ab] ?(?:[<>]{1,3}|=|~) ?[ab]"  # A>B
 BRACKETED = re.compile(rf"\[ ?\[{MARKS}{NAME}({BETTER}|a|b|c|tie|draw){MARKS}\](?:\]|\s*$)", re.IGNORECASE | re.MULTILINE)
 OPENS_LINE = re.compile(r"[^\[\n]{0,30}?[:=-]*\s?(?=\[ ?\[)")
 # Without double brackets. Elsewhere "A" may be an article.
-LETTER = rf"({BETTER.replace('ab', 'AB')}|[ABC]|(?i:tie|draw)\b)"
+LARGE = BETTER.replace("ab", "AB")
+LETTER = rf"({LARGE}|[ABC]|(?<=model )[ab]|(?<=assistant )[ab]|(?<=response )[ab]|(?i:tie|draw)\b)"
 STOP = r"(?=\s*(?:$|[.,;:!)}\]]|because\b|since\b|as\b|-))"
 ANNOUNCED = re.compile(
-    rf"(?:(?i:\b(?:verdict|winner|better (?:answer|response|one)|final (?:answer|choice|decision))\b|结论|裁决|判决|获胜者|胜者|优胜者)"
-    rf"{MARKS}(?:(?i:is)\b|:|=|是|为)?|(?i:\b(?:answer|choice|preference|decision|preferred)\b|选择|答案){MARKS}[:=]"
+    rf"(?:(?i:\b(?:verdict|winner|better (?:answer|response|one)|final (?:answer|choice|decision))\b"
+    rf"|结论|裁决|判决|获胜者|胜者|优胜者)"
+    rf"{MARKS}(?:(?i:is)\b|:|=|是|为)?|(?i:\b(?:answer|choice|preference|decision|preferred|final)\b|选择|答案){MARKS}[:=]"
     rf"|(?i:\bI (?:would |d )?(?:prefer|choose|pick|select|go with))\b){MARKS}(?i:the )?{NAME}{LETTER}{STOP}",
     re.MULTILINE,
 )
-SAID = re.compile(rf"{MARKS}{NAME}([ABC]|(?i:(?:it ?i?s )?(?:an? )?(?:tie|draw)\b)){MARKS}\.?{MARKS}")
+SAID = re.compile(rf"{MARKS}{NAME}({LARGE}|[ABC]|(?i:(?:it ?i?s )?(?:an? )?(?:tie|draw)\b)){MARKS}\.?{MARKS}")
 WINS = re.compile(
     rf"(?:{NAMED})?\b([AB])(?:s (?i:{NAMED.rstrip(' ?')}))? ?"
     r"(?i:(?:is|was) (?:(?:clearly|slightly|much|far|significantly|marginally|overall|definitely|a bit|the) ){0,3}"
