@@ -402,7 +402,7 @@ def test_the_key_is_sent_and_never_shown(engine, serve, monkeypatch, caplog, cap
     for told in ((400, f"what is {KEY}?"), (403, f"who is {KEY}?"), (500, f"oops {KEY}"), (200, {"error": KEY})):
         _, error = until_it_fails(engine(serve(lambda number, body, told=told: told), timeout_seconds=0.2), 1)
         shown.append(error)
-    assert all("(key)" in error for error in shown[2:])
+    assert all("[key]" in error for error in shown[2:])
     monkeypatch.setenv("ISHEEP_SERVER_KEY", KEY + "-old")
     with pytest.raises(EngineError, match="ISHEEP_SERVER_KEY is refused") as refused:
         preflight("judge", settings(server))

@@ -448,7 +448,7 @@ def test_the_key_is_sent_and_never_shown(engine, serve, monkeypatch):
     everything(opened, requests(2))
     assert KEY not in json.dumps(opened.facts())
     echo = serve(key=KEY, script=lambda number, body: (400, {"error": {"message": f"what is {KEY}?"}}))
-    with pytest.raises(EngineError, match=r"what is \(key\)") as refused:
+    with pytest.raises(EngineError, match=r"what is \[key\]") as refused:
         generate(engine(echo), requests(1))
     monkeypatch.setenv("ISHEEP_SERVER_KEY", KEY + "-old")
     with pytest.raises(EngineError, match="ISHEEP_SERVER_KEY is refused") as wrong:
