@@ -23,6 +23,7 @@ Verdicts = Literal["written", "probabilities"]
 CHUNK = 16  # prompts read between two journal entries
 NO_ANSWER = "no_answer"
 CUT = "cut_off"  # the reply reached its limit before its verdict
+REFUSED = "refused"  # the judge's server filtered the prompt or its answer
 LETTERS = ["A", "B"]
 Docs = Sequence[dict[str, Any]]  # items of a benchmark, each with "id"
 Answers = Mapping[str, dict[str, Any]]  # what `evaluate` recorded, by id
@@ -162,8 +163,9 @@ def _read(
     if not isinstance(reply.raw, str):
         return of_logs(reply.raw), "", reply.raw
     value, reason = of_text(reply.answer)
-    cut = reply.finish == "length" and reason in ("no_verdict", "no_number")
-    return value, CUT if cut else reason, reply.raw
+    if reason in ("no_verdict", "no_number"):
+        reason = {"length": CUT, REFUSED: REFUSED}.get(reply.finish, reason)
+    return value, reason, reply.raw
 
 
 def _ask(

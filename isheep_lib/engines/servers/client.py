@@ -66,7 +66,7 @@ class Call:
     # Makes the result of an answer, a model object of the client, in the thread of the servers.
     read: Callable[[Any], Any] = lambda answer: answer
     # What to do where a server refuses it.
-    do: str = "compare the server's model and limits with base_model, context_tokens and the stage's parameters"
+    do: str = "check base_urls and the server's model"
 
 
 class Endpoint:
