@@ -75,7 +75,12 @@ def _unexplained(codes: str) -> str:
 
 
 def _values(read: Pieces, codes: str, *patterns: re.Pattern[str]) -> Found:
-    return {_value(read, match) for pattern in patterns for match in pattern.finditer(codes)}
+    """Return what patterns find; where its line names another scale, that is None."""
+    found = set()
+    for match in (match for pattern in patterns for match in pattern.finditer(codes)):
+        line = codes[codes.rfind("\n", 0, match.end() - 1) + 1 :].split("\n", 1)[0]
+        found.add(_value(read, match, foreign="G" in line))
+    return found
 
 
 def _value(read: Pieces, match: re.Match[str], *, foreign: bool = False) -> float | None:

@@ -51,8 +51,9 @@ SCALE = "|".join(
         r"\b10 ?(?:=|is|being|means|meaning) ?(?:the )?(?:very )?(?:best|highest|perfect|excellent|worst|lowest)\b",
     )
 )
-MOST = r"(?:the |an? )?(?:possible |maximum |max\.? |total )?\d+(?:[.,]0+)?(?!\d|-[a-z]| (?:point|star)s? scale)"
-OUT_OF = rf"\(? ?\bout of {MOST} ?\)?"
+TOP = r"\d+(?:[.,]0+)?(?!\d|-[a-z]| (?:point|star)s? scale)"
+MOST = rf"(?:the |an? )?(?:(?:possible|maximum|max\.?|total) (?:of )?)?(?:{TOP}|\[\[ ?{TOP} ?\]\])"
+OUT_OF = rf"\(? ?\bout[ -]of[ -]{MOST} ?\)?"
 # These are scales behind a number only; in "a score of 10" the word says something else.
 SHARE = re.compile(rf" ?\(? ?/ ?{MOST} ?\)?")
 PART = re.compile(rf" ?\(? ?\b(?:of|on|sur|von|de|su|di|из|na|van|av|sobre|من) {MOST} ?\)?")
@@ -77,7 +78,7 @@ NO_SCORE = "|".join(
     )
 )
 KINDS = {  # code to what has it; the first that fits is taken
-    "S": SCALE,  # becomes T, or G where another number than 10 is the top
+    "S": rf"\(? ?(?:{SCALE}) ?\)?",  # becomes T, or G where another number than 10 is the top
     "O": OUT_OF,  # becomes T or F
     "X": NO_SCORE,
     "N": NUMBER,

@@ -19,16 +19,18 @@ MARKS = r"[\s()\[\]]{0,9}"  # what may stand around a letter; bounded, for model
 NAMED = r"(?i:answer|response|reply|assistant|option|model|output|candidate|system|助手|回答|模型|选项|选择|答案|回复) ?"
 NAME = rf"(?:{NAMED})?{MARKS}"
 BETTER = r"[ab] ?(?:[<>]{1,3}|=|~) ?[ab]"  # A>B
-BRACKETED = re.compile(rf"\[ ?\[{MARKS}{NAME}({BETTER}|a|b|c|tie|draw){MARKS}\](?:\]|\s*$)", re.IGNORECASE | re.MULTILINE)
+BRACKETED = re.compile(
+    rf"\[ ?\[{MARKS}{NAME}({BETTER}|a|b|c|tie|draw)(?: is better| wins)?{MARKS}\](?:\]|\s*$)", re.IGNORECASE | re.MULTILINE
+)
 OPENS_LINE = re.compile(r"[^\[\n]{0,30}?[:=-]*\s?(?=\[ ?\[)")
 # Without double brackets. Elsewhere "A" may be an article.
 LARGE = BETTER.replace("ab", "AB")
 LETTER = rf"({LARGE}|[ABC]|(?<=model )[ab]|(?<=assistant )[ab]|(?<=response )[ab]|(?i:tie|draw)\b)"
 STOP = r"(?=\s*(?:$|[.,;:!)}\]]|because\b|since\b|as\b|-))"
 ANNOUNCED = re.compile(
-    rf"(?:(?i:\b(?:verdict|winner|better (?:answer|response|one)|final (?:answer|choice|decision))\b"
-    rf"|结论|裁决|判决|获胜者|胜者|优胜者)"
-    rf"{MARKS}(?:(?i:is)\b|:|=|是|为)?|(?i:\b(?:answer|choice|preference|decision|preferred|final)\b|选择|答案){MARKS}[:=]"
+    rf"(?:(?i:\b(?:verdict|winner|(?:better|best) (?:answer|response|one)|final (?:answer|choice|decision))\b"
+    rf"|结论|裁决|判决|判断|获胜者|胜者|优胜者)"
+    rf"{MARKS}(?:(?i:is)\b|:|=|->?|是|为)?|(?i:\b(?:answer|choice|preference|decision|preferred|final)\b|选择|答案){MARKS}[:=]"
     rf"|(?i:\bI (?:would |d )?(?:prefer|choose|pick|select|go with))\b){MARKS}(?i:the )?{NAME}{LETTER}{STOP}",
     re.MULTILINE,
 )

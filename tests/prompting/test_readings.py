@@ -18,6 +18,14 @@ few = settings(max_examples=50, deadline=None)
 READERS = {"score": parse_score, "grade": parse_grade, "verdict": parse_verdict}
 ROWS = [json.loads(line) for line in (Path(__file__).parent / "readings.jsonl").read_text(encoding="utf-8").splitlines()]
 SCORES = [
+    ("Rating: [[5]] out of [[10]]", 5),
+    ("[[5]]/[[10]]", 5),
+    ("8 out of a maximum of 10", 8),
+    ("8 out-of-10", 8),
+    ("3 (on a scale of 1 to 10)||x", 3),
+    ("[[3]] (on a scale of 1 to 10)", 3),
+    ("0-10: 8", 8),
+    ("Rating [1-10]: 8", 8),
     ("2 out of 10", 2),
     ("2 of 10", 2),
     ("2 on a scale of 1-10", 2),
@@ -179,6 +187,10 @@ SCORES = [
     ("1.0", 1),
 ]
 NO_SCORES = [
+    "[[3]] (on a scale of 1 to 5)",
+    "3 (on a scale of 1 to 5)||x",
+    "On a 5-point scale: [[3]]",
+    "Rating: 4 (5-point scale)",
     "[[4]]/5",
     "On a scale of 1 to 5, I give it a 4.",
     "4 on a 5-point scale",
@@ -301,6 +313,10 @@ NO_SCORES = [
     "0.99",
 ]
 VERDICTS = [
+    ("[[A is better]]", "A"),
+    ("The best answer is B.", "B"),
+    ("Verdict - B", "B"),
+    ("判断：A", "A"),
     ("[[B>A]]", "B"),
     ("[[A<B]]", "B"),
     ("[[A<<B]]", "B"),
