@@ -402,6 +402,18 @@ def test_a_rate_limit_longer_than_patience_ends_at_once_and_says_how_long_to_wai
     assert "start a server" not in error
 
 
+def test_what_is_in_flight_when_a_server_limits_requests_is_still_taken(engine, serve):
+    def script(number, body):
+        if body["seed"] == 0:
+            return 429, "too many", [("Retry-After", "60")]
+        time.sleep(0.5)
+        return None
+
+    kept, error = until_it_fails(engine(serve(script), concurrency=3), 3)
+    assert [c.id for c in kept] == ["r1", "r2"] or [c.id for c in kept] == ["r2", "r1"]
+    assert "raise timeout_seconds" in error
+
+
 def test_a_rate_limit_within_patience_is_waited_for(engine, serve):
     server = serve(lambda number, body: (429, "too many", [("Retry-After", "1")]) if number == 1 else None)
     everything(engine(server, concurrency=1, timeout_seconds=20), 4)

@@ -187,6 +187,7 @@ class _Round:
         self._failing = {server.url: time.monotonic() for server in servers if server.lost}
         self._problem, self._advice = "", ""
         self._until: dict[str, float] = {}  # address to when it may be asked again
+        self._flying = 0  # requests that were sent and not answered yet
 
     async def start(self) -> asyncio.Task:
         return asyncio.create_task(self._run())
@@ -220,7 +221,7 @@ class _Round:
     def _back(self) -> float:
         """Return when the first server may be asked again where that is after the end, else 0."""
         first = min((self._until.get(url, 0.0) for url in self._failing), default=0.0)
-        return first if len(self._failing) == len(self._servers) and first > self._end() else 0.0
+        return first if len(self._failing) == len(self._servers) and not self._flying and first > self._end() else 0.0
 
     def _note(self, state: RetryCallState) -> None:
         self._problem = self._problem or str(state.outcome and state.outcome.exception())
@@ -238,6 +239,7 @@ class _Round:
         if server.lost:  # it failed while this worker waited for work
             self.waiting.put_nowait(call)
             return
+        self._flying += 1
         try:
             self.answers.put(await server.ask(call))
             self._failing.pop(server.url, None)
@@ -250,4 +252,5 @@ class _Round:
             self._failing.setdefault(server.url, time.monotonic())
             raise
         finally:
+            self._flying -= 1
             self._give_time()
