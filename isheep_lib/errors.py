@@ -3,14 +3,16 @@
 Covers bad input and bad state. A bug of our own raises whatever Python raises, with its traceback.
 """
 
+from isheep_lib.server_key import struck
+
 
 class IsheepError(Exception):
     """A problem the user can mend; its text is the whole message, so front ends show no traceback."""
 
     def __init__(self, what: str, *, where: str = "", allowed: str = "", do: str = "") -> None:
-        self.what, self.where, self.allowed, self.do = what, where, allowed, do
-        labelled = (("where", where), ("allowed", allowed), ("do", do))
-        super().__init__("\n".join([what, *(f"  {label}: {text}" for label, text in labelled if text)]))
+        self.what, self.where, self.allowed, self.do = map(struck, (what, where, allowed, do))
+        labelled = (("where", self.where), ("allowed", self.allowed), ("do", self.do))
+        super().__init__("\n".join([self.what, *(f"  {label}: {text}" for label, text in labelled if text)]))
 
     def _render_traceback_(self) -> list[str]:
         """Show the message alone in a notebook (IPython asks the exception for its rendering)."""

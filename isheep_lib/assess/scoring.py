@@ -18,6 +18,7 @@ from isheep_lib.engines.protocol import Engine, Request, fill_journal
 from isheep_lib.errors import EngineError
 from isheep_lib.prompting.chat import Frame, render, user_words
 from isheep_lib.prompting.score_parsing import LABELS
+from isheep_lib.prompting.thinking import answer_part
 from isheep_lib.record.funnel import funnel, require
 from isheep_lib.record.journal import WAITS, Journal
 from isheep_lib.record.rows import Pair
@@ -116,7 +117,7 @@ def score_pairs(
             results[pair.id].scores |= {c: v for c, v in values.items() if isinstance(v, float)}
             results[pair.id].unread |= {c: v or NO_TEXT for c, v in values.items() if not isinstance(v, float)}
     for each in written:
-        _read_written(journal, results, each, level, 0)
+        _read_written(journal, asked, results, each, level)
     for each in written:
         if each.tries_again and not waiting(list(results.values())):
             _try_again(assessment, asked, results, each, retries or journal)
@@ -165,7 +166,9 @@ def _choose(assessment: Assessment, chunk: list[Pair], scorer: Choice) -> list[d
     return [dict(zip(names, row, strict=True)) for row in zip(*by_criterion, strict=True)]
 
 
-def _read_written(journal: Journal, results: dict[str, Scores], scorer: Written, level: str, tried: int) -> None:
+def _read_written(
+    journal: Journal, asked: dict[str, str], results: dict[str, Scores], scorer: Written, level: str, tried: int = 0
+) -> None:
     """Read the replies of one try into the rows; a row that has its score keeps it."""
     for id_, row in results.items():
         for criterion, column in zip(criteria(level), scorer.columns(level), strict=True):
@@ -176,7 +179,7 @@ def _read_written(journal: Journal, results: dict[str, Scores], scorer: Written,
             if reply is None:
                 row.unread[column] = WAITS
                 continue
-            value, reason = scorer.score(reply["text"])
+            value, reason = scorer.score(answer_part(reply["text"], asked[f"{id_}/{criterion}"]))
             row.raw.setdefault(column, []).append(reply["text"])
             row.unread.pop(column, None)
             if value is None:
@@ -197,7 +200,7 @@ def _try_again(
             return
         prompts = {f"{scorer.name}/{id_}/try{tried}": asked[id_] for id_ in unread}
         _write(replace(assessment, label="unreadable scores"), scorer, prompts, journal, f"try {tried + 1}")
-        _read_written(journal, results, scorer, level, tried)
+        _read_written(journal, asked, results, scorer, level, tried)
 
 
 def waiting(scores: list[Scores]) -> int:

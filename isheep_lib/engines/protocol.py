@@ -35,7 +35,7 @@ class Completion:
 
     id: str  # of the request
     text: str  # without special tokens and without what ended it
-    finish: str  # "end" (an end token), "stop" (a stop text) or "length" (the limit)
+    finish: str  # "end" (an end token), "stop" (a stop text), "length" (the limit) or "refused" (a judge's server filtered it)
     num_tokens: int  # generated tokens, an end token included
     stopped_by: str = ""  # the stop text or the end token's text, "" at the limit
 

@@ -29,6 +29,7 @@ from isheep_lib.iterate import session
 from isheep_lib.record import manifests
 from isheep_lib.record.progress import PROGRESS_FILE, Relay, watching
 from isheep_lib.record.rows import publish, write_failure
+from isheep_lib.server_key import struck
 
 KERNEL_START_SECONDS = 300  # papermill's 60 is short on a cold network disk
 FAILURES = (PapermillExecutionError, CellExecutionError, DeadKernelError, CellTimeoutError)
@@ -169,7 +170,7 @@ def _publish(partial: Path, output: Path, source: Path) -> None:
     book = nbformat.read(partial, as_version=4)
     facts = book.metadata.get("papermill", {})
     facts.update(input_path=manifests.short(source), output_path=manifests.short(output), environment_variables={})
-    nbformat.write(book, partial)
+    partial.write_text(struck(nbformat.writes(book)).rstrip("\n") + "\n", encoding="utf-8")
     publish(partial, output)
 
 

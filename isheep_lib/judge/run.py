@@ -176,6 +176,8 @@ def counts(rows: Rows) -> dict[str, Any]:
 def metrics(stage: Stage, opened: Sequence[Answered], rows: Rows) -> dict[str, Any]:
     """Return everything that the verdicts say of the model, and of the judge."""
     found: dict[str, Any] = {"judge": describe(stage.params, stage.parts)}
+    if left_out := stage.engine_facts.get("left_out"):  # numbers of a judge that is asked otherwise are not compared with these
+        found["judge"]["left_out"] = left_out
     for answered in opened:
         group = rows[answered.name]
         facts = {"subset": answered.subset, "digest": BENCHMARKS[answered.name].digest, "label_mass": label_mass(group)}

@@ -15,6 +15,7 @@ from isheep_lib.engines.generate import generate_all, refuse_long
 from isheep_lib.engines.protocol import Engine, Request, fill_journal
 from isheep_lib.prompting.chat import Frame, render
 from isheep_lib.prompting.score_parsing import LABELS, expectation
+from isheep_lib.prompting.thinking import answer_part
 from isheep_lib.prompting.verdict_parsing import MODEL_WINS, parse_grade, parse_verdict
 from isheep_lib.record.journal import WAITS, Journal
 
@@ -22,6 +23,7 @@ Verdicts = Literal["written", "probabilities"]
 CHUNK = 16  # prompts read between two journal entries
 NO_ANSWER = "no_answer"
 CUT = "cut_off"  # the reply reached its limit before its verdict
+REFUSED = "refused"  # the judge's server filtered the prompt or its answer
 LETTERS = ["A", "B"]
 Docs = Sequence[dict[str, Any]]  # items of a benchmark, each with "id"
 Answers = Mapping[str, dict[str, Any]]  # what `evaluate` recorded, by id
@@ -43,6 +45,7 @@ class Reply:
 
     raw: str | list[float]
     finish: str = ""
+    answer: str = ""  # the text without what was thought aloud
 
 
 def answer_lengths(docs: Docs, answers: Answers) -> Lengths:
@@ -159,9 +162,10 @@ def _read(
         return None, NO_ANSWER if unanswered else WAITS, ""
     if not isinstance(reply.raw, str):
         return of_logs(reply.raw), "", reply.raw
-    value, reason = of_text(reply.raw)
-    cut = reply.finish == "length" and reason in ("no_verdict", "no_number")
-    return value, CUT if cut else reason, reply.raw
+    value, reason = of_text(reply.answer)
+    if reason in ("no_verdict", "no_number"):
+        reason = {"length": CUT, REFUSED: REFUSED}.get(reply.finish, reason)
+    return value, reason, reply.raw
 
 
 def _ask(
@@ -174,7 +178,7 @@ def _ask(
         stop = (judge.frame.end,)
         requests = [Request(n, p, judge.written_tokens, seed=seed_of(n), stop=stop) for n, p in prompts.items()]
         done = generate_all(judge.engine, requests, journal, label)
-        return {name: Reply(completion.text, completion.finish) for name, completion in done.items()}
+        return {name: Reply(c.text, c.finish, answer_part(c.text, prompts[name])) for name, c in done.items()}
     refuse_long(judge.engine, prompts)
     names = list(prompts)
     chunks = [names[start : start + CHUNK] for start in range(0, len(names), CHUNK)]

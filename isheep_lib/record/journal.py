@@ -19,6 +19,7 @@ from typing import TypeVar
 from isheep_lib.errors import RecordError
 from isheep_lib.record.locks import locked
 from isheep_lib.record.rows import canonical_json, write_failure
+from isheep_lib.server_key import struck_all
 
 WAITS = "waits_for_other_shard"  # why a worker that fills one shard lacks a row
 T = TypeVar("T")
@@ -90,6 +91,7 @@ class Journal:
 
     def append(self, rows: list[dict]) -> None:
         """Make a finished batch durable before it counts as done; each row needs a text `id`."""
+        rows = struck_all(rows)
         self._write(rows)
         self.rows.update({row["id"]: row for row in rows})
 

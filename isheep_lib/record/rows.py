@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from isheep_lib.errors import DataError, IsheepError, RecordError
+from isheep_lib.server_key import struck
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,7 @@ def write_atomic(path: Path, content: str | bytes) -> None:
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")  # two processes may write one cache
     try:
         with open(partial, "wb") as file:
-            file.write(content.encode() if isinstance(content, str) else content)
+            file.write(struck(content).encode() if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())
         publish(partial, path)

@@ -370,6 +370,16 @@ def test_tries_go_on_until_readable_or_the_limit_and_a_cut_journal_is_resumed(dr
     assert len(again.asked) <= len(engine.asked)
 
 
+@pytest.mark.parametrize(("reply", "found"), [("perhaps 3||x</think>8||good", {"greedy_quality": 8.0}), ("3||x", {})])
+def test_thinking_that_the_frame_opened_is_not_read_as_a_score(tmp_path, reply, found):
+    thinking = hand_made("f", "<", "><think>\n", "END")
+    with Journal(tmp_path / "j.jsonl", "f") as journal:
+        opened = Assessment(ScriptedEngine(lambda request: reply), thinking, AssessParams(level="quality"), seed_of)
+        (row,) = score_pairs(opened, as_pairs(made(1)), ["greedy"], journal)
+    assert row.scores == found
+    assert row.raw == {"greedy_quality": [reply]}
+
+
 def test_scoring_goes_on_where_it_stopped(tmp_path):
     scorers, first, again = ["pmi", "expected", "perplexity"], Reader(), Reader()
     whole = score(first, made(20), scorers, tmp_path)

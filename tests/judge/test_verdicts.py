@@ -236,6 +236,17 @@ def test_a_reply_that_repeats_itself_for_ever_is_read_all_the_same(mark):
     assert parse_grade(mark * 20000)[0] is None
 
 
+@pytest.mark.parametrize(
+    ("reply", "preference", "reason"), [("[[B]]?</think>[[A]]", 1.0, ""), ("[[A]] or", None, judge_verdicts.CUT)]
+)
+def test_thinking_that_the_frame_opened_is_no_verdict(tmp_path, reply, preference, reason):
+    thinking = hand_made("f", "<", "><think>\n", "END")
+    engine = ScriptedEngine(lambda request: reply, finish="length")
+    with Journal(tmp_path / "j.jsonl", "f") as journal:
+        rows = judge_pairs(Judge(engine, thinking, "written", 99), *apart(pairs(1)), seed_of, journal)
+    assert (rows[0]["preference"], rows[0]["unread"], rows[0]["raw"]) == (preference, reason, reply)
+
+
 # What the judge is asked
 
 

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -18,12 +19,15 @@ VERDICTS = ["verdicts-alpaca_eval.jsonl", "verdicts-mt_bench.jsonl"]
 
 def judged(root: Path, finished: Path, model: Path, name: str, settings: str = "") -> Path:
     """Run beside the finished run, so that only evaluations and judgements are made."""
-    run = finished.parent / name
-    arguments = command(run, model, 1)
-    arguments[arguments.index("--override") + 1] += f" {SETTINGS} {settings}"
-    result = call(root, *arguments)
+    result = judging(root, finished, model, name, settings)
     assert result.returncode == 0, result.stderr[-3000:]
-    return run
+    return finished.parent / name
+
+
+def judging(root: Path, finished: Path, model: Path, name: str, settings: str) -> subprocess.CompletedProcess[str]:
+    arguments = command(finished.parent / name, model, 1)
+    arguments[arguments.index("--override") + 1] += f" {SETTINGS} {settings}"
+    return call(root, *arguments)
 
 
 def rows(run: Path, iteration: int, file: str) -> list[dict]:
@@ -102,3 +106,47 @@ def test_a_chat_server_reads_the_same_answers_in_writing_and_nothing_else_is_mad
     assert "not known to have written" in found["self_preference"]["why"]
     assert "<|im_start|>" not in server.asked[0]["messages"][0]["content"]
     assert call(root, str(BIN / "isheep"), "verify", str(run)).returncode == 0
+
+
+def test_a_server_that_repeats_its_key_and_refuses_parameters_judges_and_the_key_is_nowhere(
+    root: Path, finished: Path, tiny_model: Path, local: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = "sk-4fNobodyMayReadThisKeyAnywhere"
+    monkeypatch.setenv("ISHEEP_SERVER_KEY", key)
+
+    def echo(number: int, body: dict) -> tuple[int, dict, list[tuple[str, str]]]:
+        if number == failing:
+            return 418, {"error": {"message": f"{key} is too short and stout"}}, [("X-Key", key)]
+        if "temperature" in body:
+            return 422, {"detail": [{"loc": ["body", "temperature"], "msg": f"{key} may not set it"}]}, []
+        status, answer = decide(number, body)
+        answer["choices"][0]["message"]["content"] = f"{key}, {key[4:20]}: " + answer["choices"][0]["message"]["content"]
+        return status, {**answer, "model": f"judge of {key}", "system_fingerprint": key}, [("X-Key", key)]
+
+    server = ChatServer(echo, names=["judge", f"judge-{key}"], key=key)
+    settings = f"judge.judge_engine:chat judge.judge_urls:[{server.url}] judge.verdicts:written"
+    try:
+        failing = -1
+        unknown = judging(root, finished, tiny_model, "echo-judge", f"{settings} judge.judge_model:judges")
+        failing = 5
+        failed = judging(root, finished, tiny_model, "echo-judge-2", f"{settings} judge.judge_model:judge")
+        failing = -1
+        done = judging(root, finished, tiny_model, "echo-judge-2", f"{settings} judge.judge_model:judge")
+    finally:
+        server.http.shutdown()
+        server.http.server_close()
+    assert [unknown.returncode, failed.returncode, done.returncode] == [1, 1, 0], done.stderr[-3000:]
+    assert "[key] is too short and stout" in failed.stderr
+    found = manifest(finished.parent / "echo-judge-2", 1)
+    assert found["engine"]["served"] == "judge of [key]"
+    assert found["engine"]["left_out"] == found["metrics"]["judge"]["left_out"] == ["temperature"]
+    assert found["counts"]["dropped"] == {}
+    written = [
+        path.read_bytes()
+        for name in ("echo-judge", "echo-judge-2")
+        for path in (finished.parent / name).rglob("*")
+        if path.is_file()
+    ]
+    shown = [text.encode() for result in (unknown, failed, done) for text in (result.stdout, result.stderr)]
+    parts = {key[start : start + 12].encode() for start in range(len(key) - 11)}
+    assert not any(part in text for part in parts for text in [*written, *shown])
