@@ -1,8 +1,8 @@
 """What both processes do first inside the sandbox: take on the limits, run a text, say how that ended.
 
-`sandbox.run` hands this module, `wire` and one of `program` and `tester` to a fresh Python that sees no packages; so they import
-the standard library and each other alone. Does not cover what that Python sees of this machine (`sandbox.command`), or
-starting and watching it (`sandbox.run`).
+`sandbox.run` hands this module, `wire` and one of `program` and `tester` to a fresh Python that sees no packages; so they
+import the standard library and each other alone. Does not cover what that Python sees of this machine (`sandbox.command`),
+or starting and watching it (`sandbox.run`).
 """
 
 from __future__ import annotations

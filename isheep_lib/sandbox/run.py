@@ -8,7 +8,7 @@ A program and its tests each get a process and a sandbox of their own, in a fres
 stdin. The tests call what the program defines through two pipes, over which plain values come back (`sandbox.wire`), and the
 verdict is theirs alone: the program neither sees them nor reaches their process.
 
-Covers running and telling how a program ended. Does not cover which program to run (`benchmarks.code_extraction`), what it
+Covers running and telling how a program ended. Does not cover which program to run (`benchmarks.code_programs`), what it
 sees (`sandbox.command`), or what happens inside the sandbox (`sandbox.program`, `sandbox.tester`).
 """
 
@@ -196,11 +196,9 @@ def _pipe(stack: contextlib.ExitStack) -> tuple[int, int]:
     return ends
 
 
-def _start(
-    stack: contextlib.ExitStack, role: str, text: str, given: dict[str, Any], method: str, limits: Limits
-) -> _Side:
+def _start(stack: contextlib.ExitStack, role: str, text: str, given: dict[str, Any], method: str, limits: Limits) -> _Side:
     """Start the process of a role with its text and what it is given, pipes among it, until the stack is left."""
-    source, printed, rules = (stack.enter_context(tempfile.TemporaryFile()) for _ in range(3))
+    source, printed, rules = (_file(stack) for _ in range(3))
     said, says = _pipe(stack)
     content = text.encode(errors="replace")
     _fill(source, content)
@@ -227,6 +225,10 @@ def _start(
     side = _Side(process, printed, said)
     stack.callback(side.end)
     return side
+
+
+def _file(stack: contextlib.ExitStack) -> BinaryIO:
+    return stack.enter_context(tempfile.TemporaryFile())
 
 
 def _fill(file: BinaryIO, content: bytes) -> None:

@@ -16,10 +16,10 @@ from isheep_lib.sandbox.wire import pack, receive, send, unpack
 
 TYPE_CHECKING = False  # typing itself takes longer to import than all that runs here
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, NoReturn
 
 _settings: dict[str, Any] = {}
-_remotes: dict[int, "Remote"] = {}
+_remotes: dict[int, Remote] = {}
 
 
 class Remote:
@@ -38,6 +38,7 @@ class Remote:
         _ask("setattr", self, name, value)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call it in its own process."""
         return _ask("call", self, args, kwargs)
 
     def __getitem__(self, key: Any) -> Any:
@@ -92,7 +93,7 @@ def _ask(operation: str, *args: Any) -> Any:
     raise (raised if isinstance(raised, type) and issubclass(raised, Exception) else Exception)(message)
 
 
-def _leave(message: bytes) -> None:
+def _leave(message: bytes) -> NoReturn:
     os.write(_settings["result"], message)
     os._exit(0)
 
