@@ -23,7 +23,6 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "getattr": getattr,
     "setattr": setattr,
     "getitem": lambda value, key: value[key],
-    "contains": lambda value, item: item in value,
     "iter": iter,
     "next": next,
     "len": len,
@@ -57,16 +56,11 @@ def _run(text: str, settings: dict) -> bytes:
             operation, args = unpack(request, kept.__getitem__)
             reply = pack(("return", operations[operation](*args)), keep)
         except Exception as error:  # noqa: BLE001  # it is the tests that say which may be raised
-            reply = pack(("raise", (_built_in(error), str(error))), keep)
+            reply = pack(("raise", _built_in(error)), keep)
         send(settings["writes"], reply)
 
 
-def _built_in(error: Exception) -> str:
-    """Name the nearest built-in exception that a message makes."""
-    for kind in type(error).__mro__:
-        try:
-            if vars(builtins).get(kind.__name__) is kind and kind("message"):
-                return kind.__name__
-        except TypeError:
-            continue
-    return "Exception"
+def _built_in(error: Exception) -> tuple[str, tuple[Any, ...]]:
+    """Name the nearest built-in exception, and what it is made of."""
+    kind = next(kind for kind in type(error).__mro__ if vars(builtins).get(kind.__name__) is kind)
+    return kind.__name__, error.args if kind is type(error) else tuple(filter(None, [str(error)]))

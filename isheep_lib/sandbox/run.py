@@ -169,7 +169,7 @@ def _run(program: Program, method: str, limits: Limits) -> Outcome:
             given = {"reads": hears, "writes": asks, "names": dict(program.names)}
             asking = _start(stack, TESTER, program.tests, given, method, limits)
         reached = _watch(asking, answering, limits, method)
-        if asking.message.endswith(GONE):
+        if asking.message == STARTED + GONE:  # the program's own end says more
             with contextlib.suppress(subprocess.TimeoutExpired):
                 answering.process.wait(1.0)
         codes = [side.process.poll() for side in (asking, answering)]

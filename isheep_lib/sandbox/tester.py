@@ -44,9 +44,6 @@ class Remote:
     def __getitem__(self, key: Any) -> Any:
         return _ask("getitem", self, key)
 
-    def __contains__(self, item: Any) -> bool:
-        return _ask("contains", self, item)
-
     def __iter__(self) -> Any:
         return _ask("iter", self)
 
@@ -70,8 +67,11 @@ def main(settings: dict) -> None:
 
 
 def _run(text: str, settings: dict) -> bytes:
-    found = _ask("names", list(settings["names"].values()))  # comes when the program has come to its end
-    names = {alias: found[name] for alias, name in settings["names"].items() if name in found}
+    wanted = settings["names"]
+    found = _ask("names", list(wanted.values()))  # comes when the program has come to its end
+    names = {alias: found[name] for alias, name in wanted.items() if name in found}
+    if wanted and not names:
+        raise NameError(f"the program does not define {' or '.join(dict.fromkeys(wanted.values()))}")
     execute(text, {"__name__": "tests", **names})
     return PASSED
 
@@ -88,9 +88,11 @@ def _ask(operation: str, *args: Any) -> Any:
     kind, content = unpack(reply, _remote)
     if kind == "return":
         return content
-    name, message = content
+    name, args = content
     raised = vars(builtins).get(name)
-    raise (raised if isinstance(raised, type) and issubclass(raised, Exception) else Exception)(message)
+    if raised is StopIteration and operation != "next":
+        raised = RuntimeError  # as in a generator: it would end a loop of the tests
+    raise (raised if isinstance(raised, type) and issubclass(raised, Exception) else Exception)(*args)
 
 
 def _leave(message: bytes) -> NoReturn:
