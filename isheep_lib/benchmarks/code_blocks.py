@@ -8,6 +8,7 @@ Covers fences and what surrounds them. Does not cover which blocks solve a task 
 import ast
 import doctest
 import io
+import itertools
 import re
 import textwrap
 import tokenize
@@ -32,7 +33,10 @@ SPACES = dict.fromkeys(
     map(ord, "\u00a0\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000"), " "
 )
 CELL_COMMAND = re.compile(r"^[ \t]*[!%].*$", re.MULTILINE)  # of a notebook: %timeit, !pip
-LONGEST = 400  # lines of a statement
+# What code between lines of prose consists of; words such as "Note: this" are an annotation to Python.
+STATEMENTS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom, ast.Assign, ast.AugAssign)
+STATEMENTS += (ast.AnnAssign, ast.If, ast.For, ast.While, ast.With, ast.Try)
+LINES_AT_THE_LEFT = 10
 CONTINUES = re.compile(r"(?:else|elif|except|finally|case)\b|[)\]}]")
 
 
@@ -98,8 +102,9 @@ def _info(line: str) -> str:
 
 
 def _block(fence: re.Match[str], lines: list[str], closed: bool) -> Block:
-    before = fence["before"] or ""
-    own = [line[len(before) :] if not line[: len(before)].strip(" \t>") else line for line in lines]
+    width = len(fence["before"] or "")
+    moved = all(not line[:width].strip(" \t>") for line in lines)
+    own = [line[width:] for line in lines] if moved else lines
     text = readable("".join(f"{line}\n" for line in own))
     if parsed(text) is None and not closed:
         text = _whole_statements(text)
@@ -158,20 +163,21 @@ def code_in_prose(text: str) -> str:
 
 
 def _end_of_statement(lines: list[str], start: int) -> int:
-    """Return where the longest statement from a line on ends, or the line itself if none begins there."""
+    """Return where the statement that begins on a line ends, or the line itself where none does."""
     if not re.match(r"[\w@]", lines[start]):
         return start
     first = next((row for row in range(start, len(lines)) if not lines[row].startswith("@")), start)
-    far = bool(BEGINS_LIKE_CODE.match(lines[start]))  # it may hold lines at the left, in a string or in brackets
-    found = start
-    for end in range(first + 1, min(len(lines), first + LONGEST) + 1):
-        line = lines[end - 1] if end > first + 1 else ""
-        if line[:1].strip() and not CONTINUES.match(line) and not line.startswith("#") and (found > start or not far):
-            break
+    ends = (row for row in range(first + 1, len(lines) + 1) if row == len(lines) or _may_begin(lines[row]))
+    # Code may hold lines at the left, in a string or in brackets; words are not looked at twice.
+    for end in itertools.islice(ends, LINES_AT_THE_LEFT if BEGINS_LIKE_CODE.match(lines[start]) else 1):
         tree = parsed("\n".join(lines[start:end]))
-        if tree is not None and any(not isinstance(node, ast.Expr) for node in tree.body):
-            found = end
-    return found
+        if tree is not None:
+            return end if any(isinstance(node, STATEMENTS) and getattr(node, "value", node) for node in tree.body) else start
+    return start
+
+
+def _may_begin(line: str) -> bool:
+    return bool(line[:1].strip()) and line[0] != "#" and not CONTINUES.match(line)
 
 
 def is_code(text: str) -> bool:
@@ -193,9 +199,19 @@ def parsed(text: str) -> ast.Module | None:
 
 def _whole_statements(text: str) -> str:
     """Return the longest beginning that is Python, of a text that may have been cut; all of it if there is none."""
-    lines = text.split("\n")
-    beginnings = ("\n".join(lines[:row]) for row in reversed(statement_starts(lines)) if row)
-    return next((f"{beginning}\n" for beginning in beginnings if parsed(beginning) is not None), text)
+    lines, left = text.split("\n"), text
+    while left:
+        try:
+            ast.parse(left)
+        except SyntaxError as error:
+            end = max((row for row in statement_starts(lines) if row < (error.lineno or 0)), default=0)
+            lines = lines[:end]
+            left = "".join(f"{line}\n" for line in lines)
+        except (ValueError, RecursionError, MemoryError):
+            return text
+        else:
+            return left
+    return text
 
 
 def statement_starts(lines: list[str], inside: bool = False) -> list[int]:

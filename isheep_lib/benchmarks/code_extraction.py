@@ -35,12 +35,25 @@ class Statement:
 
     def defines(self, name: str) -> int:
         """Rate how surely this defines a function or class of a name: 0 is not at all."""
-        if isinstance(self.node, (*FUNCTIONS, ast.Import, ast.ImportFrom)):
-            return 2 * (name in self.names)
-        if not isinstance(self.node, ast.Assign | ast.AnnAssign) or name not in self.names:
-            return 0
-        sure = isinstance(self.node.value, ast.Lambda | ast.Name)
-        return 2 if sure else int(isinstance(self.node.value, ast.Call | ast.Attribute) and name not in self.uses)
+        return max((_defines(node, name, self.uses) for node in _outside_functions(self.node)), default=0)
+
+
+def _defines(node: ast.AST, name: str, uses: frozenset[str]) -> int:
+    if isinstance(node, (*FUNCTIONS, ast.Import, ast.ImportFrom)):
+        return 2 * (name in _bound(node))
+    if not isinstance(node, ast.Assign | ast.AnnAssign) or name not in _bound(node):
+        return 0
+    if isinstance(node.value, ast.Lambda | ast.Name):
+        return 2
+    return int(isinstance(node.value, ast.Call | ast.Attribute) and name not in uses)
+
+
+def _outside_functions(node: ast.AST) -> Iterator[ast.AST]:
+    """Yield a statement and all in it that is not inside a function or class, or in names of its own."""
+    yield node
+    if not isinstance(node, (*FUNCTIONS, ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)):
+        for inner in ast.iter_child_nodes(node):
+            yield from _outside_functions(inner)
 
 
 def extract_code(answer: str, names: Iterable[str] = ()) -> str:
@@ -131,21 +144,18 @@ def _global_names(table: symtable.SymbolTable, top: bool = False) -> Iterator[st
         yield from _global_names(inner)
 
 
-def _bound(node: ast.AST) -> Iterator[str]:
+def _bound(statement: ast.AST) -> Iterator[str]:
     """Name what a statement defines or changes outside of functions."""
-    if isinstance(node, FUNCTIONS):
-        yield node.name
-        return
-    if isinstance(node, ast.Import | ast.ImportFrom):
-        yield from (alias.asname or alias.name.partition(".")[0] for alias in node.names)
-    if isinstance(node, ast.Name | ast.Subscript | ast.Attribute) and isinstance(node.ctx, ast.Store):
-        root: ast.AST = node
-        while isinstance(root, ast.Subscript | ast.Attribute):
-            root = root.value
-        yield from [root.id] if isinstance(root, ast.Name) else []
-    if not isinstance(node, ast.Lambda | ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp):
-        for inner in ast.iter_child_nodes(node):
-            yield from _bound(inner)
+    for node in _outside_functions(statement):
+        if isinstance(node, FUNCTIONS):
+            yield node.name
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            yield from (alias.asname or alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.Name | ast.Subscript | ast.Attribute) and isinstance(node.ctx, ast.Store):
+            root: ast.AST = node
+            while isinstance(root, ast.Subscript | ast.Attribute):
+                root = root.value
+            yield from [root.id] if isinstance(root, ast.Name) else []
 
 
 def defines(code: str, name: str) -> bool:
@@ -172,10 +182,8 @@ def _body(texts: list[str]) -> str:
     return "".join(statement.text for statement in before) + textwrap.dedent(texts[returning[-1]])
 
 
-def _returns(node: ast.AST) -> bool:
-    if isinstance(node, (*FUNCTIONS, ast.Lambda)):
-        return False
-    return isinstance(node, ast.Return) or any(map(_returns, ast.iter_child_nodes(node)))
+def _returns(statement: ast.AST) -> bool:
+    return any(isinstance(node, ast.Return) for node in _outside_functions(statement))
 
 
 def cut_completion(text: str) -> str:

@@ -16,9 +16,10 @@ import socket
 import sys
 import tempfile
 from pathlib import Path
+from types import ModuleType
 
 from isheep_lib.errors import DataError
-from isheep_lib.sandbox import child
+from isheep_lib.sandbox import child, program, tester, wire
 
 FLAGS = ["-s", "-S", "-P", "-B", "-X", "utf8"]  # not -I: it would ignore the seed of hashing
 OFFERED = ("numpy",)  # tests of the plus benchmarks import it
@@ -31,14 +32,14 @@ REFUSED += ["ptrace", "process_vm_readv", "process_vm_writev", "pidfd_getfd", "k
 REFUSED += ["bpf", "perf_event_open", "userfaultfd", "io_uring_setup", "io_uring_enter", "io_uring_register"]
 
 
-PROGRAM, TESTER = "isheep_lib.sandbox.program", "isheep_lib.sandbox.tester"
-_SHARED = ("isheep_lib.sandbox.child", "isheep_lib.sandbox.wire")
+PROGRAM, TESTER = program, tester  # what a process inside can be
+_SHARED = (child, wire)
 
 
 @functools.cache
-def inside(role: str) -> str:
+def inside(role: ModuleType) -> str:
     """Return Python that makes the module of a role, with what it imports of ours, and ends in its name."""
-    files = {name: Path(child.__file__).with_name(f"{name.rpartition('.')[2]}.py") for name in (*_SHARED, role)}
+    files = {module.__name__: Path(str(module.__file__)) for module in (*_SHARED, role)}
     # Compiled here, once: there it would take as long as the start of Python.
     modules = [(name, compile(path.read_text("utf-8"), name, "exec")) for name, path in files.items()]
     return f"""import marshal, sys

@@ -26,6 +26,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from types import ModuleType
 from typing import Any, BinaryIO
 
 from isheep_lib.errors import DataError
@@ -196,7 +197,9 @@ def _pipe(stack: contextlib.ExitStack) -> tuple[int, int]:
     return ends
 
 
-def _start(stack: contextlib.ExitStack, role: str, text: str, given: dict[str, Any], method: str, limits: Limits) -> _Side:
+def _start(
+    stack: contextlib.ExitStack, role: ModuleType, text: str, given: dict[str, Any], method: str, limits: Limits
+) -> _Side:
     """Start the process of a role with its text and what it is given, pipes among it, until the stack is left."""
     source, printed, rules = (_file(stack) for _ in range(3))
     said, says = _pipe(stack)

@@ -248,7 +248,9 @@ def test_a_call_by_another_interface_of_the_kernel_ends_the_program(confined):
 
 
 def test_a_pair_of_sockets_inside_works(confined):
-    program = "a, b = socket.socketpair()\na.send(b'x')\nassert b.recv(1) == b'x'\nimport asyncio\nasyncio.run(asyncio.sleep(0))"
+    program = (
+        "a, b = socket.socketpair()\na.send(b'x')\nassert b.recv(1) == b'x'\nimport asyncio\nasyncio.run(asyncio.sleep(0))"
+    )
     assert attack(program, confined, seconds=no_slower(20)).passed
 
 

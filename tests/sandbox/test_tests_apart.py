@@ -108,7 +108,8 @@ ctypes.memset(id(60) + 24, 0, 4)
 ctypes.memset(id(50) + 24, 0, 4)
 def f(xs): return 0
 """,
-    "sum's equality changed in memory": "import ctypes, gc\n(gc.get_referents(int.__dict__) or [{}])[0]['__eq__'] = lambda a, b: True\n"
+    "sum's equality changed in memory": "import ctypes, gc\n"
+        "(gc.get_referents(int.__dict__) or [{}])[0]['__eq__'] = lambda a, b: True\n"
     "def f(xs): return 1",
     "its argument changed": "def f(xs):\n    xs.clear()\n    return 0",
     "its argument's sum changed": "def f(xs):\n    xs[:] = [6]\n    return 60",
@@ -122,7 +123,8 @@ def f(xs): return 0
         f"raises {name}": f"def f(xs): raise {name}"
         for name in ("StopIteration", "GeneratorExit", "KeyboardInterrupt", "SystemExit(0)", "AssertionError", "Warning")
     },
-    "an exception that is none": "class E(Exception):\n    __bool__ = lambda s: False\n    def __str__(s): return 'P'\ndef f(xs): raise E",
+    "an exception that is none": "class E(Exception):\n    __bool__ = lambda s: False\n"
+        "    def __str__(s): return 'P'\ndef f(xs): raise E",
     "the verdict said by itself": PIPES + "each(lambda n: os.write(n, b'P'))\nos._exit(0)",
     "the verdict said before": PIPES + "each(lambda n: os.write(n, b'SP'))\ndef f(xs): return 1",
     "the verdict said when called": PIPES + "def f(xs):\n    each(lambda n: os.write(n, b'SP'))\n    os._exit(0)",
@@ -142,7 +144,8 @@ for value in found:
         except OSError: pass
 def f(xs): return 1
 """,
-    "a token in __main__": "import __main__, os\n[os.write(n, b'SP') for n in vars(__main__).values() if type(n) is int]\nos._exit(0)",
+    "a token in __main__": "import __main__, os\n"
+        "[os.write(n, b'SP') for n in vars(__main__).values() if type(n) is int]\nos._exit(0)",
     "a token in memory": """
 import gc, os
 texts = [o for o in gc.get_objects() if isinstance(o, (dict, list, tuple))]
@@ -161,13 +164,16 @@ for pid in os.listdir('/proc') if os.path.isdir('/proc') else []:
     if pid.isdigit(): open(f'/proc/{pid}/mem', 'r+b').write(b'P')
 def f(xs): return 1
 """,
-    "other processes killed": "import os, signal\nfor pid in (1, -1, 0, os.getppid()):\n    try: os.kill(pid, 9)\n    except OSError: pass\n"
+    "other processes killed": "import os, signal\nfor pid in (1, -1, 0, os.getppid()):\n    try: os.kill(pid, 9)\n"
+        "    except OSError: pass\n"
     "def f(xs): return 1",
-    "answers ahead of questions": PIPES + WIRE + "each(lambda n: [wire.send(n, reply) for _ in range(20)])\ndef f(xs): return 60",
+    "answers ahead of questions": PIPES + WIRE + "each(lambda n: [wire.send(n, reply) for _ in range(20)])\n"
+        "def f(xs): return 60",
     "names that are other things": PIPES
     + WIRE
     + "each(lambda n: wire.send(n, wire.pack(('return', {'f': int, 'check': int}), None)))\ndef f(xs): return 1",
-    "a wire of its own": WIRE + "for m in sys.modules.values():\n    if hasattr(m, 'pack'): m.pack = lambda *a: reply\ndef f(xs): return 1",
+    "a wire of its own": WIRE + "for m in sys.modules.values():\n"
+        "    if hasattr(m, 'pack'): m.pack = lambda *a: reply\ndef f(xs): return 1",
     "no such message": PIPES + "each(lambda n: os.write(n, (9).to_bytes(8, 'big') + b'?' * 9))\ndef f(xs): return 1",
     "a message of endless depth": PIPES
     + "deep = (b'l' + (1).to_bytes(8, 'big')) * 99999\n"
@@ -263,20 +269,26 @@ def test_plain_values_cross_as_they_are(confined, value):
         ("import re\ndef f(x): return re.search('b', x)", "assert f('abc') and not f('x')\nassert f('abc').group() == 'b'"),
         ("def f(x): return lambda y: x + y", "assert f(1)(2) == 3"),
         ("def f(x, *rest, y=1, **more): return [x, rest, y, more]", "assert f(1, 2, y=3, z=4) == [1, (2,), 3, {'z': 4}]"),
-        ("def f(x): return 1 / x", "try: f(0)\nexcept ZeroDivisionError as error: assert 'zero' in str(error)\nelse: assert False"),
-        ("class E(ValueError): pass\ndef f(x): raise E(x)", "try: f('why')\nexcept ValueError as error: assert str(error) == 'why'"),
+        ("def f(x): return 1 / x", "try: f(0)\nexcept ZeroDivisionError as error: assert 'zero' in str(error)\n"
+            "else: assert False"),
+        ("class E(ValueError): pass\ndef f(x): raise E(x)", "try: f('why')\n"
+            "except ValueError as error: assert str(error) == 'why'"),
         ("def f(x): return {}[x]", "try: f('k')\nexcept KeyError as error: assert error.args == ('k',)\nelse: assert False"),
-        ("def f(x): return open(x)", "try: f('none')\nexcept FileNotFoundError as error: assert error.errno == 2\nelse: assert False"),
+        ("def f(x): return open(x)", "try: f('none')\nexcept FileNotFoundError as error: assert error.errno == 2\n"
+            "else: assert False"),
         ("def f(x): return b'\\xff'.decode()", "try: f(1)\nexcept ValueError: x = 1\nassert x"),
         ("def f(x):\n    x.append(1)\n    return x", "xs = []\nassert f(xs) == [1] and xs == []"),
         ("def f(x): return print(x)", "assert f('out') is None"),
         ("def f(n): return 1 if n < 2 else n * f(n - 1)", "assert f(300) % 7 == 0"),
         ("f = lambda x: x + 1", "assert f(1) == 2"),
         ("from functools import lru_cache\n@lru_cache\ndef f(x): return x", "assert f(1) == 1"),
-        ("class f:\n    def __init__(self, x): self.x = x\n    def up(self): return self.x + 1", "assert f(1).up() == 2 == f(2).x"),
+        ("class f:\n    def __init__(self, x): self.x = x\n"
+            "    def up(self): return self.x + 1", "assert f(1).up() == 2 == f(2).x"),
         ("class f:\n    @staticmethod\n    def g(x): return x", "assert f.g(1) == 1"),
-        ("class f:\n    def __init__(self, x): self.x = [x]\n    def __getitem__(self, i): return self.x[i]", "assert f(5)[0] == 5"),
-        ("class f:\n    def __init__(self, x): self.x = self\n    def __str__(self): return 'me'", "a = f(1)\nassert a.x is a.x and a.x == a\n"
+        ("class f:\n    def __init__(self, x): self.x = [x]\n"
+            "    def __getitem__(self, i): return self.x[i]", "assert f(5)[0] == 5"),
+        ("class f:\n    def __init__(self, x): self.x = self\n    def __str__(self): return 'me'", "a = f(1)\n"
+            "assert a.x is a.x and a.x == a\n"
          "assert str(a) == 'me' and a != f(1)"),
     ],
 )  # fmt: skip
@@ -291,7 +303,8 @@ class Node:
     def __init__(self, value): self.value, self.left, self.right = value, None, None
 def depth(node): return 0 if node is None else 1 + max(depth(node.left), depth(node.right))
 """
-    tests = "root = Node(1)\nroot.left = Node(2)\nroot.left.right = Node(3)\nassert depth(root) == 3 and depth([][:1] or None) == 0\n"
+    tests = "root = Node(1)\nroot.left = Node(2)\nroot.left.right = Node(3)\n"
+    tests += "assert depth(root) == 3 and depth([][:1] or None) == 0\n"
     tests += "assert root.left.right.value == 3"
     assert one(confined, code, tests, ("Node", "depth")).passed
 
