@@ -155,7 +155,7 @@ def outcomes():
         for form, (program, doc) in FORMS.items()
         for row in FILE["answers"]
     }
-    return run_programs(own | of_file, find_sandbox() or "unconfined", Limits(seconds=5.0, cpu_seconds=2))
+    return run_programs(own | of_file, find_sandbox() or "unconfined", Limits(seconds=20.0, cpu_seconds=1))
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -169,6 +169,20 @@ for folder in {[str(p) for p in folders]}:
     assert not attack(program, usable("unconfined")).passed  # so the program does look
 
 
+def test_no_package_beside_python_can_be_read(confined):
+    program = """
+import glob
+for library in ("/usr/lib", "/usr/local/lib", "/lib", sys.prefix + "/lib", sys.base_prefix + "/lib"):
+    for folder in glob.glob(library + "/python3*/*-packages"):
+        assert os.listdir(folder) == [], folder
+        try: open(folder + "/new", "w")
+        except OSError: continue
+        raise AssertionError(folder)
+"""
+    assert attack(program, confined).passed
+    assert not attack(program, usable("unconfined")).passed  # so the program does look
+
+
 def test_nothing_outside_can_be_written(confined, tmp_path):
     target = tmp_path / "made"
     program = f"""

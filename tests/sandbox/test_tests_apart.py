@@ -210,7 +210,7 @@ def outcomes(confined):
     programs = {name: Program(code, TESTS, NAMES) for name, code in ATTACKS.items()}
     found = run_programs(programs, confined, LIMITS)
     return found | run_programs(
-        {name: Program(code, TESTS, NAMES) for name, code in HANG.items()}, confined, Limits(seconds=3.0, memory_mb=256)
+        {name: Program(code, TESTS, NAMES) for name, code in HANG.items()}, confined, Limits(seconds=2.0, memory_mb=256)
     )
 
 
@@ -340,7 +340,7 @@ def test_how_a_program_failed_is_said(confined, code, tests, reason, detail):
 
 def test_tests_that_hang_are_ended(confined):
     programs = {"tests": Program("def f(x): pass", "while True: pass", {"f": "f"})}
-    assert run_programs(programs, confined, Limits(seconds=3.0))["tests"].reason == "timeout"
+    assert run_programs(programs, confined, Limits(seconds=2.0))["tests"].reason == "timeout"
 
 
 def test_the_limits_hold_for_the_tests_too(confined):
