@@ -134,8 +134,9 @@ def _changed(text: str) -> Iterator[str]:
             return
     text = CELL_COMMAND.sub("", text)
     yield text
-    if BEGINS_LIKE_CODE.match(text) and not text.lstrip().startswith("return "):  # a body keeps its place
-        yield textwrap.dedent(text)
+    text = textwrap.dedent(text)
+    if not re.search(r"^return\b", text, re.MULTILINE):  # the body of a function keeps its place
+        yield text
 
 
 def _visible(text: str) -> str:

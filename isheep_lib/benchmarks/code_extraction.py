@@ -40,12 +40,20 @@ class Statement:
 
 def _defines(node: ast.AST, name: str, uses: frozenset[str]) -> int:
     if isinstance(node, (*FUNCTIONS, ast.Import, ast.ImportFrom)):
-        return 2 * (name in _bound(node))
+        return (1 if _is_stub(node) else 2) * (name in _bound(node))
     if not isinstance(node, ast.Assign | ast.AnnAssign) or name not in _bound(node):
         return 0
     if isinstance(node.value, ast.Lambda | ast.Name):
         return 2
     return int(isinstance(node.value, ast.Call | ast.Attribute) and name not in uses)
+
+
+def _is_stub(node: ast.AST) -> bool:
+    """Tell whether a function is a signature alone, with a docstring at most."""
+    body = node.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) else [node]
+    return all(
+        isinstance(part, ast.Pass) or (isinstance(part, ast.Expr) and isinstance(part.value, ast.Constant)) for part in body
+    )
 
 
 def _outside_functions(node: ast.AST) -> Iterator[ast.AST]:
@@ -120,7 +128,7 @@ def _last(statements: list[Statement], name: str, after: int | None = None) -> l
     """Return what defines and changes a name in the last block that does; only functions and classes after a block."""
     found = [statement for statement in statements if name in statement.names]
     if after is not None:
-        found = [s for s in found if s.place[0] > after and isinstance(s.node, FUNCTIONS)]
+        found = [s for s in found if s.place[0] > after and isinstance(s.node, FUNCTIONS) and s.defines(name) == 2]
     sure = [statement for statement in found if statement.defines(name) == 2] or found
     return [statement for statement in found if statement.place[0] == sure[-1].place[0]]
 

@@ -121,6 +121,18 @@ PASS = {
     "thought aloud": f"<think>\n{fenced(WRONG)}\n</think>\n{fenced(GOOD)}",
     "thought aloud, begun before the answer": f"{fenced(WRONG)}\n</think>\n{fenced(GOOD)}",
     "thought aloud about the mark": f"<think>I close with `</think>`.\n{fenced(WRONG)}</think>{fenced(GOOD)}",
+    "a signature first": fenced('def area(r: float) -> float:\n    """Area of a circle."""\n', GOOD),
+    "a signature last": fenced(GOOD, "def area(r: float) -> float:\n    ...\n"),
+    "a token after the fence": f"```python\n{GOOD}```<|im_end|>",
+    "words after the fence": f"```python\n{GOOD}``` This is the area.",
+    "quotes for a fence": f"'''python\n{GOOD}'''\nDone.",
+    "a language without a fence": f"python\n{GOOD}",
+    "all of a block moved to the right": fenced(indented("# the area\n" + GOOD, "    ")),
+    "a title above": f"## Solution\n\n**Code**\n\n{fenced(GOOD)}\n\n## Notes\n\n- It is `math.pi * r * r`.\n",
+    "global state apart": fenced("calls = 0\n", IMPORT + "def area(r):\n    global calls\n    calls += 1\n"
+        "    return math.pi * r * r\n"),
+    "a helper in the default of an argument": fenced("import math\ndef pi():\n"
+        "    return math.pi\n", "def area(r, p=pi()):\n    return p * r * r\n"),
     "Greek letters": fenced("from math import pi as π\ndef area(ρ):\n    return π * ρ * ρ\n"),
     "Chinese words": f"先导入模块：\n```python\n{IMPORT}```\n然后定义函数：\n```python\n# 圆的面积\n{AREA}```\n完成。",
 }  # fmt: skip
