@@ -21,7 +21,7 @@ from typing import Any
 
 from isheep_lib.analysis.contamination import Item
 from isheep_lib.benchmarks.catalogue import BENCHMARKS, GPQA_CHOICES, PACKAGES, Benchmark, parse_entry, parse_source
-from isheep_lib.benchmarks.code_extraction import read_plus
+from isheep_lib.benchmarks.code_programs import read_plus
 from isheep_lib.errors import DataError
 from isheep_lib.record.provenance import find_file
 from isheep_lib.record.rows import bad_rows, canonical_json, digest_file, digest_text, read_jsonl, read_text

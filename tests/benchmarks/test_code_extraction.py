@@ -10,10 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from isheep_lib.benchmarks import evalplus_compare
-from isheep_lib.benchmarks.code_extraction import (
+from isheep_lib.benchmarks.code_extraction import cut_completion, extract_code
+from isheep_lib.benchmarks.code_programs import (
     CONVERSIONS,
-    cut_completion,
-    extract_code,
     humaneval_program,
     mbpp_program,
     plus_program,
