@@ -8,7 +8,9 @@ import shutil
 from pathlib import Path
 
 from isheep_lib.record import manifests
+from isheep_lib.record.fixity import inventory
 from isheep_lib.record.folders import replacing
+from isheep_lib.record.rows import make_durable
 
 
 def find_same(run_dir: Path, iteration: int, stage: str, fingerprint: str) -> Path | None:
@@ -31,4 +33,7 @@ def copy_stage(source: Path, folder: Path) -> None:
         for name in manifest["outputs"]:
             (fresh / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source / name, fresh / name)  # no link: whoever edits one record must not change two
+            make_durable(fresh / name)
         manifests.write_manifest(fresh, {**manifest, "shared_from": shared_from})
+    make_durable(folder.parent)
+    inventory.renew(folder.parents[1], f"{folder.parent.name}/{folder.name}")
