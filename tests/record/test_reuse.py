@@ -1,6 +1,5 @@
 """Sharing: a stage of another run is taken over when its fingerprint is the same and its files are whole."""
 
-
 import pytest
 
 from isheep_lib.errors import RecordError
