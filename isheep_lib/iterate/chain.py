@@ -232,16 +232,25 @@ def status(run_dir: Path) -> list[dict[str, Any]]:
         raise RecordError("There is no such run", where=short(run_dir), allowed=known, do="give a name under results")
     rows, live = [], locks.is_held(run_dir)
     for folder in stage_folders(run_dir):
-        manifest, now = read_manifest(folder), folder / ".progress.json"
-        state = "done" if manifest else "failed" if any(folder.glob("*.failed.ipynb")) else "begun"
+        manifest = read_manifest(folder)
+        now = _progress_of(folder) if live and not manifest else ""
+        state = "done" if manifest else "failed" if (folder / f"{folder.name}.failed.ipynb").is_file() else "begun"
         rows.append(
             {
                 "iteration": int(folder.parent.name.split("-")[1]),
                 "stage": folder.name,
-                "state": "running" if live and now.is_file() and not manifest else state,
+                "state": "running" if now else state,
                 "kept": f"{manifest['counts']['kept']} of {manifest['counts']['in']}" if manifest else "",
                 "seconds": f"{manifest.get('notebook_seconds', manifest['seconds']):.0f}" if manifest else "",
-                "now": json.loads(now.read_text())["line"] if live and now.is_file() and not manifest else "",
+                "now": now,
             }
         )
     return rows
+
+
+def _progress_of(folder: Path) -> str:
+    """Read how far a stage is, "" where that file is not there, or not any more."""
+    try:
+        return str(json.loads((folder / ".progress.json").read_text(encoding="utf-8"))["line"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""

@@ -102,6 +102,11 @@ def canonical_json(value: object) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
+def shown(text: str) -> str:
+    """Write a text from a file, or a file's name, on one line that no terminal chokes on or obeys."""
+    return text if text.isprintable() else ascii(text)[1:-1]
+
+
 def digest_text(text: str) -> str:
     """Hash text as UTF-8 with SHA-256."""
     return hashlib.sha256(text.encode()).hexdigest()

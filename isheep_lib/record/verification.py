@@ -22,7 +22,7 @@ from isheep_lib.record.fingerprints import fingerprint
 from isheep_lib.record.fixity import inventory
 from isheep_lib.record.fixity import signature as signing
 from isheep_lib.record.fixity.sealed import Shape, shaped
-from isheep_lib.record.rows import forget_digests
+from isheep_lib.record.rows import forget_digests, shown
 from isheep_lib.record.stages import ORDER
 
 GENERATED = ("report", "export")
@@ -53,11 +53,6 @@ class _Seen:
 
     def say(self, item: str, holds: bool, detail: str) -> None:
         self.verdicts.append(Verdict(shown(item), holds, shown(detail)))
-
-
-def shown(text: str) -> str:
-    """Write a text from a file, or a file's name, so that no terminal chokes on it or obeys it."""
-    return text if text.isprintable() else ascii(text)[1:-1]
 
 
 def verify(folder: Path, signers: Path | None = None) -> list[Verdict]:

@@ -232,6 +232,11 @@ EDITS = {
         MANIFEST,
         "outside of its folder",
     ),
+    "an output of a name that no disk has": (
+        resealed("outputs", to={"a" * 300: {"sha256": "0", "bytes": 1}, "a\0b": {"sha256": "0", "bytes": 1}}),
+        "iter-1/train/a\\x00b",
+        "missing",
+    ),
     "outputs of another type": (resealed("outputs", to=[]), MANIFEST, "does not hold what manifests do: outputs"),
     "counts of another type": (resealed("counts", "in", to="2"), MANIFEST, "does not hold what manifests do: counts"),
     # What is no manifest at all.

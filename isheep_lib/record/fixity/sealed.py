@@ -19,6 +19,7 @@ from isheep_lib.errors import RecordError
 from isheep_lib.record.rows import canonical_json, digest_text, write_atomic
 
 DIGEST = "digest"
+KINDS = {list: "a list", str: "a text", int: "a number", float: "a number", bool: "true or false", type(None): "null"}
 
 
 class Shape(BaseModel):
@@ -85,7 +86,7 @@ def read_sealed(path: Path, what: str, do: str) -> tuple[dict[str, Any], bool] |
     except (ValueError, RecursionError) as error:  # numbers of thousands of digits, lists within lists without end
         raise damaged("is not JSON that this program writes") from error
     if not isinstance(values, dict):
-        raise damaged(f"is no JSON object but {'null' if values is None else 'a ' + type(values).__name__}")
+        raise damaged(f"is no JSON object but {KINDS[type(values)]}")
     if DIGEST in values and not _holds(values, text):
         raise damaged("was changed since it was written: its own digest does not fit")
     return {name: value for name, value in values.items() if name != DIGEST}, DIGEST in values
