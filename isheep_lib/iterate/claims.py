@@ -73,10 +73,9 @@ def claim_params(run_dir: Path, values: dict[str, Any], free: tuple[str, ...] = 
     merged = {**known, **{n: {**known.get(n, {}), **v} if isinstance(v, dict) else v for n, v in values.items()}}
     if merged != known:
         text = yaml.safe_dump(merged, sort_keys=False, allow_unicode=True)
-        unfit = inventory.renew(run_dir)  # what somebody else changed is not made a part of the record here
-        write_atomic(params_path(run_dir), "# What this run is; written by the run.\n" + text)
-        if not unfit:
-            inventory.renew(run_dir, params_path(run_dir).name)
+        text = "# What this run is; written by the run.\n" + text
+        inventory.announce(run_dir, params_path(run_dir).name, text)
+        write_atomic(params_path(run_dir), text)
 
 
 def flatten(values: dict[str, Any]) -> dict[str, Any]:

@@ -122,10 +122,8 @@ def read_rows(path: Path, fingerprint: str) -> dict[str, dict]:
 
     Lines that do not follow from those before them are no rows here: their writer mends them, or they are computed again.
     """
-    if not path.is_file():
-        return {}
     try:
-        rows = read_chain(path.read_bytes()).rows
+        rows = read_chain(path.read_bytes()).rows if path.is_file() else []
     except FileNotFoundError:  # the stage was recorded meanwhile
         return {}
     if not rows or rows[0] != {"fingerprint": fingerprint}:

@@ -12,7 +12,6 @@ from typing import IO, Any, TextIO
 from isheep_lib.errors import RecordError
 from isheep_lib.record.rows import write_failure
 
-
 LOOK_SECONDS = 0.3  # `is_held` takes the lock for a moment
 
 

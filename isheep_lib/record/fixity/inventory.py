@@ -105,8 +105,23 @@ def renew(run_dir: Path, *made: str) -> str:
         del now.notebooks[name]  # it is being written anew
     now.notebooks.update({name: manifests.describe_file(run_dir / name) for name in made if name.endswith(".ipynb")})
     if now != known:
-        write_sealed(run_dir / INVENTORY, {"schema": 1, "files": now.files, "notebooks": now.notebooks, "root": now.root})
+        _write(run_dir, now)
     return ""
+
+
+def announce(run_dir: Path, name: str, text: str) -> None:
+    """Put into the inventory what a file is about to become, if all else fits: a kill in between, and the same write mends it.
+
+    Otherwise nothing is done: what somebody changed by hand is not made a part of the record with it.
+    """
+    known = None if renew(run_dir) else read(run_dir)
+    if known:
+        described = {"sha256": digest_text(text), "bytes": len(text.encode())}
+        _write(run_dir, Inventory(known.files | {name: described}, known.notebooks))
+
+
+def _write(run_dir: Path, now: Inventory) -> None:
+    write_sealed(run_dir / INVENTORY, {"schema": 1, "files": now.files, "notebooks": now.notebooks, "root": now.root})
 
 
 def _within(name: str, made: tuple[str, ...]) -> bool:

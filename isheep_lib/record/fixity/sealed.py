@@ -10,6 +10,7 @@ Covers manifests, inventories and the marks of checkpoints. Does not cover what 
 """
 
 import json
+import stat
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -68,14 +69,12 @@ def read_sealed(path: Path, what: str, do: str) -> tuple[dict[str, Any], bool] |
     def damaged(why: str) -> RecordError:
         return RecordError(f"{what} {why}", where=str(path), do=do)
 
-    if not path.is_file():
-        if path.exists():  # reading from a pipe would wait for ever
-            raise damaged("is no file")
-        return None
     try:
+        if not stat.S_ISREG(path.stat().st_mode):  # reading from a pipe would wait for ever
+            raise damaged("is no file")
         text = path.read_bytes().decode("utf-8")
         values = json.loads(text)
-    except FileNotFoundError:  # just taken away
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
         raise damaged(f"cannot be read ({error.strerror})") from error
