@@ -66,7 +66,11 @@ def verify(folder: Path, signers: Path | None = None) -> list[Verdict]:
     """
     if runs := _runs_of(folder):
         every = [(run.name, verdict) for run in runs for verdict in verify(run, signers)]
-        return [replace(verdict, item=f"{name}/{verdict.item}") for name, verdict in every]
+        sweep = f"a sweep of {len(runs)} run(s); its own notebook and tables are made from them, and no digest covers these"
+        return [
+            *(replace(verdict, item=f"{name}/{verdict.item}") for name, verdict in every),
+            Verdict(folder.name, True, sweep),
+        ]
     seen = _look(folder)
     signature = inventory.SIGNATURE
     if (folder / signature).is_file() and (signers or signing.at_hand()):
@@ -80,8 +84,7 @@ def verify(folder: Path, signers: Path | None = None) -> list[Verdict]:
 
 def _runs_of(folder: Path) -> list[Path]:
     """List the runs of a sweep, none for a run."""
-    own = (params_path(folder), folder / inventory.INVENTORY)
-    if any(path.exists() for path in own) or manifests.stage_folders(folder):
+    if params_path(folder).exists() or manifests.stage_folders(folder):
         return []
     return sorted(path.parent for path in folder.glob("*/params.yaml"))
 

@@ -13,11 +13,11 @@ import inspect
 import json
 import math
 import os
-import pickle
 import sys
 import threading
 import time
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -201,7 +201,7 @@ def train(job: Job) -> None:
         learner.add_callback(_Shown(progress))
         try:
             learner.train(resume_from_checkpoint=str(found) if found else None)
-        except pickle.UnpicklingError as error:  # torch refuses what is not plain numbers
+        except UnpicklingError as error:  # torch refuses what is not plain numbers
             do = "delete this folder, which somebody made or changed: the training goes on from the one before"
             raise TrainingError(f"A checkpoint holds what no training saves: {error}", where=str(found), do=do) from error
     seconds = time.monotonic() - started
