@@ -1,6 +1,7 @@
 """The command `isheep`: it checks, shows and starts notebooks; it computes nothing itself."""
 
 import sys
+from pathlib import Path
 
 import click
 
@@ -66,16 +67,31 @@ def status(run: str) -> None:
 
 @main.command()
 @click.argument("run")
-def verify(run: str) -> None:
-    """Hash everything a run recorded; exit 1 when something differs."""
+@click.option("--signers", default="", help="Also ask for a signature by one of these: lines of a name and a public SSH key.")
+def verify(run: str, signers: str) -> None:
+    """Hash everything a run, or a sweep, recorded; exit 1 when something differs, is missing or was added."""
     from isheep_lib.record import manifests, verification
 
-    verdicts = verification.verify(manifests.run_folder(run))
+    verdicts = verification.verify(manifests.run_folder(run), Path(signers).expanduser() if signers else None)
     for verdict in verdicts:
         click.echo(f"{'ok  ' if verdict.holds else 'FAIL'}  {verdict.item}: {verdict.detail}")
     failed = sum(not verdict.holds for verdict in verdicts)
     click.echo(f"\n{failed} difference(s)" if failed else "\nEverything at hand is as it was recorded.")
     sys.exit(1 if failed else 0)
+
+
+@main.command()
+@click.argument("run")
+@click.option("--key", required=True, help="Your private SSH key, or a public one whose private key the agent has.")
+def sign(run: str, key: str) -> None:
+    """Sign a run's record.json, and with it every file of the record, if all is as it was recorded; see SECURITY.md."""
+    from isheep_lib.record import manifests, verification
+    from isheep_lib.record.fixity import inventory, signature
+
+    run_dir = manifests.run_folder(run)
+    verification.require_whole(run_dir)
+    written = signature.sign(run_dir, Path(key))
+    click.echo(f"{manifests.short(written)} signs the root sha256 {inventory.root_of(run_dir)}")
 
 
 @main.command()

@@ -27,6 +27,7 @@ from isheep_lib.params.kinds import Shard
 from isheep_lib.params.notebook import cell_values
 from isheep_lib.record import locks, provenance, stages
 from isheep_lib.record.fingerprints import fingerprint, stale_reason
+from isheep_lib.record.fixity import inventory
 from isheep_lib.record.manifests import (
     find_file,
     read_manifest,
@@ -38,7 +39,7 @@ from isheep_lib.record.manifests import (
 )
 from isheep_lib.record.provenance import project_root
 from isheep_lib.record.reuse import copy_stage, find_same
-from isheep_lib.record.verification import Verdict, verify
+from isheep_lib.record.verification import Verdict, verify_stages
 
 FREE = stages.LEAVES  # an evaluation may be made anew with other settings; its stages then show as stale
 DONE, STALE, MISSING, STARTED, SHARED = "done", "stale", "to run", "to resume", "to share"
@@ -68,6 +69,7 @@ class Chain:
     reused: int = 0
     shared: list[str] = field(default_factory=list)
     ran: list[str] = field(default_factory=list)
+    unfit: str = ""  # why the run's inventory could not be renewed
 
     def look(self, iteration: int, stage: str) -> Step:
         """Find the state of one stage, whose inputs must be in place; an output that was edited or deleted is a RecordError."""
@@ -97,8 +99,12 @@ class Chain:
         return Table([{"fact": name, "value": str(value)} for name, value in facts.items()])
 
     def verify(self) -> list[Verdict]:
-        """Verify the whole run; see `record.verification`."""
-        return verify(self.run_dir)
+        """Verify every stage; see `record.verification`."""
+        return verify_stages(self.run_dir)
+
+    def root(self) -> str:
+        """Say the root digest by which the record can be quoted, or why the inventory does not give one."""
+        return self.unfit or f"root sha256 {inventory.root_of(self.run_dir)}"
 
     def plan(self) -> list[Step]:
         """List every stage up to the wanted iteration; nothing after a stage that must run can be known to be done."""
@@ -161,6 +167,7 @@ class Chain:
             given = self.run_params.stage(stage, iteration).model_dump(exclude=set(Shard.model_fields))  # a worker's own
             runner.run_stage(stage, iteration, self.run_dir, given, project_root() / "notebooks")
             self.ran.append(f"iter-{iteration}/{stage}")
+        self.unfit = inventory.renew(self.run_dir, *self.ran, *self.shared)
         self.lock.release()
 
     def _stale(self, step: Step) -> RecordError:
@@ -225,16 +232,25 @@ def status(run_dir: Path) -> list[dict[str, Any]]:
         raise RecordError("There is no such run", where=short(run_dir), allowed=known, do="give a name under results")
     rows, live = [], locks.is_held(run_dir)
     for folder in stage_folders(run_dir):
-        manifest, now = read_manifest(folder), folder / ".progress.json"
-        state = "done" if manifest else "failed" if any(folder.glob("*.failed.ipynb")) else "begun"
+        manifest = read_manifest(folder)
+        now = _progress_of(folder) if live and not manifest else ""
+        state = "done" if manifest else "failed" if (folder / f"{folder.name}.failed.ipynb").is_file() else "begun"
         rows.append(
             {
                 "iteration": int(folder.parent.name.split("-")[1]),
                 "stage": folder.name,
-                "state": "running" if live and now.is_file() and not manifest else state,
+                "state": "running" if now else state,
                 "kept": f"{manifest['counts']['kept']} of {manifest['counts']['in']}" if manifest else "",
                 "seconds": f"{manifest.get('notebook_seconds', manifest['seconds']):.0f}" if manifest else "",
-                "now": json.loads(now.read_text())["line"] if live and now.is_file() and not manifest else "",
+                "now": now,
             }
         )
     return rows
+
+
+def _progress_of(folder: Path) -> str:
+    """Read how far a stage is, "" where that file is not there, or not any more."""
+    try:
+        return str(json.loads((folder / ".progress.json").read_text(encoding="utf-8"))["line"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""

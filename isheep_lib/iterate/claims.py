@@ -13,6 +13,7 @@ from isheep_lib.models.base import find_model
 from isheep_lib.params.kinds import Section, is_execution
 from isheep_lib.params.old_names import renew_file
 from isheep_lib.params.run_file import params_path, run_params
+from isheep_lib.record.fixity import inventory
 from isheep_lib.record.manifests import run_folder, short
 from isheep_lib.record.rows import write_atomic
 
@@ -72,7 +73,9 @@ def claim_params(run_dir: Path, values: dict[str, Any], free: tuple[str, ...] = 
     merged = {**known, **{n: {**known.get(n, {}), **v} if isinstance(v, dict) else v for n, v in values.items()}}
     if merged != known:
         text = yaml.safe_dump(merged, sort_keys=False, allow_unicode=True)
-        write_atomic(params_path(run_dir), "# What this run is; written by the run.\n" + text)
+        text = "# What this run is; written by the run.\n" + text
+        inventory.announce(run_dir, params_path(run_dir).name, text)
+        write_atomic(params_path(run_dir), text)
 
 
 def flatten(values: dict[str, Any]) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from traitlets.config import Config
 from isheep_lib.errors import ParameterError, StageFailed
 from isheep_lib.iterate import session
 from isheep_lib.record import manifests
+from isheep_lib.record.fixity import inventory
 from isheep_lib.record.progress import PROGRESS_FILE, Relay, watching
 from isheep_lib.record.rows import publish, write_failure
 from isheep_lib.server_key import struck
@@ -147,7 +148,12 @@ def execute(notebook: Path, output: Path, params: dict[str, Any]) -> None:
         _publish(partial, failed, notebook)
         raise
     failed.unlink(missing_ok=True)
-    _publish(partial, output, notebook)
+    try:
+        _publish(partial, output, notebook)
+        if (output.parent / inventory.INVENTORY).is_file():
+            inventory.renew(output.parent, output.name)
+    except OSError as error:
+        raise write_failure(output, error) from error
 
 
 def _failure(error: Exception, notebook: Path) -> StageFailed:
@@ -203,6 +209,7 @@ def run_stage(stage: str, iteration: int, run_dir: Path, params: dict[str, Any],
     manifest["notebook_seconds"] = round(time.monotonic() - started, 1)
     manifests.write_manifest(folder, manifest)
     (folder / manifests.PENDING).unlink()
+    inventory.renew(run_dir, f"iter-{iteration}/{stage}")
     session.finish(folder)
     return manifest
 

@@ -35,11 +35,12 @@ from isheep_lib.params.notebook import cell_values
 from isheep_lib.prompting.chat import Frame, get_frame
 from isheep_lib.record import answer_cache, locks, manifests, provenance, shards
 from isheep_lib.record.fingerprints import fingerprint, stale_reason
+from isheep_lib.record.fixity import inventory
 from isheep_lib.record.journal import WAITS
-from isheep_lib.record.rows import Task, read_jsonl, write_atomic, write_jsonl
+from isheep_lib.record.rows import Task, make_durable, read_jsonl, write_atomic, write_jsonl
 from isheep_lib.synthesize.writing import Writing
 
-SCHEMA = 1
+SCHEMA = 2  # since 2, manifests carry a digest of themselves
 # Set by the runner for the kernels it starts: it holds the run's lock and publishes the manifest itself.
 UNDER_RUNNER = "ISHEEP_RUNNER"
 
@@ -222,9 +223,11 @@ class StageSession(Generic[P]):
                 path = manifests.write_manifest(
                     self.folder, manifest, manifests.PENDING if under_runner else manifests.MANIFEST
                 )
+                unfit = "" if under_runner else inventory.renew(self.run_dir, f"iter-{self.params.iteration}/{self.name}")
         finally:
             leave(self.folder, self.lock)
-        return f"{self.name} of iteration {self.params.iteration} is recorded in {manifests.short(path.parent)}"
+        said = f"{self.name} of iteration {self.params.iteration} is recorded in {manifests.short(path.parent)}"
+        return f"{said}; but {unfit}" if unfit else said
 
     def _compare(self, manifest: dict[str, Any]) -> str:
         recorded = manifests.read_manifest(self.folder) or {"outputs": {}, "parts": {}}
@@ -242,6 +245,8 @@ class StageSession(Generic[P]):
         return f"Repeated: all {len(made)} outputs are the same bytes as the record in {manifests.short(self.folder)}"
 
     def _manifest(self, counts: dict[str, Any], outputs: list[str], more: dict[str, Any]) -> dict[str, Any]:
+        for name in outputs:
+            make_durable(self.out / name)  # else a power loss could leave the manifest without what it names
         return {
             "schema": SCHEMA,
             "stage": self.name,

@@ -2,18 +2,22 @@
 
     results/<run>/iter-<k>/<stage>/manifest.json    written last; it alone means "done"
 
-Covers paths, manifests, and what differs from them. Does not cover rows (`record.rows`).
+Covers paths, manifests, and what differs from them. Does not cover rows (`record.rows`) or the sheet of a whole run
+(`record.fixity.inventory`).
 """
 
-import json
+import glob
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import Field
+
 from isheep_lib.errors import RecordError
 from isheep_lib.record import provenance
+from isheep_lib.record.fixity.sealed import Described, Shape, read_sealed, shaped, write_sealed
 from isheep_lib.record.provenance import project_root
-from isheep_lib.record.rows import digest_file, write_atomic
+from isheep_lib.record.rows import digest_file
 from isheep_lib.record.stages import ORDER
 
 MANIFEST, PENDING = "manifest.json", "manifest.pending.json"
@@ -47,25 +51,54 @@ def stage_folder(run_dir: Path, iteration: int, stage: str) -> Path:
     return run_dir / f"iter-{iteration}" / stage
 
 
+class _Parts(Shape):
+    inputs: dict[str, str]
+
+
+class _Counts(Shape):
+    in_: int = Field(alias="in")
+    kept: int
+    dropped: dict[str, int]
+
+
+class Manifest(Shape):
+    """What every manifest of a stage holds."""
+
+    stage: str
+    iteration: int
+    fingerprint: str
+    parts: _Parts
+    outputs: dict[str, Described]
+    counts: _Counts
+    tokens: dict[str, int]
+    seconds: float
+
+
 def read_manifest(folder: Path, name: str = MANIFEST) -> dict[str, Any] | None:
-    """Read a stage's manifest, None if the stage is not done."""
-    path = folder / name
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    """Read a stage's manifest, or another JSON document of its folder by name; None if there is none.
+
+    Raises:
+        RecordError: it is damaged, or was changed since it was written.
+    """
+    path, is_manifest = folder / name, name in (MANIFEST, PENDING)
+    do = f"it was changed by hand: restore it, or delete {folder} to run the stage again"
+    found = read_sealed(path, "The manifest" if is_manifest else name, do)
+    if found is None:
         return None
-    except json.JSONDecodeError as error:
-        raise RecordError(
-            f"The manifest is not JSON ({error.msg})",
-            where=str(path),
-            do=f"it was changed by hand: restore it, or delete {folder} to run the stage again",
-        ) from error
+    values, has_digest = found
+    if is_manifest and not has_digest:  # before schema 2 they carried none
+        if values.get("schema", 1) != 1:
+            raise RecordError("The manifest lost the digest of itself", where=str(path), do=do)
+        try:
+            shaped(Manifest, values)
+        except ValueError as error:
+            raise RecordError(f"The manifest does not hold what manifests do: {error}", where=str(path), do=do) from error
+    return values
 
 
 def write_manifest(folder: Path, manifest: dict[str, Any], name: str = MANIFEST) -> Path:
-    """Write a manifest atomically, readable by people."""
-    write_atomic(folder / name, json.dumps(manifest, indent=1, ensure_ascii=False, sort_keys=True) + "\n")
-    return folder / name
+    """Write a manifest atomically, readable by people, with a digest of itself."""
+    return write_sealed(folder / name, manifest)
 
 
 def describe_file(path: Path) -> dict[str, Any]:
@@ -84,18 +117,24 @@ class Difference:
 
 def differences(folder: Path, manifest: dict[str, Any], files: list[str] | None = None) -> list[Difference]:
     """Hash a stage's outputs again (the named ones, default all) and list what differs; absent weights are "not at hand"."""
-    found = []
-    for name, kept in sorted(manifest["outputs"].items()):
-        if files is not None and name not in files:
-            continue
-        path = folder / name
+    kept = sorted((name, value) for name, value in manifest["outputs"].items() if files is None or name in files)
+    return [found for name, value in kept if (found := difference(folder / name, value))]
+
+
+def difference(path: Path, kept: dict[str, Any]) -> Difference | None:
+    """Compare a file with what was kept of it."""
+    try:
         if not path.is_file():
-            kind = "not at hand" if path.suffix in WEIGHTS else "missing"
-            found.append(Difference(path, kind, f"{kept['bytes']} bytes, sha256 {kept['sha256'][:12]}…"))
-        elif path.stat().st_size != kept["bytes"] or digest_file(path) != kept["sha256"]:
-            size = path.stat().st_size
-            found.append(Difference(path, "changed", f"{size} bytes, the manifest says {kept['bytes']}"))
-    return found
+            kind = "not at hand" if path.suffix in WEIGHTS and not path.exists() else "missing"
+            return Difference(path, kind, f"{kept['bytes']} bytes, sha256 {kept['sha256'][:12]}…")
+        size = path.stat().st_size
+        if size == kept["bytes"] and digest_file(path) == kept["sha256"]:
+            return None
+        return Difference(path, "changed", f"{size} bytes, the manifest says {kept['bytes']}")
+    except FileNotFoundError:  # taken away between two looks
+        return Difference(path, "missing", f"{kept['bytes']} bytes, sha256 {kept['sha256'][:12]}…")
+    except OSError as error:
+        return Difference(path, "unreadable", error.strerror or str(error))
 
 
 def require_intact(folder: Path, files: list[str] | None = None) -> dict[str, Any]:
@@ -121,7 +160,9 @@ def require_intact(folder: Path, files: list[str] | None = None) -> dict[str, An
 
 def stage_folders(run_dir: Path) -> list[Path]:
     """List the stage folders of a run, begun or done, in the order of the work; other folders are not looked at."""
-    found = [folder for folder in run_dir.glob("iter-*/*/") if folder.name in ORDER and folder.parent.name[5:].isdecimal()]
+    # Path.glob would fail where a folder is taken away while it looks.
+    listed = (run_dir / name for name in glob.glob("iter-*/*/", root_dir=run_dir))  # noqa: PTH207
+    found = [folder for folder in listed if folder.name in ORDER and folder.parent.name[5:].isdecimal()]
     return sorted(found, key=lambda folder: (int(folder.parent.name[5:]), ORDER.index(folder.name)))
 
 

@@ -7,6 +7,7 @@ Covers reading, writing, hashing, and what a task is. Does not cover seed tasks 
 (`record.manifests`) or crash-safe appending (`record.journal`).
 """
 
+import contextlib
 import errno
 import gzip
 import hashlib
@@ -102,6 +103,11 @@ def canonical_json(value: object) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
+def shown(text: str) -> str:
+    """Write a text from a file, or a file's name, on one line that no terminal chokes on or obeys."""
+    return text if text.isprintable() else ascii(text)[1:-1]
+
+
 def digest_text(text: str) -> str:
     """Hash text as UTF-8 with SHA-256."""
     return hashlib.sha256(text.encode()).hexdigest()
@@ -126,27 +132,39 @@ def forget_digests() -> None:
 
 def write_atomic(path: Path, content: str | bytes) -> None:
     """Write a file, text as UTF-8, so that readers see the old bytes or all of the new ones, also after a crash."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")  # two processes may write one cache
     try:
-        with open(partial, "wb") as file:
-            file.write(struck(content).encode() if isinstance(content, str) else content)
-            file.flush()
-            os.fsync(file.fileno())
+        make_folder(path.parent)
+        partial.write_bytes(struck(content).encode() if isinstance(content, str) else content)
         publish(partial, path)
     except OSError as error:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            partial.unlink()
         raise write_failure(path, error) from error
 
 
 def publish(partial: Path, path: Path) -> None:
-    """Move a finished file to its final name and make the move durable."""
+    """Move a finished file to its final name, its bytes and the move durable: a power loss leaves the old file or this one."""
+    make_durable(partial)
     os.replace(partial, path)
-    directory = os.open(path.parent, os.O_RDONLY)
+    make_durable(path.parent)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it, so that a power loss does not take them away with what is put there."""
+    new = [each for each in (folder, *folder.parents) if not each.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for each in new:
+        make_durable(each.parent)
+
+
+def make_durable(path: Path) -> None:
+    """Wait until a file's bytes, or a folder's names, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(directory)
+        os.fsync(descriptor)
     finally:
-        os.close(directory)
+        os.close(descriptor)
 
 
 def write_failure(path: Path, error: OSError) -> IsheepError:

@@ -18,6 +18,7 @@ from isheep_lib.errors import IsheepError
 from isheep_lib.iterate import chain
 from isheep_lib.params import run_file
 from isheep_lib.record import verification
+from isheep_lib.record.fixity.inventory import INVENTORY
 from isheep_lib.record.manifests import read_manifest, stage_folder
 from isheep_lib.record.rows import read_jsonl
 from isheep_lib.record.stages import ORDER, steps
@@ -167,6 +168,7 @@ def _verification(verdicts: list[chain.Verdict], files: int) -> Section:
         said = f"Every file at hand hashes as its stage recorded it ({files - len(absent)} of {files} files), "
         said += "and every input is what the stage before it wrote."
     said += f" Not at hand, known by their hashes: {', '.join(absent)}." if absent else ""
+    said += "".join(f" {INVENTORY} {v.detail}." for v in verdicts if v.item == INVENTORY)
     parts = {"Differences": Table(failed)} if failed else {}
     return Section("verification", "Verification", said, parts | {"Every verdict": Table(rows)})
 

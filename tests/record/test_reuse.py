@@ -1,7 +1,5 @@
 """Sharing: a stage of another run is taken over when its fingerprint is the same and its files are whole."""
 
-import json
-
 import pytest
 
 from isheep_lib.errors import RecordError
@@ -53,7 +51,7 @@ def test_what_is_taken_over_is_whole_and_says_where_it_came_from(tmp_path):
     (target / ".work-old").mkdir()
     copy_stage(source, target)
     manifest = manifests.require_intact(target)
-    assert manifest == {**json.loads((source / "manifest.json").read_text()), "shared_from": "one"}
+    assert manifest == {**manifests.read_manifest(source), "shared_from": "one"}
     assert sorted(p.name for p in target.iterdir()) == ["adapter", "log.jsonl", "manifest.json"]
     assert not list(target.parent.glob(".*"))
 

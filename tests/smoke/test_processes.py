@@ -108,10 +108,10 @@ def test_what_one_process_began_two_can_end(alone_long, tiny_model: Path, tmp_pa
     class Killed(BaseException):
         pass
 
-    def dies(path: Path) -> None:
+    def dies(path: Path, job: str) -> None:
         if checkpoints.step_of(path) == 10:
             raise Killed
-        plain(path)
+        plain(path, job)
 
     plain = checkpoints.mark_whole
     monkeypatch.setattr(trainer.checkpoints, "mark_whole", dies)
