@@ -7,7 +7,6 @@
 Covers planning and running whole runs. Does not cover one stage (`iterate.session`, `iterate.runner`).
 """
 
-import json
 import os
 import uuid
 from dataclasses import dataclass, field
@@ -17,7 +16,7 @@ from typing import Any
 from isheep_lib.display.table import Table
 from isheep_lib.engines.dtype import resolve_dtype, resolve_training_dtype
 from isheep_lib.errors import RecordError
-from isheep_lib.iterate import claims
+from isheep_lib.iterate import claims, estimate, stopping
 from isheep_lib.iterate.fingerprint_parts import fingerprint_parts
 from isheep_lib.iterate.run_params import IterateParams, RunParams, load_run
 from isheep_lib.models.base import find_model
@@ -36,6 +35,7 @@ from isheep_lib.record.manifests import (
     stage_folder,
     stage_folders,
 )
+from isheep_lib.record.progress import read_state
 from isheep_lib.record.provenance import project_root
 from isheep_lib.record.reuse import copy_stage, find_same
 from isheep_lib.record.verification import Verdict, verify
@@ -143,7 +143,8 @@ class Chain:
             RecordError: a stage is stale and `stale` is "stop", or its files are not as recorded.
             StageFailed: a notebook failed; what was finished is kept.
         """
-        for iteration, stage in self._steps():
+        steps, judged = self._steps(), bool(self.run_params.judge.judged)
+        for number, (iteration, stage) in enumerate(steps):
             step = self.look(iteration, stage)
             if step.state == STALE and self.params.stale == "stop":
                 raise self._stale(step)
@@ -159,7 +160,9 @@ class Chain:
             from isheep_lib.iterate import runner  # slow to import, and nobody who only looks at a run needs it
 
             given = self.run_params.stage(stage, iteration).model_dump(exclude=set(Shard.model_fields))  # a worker's own
-            runner.run_stage(stage, iteration, self.run_dir, given, project_root() / "notebooks")
+            where = estimate.place_of(iteration, stage, self.params.iteration, judged)
+            left = estimate.countdown(self.run_dir, self.run_params, steps[number:])
+            runner.run_stage(stage, iteration, self.run_dir, given, project_root() / "notebooks", where, left)
             self.ran.append(f"iter-{iteration}/{stage}")
         self.lock.release()
 
@@ -198,6 +201,7 @@ def prepare(values: dict[str, Any]) -> tuple[IterateParams, RunParams, Path]:
 
 def open_chain(names: dict[str, Any]) -> Chain:
     """Open a run from the globals of `iterate.ipynb`: claimed, locked; whatever would stop it later is raised now."""
+    stopping.end_with_parent()
     params, run_params, run_dir = prepare(cell_values(names, IterateParams))
     lock = locks.RunLock(run_dir)
     try:
@@ -225,16 +229,17 @@ def status(run_dir: Path) -> list[dict[str, Any]]:
         raise RecordError("There is no such run", where=short(run_dir), allowed=known, do="give a name under results")
     rows, live = [], locks.is_held(run_dir)
     for folder in stage_folders(run_dir):
-        manifest, now = read_manifest(folder), folder / ".progress.json"
+        manifest = read_manifest(folder)
+        now = read_state(folder / ".progress.json") if live and not manifest else None
         state = "done" if manifest else "failed" if any(folder.glob("*.failed.ipynb")) else "begun"
         rows.append(
             {
                 "iteration": int(folder.parent.name.split("-")[1]),
                 "stage": folder.name,
-                "state": "running" if live and now.is_file() and not manifest else state,
+                "state": "running" if now else state,
                 "kept": f"{manifest['counts']['kept']} of {manifest['counts']['in']}" if manifest else "",
                 "seconds": f"{manifest.get('notebook_seconds', manifest['seconds']):.0f}" if manifest else "",
-                "now": json.loads(now.read_text())["line"] if live and now.is_file() and not manifest else "",
+                "now": now.line() if now else "",
             }
         )
     return rows

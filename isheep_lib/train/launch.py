@@ -149,12 +149,12 @@ def failure(work: Path, code: int, lines: list[str]) -> IsheepError:
 @contextlib.contextmanager
 def _shown(state: Path, log: Path) -> Iterator[dict[str, str]]:
     """Show the processes' progress and the end of their log; give the environment in which they write it."""
-    relay, view = Relay(state, "", os.environ.get(PROGRESS_FILE)), DisplaySink()
+    relay, view = Relay(state, onward=os.environ.get(PROGRESS_FILE)), DisplaySink()
 
     def look() -> None:
         relay.poll()
         if lines := tail(log):
-            view.show("\n".join(lines))
+            view.write("\n".join(lines))
 
     try:
         with watching(look):
