@@ -156,10 +156,12 @@ def join(run: str, iteration: int, machine: int, timeout: float, only_print: boo
 @click.argument("sweep")
 @click.option("--name", default="", help="Folder under results for the runs; the sweep file's name by default.")
 @click.option("--override", default="", help="Changes to the params file for all runs, after those of the sweep file.")
-@click.option("--dry", is_flag=True, help="Plan and estimate only (a probe is run where nothing is known).")
+@click.option("--dry", is_flag=True, help="Plan and estimate only, by records at hand: nothing is loaded or written.")
+@click.option("--probe", is_flag=True, help="First run a small probe where no record says what a stage costs.")
 @click.option("--stale", default="stop", show_default=True, help="Stages made by other code or settings: stop, redo or keep.")
 def ablate(**given: object) -> None:
     """Run a sweep: the YAML file SWEEP names axes, values and seeds (params/ablations holds those of the paper)."""
+    from isheep_lib.ablate import estimate
     from isheep_lib.ablate.runs import check_runs, plan_table
     from isheep_lib.ablate.sweep import open_sweep
     from isheep_lib.ablate.table import ablation_table
@@ -168,7 +170,11 @@ def ablate(**given: object) -> None:
     from isheep_lib.record.provenance import project_root
 
     opened = open_sweep(str(given["sweep"]), str(given["name"]), str(given["override"]))
-    click.echo(plan_table(opened))
+    click.echo(f"{plan_table(opened)!r}\n")
+    if given["dry"] and not given["probe"]:
+        click.echo(f"{estimate.estimate_table(opened)!r}\n\n{estimate.probe_sentence(opened)}")
+        check_runs(opened, str(given["stale"]), models=False)
+        return
     check_runs(opened, str(given["stale"]))
     output = opened.folder / "ablate.ipynb"
     with _kept(opened.folder):

@@ -142,7 +142,7 @@ def caption(known: list[Record]) -> str:
 def source(cost: Cost) -> str:
     """Name the record that a cost comes from, its machine, and how the stage differs from it."""
     place = "this machine" if cost.record.here else cost.record.machine
-    other = f"; it has other {', '.join(cost.differs)}" if cost.differs else ""
+    other = f"; it differs in {', '.join(cost.differs)}" if cost.differs else ""
     return f"{cost.record.name}, on {place}{other}"
 
 
