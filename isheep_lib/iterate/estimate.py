@@ -62,6 +62,7 @@ class Record:
         size: bytes of its files, all together.
         memory: largest resident memory of its kernel, in MiB.
         kept: share of its rows.
+        asked: benchmarks with their numbers of items, where it evaluates; some may not have been at hand.
     """
 
     name: str
@@ -77,6 +78,7 @@ class Record:
     size: int
     memory: int
     kept: float
+    asked: list[str]
 
 
 @dataclass(frozen=True)
@@ -143,6 +145,7 @@ def _record(folder: Path, own: bool, mine: dict[str, Any]) -> Record | None:
         size=sum(output["bytes"] for output in manifest["outputs"].values()),
         memory=facts["peak_memory_mb"],
         kept=counts["kept"] / counts["in"],
+        asked=renewed.values.get("tasks", []),
     )
 
 
@@ -188,7 +191,7 @@ def expect(known: list[Record], params: RunParams, iteration: int, stage: str) -
     wanted = _traits(stage, params.stage(stage, iteration))
     units = units_of(params, iteration, stage, kept_share(known))
     found = [
-        Cost(units, record, differing)
+        Cost(record.units if record.asked == params.evaluate.tasks else units, record, differing)
         for record in known
         if record.stage == stage and (differing := _differing(wanted, record.traits)) is not None
     ]
