@@ -145,7 +145,14 @@ def test_a_dry_run_says_what_it_takes_by_which_record_and_leaves_nothing(tmp_pat
 def test_a_dry_run_of_a_model_that_nobody_ran_says_what_is_unknown_and_what_is_lacking(tmp_path, monkeypatch):
     find_spec = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *more: find_spec(name, *more) if name != "vllm" else None)
-    given = ("--params", "params/qwen1.5-7b.yaml", "--run", tmp_path / "new", "--override", 'judge.judged:["mt_bench"] judge.judge_engine:transformers')
+    given = (
+        "--params",
+        "params/qwen1.5-7b.yaml",
+        "--run",
+        tmp_path / "new",
+        "--override",
+        'judge.judged:["mt_bench"] judge.judge_engine:transformers',
+    )
     result = called("iterate", 2, *given, "--dry")
     assert result.exit_code == 1
     rows = {line.split()[0]: line for line in result.output.splitlines() if line.startswith("iter-")}
