@@ -1,21 +1,36 @@
 """The command `isheep`: it checks, shows and starts notebooks; it computes nothing itself."""
 
+import contextlib
+import shlex
+import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
 from isheep_lib import __version__
 from isheep_lib.errors import IsheepError, StageFailed
+from isheep_lib.iterate.stopping import Stopped, signals
 
 
 class Commands(click.Group):
-    """Commands that end with the message alone where a problem is one that the user can mend."""
+    """Commands that end with the message alone where a problem is one that the user can mend, and where they are stopped."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Remember what was typed."""
+        ctx.obj = shlex.join(["isheep", *args])
+        return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> object:
         """Run the command that was called."""
         try:
-            return super().invoke(ctx)
+            with signals():
+                return super().invoke(ctx)
+        except KeyboardInterrupt as stop:
+            kept = " ".join(getattr(stop, "__notes__", ["what was finished is kept"]))
+            click.echo(f"\nStopped: {kept}; to go on: {ctx.obj}", err=True)
+            sys.exit(128 + (stop.number if isinstance(stop, Stopped) else signal.SIGINT))
         except StageFailed as error:  # the message of a stage that failed in a kernel already names its class
             click.echo(f"\n{error}", err=True)
         except IsheepError as error:
@@ -36,7 +51,8 @@ def main() -> None:
 @click.option("--override", default="", help='Changes to the params file, like "train.epochs:1 evaluate.answer_tokens:512".')
 @click.option("--stale", default="stop", show_default=True, help="Stages made by other code or settings: stop, redo or keep.")
 @click.option("--share/--no-share", default=True, help="Take stages that a run beside this one made of the same inputs.")
-def iterate(**given: object) -> None:
+@click.option("--dry", is_flag=True, help="Plan and estimate only: nothing is loaded or written.")
+def iterate(dry: bool, **given: object) -> None:
     """Bring a run to an iteration: finished stages are reused, missing ones run."""
     from isheep_lib.display import evaluation_tables
     from isheep_lib.iterate import runner
@@ -44,12 +60,40 @@ def iterate(**given: object) -> None:
     from isheep_lib.record import manifests
     from isheep_lib.record.provenance import project_root
 
+    if dry:
+        _forecast(given)
+        return
     _, _, run_dir = prepare(given)
     output = run_dir / "iterate.ipynb"
     click.echo(f"results go to {manifests.short(run_dir)}", err=True)
-    runner.execute(project_root() / "notebooks" / "iterate.ipynb", output, given)
+    with _kept(run_dir):
+        runner.execute(project_root() / "notebooks" / "iterate.ipynb", output, given)
     click.echo(evaluation_tables.results_table(evaluation_tables.metrics_of(run_dir)))
     click.echo(f"\nNext: open {manifests.short(output)}, or isheep status {given['run'] or run_dir.name}")
+
+
+def _forecast(given: dict[str, object]) -> None:
+    """Show what a run would take; exit 1 where it cannot start."""
+    from isheep_lib.iterate.dry import look_ahead
+    from isheep_lib.record import manifests
+
+    forecast, problems = look_ahead(given)
+    click.echo(f"The run in {manifests.short(forecast.run_dir)}\n\n{forecast.table()!r}\n")
+    click.echo("\n".join(forecast.lines()))
+    if problems:
+        click.echo("\n" + "\n\n".join(["It cannot start yet:", *problems]), err=True)
+        sys.exit(1)
+
+
+@contextlib.contextmanager
+def _kept(folder: Path) -> Iterator[None]:
+    """Say, if the work of the block is stopped, what of it is kept."""
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        done = sum(1 for _ in folder.rglob("iter-*/*/manifest.json"))
+        stop.add_note(f"{done} finished stage(s) are kept, and what the one at work had done so far")
+        raise
 
 
 @main.command()
@@ -127,10 +171,12 @@ def join(run: str, iteration: int, machine: int, timeout: float, only_print: boo
 @click.argument("sweep")
 @click.option("--name", default="", help="Folder under results for the runs; the sweep file's name by default.")
 @click.option("--override", default="", help="Changes to the params file for all runs, after those of the sweep file.")
-@click.option("--dry", is_flag=True, help="Plan and estimate only (a probe is run where nothing is known).")
+@click.option("--dry", is_flag=True, help="Plan and estimate only, by records at hand: nothing is loaded or written.")
+@click.option("--probe", is_flag=True, help="First run a small probe where no record says what a stage costs.")
 @click.option("--stale", default="stop", show_default=True, help="Stages made by other code or settings: stop, redo or keep.")
 def ablate(**given: object) -> None:
     """Run a sweep: the YAML file SWEEP names axes, values and seeds (params/ablations holds those of the paper)."""
+    from isheep_lib.ablate import estimate
     from isheep_lib.ablate.runs import check_runs, plan_table
     from isheep_lib.ablate.sweep import open_sweep
     from isheep_lib.ablate.table import ablation_table
@@ -139,10 +185,15 @@ def ablate(**given: object) -> None:
     from isheep_lib.record.provenance import project_root
 
     opened = open_sweep(str(given["sweep"]), str(given["name"]), str(given["override"]))
-    click.echo(plan_table(opened))
+    click.echo(f"{plan_table(opened)!r}\n")
+    if given["dry"] and not given["probe"]:
+        click.echo(f"{estimate.estimate_table(opened)!r}\n\n{estimate.probe_sentence(opened)}")
+        check_runs(opened, str(given["stale"]), models=False)
+        return
     check_runs(opened, str(given["stale"]))
     output = opened.folder / "ablate.ipynb"
-    runner.execute_watched(project_root() / "notebooks" / "ablate.ipynb", output, given, "sweep:")
+    with _kept(opened.folder):
+        runner.execute_watched(project_root() / "notebooks" / "ablate.ipynb", output, given)
     click.echo(f"\n{ablation_table(opened)!r}\n\nNext: open {manifests.short(output)}")
 
 
@@ -159,7 +210,7 @@ def paper(runs: tuple[str, ...], out: str) -> None:
     given = {"out": out, **({"runs": list(runs)} if runs else {})}
     check(PaperParams, given, "isheep paper")
     output = provenance.folder_of(out) / "paper.ipynb"
-    runner.execute_watched(provenance.project_root() / "notebooks" / "paper.ipynb", output, given, "paper:")
+    runner.execute_watched(provenance.project_root() / "notebooks" / "paper.ipynb", output, given)
     click.echo(f"Next: open {manifests.short(output)}; tables and figures lie beside it")
 
 

@@ -19,6 +19,11 @@ class IsheepError(Exception):
         return [f"{type(self).__name__}: {self}"]
 
 
+def install(extra: str) -> str:
+    """Write the command that adds an extra to this clone's environment; no index has the package itself."""
+    return f"pip install -c constraints.txt -e '.[{extra}]', in the clone"
+
+
 class ParameterError(IsheepError):
     """Parameters that are unknown, missing, mistyped, out of range, or not those of the run."""
 

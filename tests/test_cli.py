@@ -1,6 +1,10 @@
 """The command: what it says, how it exits, and that it checks before it starts anything."""
 
+import importlib.util
+import os
+import re
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
@@ -100,7 +104,71 @@ def test_papers_runs_and_folder_reach_the_notebook(monkeypatch, tmp_path):
     monkeypatch.setattr(runner, "execute_watched", lambda *given: seen.append(given))
     result = called("paper", "--run", "one_base=a", "--run", "one_last=b", "--out", tmp_path)
     assert result.exit_code == 0, result.output
-    (notebook, output, params, _) = seen[0]
+    (notebook, output, params) = seen[0]
     assert (notebook.name, output) == ("paper.ipynb", tmp_path / "paper.ipynb")
     assert params == {"out": str(tmp_path), "runs": ["one_base=a", "one_last=b"]}
     assert "Next: open" in result.output
+
+
+def stopped(*arguments: object, monkeypatch: pytest.MonkeyPatch) -> Result:
+    """Call a command that is told to end as soon as its notebook starts."""
+
+    def killed(*_: object) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(runner, "execute", killed)
+    return called(*arguments)
+
+
+def test_a_command_that_is_stopped_says_in_one_line_what_is_kept_and_how_it_goes_on(monkeypatch, tmp_path, reference):
+    shutil.copytree(Path(reference) / "iter-1", tmp_path / "my run/iter-1")
+    given = ("iterate", 2, "--run", tmp_path / "my run", "--override", "filter.threshold:0.5")
+    result = stopped(*given, monkeypatch=monkeypatch)
+    assert result.exit_code == 128 + signal.SIGTERM
+    assert result.stderr.splitlines()[-1] == (
+        "Stopped: 5 finished stage(s) are kept, and what the one at work had done so far; to go on: "
+        f"isheep iterate 2 --run '{tmp_path}/my run' --override filter.threshold:0.5"
+    )
+
+
+def test_a_dry_run_says_what_it_takes_by_which_record_and_leaves_nothing(tmp_path):
+    result = called("iterate", 1, "--run", tmp_path / "new", "--dry")
+    assert result.exit_code == 0, result.output
+    row = next(line for line in result.output.splitlines() if line.startswith("iter-1/train"))
+    assert "112 pairs x epochs" in row
+    assert re.search(r"^\d: results/\S+/iter-\d, on \S.*$", result.output, re.MULTILINE)
+    assert re.search(r"^memory: \d\.\d GiB at most, by \w+$", result.output, re.MULTILINE)
+    assert re.search(r"^disk: \d+ MiB for the run's files", result.output, re.MULTILINE)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dry_run_of_a_model_that_nobody_ran_says_what_is_unknown_and_what_is_lacking(tmp_path, monkeypatch):
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *more: find_spec(name, *more) if name != "vllm" else None)
+    given = (
+        "--params",
+        "params/qwen1.5-7b.yaml",
+        "--run",
+        tmp_path / "new",
+        "--override",
+        'judge.judged:["mt_bench"] judge.judge_engine:transformers',
+    )
+    result = called("iterate", 2, *given, "--dry")
+    assert result.exit_code == 1
+    rows = {line.split()[0]: line for line in result.output.splitlines() if line.startswith("iter-")}
+    assert list(rows)[-1] == "iter-2/judge"
+    assert "10,000 pairs" in rows["iter-1/assess"]
+    assert all("unknown" in line for name, line in rows.items() if not name.endswith("filter"))
+    assert "memory: unknown" in result.output
+    assert "vLLM is not installed" in result.output
+    assert "pip install -c constraints.txt -e '.[vllm]'" in result.output
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dry_sweep_asks_records_and_starts_nothing(tmp_path, no_kernel, root):
+    result = called("ablate", root / "params/ablations/small-threshold.yaml", "--name", tmp_path / "s", "--dry")
+    assert result.exit_code == 0, result.output
+    assert "Records of this model say what every stage costs" in result.output
+    other = called("ablate", root / "params/ablations/judge.yaml", "--name", tmp_path / "s", "--dry")
+    assert "A probe (--probe) would run one iteration with 50 of 10,000 instructions" in other.output
+    assert list(tmp_path.iterdir()) == []

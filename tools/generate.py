@@ -189,7 +189,7 @@ def settings_text() -> str:
         "## The paper's ablations, each one command",
         "",
         "`isheep ablate params/ablations/FILE.yaml` plans a sweep, shows what its runs share, estimates tokens and hours",
-        "from a probe, runs what is missing, and ends in one table with random controls and paired tests. `--dry` stops",
+        "from records at hand, runs what is missing, and ends in one table with random controls and paired tests. `--dry` stops",
         "before the runs. What such a file may hold: [parameters.md](parameters.md).",
         "",
         "| file | iterations | axis | values |",

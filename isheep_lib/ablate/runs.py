@@ -34,14 +34,17 @@ class Work:
     done: bool
 
 
-def check_runs(sweep: Sweep, stale: str) -> None:
+def check_runs(sweep: Sweep, stale: str, models: bool = True) -> None:
     """Check against the machine what would stop a run later: model, seeds, data, and whether its folder holds another run.
+
+    Args:
+        models: look for them, too, which unpacks an embedded one at its first use.
 
     Raises:
         ParameterError: all problems of all runs at once.
     """
     problems = []
-    for name in dict.fromkeys(point.params.model.base_model for point in sweep.points):
+    for name in dict.fromkeys(point.params.model.base_model for point in sweep.points if models):
         try:
             find_model(name)
         except IsheepError as error:

@@ -45,7 +45,7 @@ KINDS = {
     "vllm": Kind(
         *("vllm_engine", "VllmEngine", ("torch", "transformers", "peft", "vllm")),
         purpose="the GPUs of one node, in the process of the stage",
-        needs="`pip install 'isheep[vllm]'`; on a CPU, for trying, `make setup-vllm`",
+        needs="`make setup-gpu` ([gpu.md](gpu.md)); on a CPU, for trying, `make setup-vllm`",
     ),
     "server": Kind(
         *("server_engine", "ServerEngine", ("transformers",)),

@@ -7,7 +7,6 @@
 Covers planning and running whole runs. Does not cover one stage (`iterate.session`, `iterate.runner`).
 """
 
-import json
 import os
 import uuid
 from dataclasses import dataclass, field
@@ -17,7 +16,7 @@ from typing import Any
 from isheep_lib.display.table import Table
 from isheep_lib.engines.dtype import resolve_dtype, resolve_training_dtype
 from isheep_lib.errors import RecordError
-from isheep_lib.iterate import claims
+from isheep_lib.iterate import claims, estimate, stopping
 from isheep_lib.iterate.fingerprint_parts import fingerprint_parts
 from isheep_lib.iterate.run_params import IterateParams, RunParams, load_run
 from isheep_lib.models.base import find_model
@@ -37,6 +36,7 @@ from isheep_lib.record.manifests import (
     stage_folder,
     stage_folders,
 )
+from isheep_lib.record.progress import read_state
 from isheep_lib.record.provenance import project_root
 from isheep_lib.record.reuse import copy_stage, find_same
 from isheep_lib.record.verification import Verdict, verify_stages
@@ -149,7 +149,8 @@ class Chain:
             RecordError: a stage is stale and `stale` is "stop", or its files are not as recorded.
             StageFailed: a notebook failed; what was finished is kept.
         """
-        for iteration, stage in self._steps():
+        steps, judged = self._steps(), bool(self.run_params.judge.judged)
+        for number, (iteration, stage) in enumerate(steps):
             step = self.look(iteration, stage)
             if step.state == STALE and self.params.stale == "stop":
                 raise self._stale(step)
@@ -165,7 +166,9 @@ class Chain:
             from isheep_lib.iterate import runner  # slow to import, and nobody who only looks at a run needs it
 
             given = self.run_params.stage(stage, iteration).model_dump(exclude=set(Shard.model_fields))  # a worker's own
-            runner.run_stage(stage, iteration, self.run_dir, given, project_root() / "notebooks")
+            where = estimate.place_of(iteration, stage, self.params.iteration, judged)
+            left = estimate.countdown(self.run_dir, self.run_params, steps[number:])
+            runner.run_stage(stage, iteration, self.run_dir, given, project_root() / "notebooks", where, left)
             self.ran.append(f"iter-{iteration}/{stage}")
         self.unfit = inventory.renew(self.run_dir, *self.ran, *self.shared)
         self.lock.release()
@@ -205,6 +208,7 @@ def prepare(values: dict[str, Any]) -> tuple[IterateParams, RunParams, Path]:
 
 def open_chain(names: dict[str, Any]) -> Chain:
     """Open a run from the globals of `iterate.ipynb`: claimed, locked; whatever would stop it later is raised now."""
+    stopping.end_with_parent()
     params, run_params, run_dir = prepare(cell_values(names, IterateParams))
     lock = locks.RunLock(run_dir)
     try:
@@ -233,7 +237,7 @@ def status(run_dir: Path) -> list[dict[str, Any]]:
     rows, live = [], locks.is_held(run_dir)
     for folder in stage_folders(run_dir):
         manifest = read_manifest(folder)
-        now = _progress_of(folder) if live and not manifest else ""
+        now = read_state(folder / ".progress.json") if live and not manifest else None
         state = "done" if manifest else "failed" if (folder / f"{folder.name}.failed.ipynb").is_file() else "begun"
         rows.append(
             {
@@ -242,15 +246,7 @@ def status(run_dir: Path) -> list[dict[str, Any]]:
                 "state": "running" if now else state,
                 "kept": f"{manifest['counts']['kept']} of {manifest['counts']['in']}" if manifest else "",
                 "seconds": f"{manifest.get('notebook_seconds', manifest['seconds']):.0f}" if manifest else "",
-                "now": now,
+                "now": now.line() if now else "",
             }
         )
     return rows
-
-
-def _progress_of(folder: Path) -> str:
-    """Read how far a stage is, "" where that file is not there, or not any more."""
-    try:
-        return str(json.loads((folder / ".progress.json").read_text(encoding="utf-8"))["line"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return ""

@@ -24,7 +24,7 @@ from isheep_lib.engines.open import open_engine, preflight
 from isheep_lib.engines.params import TrainedModel
 from isheep_lib.engines.protocol import Engine
 from isheep_lib.errors import RecordError
-from isheep_lib.iterate import claims
+from isheep_lib.iterate import claims, stopping
 from isheep_lib.iterate.fingerprint_parts import fingerprint_parts
 from isheep_lib.iterate.run_params import STAGE_PARAMS, Asking, EvaluateParams, P, SynthesizeParams, WithModel
 from isheep_lib.models import trained
@@ -270,6 +270,8 @@ def finish(folder: Path) -> None:
     """Remove the unfinished work of a stage that is done."""
     for work in folder.glob(".work-*"):
         shutil.rmtree(work)
+    for half in folder.glob(".*.partial"):  # of a process that was killed as it wrote
+        half.unlink(missing_ok=True)
 
 
 def leave(folder: Path, lock: locks.RunLock | None) -> None:
@@ -289,6 +291,7 @@ def open_stage(stage: str, names: dict[str, Any]) -> StageSession:
     Raises:
         IsheepError: anything that would stop the stage later, before any model is loaded.
     """
+    stopping.end_with_parent()
     # Before torch is loaded: threads that wait by spinning take the cores from other workers on this machine.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     kind = STAGE_PARAMS[stage]

@@ -8,7 +8,11 @@ Covers refusing a folder of somebody else's, the exchange, and where what can be
 files (`record.rows`).
 """
 
+import contextlib
+import fcntl
+import glob
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -17,8 +21,10 @@ from pathlib import Path
 from filelock import FileLock
 
 from isheep_lib.errors import RecordError
+from isheep_lib.record.locks import locked
 from isheep_lib.record.rows import write_failure
 
+HELD = ".held"  # the lock in a temporary folder
 Foreign = Callable[[Path], Iterable[Path]]  # lists what somebody else put into a folder, or changed there
 
 
@@ -46,8 +52,8 @@ def replacing(out: Path, maker: str = "", foreign: Foreign = lambda _: ()) -> It
     """
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as beside:
-            fresh, old = Path(beside) / "new", Path(beside) / "old"
+        with temporary(out.parent, f".{out.name}-") as beside:
+            fresh, old = beside / "new", beside / "old"
             fresh.mkdir()
             yield fresh
             require_own(out, maker, foreign)  # filling took a while
@@ -58,6 +64,24 @@ def replacing(out: Path, maker: str = "", foreign: Foreign = lambda _: ()) -> It
         raise write_failure(out, error) from error
 
 
+@contextmanager
+def temporary(parent: Path, prefix: str) -> Iterator[Path]:
+    """Give a folder for the time of the block, and remove those of this name whose makers were killed.
+
+    Its maker holds a lock in it, which nothing but its end releases; a folder without that file is somebody else's.
+    """
+    for left in parent.glob(f"{glob.escape(prefix)}*/{HELD}"):
+        with contextlib.suppress(OSError), open(left, "r+", encoding="utf-8") as file:
+            if locked(file, fcntl.LOCK_EX):
+                shutil.rmtree(left.parent)
+    with tempfile.TemporaryDirectory(prefix=prefix, dir=parent) as name:
+        folder = Path(name)
+        with open(folder / f"{HELD}.new", "w", encoding="utf-8") as file:
+            locked(file, fcntl.LOCK_EX)
+            os.replace(file.name, folder / HELD)  # nobody sees it without its lock
+            yield folder
+
+
 def made_once(target: Path, make: Callable[[Path], None]) -> Path:
     """Return a folder that `make` fills at its first use, one process alone; the rename is the commit point."""
     if not target.is_dir():
@@ -65,6 +89,7 @@ def made_once(target: Path, make: Callable[[Path], None]) -> Path:
         with FileLock(target.with_suffix(".lock")):
             if not target.is_dir():  # else another process has made it meanwhile
                 partial = target.with_suffix(".partial")
+                shutil.rmtree(partial, ignore_errors=True)  # of a process that was killed
                 make(partial)
                 os.replace(partial, target)
     return target

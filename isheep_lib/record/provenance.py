@@ -60,6 +60,15 @@ def peak_memory_mb() -> int:
     return peak // (1024 * 1024) if sys.platform == "darwin" else peak // 1024
 
 
+@cache
+def processor() -> str:
+    """Return the name of the processor, "" where the system does not tell."""
+    with contextlib.suppress(OSError), open("/proc/cpuinfo", encoding="utf-8") as file:
+        named = (line.partition(":")[2].strip() for line in file if line.startswith("model name"))
+        return next(named, platform.processor())
+    return platform.processor()
+
+
 def git_state() -> dict[str, object]:
     """Return the commit of the checkout and whether files differ from it; empty outside git."""
 
@@ -90,6 +99,7 @@ def environment() -> dict[str, object]:
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
         "cores": os.cpu_count(),
+        "processor": processor(),
         "peak_memory_mb": peak_memory_mb(),
         "packages": versions(),
     }

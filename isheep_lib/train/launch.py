@@ -23,7 +23,7 @@ from typing import TextIO
 import yaml
 
 from isheep_lib import errors
-from isheep_lib.errors import IsheepError, RecordError, TrainingError
+from isheep_lib.errors import IsheepError, RecordError, TrainingError, install
 from isheep_lib.record import manifests
 from isheep_lib.record.progress import PROGRESS_FILE, DisplaySink, Relay, watching
 from isheep_lib.train.job import FAILURE, JOB, WATCHED, Job
@@ -53,7 +53,7 @@ def check_devices(params: TrainParams) -> None:
     import torch
 
     if params.method == "qlora":
-        _need("bitsandbytes", "train.method qlora", 'pip install "isheep[qlora]"')
+        _need("bitsandbytes", "train.method qlora", install("qlora"))
         if not torch.cuda.device_count():
             do = "set train.method to lora; on a CPU the product with 4-bit weights has no gradient"
             raise TrainingError("A base in 4 bits needs a GPU, and this machine has none", where="train.method qlora", do=do)
@@ -72,7 +72,7 @@ def check_devices(params: TrainParams) -> None:
             allowed=f"at most {devices} on each machine",
         )
     if kind == "DEEPSPEED":
-        _need("deepspeed", f"train.parallel {params.parallel}", "pip install deepspeed, or set train.parallel to fsdp2")
+        _need("deepspeed", f"train.parallel {params.parallel}", f"{install('deepspeed')}; or set train.parallel to fsdp2")
 
 
 def _distributed_type(path: Path) -> str:
@@ -149,12 +149,12 @@ def failure(work: Path, code: int, lines: list[str]) -> IsheepError:
 @contextlib.contextmanager
 def _shown(state: Path, log: Path) -> Iterator[dict[str, str]]:
     """Show the processes' progress and the end of their log; give the environment in which they write it."""
-    relay, view = Relay(state, "", os.environ.get(PROGRESS_FILE)), DisplaySink()
+    relay, view = Relay(state, onward=os.environ.get(PROGRESS_FILE)), DisplaySink()
 
     def look() -> None:
         relay.poll()
         if lines := tail(log):
-            view.show("\n".join(lines))
+            view.write("\n".join(lines))
 
     try:
         with watching(look):

@@ -214,7 +214,8 @@ def test_a_stage_of_two_processes_is_recorded_as_that_of_one(
     done = call(root, str(BIN / "isheep"), "iterate", "1", *more)
     assert done.returncode == 0, done.stderr[-3000:]
     lines = [line for line in done.stderr.replace("\r", "\n").splitlines() if "training:" in line]
-    assert any("iteration 1 train" in line for line in lines), "the processes' progress did not reach the terminal"
+    shown = any("train, stage 4 of 5 of iteration 1: training" in line for line in lines)
+    assert shown, "the processes' progress did not reach the terminal"
     first, second = (json.loads((run / "iter-1/train/manifest.json").read_text()) for run in (one, two))
     assert second["fingerprint"] == first["fingerprint"]
     assert second["parameters"]["num_processes"] == 2

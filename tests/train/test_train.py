@@ -92,7 +92,7 @@ def test_a_base_in_4_bits_without_its_package_is_refused_before_weights_are_read
     with pytest.raises(TrainingError, match="The package bitsandbytes is not installed") as caught:
         laid_out(model, method="qlora")
     assert caught.value.where == "train.method qlora"
-    assert caught.value.do == 'pip install "isheep[qlora]"'
+    assert caught.value.do == "pip install -c constraints.txt -e '.[qlora]', in the clone"
 
 
 def test_an_adapter_that_is_not_there_is_refused_before_weights_are_read(model, no_weights, tmp_path):
