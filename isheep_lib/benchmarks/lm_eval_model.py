@@ -51,16 +51,21 @@ class EngineLM(LM):
         A choice alone is scored. lm-eval's own classes would also score white space that ends a context, so a frame's
         last line break, which is the same for all choices and yet moves a mean over a choice's letters.
         """
-        pairs = {_identify(i, str(i.idx), list(i.args)): tuple(i.args) for i in requests}
-        score_pairs(self._engine, pairs, self._journal, "choices")
-        return [(self._journal.rows[_identify(i, str(i.idx), list(i.args))]["logprob"], False) for i in requests]
+        asked = [(self._context(i.args[0]), self._frame.literal(i.args[1])) for i in requests]
+        names = [_identify(i, str(i.idx), list(pair)) for i, pair in zip(requests, asked, strict=True)]
+        score_pairs(self._engine, dict(zip(names, asked, strict=True)), self._journal, "choices")
+        return [(self._journal.rows[name]["logprob"], False) for name in names]
 
     def loglikelihood_rolling(self, requests: list[Any]) -> list[float]:
         """Refuse: no benchmark of the catalogue asks for it."""
         raise NotImplementedError("no benchmark here measures the likelihood of whole texts")
 
+    def _context(self, text: str) -> str:
+        """Return a context as it is asked: what a chat frame wrote holds its special tokens, any other text holds none."""
+        return self._frame.literal(text) if self._frame.name == "plain" else text
+
     def _request(self, instance: Any) -> Request:
-        context, settings = instance.args
+        context, settings = self._context(instance.args[0]), instance.args[1]
         stops = tuple(dict.fromkeys(stop for stop in (*settings.get("until", []), self._frame.end) if stop))
         limit = self._tokens_of(instance.task_name)
         return Request(_identify(instance, "", [context, limit, *stops]), context, limit, stop=stops)
