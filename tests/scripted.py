@@ -25,6 +25,7 @@ class ScriptedEngine:
     """
 
     tokenizer: Any = None
+    context = 0  # nobody knows it
 
     def __init__(
         self,

@@ -36,6 +36,10 @@ class Vocabulary:
         opening = self.tokenizer.bos_token_id if self.tokenizer.bos_token_id is not None else self.ends[0]
         return self.encode(pair[0]) or [opening], encode_rest(self.tokenizer, pair[1])
 
+    def encode_start(self, text: str) -> list[int]:
+        """Turn a text into tokens, as many as the context holds beside one more; an empty text is an opening token."""
+        return self.encode_pair((text, ""))[0][: self.context - 1]
+
     def check_lengths(self, requests: list[Request], lengths: dict[str, int]) -> None:
         """Refuse prompts that do not fit the context, all at once and before anything runs: a DataError with the record ids."""
         long = [r for r in requests if lengths[r.id] + r.max_new_tokens > self.context]
