@@ -184,9 +184,8 @@ class VllmEngine:
         """Score labels by the next token after the prompt and after each part of the labels' stem; see the protocol."""
         tree = label_paths(self.tokenizer, labels)
         tokens = tree.wanted
-        rows = {
-            (i, d): self.vocabulary.encode(p) + list(tree.stem[:d]) for i, p in enumerate(prompts) for d in range(len(tokens))
-        }
+        encoded = [self.vocabulary.encode(prompt) for prompt in prompts]
+        rows = {(i, d): row + list(tree.stem[:d]) for i, row in enumerate(encoded) for d in range(len(tokens))}
         known = {}
         for (i, d), output in self._ask(rows, lambda row: {"logprob_token_ids": tokens[row[1]]}):
             (scores,) = output.outputs[0].logprobs

@@ -9,6 +9,7 @@ Covers writing the template. Does not cover frames (`prompting.chat`).
 
 import json
 import re
+from datetime import date
 from typing import Any
 
 from isheep_lib.prompting.chat import Frame
@@ -51,7 +52,7 @@ def _told_day(frame: Frame) -> list[str]:
     forms = [found[2] for found in ASKS_DAY.finditer(frame.template)]
     if not forms:
         return []
-    told = _literal({form: frame.tokens["strftime_now"](form) for form in forms})
+    told = _literal({form: date.fromisoformat(frame.day).strftime(form) for form in forms})
     return [f"{{%- macro strftime_now(form) %}}{{{{ {told}[form] }}}}{{% endmacro %}}"]
 
 

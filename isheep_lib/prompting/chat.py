@@ -63,8 +63,9 @@ class Frame:
         template: Jinja over `messages`, `add_generation_prompt` and the special tokens, as tokenizers carry it.
         end: ends an answer.
         system: the system prompt, None where the template has no place for one.
-        tokens: what the template may use by name: special tokens, and the day in place of the clock's.
+        tokens: the special tokens that the template may use, by name.
         words: what the model's tokenizer takes for a special token; in messages these are letters.
+        day: what a template that asks for today's date is told, YYYY-MM-DD.
     """
 
     name: str
@@ -73,6 +74,7 @@ class Frame:
     system: str | None = None
     tokens: Mapping[str, Any] = field(default_factory=dict)
     words: tuple[str, ...] = ()
+    day: str = DAY
 
     def render(self, messages: Sequence[Mapping[str, str]], **options: bool) -> str:
         """Frame messages after the system prompt.
@@ -86,7 +88,8 @@ class Frame:
 
         first = [] if self.system is None else [{"role": "system", "content": self.system}]
         said = [*first, *({**message, "content": self.literal(message["content"])} for message in messages)]
-        texts, _ = render_jinja_template([said], chat_template=self.template, **self.tokens, **options)
+        given = dict[str, Any](self.tokens, strftime_now=date.fromisoformat(self.day).strftime)  # in place of the clock
+        texts, _ = render_jinja_template([said], chat_template=self.template, **given, **options)
         return texts[0]
 
     def literal(self, text: str) -> str:
@@ -116,8 +119,7 @@ def get_frame(name: str, system: str, tokenizer: Any, day: str = DAY) -> Frame:
         ModelError: the frame is "tokenizer" and the tokenizer has no chat template.
     """
     template = _own(tokenizer) if name == "tokenizer" else (FOLDER / f"frames/{name}.jinja").read_text(encoding="utf-8")
-    given = {**tokenizer.special_tokens_map, "strftime_now": date.fromisoformat(day).strftime}
-    frame = Frame(name, template, tokens=given)
+    frame = Frame(name, template, tokens=tokenizer.special_tokens_map, day=day)
     frame = replace(frame, system=system if _takes_system(frame) else None)
     pair = _turns("a", "a")
     whole = frame.render(pair)

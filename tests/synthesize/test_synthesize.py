@@ -17,6 +17,7 @@ from isheep_lib.synthesize.candidates import Candidates, funnel_of, shown_tasks
 from isheep_lib.synthesize.lists import list_prompt, list_request, parse_list
 from isheep_lib.synthesize.respond import respond
 from isheep_lib.synthesize.rules import Item, instruction_problem
+from tests import writings
 from tests.frames import hand_made
 from tests.scripted import ScriptedEngine
 from tests.writings import writing
@@ -225,7 +226,7 @@ def test_every_prompt_has_its_own_seed_demonstrations_and_stop(tmp_path):
     ],
 )
 def test_stop_texts_that_are_given_replace_the_next_number(tmp_path, values, expected):
-    assert list_request("x", SEEDS[:2], parameters(**values), parameters(**values).options, 0).stop == expected
+    assert list_request("x", SEEDS[:2], writings.FRAME, parameters(**values), parameters(**values).options, 0).stop == expected
     engine = ScriptedEngine([listed("Explain how bees make honey.")])
     collect(engine, tmp_path, max_batches=1, **values)
     assert [request.stop for request in engine.asked] == [expected]
