@@ -15,9 +15,9 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from isheep_lib.ablate.sweep import Sweep
-from isheep_lib.analysis.significance import NOTHING_SHOWN, Comparison, compare, holm, mean_with_error, verdict
+from isheep_lib.analysis.significance import NOTHING_SHOWN, Comparison, holm, mean_with_error, verdict
 from isheep_lib.benchmarks.catalogue import BENCHMARKS
-from isheep_lib.benchmarks.comparison import Evaluated, recorded, values_of
+from isheep_lib.benchmarks.comparison import Evaluated, compare_shared, recorded, values_of
 from isheep_lib.display.evaluation_tables import METRICS, with_error
 from isheep_lib.display.figures import BLUE, DARK, GREY, nothing, panels
 from isheep_lib.display.table import Table
@@ -119,7 +119,8 @@ def pooled(models: Sequence[Evaluated], name: str) -> dict[str, list[float]] | s
     if len({(m.tasks[name]["subset"], m.tasks[name]["digest"], m.tasks[name]["metric"]) for m in models}) > 1:
         return "seeds were asked other items"
     rows = [values_of(name, model.rows(name)) for model in models]
-    return {id_: [sum(v) / len(v) for v in zip(*(row[id_] for row in rows), strict=True)] for id_ in rows[0]}
+    shared = [id_ for id_ in rows[0] if all(id_ in row for row in rows)]
+    return {id_: [sum(v) / len(v) for v in zip(*(row[id_] for row in rows), strict=True)] for id_ in shared}
 
 
 def _compared(side: Side, other: Side, name: str) -> Comparison | str:
@@ -142,7 +143,7 @@ def _compared(side: Side, other: Side, name: str) -> Comparison | str:
     before, after = pooled(other.models, name), pooled(side.models, name)
     if isinstance(before, str) or isinstance(after, str):
         return f"left out: {before if isinstance(before, str) else after}"
-    return compare(before, after)
+    return compare_shared(before, after)
 
 
 def ablation_table(sweep: Sweep, rows: Sequence[Row] | None = None) -> Table:

@@ -18,6 +18,7 @@ from isheep_lib.record import manifests
 from isheep_lib.record.rows import read_jsonl
 
 STAGE, METRICS = "evaluate", "metrics.json"
+Values = dict[str, list[float]]  # by item
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def along(run_dir: Path, iterations: list[int]) -> list[Compared]:
 
 
 def compare_models(before: Evaluated, after: Evaluated) -> Compared:
-    """Compare two models on each benchmark's first metric, over the items that both were asked.
+    """Compare two models on each benchmark's first metric, over the items that both answered.
 
     Only the same subset of the same data is compared; anything else is left out by name.
     """
@@ -74,14 +75,29 @@ def compare_models(before: Evaluated, after: Evaluated) -> Compared:
         if problem := _unfair(name, before, after):
             left_out[name] = problem
         else:
-            found[name] = compare(values_of(name, before.rows(name)), values_of(name, after.rows(name)))
+            compared = compare_shared(values_of(name, before.rows(name)), values_of(name, after.rows(name)))
+            (left_out if isinstance(compared, str) else found)[name] = compared  # ty: ignore[invalid-assignment] - of its kind
     return Compared(before.name, after.name, found, left_out)
+
+
+def answered(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the rows of items that a model was asked; others left no room for an answer in its context."""
+    return [row for row in rows if "unanswered" not in row]
+
+
+def compare_shared(before: Values, after: Values) -> Comparison | str:
+    """Compare two models on the items that both answered, or say that there is none."""
+    shared = [id_ for id_ in before if id_ in after]
+    if not shared:
+        return "no item was answered by both"
+    return compare({id_: before[id_] for id_ in shared}, {id_: after[id_] for id_ in shared})
 
 
 def values_of(name: str, rows: list[dict[str, Any]]) -> dict[str, list[float]]:
     """Return the values of a benchmark's first metric by item."""
     metric = BENCHMARKS[name].metric
-    return ifeval.values_of(rows, metric) if name == "ifeval" else {row["id"]: [row["scores"][metric]] for row in rows}
+    graded = answered(rows)
+    return ifeval.values_of(graded, metric) if name == "ifeval" else {row["id"]: [row["scores"][metric]] for row in graded}
 
 
 def _unfair(name: str, before: Evaluated, after: Evaluated) -> str:

@@ -154,8 +154,10 @@ def run(chosen: list[Chosen], model: Any, framed: bool, few_shot: int = 0, metho
     for task, samples in found["samples"].items():
         benchmark = benchmark_of(task)
         for sample in samples:
+            item = sample["doc"][ITEM]
+            why = getattr(model, "unanswered", {}).get((tasks[task].task_name, item))
             row = _row(benchmark, tasks[task], sample, getattr(model, "completions", {}))
-            by_item[benchmark.name][row["id"]] = row
+            by_item[benchmark.name][item] = {"id": item, "unanswered": why} if why else row
     return {c.benchmark.name: [by_item[c.benchmark.name][doc[ITEM]] for doc in c.docs] for c in chosen}
 
 

@@ -39,6 +39,7 @@ class ChatEngine:
     """One judge behind servers; of the protocol `isheep_lib.engines.protocol.Engine` it knows what needs no tokens."""
 
     tokenizer: Any = None
+    context = 0  # only the server knows it
 
     def __init__(self, served: str, settings: Model, pause: Any = PAUSE) -> None:
         """Find the servers that have the judge, `served` as they call it, or raise as `preflight`; `pause` is tenacity's."""

@@ -70,7 +70,7 @@ class ServerEngine:
         self._used = list(self._servers.lists)
         contexts = [listed[self.name] for listed in self._servers.lists.values() if listed and listed[self.name]]
         self._vocabulary = replace(vocabulary, context=min([vocabulary.context, *contexts]))
-        self.tokenizer = vocabulary.tokenizer
+        self.tokenizer, self.context = vocabulary.tokenizer, self._vocabulary.context
 
     def facts(self) -> dict[str, Any]:
         """Name the model as served, the servers and their versions; the probe in nats per token, once it was made."""
@@ -223,7 +223,7 @@ class ServerEngine:
         return found
 
     def _vector_call(self, index: int, text: str) -> Call:
-        form: dict[str, Any] = {"model": self.name, "input": self._vocabulary.encode(text), "encoding_format": "float"}
+        form: dict[str, Any] = {"model": self.name, "input": self._vocabulary.encode_start(text), "encoding_format": "float"}
         form["extra_body"] = {"add_special_tokens": False, "use_activation": False}
 
         def read(answer: Any) -> tuple[int, np.ndarray]:

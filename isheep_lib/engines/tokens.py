@@ -5,6 +5,7 @@ Covers encoding, end and stop tokens, the context limit, labels as token paths. 
 
 import json
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,9 @@ import numpy as np
 from isheep_lib.engines.protocol import Completion, Request
 from isheep_lib.errors import DataError, ModelError
 from isheep_lib.models.base import ModelRef
+from isheep_lib.prompting.chat import get_frame
+from isheep_lib.prompting.special_tokens import encode, encode_rest
+from isheep_lib.record.rows import digest_text
 
 
 @dataclass(frozen=True)
@@ -24,13 +28,17 @@ class Vocabulary:
     context: int  # prompt and new tokens together at most
 
     def encode(self, text: str) -> list[int]:
-        """Turn framed text into tokens, adding the tokenizer's own opening tokens only where the text lacks them."""
+        """Turn framed text into tokens; see `special_tokens.encode`."""
         return encode(self.tokenizer, text)
 
     def encode_pair(self, pair: tuple[str, str]) -> tuple[list[int], list[int]]:
         """Turn context and continuation into tokens; without a context the first token follows an opening or end token."""
         opening = self.tokenizer.bos_token_id if self.tokenizer.bos_token_id is not None else self.ends[0]
         return self.encode(pair[0]) or [opening], encode_rest(self.tokenizer, pair[1])
+
+    def encode_start(self, text: str) -> list[int]:
+        """Turn a text into tokens, as many as the context holds beside one more; an empty text is an opening token."""
+        return self.encode_pair((text, ""))[0][: self.context - 1]
 
     def check_lengths(self, requests: list[Request], lengths: dict[str, int]) -> None:
         """Refuse prompts that do not fit the context, all at once and before anything runs: a DataError with the record ids."""
@@ -96,15 +104,13 @@ def _ends(path: Path, config: Any, tokenizer: Any) -> tuple[int, ...]:
     return tuple(dict.fromkeys(token for token in found if token is not None))
 
 
-def encode(tokenizer: Any, text: str) -> list[int]:
-    """Turn framed text into tokens, adding the tokenizer's own opening tokens only where the text lacks them."""
-    opened = bool(tokenizer.bos_token) and text.startswith(tokenizer.bos_token)
-    return tokenizer(text, add_special_tokens=not opened)["input_ids"]
+@cache
+def digest_own_frame(model: ModelRef, system: str, day: str) -> str:
+    """Hash what a model's own chat template makes of a question and an answer; the other frames are files."""
+    from transformers import AutoTokenizer
 
-
-def encode_rest(tokenizer: Any, text: str) -> list[int]:
-    """Turn text that continues a context into tokens."""
-    return tokenizer(text, add_special_tokens=False)["input_ids"]
+    frame = get_frame("tokenizer", system, AutoTokenizer.from_pretrained(model.path, trust_remote_code=False), day)
+    return digest_text(frame.prompt("question") + "answer" + frame.end)
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,7 @@ class TransformersEngine:
     def __init__(self, model: ModelRef, settings: Model) -> None:
         """Load the model, base and adapters, with a settled `inference_dtype`."""
         self.vocabulary = load_vocabulary(model, settings.context_tokens)
+        self.context = self.vocabulary.context
         self.model: Any
         self.model, self.tokenizer = load_model(model, settings.inference_dtype)
         self.dtype, self.cache_tokens = settings.inference_dtype, settings.cache_tokens
@@ -198,8 +199,7 @@ class TransformersEngine:
     @torch.inference_mode()
     def embed(self, texts: list[str]) -> np.ndarray:
         """Return vectors; see the protocol."""
-        rows = [self.vocabulary.encode_pair((text, ""))[0] for text in texts]
-        self.vocabulary.check_texts(rows)
+        rows = [self.vocabulary.encode_start(text) for text in texts]
         order = sorted(range(len(rows)), key=lambda i: (len(rows[i]), i))
         vectors = np.zeros((len(rows), self.model.config.get_text_config().hidden_size), dtype=np.float32)
         for group in _within([[i] for i in order], lambda i: len(rows[i]), self.batch_tokens):

@@ -263,7 +263,7 @@ def ask_both(run_dir: Path, iteration: int, row: dict[str, Any]) -> Table:
         engine = open_engine(model, settings)
         try:
             hold_against_weights(engine, run_dir, model, k, settings)
-            frame = get_frame(settings.aligned_frame if k else settings.base_frame, settings.system_prompt, engine.tokenizer)
+            frame = get_frame(settings.frame_of(k), settings.system_prompt, engine.tokenizer, settings.template_date)
             said = ask(engine, Request(row["id"], frame.prompt(words), limit, stop=(frame.end,)))
         finally:
             engine.close()

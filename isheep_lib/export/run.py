@@ -14,7 +14,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from isheep_lib import __version__
-from isheep_lib.engines.tokens import Vocabulary, encode, load_vocabulary
+from isheep_lib.engines.tokens import Vocabulary, load_vocabulary
 from isheep_lib.errors import ModelError, ParameterError
 from isheep_lib.export import chat_template, data_card, model_card
 from isheep_lib.export.contents import Base, Record, read
@@ -23,6 +23,7 @@ from isheep_lib.models import trained
 from isheep_lib.models.base import ModelRef, find_model
 from isheep_lib.models.merged import merged_folder
 from isheep_lib.prompting.chat import Frame, get_frame
+from isheep_lib.prompting.special_tokens import encode
 from isheep_lib.record import provenance
 from isheep_lib.record.folders import replacing, require_own
 from isheep_lib.record.manifests import MANIFEST, describe_file, stage_folder
@@ -85,10 +86,11 @@ def _model(record: Record) -> ModelRef:
 def _fill(folder: Path, record: Record, model: ModelRef | None, merged: bool) -> None:
     """Write everything into an empty folder, the list last."""
     name, system = record.params["aligned_frame"], record.params["system_prompt"]
+    day = record.params.get("template_date", record.manifest("train")["finished"][:10])  # older runs told the clock's
     vocabulary = load_vocabulary(model or find_model(record.base.name)) if model or name == "tokenizer" else None
     # Named frames look no further than at a tokenizer's end-of-text token.
     frame = get_frame(
-        name, system, vocabulary.tokenizer if vocabulary else SimpleNamespace(special_tokens_map={"eos_token": ""})
+        name, system, vocabulary.tokenizer if vocabulary else SimpleNamespace(special_tokens_map={"eos_token": ""}), day
     )
     takes, shown = frame.system is not None, frame.system or ""
     written = None

@@ -84,11 +84,6 @@ class StageSession(Generic[P]):
         """The model this stage uses, adapters included."""
         return trained.model_of(self.run_dir, self.params.base_model, self.model_iteration)
 
-    @property
-    def frame_name(self: "StageSession[Asking]") -> str:
-        """The chat frame of the model that this stage asks."""
-        return self.params.aligned_frame if self.model_iteration else self.params.base_frame
-
     def summary(self) -> Table:
         """Show what this stage is about to do: place, model, and every parameter."""
         facts = {"stage": self.name, "run": self.params.run, "iteration": self.params.iteration, **provenance.git_state()}
@@ -125,14 +120,16 @@ class StageSession(Generic[P]):
         engine = open_engine(self.model, self.params)
         held = parity.hold_against_weights(engine, self.run_dir, self.model, self.model_iteration, self.params)
         self.engine_facts = {**engine.facts(), "parity": held}  # some facts are known only after the first question
-        return engine, get_frame(self.frame_name, self.params.system_prompt, engine.tokenizer)
+        params, name = self.params, self.params.frame_of(self.model_iteration)
+        return engine, get_frame(name, params.system_prompt, engine.tokenizer, params.template_date)
 
     def open_tokenizer(self: "StageSession[WithModel]") -> tuple[Any, Frame]:
         """Load the tokenizer alone, with the frame of trained models."""
         from transformers import AutoTokenizer
 
         tokenizer = AutoTokenizer.from_pretrained(self.model.path, trust_remote_code=False)
-        return tokenizer, get_frame(self.params.aligned_frame, self.params.system_prompt, tokenizer)
+        params = self.params
+        return tokenizer, get_frame(params.aligned_frame, params.system_prompt, tokenizer, params.template_date)
 
     @property
     def shard(self) -> str:

@@ -107,7 +107,7 @@ def open_judge(stage: Stage) -> verdicts.Judge:
         preflight(model, settings)
         engine = open_engine(model, settings)
         held = parity.hold_against_weights(engine, stage.run_dir, model, 0, settings)
-        frame = get_frame(params.judge_frame, params.system_prompt, engine.tokenizer)
+        frame = get_frame(params.judge_frame, params.system_prompt, engine.tokenizer, params.template_date)
         stage.engine_facts = {**engine.facts(), "parity": held}
     return verdicts.Judge(engine, frame, params.verdicts, params.verdict_tokens)
 

@@ -9,10 +9,10 @@ which have no test here.
 
 from collections.abc import Sequence
 
-from isheep_lib.analysis.significance import NOTHING_SHOWN, Comparison, compare, comparison_rows
+from isheep_lib.analysis.significance import NOTHING_SHOWN, Comparison, comparison_rows
 from isheep_lib.benchmarks import ifeval
 from isheep_lib.benchmarks.catalogue import BENCHMARKS
-from isheep_lib.benchmarks.comparison import STAGE
+from isheep_lib.benchmarks.comparison import STAGE, answered, compare_shared
 from isheep_lib.display.table import Table
 from isheep_lib.paper import published
 from isheep_lib.paper.cells import NOT_RUN, NOTHING, PER_MODEL, STUDIED, Grid, Place, build, published_name
@@ -31,8 +31,11 @@ def change_table(number: str, measured: Measured) -> Table:
     facts = []
     for before, after in pairs(grid):
         for name in tested_columns(grid):
-            if _comparable(grid, before, after, name):
-                found[str(len(facts))] = compare(_values(grid, before, name), _values(grid, after, name))
+            if not _comparable(grid, before, after, name):
+                continue
+            compared = compare_shared(_values(grid, before, name), _values(grid, after, name))
+            if isinstance(compared, Comparison):
+                found[str(len(facts))] = compared
                 facts.append((before, after, name, published_changes(grid, before, after, name)))
     if not facts:
         return Table([{"changes": "none: no two models of this table were measured on the same items"}])
@@ -134,7 +137,7 @@ def _values(grid: Grid, place: Place, name: str) -> dict[str, list[float]]:
     """Read the values of one column by item."""
     column, run = grid.column(name), place.run
     assert run is not None  # noqa: S101 - a cell with a value has its run
-    rows = read_jsonl(stage_folder(run.folder, place.iteration, STAGE) / f"samples-{column.benchmark}.jsonl")
+    rows = answered(read_jsonl(stage_folder(run.folder, place.iteration, STAGE) / f"samples-{column.benchmark}.jsonl"))
     if column.benchmark == "ifeval":
         return ifeval.values_of(rows, column.metric)
     return {row["id"]: [row["scores"][column.metric]] for row in rows}

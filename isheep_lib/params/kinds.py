@@ -28,7 +28,7 @@ def execution(default: Any, description: str, **limits: Any) -> Any:
 
 
 def routing(default: Any, description: str) -> Any:
-    """Declare a parameter that only chooses a stage's inputs or model, which its fingerprint names themselves.
+    """Declare a parameter that only chooses a stage's inputs, model or frame, which its fingerprint names themselves.
 
     So two runs that differ in it share what is the same: every setting has the same first iteration.
     """

@@ -3,6 +3,7 @@
 Covers loading and peft's configuration. Does not cover training (`train.trainer`).
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,20 @@ def check_targets(folder: Path, targets: list[str]) -> None:
             f"No layer of the model is called {', '.join(absent)}",
             where="train.target_modules",
             allowed=", ".join(["all-linear", *dict.fromkeys(name.rpartition(".")[2] for name in linear)]),
+        )
+
+
+def check_context(folder: Path, rows: Sequence[TrainRow]) -> None:
+    """Refuse rows that are longer than the model's context (TrainingError); its weights are not read."""
+    config = AutoConfig.from_pretrained(folder, trust_remote_code=False).get_text_config()
+    limit = getattr(config, "max_position_embeddings", None)
+    long = [row.id for row in rows if limit and len(row.input_ids) > limit]
+    if long:
+        raise TrainingError(
+            f"{len(long)} row(s) are longer than the model's context, such as {long[0]}",
+            where="train.max_length",
+            allowed=f"at most {limit} tokens",
+            do="lower train.max_length, which shortens them",
         )
 
 

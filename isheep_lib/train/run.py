@@ -21,7 +21,7 @@ from isheep_lib.models.merged import merged_folder
 from isheep_lib.train import batch_plan, checkpoints, launch
 from isheep_lib.train.dataset import Data, encode_row, mask_rows, masked_text, prepare
 from isheep_lib.train.job import RESULT, Job, save_rows
-from isheep_lib.train.model import check_packing, check_targets
+from isheep_lib.train.model import check_context, check_packing, check_targets
 from isheep_lib.train.params import TrainParams
 
 __all__ = ["encode_row", "fine_tune", "lay_out", "mask_rows", "masked_text", "prepare"]
@@ -70,6 +70,7 @@ def lay_out(model: ModelRef, data: Data, params: TrainParams, seed: int) -> Layo
     check_adapters(model)
     if params.method != "full":
         check_targets(model.path, params.target_modules)
+    check_context(model.path, [*data.train, *data.held_out])
     if params.batching == "packed":
         check_packing(model.path)
     plan = batch_plan.plan([len(row.input_ids) for row in data.train], params, seed)

@@ -1,6 +1,7 @@
 """A stage being opened and committed: parameters of a notebook, the run's own values, damaged inputs, repetition, reuse."""
 
 import json
+import shutil
 
 import pytest
 
@@ -8,8 +9,9 @@ from isheep_lib.engines.generate import generate_all
 from isheep_lib.engines.protocol import Request
 from isheep_lib.errors import ParameterError, RecordError
 from isheep_lib.iterate import claims, fingerprint_parts, session
-from isheep_lib.iterate.run_params import FilterParams
+from isheep_lib.iterate.run_params import FilterParams, SynthesizeParams
 from isheep_lib.params import run_file
+from isheep_lib.params.check import check
 from isheep_lib.params.notebook import cell_values
 from isheep_lib.prompting.chat import FRAMES
 from isheep_lib.record import manifests
@@ -323,3 +325,29 @@ def test_the_metrics_of_the_model_before_are_those_of_the_iteration_before(evalu
         found.append(stage.earlier_metrics())
         stage.lock.release()
     assert found == [None, {"tasks": 0}, {"tasks": 1}]
+
+
+DATED = "{% for m in messages %}{{ strftime_now('%d %b %Y') }}<|im_start|>{{ m['content'] }}<|im_end|>{% endfor %}"
+
+
+@pytest.mark.parametrize(("template", "same"), [(DATED, False), (DATED.replace("{{ strftime_now('%d %b %Y') }}", ""), True)])
+def test_the_day_decides_a_stage_only_where_the_models_own_template_writes_it(tiny_model, tmp_path, template, same):
+    folder = shutil.copytree(tiny_model, tmp_path / "model")
+    (folder / "chat_template.jinja").write_text(template)
+
+    def parts(**values):
+        params = {"base_model": str(folder), "inference_dtype": "float32", "dtype": "float32", "iteration": 1, **values}
+        run_params = check(SynthesizeParams, params, "x")
+        return fingerprint_parts.fingerprint_parts(tmp_path / "run", "synthesize", run_params)
+
+    own = {"base_frame": "tokenizer"}
+    assert (parts(**own) == parts(**own, template_date="2030-01-02")) == same
+    assert parts() == parts(template_date="2030-01-02"), "no other frame asks for a day"
+    assert "frame" in parts(**own) and "frame" not in parts()
+
+
+def test_a_run_keeps_its_day(tmp_path):
+    claims.claim_params(tmp_path, {"model": {"template_date": "2030-01-02"}})
+    assert run_file.run_params(tmp_path)["model"]["template_date"] == "2030-01-02"
+    with pytest.raises(ParameterError, match="template_date: the run has '2030-01-02', now '2030-01-03'"):
+        claims.check_params(tmp_path, {"model": {"template_date": "2030-01-03"}})

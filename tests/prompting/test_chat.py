@@ -251,3 +251,16 @@ def test_the_embedded_models_own_template_makes_the_same_conversation():
     expected = by_template(tokenizer, TURNS, "Last?", "Be brief.")
     for name in ("chatml", "tokenizer"):
         assert get_frame(name, "Be brief.", tokenizer).conversation(TURNS, "Last?") == expected
+
+
+DATED = (
+    "{% if strftime_now is defined %}{% set today = strftime_now('%A, %d %b %Y, %H:%M') %}{% endif %}{{ today }}"
+    "{% for m in messages %}<{{ m['role'] }}>{{ m['content'] }}</s>{% endfor %}"
+)
+
+
+def test_a_template_is_told_the_day_of_the_run_and_never_the_clocks(monkeypatch):
+    monkeypatch.setattr("transformers.utils.chat_template_utils.datetime", None)  # the clock
+    frame = get_frame("tokenizer", "S", templated(DATED), "2030-01-02")
+    assert frame.prompt("Hi") == "Wednesday, 02 Jan 2030, 00:00<system>S</s><user>Hi</s>"
+    assert get_frame("tokenizer", "S", templated(DATED)).prompt("Hi").startswith("Friday, 26 Jul 2024, 00:00<")
