@@ -198,3 +198,7 @@ def rerun(run: str, stages: tuple[str, ...], iterations: tuple[int, ...], into: 
         click.echo(f"\n{differences_table(found)!r}")
     click.echo(f"\n{summary(found)[-1]}")
     sys.exit(1 if differing else 0)
+
+
+if __name__ == "__main__":
+    main(prog_name="isheep")

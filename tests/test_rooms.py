@@ -14,6 +14,7 @@ PACKAGE = Path(isheep_lib.__file__).parent
 # A room may import from the rows above its own, and from nothing beside it: so verbs never import each other.
 ROOMS = [
     ["errors"],
+    ["reading"],
     ["analysis", "params"],
     ["record"],
     ["models", "prompting", "sandbox"],
@@ -26,6 +27,7 @@ ROOMS = [
     ["paper", "ablate", "explore", "report", "rerun", "export"],
     ["notebooks"],
     ["cli"],
+    ["__main__"],
 ]
 RANK = {room: rank for rank, row in enumerate(ROOMS) for room in row}
 MODULES = {
