@@ -3,11 +3,20 @@
 Covers bad input and bad state. A bug of our own raises whatever Python raises, with its traceback.
 """
 
+import re
+
+UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")  # but line breaks and tabs
+
+
+def _escape(found: re.Match[str]) -> str:
+    return found[0].encode("unicode_escape").decode("ascii")
+
 
 class IsheepError(Exception):
     """A problem the user can mend; its text is the whole message, so front ends show no traceback."""
 
     def __init__(self, what: str, *, where: str = "", allowed: str = "", do: str = "") -> None:
+        what, where, allowed, do = (UNPRINTABLE.sub(_escape, text) for text in (what, where, allowed, do))
         self.what, self.where, self.allowed, self.do = what, where, allowed, do
         labelled = (("where", where), ("allowed", allowed), ("do", do))
         super().__init__("\n".join([what, *(f"  {label}: {text}" for label, text in labelled if text)]))

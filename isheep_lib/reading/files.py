@@ -80,6 +80,7 @@ def read_text(path: Path, error: type[IsheepError] = DataError) -> str:
 
 def read_bytes(path: Path, error: type[IsheepError] = DataError) -> bytes:
     """Read a file's bytes, unpacked if it is compressed with gzip or zstd, which its first bytes say."""
+    form = None
     try:
         with open(regular_file(path, error), "rb") as file:
             start = file.read(2)
@@ -108,7 +109,7 @@ def _unpack(file: IO[bytes], form: str) -> bytes:
         return _some(stream)
 
 
-def _some(stream: IO[bytes]) -> bytes:
+def _some(stream: IO[bytes] | gzip.GzipFile) -> bytes:
     """Read at most one byte more than may be unpacked; `read(n)` of some streams gives less, and more later."""
     found = io.BytesIO()
     while found.tell() <= MOST_UNPACKED and (part := stream.read(min(2**20, MOST_UNPACKED + 1 - found.tell()))):

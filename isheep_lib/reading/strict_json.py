@@ -8,6 +8,7 @@ Covers one text. Does not cover lines and lists of rows (`record.rows`, `record.
 
 import json
 import re
+from collections import Counter
 from typing import Any
 
 DEEPEST = 100  # lists and objects inside one another; Python's own limit depends on who calls
@@ -16,11 +17,14 @@ BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
 
 
 class NotJsonError(ValueError):
-    """A text that is no JSON, or whose meaning is left open; `position` is counted in characters, None where it is unknown."""
+    """A text that is no JSON, or whose meaning is left open.
 
-    def __init__(self, reason: str, position: int | None = None) -> None:
+    `position` is where, in characters, and `end` where a value ends that is bad within; None where that is unknown.
+    """
+
+    def __init__(self, reason: str, position: int | None = None, end: int | None = None) -> None:
         super().__init__(reason)
-        self.reason, self.position = reason, position
+        self.reason, self.position, self.end = reason, position, end
 
 
 def parse_json(text: str) -> Any:
@@ -37,11 +41,21 @@ def parse_next(text: str, start: int) -> tuple[Any, int]:
         value, end = _DECODER.raw_decode(text, start)
     except json.JSONDecodeError as error:
         raise NotJsonError(error.msg, error.pos) from error
+    except NotJsonError as error:
+        error.end = _lenient_end(text, start)
+        raise
     except RecursionError as error:
         raise NotJsonError(_too_deep()) from error
     if text.count("[", start, end) + text.count("{", start, end) > DEEPEST and _depth(text, start, end) > DEEPEST:
-        raise NotJsonError(_too_deep())
+        raise NotJsonError(_too_deep(), end=end)
     return value, end
+
+
+def _lenient_end(text: str, start: int) -> int | None:
+    try:
+        return json.JSONDecoder(parse_int=str, parse_float=str).raw_decode(text, start)[1]
+    except (json.JSONDecodeError, RecursionError):
+        return None
 
 
 def _too_deep() -> str:
@@ -59,9 +73,8 @@ def _depth(text: str, start: int, end: int) -> int:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = ", ".join(f"{name[:60]!r}" for name in found if names.count(name) > 1)
-        raise NotJsonError(f"the key {twice} comes twice")
+        twice = [f"{name[:60]!r}" for name, number in Counter(name for name, _ in pairs).items() if number > 1]
+        raise NotJsonError(f"the key {', '.join(twice[:3])} comes twice")
     return found
 
 

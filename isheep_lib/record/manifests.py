@@ -32,7 +32,9 @@ def find_file(name: str, parameter: str) -> Path:
     """Find a user's file (`provenance.find_file`), or raise a RecordError that names the parameter."""
     path = provenance.find_file(name)
     if path is None:
-        raise RecordError(f"{name} does not exist", where=parameter, do=f"give a path from here or from {project_root()}")
+        raise RecordError(
+            f"{name} {provenance.why_no_file(name)}", where=parameter, do=f"give a path from here or from {project_root()}"
+        )
     return path
 
 
