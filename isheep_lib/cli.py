@@ -1,6 +1,9 @@
 """The command `isheep`: it checks, shows and starts notebooks; it computes nothing itself."""
 
+import shlex
 import sys
+from pathlib import Path
+from typing import cast
 
 import click
 
@@ -22,6 +25,13 @@ class Commands(click.Group):
         sys.exit(1)
 
 
+def _quoted(path: Path) -> str:
+    """Write a path so that it can be copied into a shell."""
+    from isheep_lib.record import manifests
+
+    return shlex.quote(manifests.short(path))
+
+
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__)
 def main() -> None:
@@ -32,7 +42,11 @@ def main() -> None:
 @click.argument("iteration", type=int)
 @click.option("--params", default="params/smollm2-135m.yaml", show_default=True, help="Params file, one complete run.")
 @click.option("--run", default="", help="Name under results, or a path; the params file's by default.")
-@click.option("--override", default="", help='Changes to the params file, like "train.epochs:1 evaluate.answer_tokens:512".')
+@click.option(
+    "--override",
+    multiple=True,
+    help='Changes to the params file, like "train.epochs:1 evaluate.answer_tokens:512". Repeatable.',
+)
 @click.option("--stale", default="stop", show_default=True, help="Stages made by other code or settings: stop, redo or keep.")
 @click.option("--share/--no-share", default=True, help="Take stages that a run beside this one made of the same inputs.")
 def iterate(**given: object) -> None:
@@ -43,12 +57,13 @@ def iterate(**given: object) -> None:
     from isheep_lib.record import manifests
     from isheep_lib.record.provenance import project_root
 
-    _, _, run_dir = prepare(given)
+    given["override"] = " ".join(cast("tuple[str, ...]", given["override"]))
+    _, run_params, run_dir = prepare(given)
     output = run_dir / "iterate.ipynb"
     click.echo(f"results go to {manifests.short(run_dir)}", err=True)
     runner.execute(project_root() / "notebooks" / "iterate.ipynb", output, given)
     click.echo(evaluation_tables.results_table(evaluation_tables.metrics_of(run_dir)))
-    click.echo(f"\nNext: open {manifests.short(output)}, or isheep status {given['run'] or run_dir.name}")
+    click.echo(f"\nNext: open {_quoted(output)}, or isheep status {shlex.quote(run_params.run)}")
 
 
 @main.command()
@@ -110,7 +125,7 @@ def join(run: str, iteration: int, machine: int, timeout: float, only_print: boo
 @main.command()
 @click.argument("sweep")
 @click.option("--name", default="", help="Folder under results for the runs; the sweep file's name by default.")
-@click.option("--override", default="", help="Changes to the params file for all runs, after those of the sweep file.")
+@click.option("--override", multiple=True, help="Changes to the params file for all runs, after the sweep file's. Repeatable.")
 @click.option("--dry", is_flag=True, help="Plan and estimate only (a probe is run where nothing is known).")
 @click.option("--stale", default="stop", show_default=True, help="Stages made by other code or settings: stop, redo or keep.")
 def ablate(**given: object) -> None:
@@ -119,15 +134,15 @@ def ablate(**given: object) -> None:
     from isheep_lib.ablate.sweep import open_sweep
     from isheep_lib.ablate.table import ablation_table
     from isheep_lib.iterate import runner
-    from isheep_lib.record import manifests
     from isheep_lib.record.provenance import project_root
 
-    opened = open_sweep(str(given["sweep"]), str(given["name"]), str(given["override"]))
+    given["override"] = override = " ".join(cast("tuple[str, ...]", given["override"]))
+    opened = open_sweep(str(given["sweep"]), str(given["name"]), override)
     click.echo(plan_table(opened))
     check_runs(opened, str(given["stale"]))
     output = opened.folder / "ablate.ipynb"
     runner.execute_watched(project_root() / "notebooks" / "ablate.ipynb", output, given, "sweep:")
-    click.echo(f"\n{ablation_table(opened)!r}\n\nNext: open {manifests.short(output)}")
+    click.echo(f"\n{ablation_table(opened)!r}\n\nNext: open {_quoted(output)}")
 
 
 @main.command()
@@ -138,13 +153,13 @@ def paper(runs: tuple[str, ...], out: str) -> None:
     from isheep_lib.iterate import runner
     from isheep_lib.paper.params import PaperParams
     from isheep_lib.params.check import check
-    from isheep_lib.record import manifests, provenance
+    from isheep_lib.record import provenance
 
     given = {"out": out, **({"runs": list(runs)} if runs else {})}
     check(PaperParams, given, "isheep paper")
     output = provenance.folder_of(out) / "paper.ipynb"
     runner.execute_watched(provenance.project_root() / "notebooks" / "paper.ipynb", output, given, "paper:")
-    click.echo(f"Next: open {manifests.short(output)}; tables and figures lie beside it")
+    click.echo(f"Next: open {_quoted(output)}; tables and figures lie beside it")
 
 
 @main.command()
@@ -156,7 +171,7 @@ def report(run: str, out: str) -> None:
     from isheep_lib.report import pages
 
     index = pages.write(manifests.run_folder(run), provenance.folder_of(out) if out else None)
-    click.echo(f"Next: open {manifests.short(index)}")
+    click.echo(f"Next: open {_quoted(index)}")
 
 
 @main.command()
@@ -174,7 +189,7 @@ def export(run: str, iteration: int, merged: bool, data_only: bool, out: str) ->
     folder = export_run.export(manifests.run_folder(run), iteration, merged, data_only, target)
     for path in sorted(folder.iterdir()):
         click.echo(f"{path.name}{'/' if path.is_dir() else ''}")
-    click.echo(f"\nNext: read {manifests.short(folder / 'README.md')}")
+    click.echo(f"\nNext: read {_quoted(folder / 'README.md')}")
 
 
 @main.command()

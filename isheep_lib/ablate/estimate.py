@@ -15,6 +15,7 @@ from isheep_lib.ablate.sweep import PROBE, Point, Sweep
 from isheep_lib.benchmarks.catalogue import BENCHMARKS, parse_entry
 from isheep_lib.display.table import Table
 from isheep_lib.iterate.run_params import RunParams, load_run
+from isheep_lib.params.overrides import layered
 from isheep_lib.record import manifests, stages
 
 UNITS = {
@@ -50,7 +51,7 @@ def probe(found: Sweep, stale: str) -> str:
     if first.params.synthesize.instructions <= size:
         runs.run_point(found, first, stale, f"{first.name} as probe", 1)
         return f"the first iteration of {first.name} is no larger than a probe of {size} instructions, so it was the probe"
-    override = f"{first.override} {probe_override(first.params, size)}"
+    override = layered([first.override, probe_override(first.params, size)])
     run = f"{found.file.name}/{PROBE}"
     params = load_run(manifests.find_file(found.file.params, "params"), override, run)
     runs.run_point(found, Point(run, {}, 1, override, params), stale, PROBE, 1)

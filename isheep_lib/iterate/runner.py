@@ -28,7 +28,7 @@ from isheep_lib.errors import ParameterError, StageFailed
 from isheep_lib.iterate import session
 from isheep_lib.record import manifests
 from isheep_lib.record.progress import PROGRESS_FILE, Relay, watching
-from isheep_lib.record.rows import publish, write_failure
+from isheep_lib.record.rows import make_folder, publish, write_failure
 
 KERNEL_START_SECONDS = 300  # papermill's 60 is short on a cold network disk
 FAILURES = (PapermillExecutionError, CellExecutionError, DeadKernelError, CellTimeoutError)
@@ -123,7 +123,7 @@ def execute(notebook: Path, output: Path, params: dict[str, Any]) -> None:
         ParameterError: a parameter that the notebook does not have.
     """
     check_names(notebook, params)
-    output.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(output.parent)
     partial = output.with_name(f".{output.stem}.partial.ipynb")
     failed = output.with_name(f"{output.stem}.failed.ipynb")
     try:
@@ -183,7 +183,7 @@ def run_stage(stage: str, iteration: int, run_dir: Path, params: dict[str, Any],
         StageFailed: the notebook failed or ended without committing.
     """
     folder = manifests.stage_folder(run_dir, iteration, stage)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     output, state = folder / f"{stage}.ipynb", folder / ".progress.json"
     title = f"iteration {iteration} {stage}:"
     started = time.monotonic()
@@ -208,7 +208,7 @@ def run_stage(stage: str, iteration: int, run_dir: Path, params: dict[str, Any],
 
 def execute_watched(notebook: Path, output: Path, params: dict[str, Any], title: str) -> None:
     """Execute a notebook that itself runs notebooks, and show here how far these are; see `execute`."""
-    output.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(output.parent)
     with _relayed(output.with_name(".progress.json"), title):
         execute(notebook, output, params)
 

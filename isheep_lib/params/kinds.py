@@ -7,6 +7,8 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from isheep_lib.params.names import FolderName
+
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[int, Field(ge=1)]
 
@@ -94,7 +96,7 @@ class StageSection(Section):
 class Place(Section):
     """Which record a stage belongs to."""
 
-    run: str = Field("smollm2-135m", description="name under results, or a path", min_length=1)
+    run: FolderName = Field("smollm2-135m", description="name under results, or a path", min_length=1)
     iteration: int = Field(1, description="1 is the first, which starts from the base model", ge=1)
     seed: int = Field(2408, description="all randomness of the run derives from it", ge=0, lt=2**31)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO, Any, TextIO
 
 from isheep_lib.errors import RecordError
+from isheep_lib.record.rows import make_folder
 
 
 class RunLock:
@@ -25,7 +26,7 @@ class RunLock:
         Raises:
             RecordError: another live process holds the run, or workers do.
         """
-        run_dir.mkdir(parents=True, exist_ok=True)
+        make_folder(run_dir)
         self._file: TextIO = open(run_dir / ".lock", "a+", encoding="utf-8")  # noqa: SIM115 - held until release()
         if not locked(self._file, fcntl.LOCK_SH if shard else fcntl.LOCK_EX, timeout):
             raise self._refusal(run_dir, shard)

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from isheep_lib.errors import RecordError
+from isheep_lib.errors import ParameterError, RecordError
+from isheep_lib.params.names import ALLOWED, path_problem
 from isheep_lib.record import provenance
 from isheep_lib.record.provenance import project_root
 from isheep_lib.record.rows import digest_file, write_atomic
@@ -22,7 +23,13 @@ WEIGHTS = (".safetensors",)
 
 
 def run_folder(run: str) -> Path:
-    """Find a run by name under `results/`, or by a path that begins with /, . or ~; it need not exist yet."""
+    """Find a run by name under `results/`, or by a path that begins with /, . or ~; it need not exist yet.
+
+    Raises:
+        ParameterError: no folder can have this name (`params.names.path_problem`).
+    """
+    if problem := path_problem(run):
+        raise ParameterError(f"The run's name {problem}", where=f"run {run:.200}", allowed=ALLOWED, do="give another name")
     if run.startswith(("/", ".", "~")):
         return Path(run).expanduser().resolve()
     return project_root() / "results" / run.removeprefix("results/")

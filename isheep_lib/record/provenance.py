@@ -14,7 +14,8 @@ import sys
 from functools import cache
 from pathlib import Path
 
-from isheep_lib.errors import RecordError
+from isheep_lib.errors import ParameterError, RecordError
+from isheep_lib.params.names import path_problem
 from isheep_lib.reading.files import ABSENT, FILE, what_lies_at
 
 PACKAGES = (
@@ -67,6 +68,8 @@ def expanded(name: str) -> Path:
 
 def folder_of(name: str) -> Path:
     """Return a folder that is to be written, named from the clone's root or by a whole path."""
+    if problem := path_problem(name):
+        raise ParameterError(f"The folder's name {problem}", where=f"{name:.200}", do="give another folder")
     path = expanded(name)
     return path if path.is_absolute() else project_root() / path
 

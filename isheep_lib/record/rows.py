@@ -127,7 +127,7 @@ def forget_digests() -> None:
 
 def write_atomic(path: Path, content: str | bytes) -> None:
     """Write a file, text as UTF-8, so that readers see the old bytes or all of the new ones, also after a crash."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")  # two processes may write one cache
     try:
         with open(partial, "wb") as file:
@@ -138,6 +138,15 @@ def write_atomic(path: Path, content: str | bytes) -> None:
     except OSError as error:
         partial.unlink(missing_ok=True)
         raise write_failure(path, error) from error
+
+
+def make_folder(path: Path) -> Path:
+    """Make a folder where there is none, or raise a RecordError that says why that cannot be."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise write_failure(path, error) from error
+    return path
 
 
 def publish(partial: Path, path: Path) -> None:
@@ -158,7 +167,7 @@ def write_failure(path: Path, error: OSError) -> IsheepError:
         where=str(path),
         do="free some space and run the same command again: finished batches are kept and the stage resumes"
         if full
-        else "check the folder's permissions and run the same command again",
+        else "check the folder's permissions, or choose another place, and run the command again",
     )
 
 
