@@ -72,10 +72,11 @@ def made_once(target: Path, make: Callable[[Path], None]) -> Path:
 
 
 def cache_folder() -> Path:
-    """Return the folder for what can be made again: converted models, digests, answers; a RecordError if it cannot be written."""
+    """Return the folder for what can be made again: converted models, digests, answers; a RecordError if there can be none."""
     named = os.environ.get("ISHEEP_CACHE")
+    folder = Path(named or "~/.cache/isheep")
     try:
-        folder = Path(named) if named else Path.home() / ".cache" / "isheep"
+        folder = folder if named else folder.expanduser()
         folder.mkdir(parents=True, exist_ok=True)
         problem = "" if os.access(folder, os.W_OK | os.X_OK) else os.strerror(errno.EACCES)
     except (OSError, RuntimeError, ValueError) as error:  # no home at all; a name that no folder can have

@@ -85,7 +85,9 @@ def test_a_parameter_that_is_given_under_both_names_is_refused(tmp_path: Path) -
     path.write_text(DEFAULT.read_text(encoding="utf-8").replace("  max_length:", "  cutoff: 64\n  max_length:"))
     with pytest.raises(ParameterError) as caught:
         load_run(path)
-    assert "train.cutoff: is now train.max_length, which is given too; keep that one" in caught.value.what
+    numbers = [n for n, line in enumerate(path.read_text().splitlines(), 1) if "cutoff" in line or " max_length" in line]
+    said = "train.cutoff (line {}): is now train.max_length (line {}), which is given too; keep that one"
+    assert said.format(*numbers) in caught.value.what
 
 
 def test_a_problem_with_an_old_name_is_told_with_the_line_of_the_file(tmp_path: Path) -> None:
