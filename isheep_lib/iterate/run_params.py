@@ -20,7 +20,7 @@ from isheep_lib.filter.params import Filter
 from isheep_lib.judge.params import Judge, JudgeParams
 from isheep_lib.params import old_names
 from isheep_lib.params.check import check, refusal
-from isheep_lib.params.kinds import Place, Section, Shard
+from isheep_lib.params.kinds import MOST_ITERATIONS, Place, Section, Shard
 from isheep_lib.params.names import FolderName
 from isheep_lib.params.overrides import FORM, read_overrides
 from isheep_lib.params.yaml_file import read_yaml
@@ -43,7 +43,7 @@ class FilterParams(Filter, Place):
 class IterateParams(Section):
     """Parameters of `iterate.ipynb`."""
 
-    iteration: int = Field(1, description="bring the run to this iteration", ge=1)
+    iteration: int = Field(1, description="bring the run to this iteration", ge=1, le=MOST_ITERATIONS)
     params: str = Field("params/smollm2-135m.yaml", description="params file, one complete run", min_length=1)
     run: FolderName = Field("", description="name under results or a path, empty takes the params file's")
     override: str = Field("", description="changes to the params file, like train.epochs:1 evaluate.answer_tokens:512")

@@ -24,7 +24,7 @@ KINDS = {
     stat.S_IFCHR: "a device",
     stat.S_IFBLK: "a device",
 }
-FILE, ABSENT = "a file", "nothing"
+FILE, FOLDER, ABSENT = "a file", "a folder", "nothing"
 MOST_UNPACKED = 2**31  # bytes; a few kilobytes can unpack to a full disk
 FORMS = {b"\x1f\x8b": "gzip", b"\x28\xb5": "zstd"}  # by the first bytes, which begin no UTF-8 text
 ENDINGS = {".gz": "gzip", ".zst": "zstd"}

@@ -90,7 +90,7 @@ def _open_file(path: Path) -> Rows:
     if start == b"PAR1" or (start and path.suffix == ".parquet"):
         return _open_parquet(path)
     text = read_text(path)
-    ending = Path(path.stem).suffix if path.suffix in PACKED else path.suffix
+    ending = (Path(path.stem).suffix if path.suffix in PACKED else path.suffix).lower()
     if ending in DELIMITED:
         return _open_delimited(path, text, ending)
     if text.lstrip().startswith("["):

@@ -11,8 +11,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from isheep_lib.errors import DataError
-from isheep_lib.reading.files import read_text
-from isheep_lib.record.provenance import project_root
+from isheep_lib.reading.files import FOLDER, read_text, what_lies_at
+from isheep_lib.record.provenance import expanded, project_root
 from isheep_lib.record.rows import SURROGATE, bad_rows, canonical_json, digest_text
 from isheep_lib.record.sources import read_rows
 
@@ -41,7 +41,7 @@ def load_documents(source: str, parameter: str) -> list[Document]:
         DataError: the source is absent, unreadable or empty, or rows have no text, other fields that are no text, or an id
             that comes twice. All such rows are listed.
     """
-    folder = next((p for p in (Path(source).expanduser(), project_root() / source) if p.is_dir()), None)
+    folder = next((p for p in (expanded(source), project_root() / source) if what_lies_at(p) == FOLDER), None)
     found = _read_folder(folder) if folder else _read_rows(source, parameter)
     if not found:
         raise DataError(f"{source} holds no document", where=parameter, do="add rows with a text, or .txt and .md files")

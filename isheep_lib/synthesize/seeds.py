@@ -13,6 +13,7 @@ import math
 import re
 import warnings
 from collections.abc import Iterable, Iterator
+from functools import cache
 from typing import Any
 
 from isheep_lib.errors import DataError
@@ -86,12 +87,19 @@ def digest_seeds(source: str, fields: list[str]) -> str:
     """Hash what decides the seed tasks: a file's bytes, or the tasks of a dataset.
 
     Raises:
-        DataError: the source is absent, or a dataset that `load_seeds` refuses.
+        DataError: `load_seeds` refuses them.
     """
     path = find_file(source)
     if path:
-        return digest_file(path)
+        digest = digest_file(path)
+        _check(str(path), digest, tuple(fields))
+        return digest
     return digest_text(canonical_json([vars(task) for task in load_seeds(source, fields)]))
+
+
+@cache  # a run asks for the digest often; what was refused is read again
+def _check(source: str, _digest: str, fields: tuple[str, ...]) -> None:
+    load_seeds(source, list(fields))
 
 
 def _value_at(content: Any, path: str) -> Any:
