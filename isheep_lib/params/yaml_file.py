@@ -19,6 +19,7 @@ from isheep_lib.reading.files import ABSENT, read_text, regular_file, what_lies_
 
 MOST_BYTES, MOST_VALUES, DEEPEST = 2**18, 20_000, 30
 LONGEST_NUMBER = 40  # characters
+FORM = "a YAML file of sections and their parameters, as those in the folder params"
 PREFIX = "tag:yaml.org,2002:"
 INT = re.compile(r"[-+]?(?:0|[1-9][0-9]*)")
 FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|(?:0|[1-9][0-9]*)(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
@@ -49,15 +50,18 @@ def read_yaml(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
     """Read a YAML mapping and the line on which each dotted name stands; everything that is wrong is told at once."""
     if what_lies_at(path) == ABSENT:
         known = ", ".join(sorted(str(p) for p in path.parent.glob("*.yaml"))) or "none in this folder"
-        raise ParameterError("The params file does not exist", where=str(path), allowed=known)
+        raise ParameterError("The params file does not exist", where=str(path), allowed=known, do="check the path")
     if (size := regular_file(path, ParameterError).stat().st_size) > MOST_BYTES:
-        raise ParameterError(f"The params file has {size} bytes, at most {MOST_BYTES}", where=str(path))
+        what = f"The params file has {size} bytes, at most {MOST_BYTES}"
+        raise ParameterError(what, where=str(path), allowed=FORM, do="check the path")
     try:
         node = _compose(read_text(path, ParameterError))
     except (yaml.YAMLError, RecursionError) as error:
-        raise ParameterError(f"The params file is not YAML: {_said(error)}", where=str(path)) from error
+        what = f"The params file is not YAML: {_said(error)}"
+        raise ParameterError(what, where=str(path), allowed=FORM, do="mend the file") from error
     if not isinstance(node, yaml.MappingNode):
-        raise ParameterError("The params file is not a mapping of names to values", where=str(path))
+        what = "The params file is not a mapping of names to values"
+        raise ParameterError(what, where=str(path), allowed=FORM, do="check the path")
     found = _Values()
     values = found.make(node, "", ())
     if found.problems:
