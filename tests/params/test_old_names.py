@@ -93,7 +93,9 @@ def test_a_parameter_that_is_given_under_both_names_is_refused(tmp_path: Path) -
 @pytest.mark.parametrize("options", ["abc", "3", "true", "[a]"])
 def test_an_old_name_whose_new_place_is_no_section_is_left_to_the_check(tmp_path: Path, options: str) -> None:
     path = tmp_path / "odd.yaml"
-    text = DEFAULT.read_text(encoding="utf-8").replace("synthesize:", f"synthesize:\n  options: {options}\n  demonstrations: 3", 1)
+    text = DEFAULT.read_text(encoding="utf-8").replace(
+        "synthesize:", f"synthesize:\n  options: {options}\n  demonstrations: 3", 1
+    )
     path.write_text(text[: text.index("  options:\n")] + text[text.index("assess:") :])
     with pytest.raises(ParameterError, match=r"synthesize\.options \(line"):
         load_run(path)

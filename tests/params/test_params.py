@@ -605,6 +605,22 @@ def test_an_override_changes_one_value_and_no_other(override, section, field, va
     assert found == before
 
 
+@pytest.mark.parametrize(
+    ("name", "kept"),
+    [
+        *[
+            (name, name)
+            for name in ("a", "my-run_2.1+x", "sweep/low", "盐-实验", "results/x", "it's a run", "{x}", "a..b", "console")
+        ],
+        *[(name, name) for name in ("/tmp/x", "/tmp/.hidden/-x", "~/x", "./x", "x" * 200, "盐" * 66)],
+        ("sweep/low/", "sweep/low"),
+    ],
+)
+def test_a_run_may_have_any_name_that_a_folder_below_results_or_elsewhere_can_have(name, kept):
+    assert load_run(DEFAULT, run=name).run == kept
+    assert check(TrainParams, {"run": name}, "train.ipynb").run == kept
+
+
 def test_an_override_may_change_the_top_level():
     run = load_run(DEFAULT, "seed:5 run:a")
     assert (run.seed, run.run) == (5, "a")
