@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import click
 
@@ -38,6 +39,13 @@ class Commands(click.Group):
         sys.exit(1)
 
 
+def _quoted(path: Path) -> str:
+    """Write a path so that it can be copied into a shell."""
+    from isheep_lib.record import manifests
+
+    return shlex.quote(manifests.short(path))
+
+
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__)
 def main() -> None:
@@ -48,7 +56,11 @@ def main() -> None:
 @click.argument("iteration", type=int)
 @click.option("--params", default="params/smollm2-135m.yaml", show_default=True, help="Params file, one complete run.")
 @click.option("--run", default="", help="Name under results, or a path; the params file's by default.")
-@click.option("--override", default="", help='Changes to the params file, like "train.epochs:1 evaluate.answer_tokens:512".')
+@click.option(
+    "--override",
+    multiple=True,
+    help='Changes to the params file, like "train.epochs:1 evaluate.answer_tokens:512". Repeatable.',
+)
 @click.option("--stale", default="stop", show_default=True, help="Stages made by other code or settings: stop, redo or keep.")
 @click.option("--share/--no-share", default=True, help="Take stages that a run beside this one made of the same inputs.")
 @click.option("--dry", is_flag=True, help="Plan and estimate only: nothing is loaded or written.")
@@ -60,16 +72,17 @@ def iterate(dry: bool, **given: object) -> None:
     from isheep_lib.record import manifests
     from isheep_lib.record.provenance import project_root
 
+    given["override"] = " ".join(cast("tuple[str, ...]", given["override"]))
     if dry:
         _forecast(given)
         return
-    _, _, run_dir = prepare(given)
+    _, run_params, run_dir = prepare(given)
     output = run_dir / "iterate.ipynb"
     click.echo(f"results go to {manifests.short(run_dir)}", err=True)
     with _kept(run_dir):
         runner.execute(project_root() / "notebooks" / "iterate.ipynb", output, given)
     click.echo(evaluation_tables.results_table(evaluation_tables.metrics_of(run_dir)))
-    click.echo(f"\nNext: open {manifests.short(output)}, or isheep status {given['run'] or run_dir.name}")
+    click.echo(f"\nNext: open {_quoted(output)}, or isheep status {shlex.quote(run_params.run)}")
 
 
 def _forecast(given: dict[str, object]) -> None:
@@ -170,7 +183,7 @@ def join(run: str, iteration: int, machine: int, timeout: float, only_print: boo
 @main.command()
 @click.argument("sweep")
 @click.option("--name", default="", help="Folder under results for the runs; the sweep file's name by default.")
-@click.option("--override", default="", help="Changes to the params file for all runs, after those of the sweep file.")
+@click.option("--override", multiple=True, help="Changes to the params file for all runs, after the sweep file's. Repeatable.")
 @click.option("--dry", is_flag=True, help="Plan and estimate only, by records at hand: nothing is loaded or written.")
 @click.option("--probe", is_flag=True, help="First run a small probe where no record says what a stage costs.")
 @click.option("--stale", default="stop", show_default=True, help="Stages made by other code or settings: stop, redo or keep.")
@@ -181,10 +194,10 @@ def ablate(**given: object) -> None:
     from isheep_lib.ablate.sweep import open_sweep
     from isheep_lib.ablate.table import ablation_table
     from isheep_lib.iterate import runner
-    from isheep_lib.record import manifests
     from isheep_lib.record.provenance import project_root
 
-    opened = open_sweep(str(given["sweep"]), str(given["name"]), str(given["override"]))
+    given["override"] = override = " ".join(cast("tuple[str, ...]", given["override"]))
+    opened = open_sweep(str(given["sweep"]), str(given["name"]), override)
     click.echo(f"{plan_table(opened)!r}\n")
     if given["dry"] and not given["probe"]:
         click.echo(f"{estimate.estimate_table(opened)!r}\n\n{estimate.probe_sentence(opened)}")
@@ -194,7 +207,7 @@ def ablate(**given: object) -> None:
     output = opened.folder / "ablate.ipynb"
     with _kept(opened.folder):
         runner.execute_watched(project_root() / "notebooks" / "ablate.ipynb", output, given)
-    click.echo(f"\n{ablation_table(opened)!r}\n\nNext: open {manifests.short(output)}")
+    click.echo(f"\n{ablation_table(opened)!r}\n\nNext: open {_quoted(output)}")
 
 
 @main.command()
@@ -205,13 +218,13 @@ def paper(runs: tuple[str, ...], out: str) -> None:
     from isheep_lib.iterate import runner
     from isheep_lib.paper.params import PaperParams
     from isheep_lib.params.check import check
-    from isheep_lib.record import manifests, provenance
+    from isheep_lib.record import provenance
 
     given = {"out": out, **({"runs": list(runs)} if runs else {})}
     check(PaperParams, given, "isheep paper")
     output = provenance.folder_of(out) / "paper.ipynb"
     runner.execute_watched(provenance.project_root() / "notebooks" / "paper.ipynb", output, given)
-    click.echo(f"Next: open {manifests.short(output)}; tables and figures lie beside it")
+    click.echo(f"Next: open {_quoted(output)}; tables and figures lie beside it")
 
 
 @main.command()
@@ -223,7 +236,7 @@ def report(run: str, out: str) -> None:
     from isheep_lib.report import pages
 
     index = pages.write(manifests.run_folder(run), provenance.folder_of(out) if out else None)
-    click.echo(f"Next: open {manifests.short(index)}")
+    click.echo(f"Next: open {_quoted(index)}")
 
 
 @main.command()
@@ -241,7 +254,7 @@ def export(run: str, iteration: int, merged: bool, data_only: bool, out: str) ->
     folder = export_run.export(manifests.run_folder(run), iteration, merged, data_only, target)
     for path in sorted(folder.iterdir()):
         click.echo(f"{path.name}{'/' if path.is_dir() else ''}")
-    click.echo(f"\nNext: read {manifests.short(folder / 'README.md')}")
+    click.echo(f"\nNext: read {_quoted(folder / 'README.md')}")
 
 
 @main.command()
@@ -265,3 +278,7 @@ def rerun(run: str, stages: tuple[str, ...], iterations: tuple[int, ...], into: 
         click.echo(f"\n{differences_table(found)!r}")
     click.echo(f"\n{summary(found)[-1]}")
     sys.exit(1 if differing else 0)
+
+
+if __name__ == "__main__":
+    main(prog_name="isheep")

@@ -3,8 +3,11 @@
 import importlib.util
 import os
 import re
+import shlex
 import shutil
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -47,6 +50,45 @@ def test_what_is_wrong_is_said_in_words_and_the_exit_is_1(arguments, said):
     assert result.exit_code == 1
     assert said in result.output
     assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize("module", ["isheep_lib", "isheep_lib.cli"])
+def test_python_m_is_the_command(module):
+    result = subprocess.run([sys.executable, "-m", module, "verify", "nobody"], capture_output=True, text=True, check=False)
+    assert result.returncode == 1
+    assert "No finished stage here" in result.stderr
+    result = subprocess.run([sys.executable, "-m", module, "iterate"], capture_output=True, text=True, check=False)
+    assert result.returncode == 2
+    assert result.stderr.startswith("Usage: isheep iterate ")
+
+
+def test_the_next_command_can_be_copied_into_a_shell(monkeypatch, tmp_path):
+    monkeypatch.setattr(runner, "execute", lambda *_: None)
+    run = tmp_path / "it's $HOME; a run"
+    result = called("iterate", 1, "--run", run)
+    assert result.exit_code == 0, result.output
+    said = shlex.split(result.output.split("Next: ")[1])
+    assert said == ["open", f"{run}/iterate.ipynb,", "or", "isheep", "status", str(run)]
+
+
+def test_a_run_of_a_sweep_is_told_by_its_whole_name(monkeypatch, tmp_path, root):
+    monkeypatch.setattr(runner, "execute", lambda *_: None)
+    assert "isheep status mine/low\n" in called("iterate", 1, "--run", "mine/low").output
+    params = tmp_path / "p.yaml"
+    params.write_text((root / "params/smollm2-135m.yaml").read_text().replace("run: smollm2-135m", "run: mine/deep/low"))
+    assert "isheep status mine/deep/low\n" in called("iterate", 1, "--params", params).output
+
+
+def test_overrides_given_one_by_one_are_one(monkeypatch, tmp_path):
+    seen = []
+    monkeypatch.setattr(runner, "execute", lambda _, __, given: seen.append(given["override"]))
+    more = ["--override", 'model.system_prompt:"You are brief."', "--override", "train.epochs:1"]
+    result = called("iterate", 1, "--run", tmp_path / "run", *more)
+    assert result.exit_code == 0, result.output
+    assert seen == ['model.system_prompt:"You are brief." train.epochs:1']
+    result = called("iterate", 1, *more, "--override", "train.epochs:2")
+    assert result.exit_code == 1
+    assert "train.epochs: given twice, as train.epochs:1 and as train.epochs:2" in result.output
 
 
 def test_a_rerun_of_what_is_not_recorded_names_what_is(reference):

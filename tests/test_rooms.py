@@ -15,6 +15,7 @@ PACKAGE = Path(isheep_lib.__file__).parent
 ROOMS = [
     ["server_key"],
     ["errors"],
+    ["reading"],
     ["analysis", "params"],
     ["record"],
     ["models", "prompting", "sandbox"],
@@ -27,6 +28,7 @@ ROOMS = [
     ["paper", "ablate", "explore", "report", "rerun", "export"],
     ["notebooks"],
     ["cli"],
+    ["__main__"],
 ]
 RANK = {room: rank for rank, row in enumerate(ROOMS) for room in row}
 MODULES = {

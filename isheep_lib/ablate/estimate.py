@@ -16,6 +16,7 @@ from isheep_lib.display.table import Table
 from isheep_lib.iterate.dry import caption, source
 from isheep_lib.iterate.estimate import UNITS, Cost, Record, expect, items, kept_share, records, units_of
 from isheep_lib.iterate.run_params import RunParams, load_run
+from isheep_lib.params.overrides import layered
 from isheep_lib.record import manifests, stages
 
 LEAST = 4  # pairs that training needs, whatever the probe's size
@@ -59,7 +60,7 @@ def probe(found: Sweep, stale: str) -> str:
     if first.params.synthesize.instructions <= size:
         runs.run_point(found, first, stale, f"{first.name} as probe", 1)
         return f"the first iteration of {first.name} is no larger than a probe of {size} instructions, so it was the probe"
-    override = f"{first.override} {probe_override(first.params, size)}"
+    override = layered([first.override, probe_override(first.params, size)])
     run = f"{found.file.name}/{PROBE}"
     params = load_run(manifests.find_file(found.file.params, "params"), override, run)
     runs.run_point(found, Point(run, {}, 1, override, params), stale, PROBE, 1)

@@ -7,6 +7,7 @@ Covers pairing runs of a sweep, over its seeds. Does not cover running it (`abla
 """
 
 import itertools
+import shlex
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -201,7 +202,9 @@ def unfinished_table(sweep: Sweep) -> Table:
         wanted = [k for k, stage in steps(point.iterations) if stage == "evaluate"]
         lacking = [f"M_{k}" for k in wanted if recorded(run_dir, k) is None]
         if lacking:
-            rows.append({"run": point.name, "not run": ", ".join(lacking), "command": f"isheep ablate {sweep.path}"})
+            rows.append(
+                {"run": point.name, "not run": ", ".join(lacking), "command": f"isheep ablate {shlex.quote(sweep.path)}"}
+            )
     return Table(rows or [{"not run": "nothing: every model of the sweep is evaluated"}])
 
 

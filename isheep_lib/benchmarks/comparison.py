@@ -76,7 +76,10 @@ def compare_models(before: Evaluated, after: Evaluated) -> Compared:
             left_out[name] = problem
         else:
             compared = compare_shared(values_of(name, before.rows(name)), values_of(name, after.rows(name)))
-            (left_out if isinstance(compared, str) else found)[name] = compared  # ty: ignore[invalid-assignment] - of its kind
+            if isinstance(compared, str):
+                left_out[name] = compared
+            else:
+                found[name] = compared
     return Compared(before.name, after.name, found, left_out)
 
 

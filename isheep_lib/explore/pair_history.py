@@ -8,6 +8,7 @@ Covers one pair, trained rows told from held-out ones, and answers of the models
 """
 
 import difflib
+import shlex
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -247,13 +248,14 @@ def ask_both(run_dir: Path, iteration: int, row: dict[str, Any]) -> Table:
     settings = settings_for(given, given.base_model)
     limit = run_file.run_params(run_dir).get("synthesize", {}).get("response_tokens", Synthesize().response_tokens)
     pair = [(k, model_of(run_dir, settings.base_model, k)) for k in (iteration - 1, iteration)]
+    params_file = shlex.quote(manifests.short(run_file.params_path(run_dir)))
     absent = [a for _, model in pair for a in model.adapters if not (a / "adapter_model.safetensors").is_file()]
     if absent:
         raise ModelError(
             f"The weights of {absent[0].parents[1].name} are not at hand; a committed record keeps only their digest",
             where=manifests.short(absent[0]),
             allowed="ask_models False shows recorded answers instead",
-            do=f"isheep iterate {iteration} --params {manifests.short(run_file.params_path(run_dir))} --run NAME makes a run "
+            do=f"isheep iterate {iteration} --params {params_file} --run NAME makes a run "
             "of your own with its weights; then look at NAME",
         )
     words = user_words(Task(row["id"], row["instruction"], row.get("input", "")))

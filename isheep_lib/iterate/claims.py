@@ -3,8 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from isheep_lib.engines.dtype import resolve_dtype, resolve_training_dtype
 from isheep_lib.engines.params import Model
 from isheep_lib.errors import ParameterError
@@ -13,6 +11,7 @@ from isheep_lib.models.base import find_model
 from isheep_lib.params.kinds import Section, is_execution
 from isheep_lib.params.old_names import renew_file
 from isheep_lib.params.run_file import params_path, run_params
+from isheep_lib.params.yaml_file import dump_yaml
 from isheep_lib.record.fixity import inventory
 from isheep_lib.record.manifests import run_folder, short
 from isheep_lib.record.rows import write_atomic
@@ -72,8 +71,7 @@ def claim_params(run_dir: Path, values: dict[str, Any], free: tuple[str, ...] = 
     known = run_params(run_dir)
     merged = {**known, **{n: {**known.get(n, {}), **v} if isinstance(v, dict) else v for n, v in values.items()}}
     if merged != known:
-        text = yaml.safe_dump(merged, sort_keys=False, allow_unicode=True)
-        text = "# What this run is; written by the run.\n" + text
+        text = "# What this run is; written by the run.\n" + dump_yaml(merged)
         inventory.announce(run_dir, params_path(run_dir).name, text)
         write_atomic(params_path(run_dir), text)
 

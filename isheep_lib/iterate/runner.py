@@ -30,7 +30,7 @@ from isheep_lib.iterate import session, stopping
 from isheep_lib.record import folders, manifests
 from isheep_lib.record.fixity import inventory
 from isheep_lib.record.progress import PROGRESS_FILE, Relay, State, watching
-from isheep_lib.record.rows import publish, write_failure
+from isheep_lib.record.rows import make_folder, publish, write_failure
 from isheep_lib.server_key import struck
 
 KERNEL_START_SECONDS = 300  # papermill's 60 is short on a cold network disk
@@ -123,7 +123,7 @@ def execute(notebook: Path, output: Path, params: dict[str, Any]) -> None:
         ParameterError: a parameter that the notebook does not have.
     """
     check_names(notebook, params)
-    output.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(output.parent)
     partial = output.with_name(f".{output.stem}.partial.ipynb")
     failed = output.with_name(f"{output.stem}.failed.ipynb")
     try:
@@ -200,7 +200,7 @@ def run_stage(
         StageFailed: the notebook failed or ended without committing.
     """
     folder = manifests.stage_folder(run_dir, iteration, stage)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     output, state = folder / f"{stage}.ipynb", folder / ".progress.json"
     started = time.monotonic()
     (folder / manifests.PENDING).unlink(missing_ok=True)
@@ -230,7 +230,7 @@ def execute_watched(notebook: Path, output: Path, params: dict[str, Any], title:
     def titled(state: State) -> State:
         return replace(state, where=": ".join(filter(None, (title, state.where))))
 
-    output.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(output.parent)
     with _relayed(output.with_name(".progress.json"), titled):
         execute(notebook, output, params)
 

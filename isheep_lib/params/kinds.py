@@ -7,8 +7,11 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from isheep_lib.params.names import FolderName
+
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[int, Field(ge=1)]
+MOST_ITERATIONS = 1000
 
 
 # Named in a fingerprint by what they hold, not by where it lies.
@@ -94,15 +97,15 @@ class StageSection(Section):
 class Place(Section):
     """Which record a stage belongs to."""
 
-    run: str = Field("smollm2-135m", description="name under results, or a path", min_length=1)
-    iteration: int = Field(1, description="1 is the first, which starts from the base model", ge=1)
+    run: FolderName = Field("smollm2-135m", description="name under results, or a path", min_length=1)
+    iteration: int = Field(1, description="1 is the first, which starts from the base model", ge=1, le=MOST_ITERATIONS)
     seed: int = Field(2408, description="all randomness of the run derives from it", ge=0, lt=2**31)
 
 
 class EvaluatedPlace(Place):
     """Evaluation also covers the base model."""
 
-    iteration: int = Field(1, description="0 is the base model, k the model trained in iteration k", ge=0)
+    iteration: int = Field(1, description="0 is the base model, k the model trained in iteration k", ge=0, le=MOST_ITERATIONS)
 
 
 class Shard(Section):

@@ -9,6 +9,7 @@ files (`record.rows`).
 """
 
 import contextlib
+import errno
 import fcntl
 import glob
 import os
@@ -96,5 +97,19 @@ def made_once(target: Path, make: Callable[[Path], None]) -> Path:
 
 
 def cache_folder() -> Path:
-    """Return the folder for what can be made again: converted models, digests, answers."""
-    return Path(os.environ.get("ISHEEP_CACHE") or Path.home() / ".cache" / "isheep")
+    """Return the folder for what can be made again: converted models, digests, answers; a RecordError if there can be none."""
+    named = os.environ.get("ISHEEP_CACHE")
+    folder = Path(named or "~/.cache/isheep")
+    try:
+        folder = folder if named else folder.expanduser()
+        folder.mkdir(parents=True, exist_ok=True)
+        problem = "" if os.access(folder, os.W_OK | os.X_OK) else os.strerror(errno.EACCES)
+    except (OSError, RuntimeError, ValueError) as error:  # no home at all; a name that no folder can have
+        problem = (error.strerror if isinstance(error, OSError) else "") or str(error)
+    if problem:
+        raise RecordError(
+            f"The folder for converted models, digests and answers cannot be written: {problem}",
+            where=f"ISHEEP_CACHE={named}" if named else "~/.cache/isheep, as ISHEEP_CACHE is not set",
+            do="point ISHEEP_CACHE at a folder that can be written: export ISHEEP_CACHE=/path/to/folder",
+        )
+    return folder

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO, Any, TextIO
 
 from isheep_lib.errors import RecordError
-from isheep_lib.record.rows import write_failure
+from isheep_lib.record.rows import make_folder, write_failure
 
 LOOK_SECONDS = 0.3  # `is_held` takes the lock for a moment
 
@@ -28,8 +28,8 @@ class RunLock:
         Raises:
             RecordError: another live process holds the run, or workers do.
         """
+        make_folder(run_dir)
         try:
-            run_dir.mkdir(parents=True, exist_ok=True)
             self._file: TextIO = open(run_dir / ".lock", "a+", encoding="utf-8")  # noqa: SIM115 - held until release()
         except OSError as error:
             raise write_failure(run_dir, error) from error

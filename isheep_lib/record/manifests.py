@@ -13,7 +13,8 @@ from typing import Any
 
 from pydantic import Field
 
-from isheep_lib.errors import RecordError
+from isheep_lib.errors import ParameterError, RecordError
+from isheep_lib.params.names import ALLOWED, path_problem
 from isheep_lib.record import provenance
 from isheep_lib.record.fixity.sealed import Described, Shape, read_sealed, shaped, write_sealed
 from isheep_lib.record.provenance import project_root
@@ -26,7 +27,13 @@ WEIGHTS = (".safetensors",)
 
 
 def run_folder(run: str) -> Path:
-    """Find a run by name under `results/`, or by a path that begins with /, . or ~; it need not exist yet."""
+    """Find a run by name under `results/`, or by a path that begins with /, . or ~; it need not exist yet.
+
+    Raises:
+        ParameterError: no folder can have this name (`params.names.path_problem`).
+    """
+    if problem := path_problem(run):
+        raise ParameterError(f"The run's name {problem}", where=f"run {run:.200}", allowed=ALLOWED, do="give another name")
     if run.startswith(("/", ".", "~")):
         return Path(run).expanduser().resolve()
     return project_root() / "results" / run.removeprefix("results/")
@@ -36,7 +43,9 @@ def find_file(name: str, parameter: str) -> Path:
     """Find a user's file (`provenance.find_file`), or raise a RecordError that names the parameter."""
     path = provenance.find_file(name)
     if path is None:
-        raise RecordError(f"{name} does not exist", where=parameter, do=f"give a path from here or from {project_root()}")
+        raise RecordError(
+            f"{name} {provenance.why_no_file(name)}", where=parameter, do=f"give a path from here or from {project_root()}"
+        )
     return path
 
 

@@ -24,8 +24,10 @@ import yaml
 
 from isheep_lib import errors
 from isheep_lib.errors import IsheepError, RecordError, TrainingError, install
+from isheep_lib.reading.files import FILE, what_lies_at
 from isheep_lib.record import manifests
 from isheep_lib.record.progress import PROGRESS_FILE, DisplaySink, Relay, watching
+from isheep_lib.record.provenance import expanded
 from isheep_lib.train.job import FAILURE, JOB, WATCHED, Job
 from isheep_lib.train.params import TrainParams
 
@@ -41,8 +43,8 @@ def config_file(parallel: str) -> Path:
     """Find the accelerate config, ours by its name or one by its path, or raise a TrainingError."""
     if parallel in SHIPPED:
         return FOLDER / f"{parallel}.yaml"
-    path = Path(parallel).expanduser().resolve()
-    if not path.is_file():
+    path = expanded(parallel).absolute()
+    if what_lies_at(path) != FILE:
         allowed = f"{', '.join(SHIPPED)}, or the path of an accelerate config"
         raise TrainingError(f"No accelerate config {parallel!r}", where="train.parallel", allowed=allowed)
     return path
@@ -78,7 +80,7 @@ def check_devices(params: TrainParams) -> None:
 def _distributed_type(path: Path) -> str:
     try:
         found = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError):
+    except (yaml.YAMLError, ValueError, RecursionError):
         found = None
     if not isinstance(found, dict) or "distributed_type" not in found:
         do = "accelerate config --config_file FILE writes one"

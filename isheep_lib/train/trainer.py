@@ -309,4 +309,4 @@ def leave(code: int) -> NoReturn:
 
 
 if __name__ == "__main__":
-    leave(main(Path(sys.argv[1])))
+    leave(main(Path(sys.argv[1])) or 0)

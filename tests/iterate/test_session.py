@@ -50,6 +50,37 @@ def run(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"run": "../x"}, "run: '../x' holds .., which leads out of a folder"),
+        ({"run": "x" * 300}, "is too long: 300 bytes"),
+        ({"run": "a\0b"}, "holds the character \\x00"),
+        ({"threshold": "0x10"}, "threshold: '0x10' should be a valid number; it is text: write a decimal number"),
+        ({"threshold": "1e-4"}, "without quotes, like 16 or 1.0e-4"),
+        ({"min_kept": "1_000"}, "min_kept: '1_000' should be a valid integer"),
+        ({"min_kept": 10**30}, "min_kept: '0x"),
+        ({"steps": "[rules]"}, "steps: '[rules]' should be a valid list"),
+        ({"scorer": "pm\ud800i"}, "holds the character \\ud800"),
+        ({"random_control": "yes"}, "write true or false, without quotes"),
+        ({"iteration": 10**6}, "iteration: 1000000 should be less than or equal to 1000"),
+    ],
+)
+def test_what_papermill_gives_is_checked_as_a_params_file_is(tmp_path, monkeypatch, values, said):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ParameterError) as caught:
+        session.open_stage("filter", {**notebook("fresh"), **values})
+    assert said in str(caught.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_list_that_holds_itself_is_refused():
+    steps = ["rules"]
+    steps.append(steps)
+    with pytest.raises(ParameterError, match=r"steps\.1: a list or mapping that holds itself"):
+        session.open_stage("filter", {**notebook("fresh"), "steps": steps})
+
+
+@pytest.mark.parametrize(
     ("cells", "expected"),
     [
         (["threshold: float = 1.5  # kept above", "x = 3"], []),

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from isheep_lib.errors import RecordError
-from isheep_lib.record.folders import made_once, replacing, require_own
+from isheep_lib.record.folders import cache_folder, made_once, replacing, require_own
 
 
 def all_of(folder):
@@ -27,6 +27,38 @@ def out(tmp_path):
     (folder / "a").write_text("old")
     (folder / "deep" / "b").write_text("old")
     return folder
+
+
+@pytest.mark.parametrize(
+    ("home", "cache", "where", "why"),
+    [
+        ("/proc/nobody", None, "~/.cache/isheep, as ISHEEP_CACHE is not set", "No such file or directory"),
+        ("/home", "/proc/nobody/x", "ISHEEP_CACHE=/proc/nobody/x", "No such file or directory"),
+        ("/home", "{file}", "ISHEEP_CACHE={file}", "File exists"),
+        ("/home", "{file}/x", "ISHEEP_CACHE={file}/x", "Not a directory"),
+        ("/home", "x" * 300, "ISHEEP_CACHE=xxx", "File name too long"),
+    ],
+)
+def test_a_cache_that_cannot_be_written_is_told_with_the_variable_that_moves_it(tmp_path, monkeypatch, home, cache, where, why):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("HOME", home)
+    monkeypatch.delenv("ISHEEP_CACHE", raising=False)
+    if cache:
+        monkeypatch.setenv("ISHEEP_CACHE", cache.format(file=tmp_path / "file"))
+    with pytest.raises(RecordError) as caught:
+        cache_folder()
+    assert f"cannot be written: {why}" in caught.value.what
+    assert where.format(file=tmp_path / "file") in caught.value.where
+    assert "export ISHEEP_CACHE=" in caught.value.do
+
+
+def test_no_home_is_no_traceback(monkeypatch):
+    monkeypatch.setenv("ISHEEP_CACHE", "")
+    monkeypatch.setattr(
+        Path, "expanduser", lambda _: (_ for _ in ()).throw(RuntimeError("Could not determine home directory."))
+    )
+    with pytest.raises(RecordError, match="Could not determine home directory"):
+        cache_folder()
 
 
 def test_what_stands_there_stays_until_the_new_one_is_whole_and_then_goes_whole(out):

@@ -23,7 +23,7 @@ def isheep(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         (["1", "--params", "params/nothing.yaml"], "params/nothing.yaml does not exist"),
         (["1", "--override", "train.epoch:3 filter.threshold:high"], "did you mean train.epochs?"),
         (["1", "--override", "train.epoch:3 filter.threshold:high"], "filter.threshold: 'high' should be a valid number"),
-        (["1", "--override", "train.learning_rate:1e-4"], "YAML reads 1e-4 as text"),
+        (["1", "--override", "train.learning_rate:0x1"], "'0x1' should be a valid number; it is text"),
         (["1", "--override", "synthesize.seeds:seeds/none.jsonl"], "seeds/none.jsonl does not exist"),
         (["1", "--override", "filter.scorer:expected"], "needs 'expected', not run on all pairs"),
         (["1", "--override", "filter.steps:[rules,density]"], "density needs the pairs' vectors; set assess.vectors to true"),

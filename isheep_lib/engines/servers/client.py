@@ -177,6 +177,8 @@ class Endpoint:
             raise Trouble(f"{self.url} is not reachable ({type(error.__cause__).__name__})", lost=True) from error
         except json.JSONDecodeError as error:
             return error.doc
+        except (ValueError, RecursionError) as error:  # a number of 5000 digits, nesting without end, other bytes than UTF-8
+            return str(error)
         except APIStatusError as error:
             raise self._failure(call, error) from None  # its own text may show the key
         return _without_key(answer) if isinstance(answer, BaseModel) else struck(str(answer))
