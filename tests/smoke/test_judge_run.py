@@ -19,13 +19,13 @@ VERDICTS = ["verdicts-alpaca_eval.jsonl", "verdicts-mt_bench.jsonl"]
 
 def judged(root: Path, finished: Path, model: Path, name: str, settings: str = "") -> Path:
     """Run beside the finished run, so that only evaluations and judgements are made."""
-    result = judging(root, finished, model, name, settings)
+    result = judging(root, finished.parent / name, model, 1, settings)
     assert result.returncode == 0, result.stderr[-3000:]
     return finished.parent / name
 
 
-def judging(root: Path, finished: Path, model: Path, name: str, settings: str) -> subprocess.CompletedProcess[str]:
-    arguments = command(finished.parent / name, model, 1)
+def judging(root: Path, run: Path, model: Path, iteration: int, settings: str) -> subprocess.CompletedProcess[str]:
+    arguments = command(run, model, iteration)
     arguments[arguments.index("--override") + 1] += f" {SETTINGS} {settings}"
     return call(root, *arguments)
 
@@ -109,7 +109,7 @@ def test_a_chat_server_reads_the_same_answers_in_writing_and_nothing_else_is_mad
 
 
 def test_a_server_that_repeats_its_key_and_refuses_parameters_judges_and_the_key_is_nowhere(
-    root: Path, finished: Path, tiny_model: Path, local: Path, monkeypatch: pytest.MonkeyPatch
+    root: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     key = "sk-4fNobodyMayReadThisKeyAnywhere"
     monkeypatch.setenv("ISHEEP_SERVER_KEY", key)
@@ -127,26 +127,21 @@ def test_a_server_that_repeats_its_key_and_refuses_parameters_judges_and_the_key
     settings = f"judge.judge_engine:chat judge.judge_urls:[{server.url}] judge.verdicts:written"
     try:
         failing = -1
-        unknown = judging(root, finished, tiny_model, "echo-judge", f"{settings} judge.judge_model:judges")
+        unknown = judging(root, tmp_path / "unknown", tiny_model, 0, f"{settings} judge.judge_model:judges")
         failing = 5
-        failed = judging(root, finished, tiny_model, "echo-judge-2", f"{settings} judge.judge_model:judge")
+        failed = judging(root, tmp_path / "run", tiny_model, 0, f"{settings} judge.judge_model:judge")
         failing = -1
-        done = judging(root, finished, tiny_model, "echo-judge-2", f"{settings} judge.judge_model:judge")
+        done = judging(root, tmp_path / "run", tiny_model, 0, f"{settings} judge.judge_model:judge")
     finally:
         server.http.shutdown()
         server.http.server_close()
     assert [unknown.returncode, failed.returncode, done.returncode] == [1, 1, 0], done.stderr[-3000:]
     assert "[key] is too short and stout" in failed.stderr
-    found = manifest(finished.parent / "echo-judge-2", 1)
+    found = manifest(tmp_path / "run", 0)
     assert found["engine"]["served"] == "judge of [key]"
     assert found["engine"]["left_out"] == found["metrics"]["judge"]["left_out"] == ["temperature"]
     assert found["counts"]["dropped"] == {}
-    written = [
-        path.read_bytes()
-        for name in ("echo-judge", "echo-judge-2")
-        for path in (finished.parent / name).rglob("*")
-        if path.is_file()
-    ]
+    written = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
     shown = [text.encode() for result in (unknown, failed, done) for text in (result.stdout, result.stderr)]
     parts = {key[start : start + 12].encode() for start in range(len(key) - 11)}
     assert not any(part in text for part in parts for text in [*written, *shown])
