@@ -187,6 +187,9 @@ SCORES = [
     ("1.0", 1),
 ]
 NO_SCORES = [
+    "6. Quality is 3",
+    "It cites [3]",
+    "It rated 9",
     "[[3]] (on a scale of 1 to 5)",
     "3 (on a scale of 1 to 5)||x",
     "On a 5-point scale: [[3]]",
