@@ -319,6 +319,7 @@ VERDICTS = [
     ("[[A is better]]", "A"),
     ("The best answer is B.", "B"),
     ("Verdict - B", "B"),
+    ("B is better than A, as it is right.", "B"),
     ("判断：A", "A"),
     ("[[B>A]]", "B"),
     ("[[A<B]]", "B"),
@@ -362,6 +363,9 @@ VERDICTS = [
     ("So B wins.", "B"),
 ]
 NO_VERDICTS = [
+    "A is better, but B is right.",
+    "While A is better, both fail.",
+    "The winner is a model that says so.",
     "[[A>=B]]",
     "[[both]]",
     "[[A/B]]",
