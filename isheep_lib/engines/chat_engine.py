@@ -143,11 +143,13 @@ def read_message(request: Request, answer: Any) -> Completion:
         EngineError: it holds no message, or ended in a way that has no meaning here.
     """
     choice = first_choice(request.id, answer)
-    content = _text(getattr(getattr(choice, "message", None), "content", NOTHING))
+    message = getattr(choice, "message", None)
+    content = _text(getattr(message, "content", NOTHING))
     if content is None:
         raise EngineError(f"The answer to {request.id} holds no message of text", do="check that base_urls are chat servers")
     counted = getattr(answer.usage, "completion_tokens", None)
-    end = ended(request, getattr(choice, "finish_reason", None), counted)
+    refused = not content and getattr(message, "refusal", None)  # some name a refusal apart, and end by "stop"
+    end = REFUSAL if refused else ended(request, getattr(choice, "finish_reason", None), counted)
     text = "" if end == REFUSAL or not content.strip() else content
     finish = {WHOLE: "end", MODELS_END: "end", CUT: "length"}.get(end, end)
     return Completion(request.id, text, finish, counted if isinstance(counted, int) else 0)

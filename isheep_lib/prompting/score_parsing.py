@@ -30,7 +30,7 @@ SCALED = re.compile(rf"(?:^|\n)T[:=,]?{SCORE}{END}")
 GIVEN = re.compile(rf"V[wb:]{{0,5}}{SCORE}{END}")
 OF_TEN = re.compile(rf"(?P<n>N)u?T+u?{END}")
 OPENING = re.compile(rf"^[-(\[|]*{SCORE}(?=[-.,:()\[\]C|Bb\n]|$)")
-LAST = re.compile(rf"(?:^|\n)[(\[]*{SCORE}[)\]C.]*$|[\[]{SCORE.replace('?P<n>', '?P<last>')}[\]C]\.?$")
+LAST = re.compile(rf"(?:^|\n)[(\[]*{SCORE}[)\]C.]*$|(?<=[.:,\n-])\[{SCORE.replace('?P<n>', '?P<last>')}[\]C]\.?$")
 Found = set[float | None]  # values, None for what is on another scale
 
 

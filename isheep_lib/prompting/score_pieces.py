@@ -16,9 +16,9 @@ CJK = r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]"
 FRACTIONS = "½¼¾⅓⅔²³°€£"
 NUMBER = rf"[+-]?\d+(?:\.\d+|,\d{{1,2}}(?!\d))?(?![\d{FRACTIONS}])"
 LABEL = (
-    r"\b(?:scores?|scored|ratings?|rated|grade[sd]?|marks?|quality|judge?ment|evaluation|assessment|verdict|bewertung|wertung"
+    r"\b(?:scores?|ratings?|grades?|marks?|quality|judge?ment|evaluation|assessment|verdict|bewertung|wertung"
     r"|punktzahl|puntuación|calificación|valoración|punteggio|voto|valutazione|pontuação|avaliação|оценка|балл|ocena|puan"
-    r"|betyg|beoordeling|điểm|skor|nilai|التقييم|الدرجة|(?:overall|total|result|points)(?= ?:))\b"
+    r"|betyg|beoordeling|điểm|skor|nilai|التقييم|الدرجة|(?:overall|total|result|points|rated|scored|graded)(?= ?:))\b"
     r"|评分|得分|打分|分数|总分|评价|评级|质量|評分|分數|總分|評價|評級|評価|スコア|点数|得点|採点|점수|평점|평가|अंक|रेटिंग|स्कोर|คะแนน"
 )
 FINAL = r"\bfinal(?:ly|e)?\b|最终|最終|최종|\bитогов\w+"
@@ -108,7 +108,7 @@ LEXER = re.compile("|".join(f"(?P<k{place}>{KINDS[code]})" for place, code in en
 IN_ANGLES = re.compile(rf"< ?({NUMBER}[^<>\n]{{0,12}}) ?>")
 QUOTED = re.compile(r"^[<>] ?", re.MULTILINE)
 # "1. It is bad" and "2) Score: 8" open with the number of a list's item, "8. It is good" with a score.
-LIST_MARK = re.compile(rf"^\(?(?:1[.):] (?=\S)|\d{{1,2}}[.)] (?=(?:\w+ )?(?:{LABEL})|[+-]?\d))", re.MULTILINE)
+LIST_MARK = re.compile(rf"^\(?(?:1[.):] (?=\S)|\d{{1,2}}\) (?=(?:\w+ )?(?:{LABEL})|[+-]?\d))", re.MULTILINE)
 OPENER = re.compile(r"\A(?:the )?(?:final )?answer ?: ?")
 
 

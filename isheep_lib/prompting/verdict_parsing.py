@@ -10,10 +10,9 @@ A group that finds several verdicts is ambiguous. A grade is a score (`score_par
 import re
 
 from isheep_lib.prompting.plain_text import plain
-from isheep_lib.prompting.score_parsing import parse_score as parse_grade
+from isheep_lib.prompting.score_parsing import parse_score
 
-__all__ = ["MODEL_WINS", "parse_grade", "parse_verdict"]
-
+parse_grade = parse_score
 MODEL_WINS = {"A": 1.0, "B": 0.0, "C": 0.5}  # where the model's answer is shown as A
 MARKS = r"[\s()\[\]]{0,9}"  # what may stand around a letter; bounded, for models that write a mark forever
 NAMED = r"(?i:answer|response|reply|assistant|option|model|output|candidate|system|助手|回答|模型|选项|选择|答案|回复) ?"
@@ -39,11 +38,13 @@ WINS = re.compile(
     rf"(?:{NAMED})?\b([AB])(?:s (?i:{NAMED.rstrip(' ?')}))? ?"
     r"(?i:(?:is|was) (?:(?:clearly|slightly|much|far|significantly|marginally|overall|definitely|a bit|the) ){0,3}"
     r"(?:better|best|superior|stronger|preferable|preferred|winner|better (?:one|answer|response))|wins)"
-    r"(?=\s*(?:$|[.,;!)]|than\b|because\b|since\b|as\b|overall\b|here\b))"
+    r"(?=\s*(?:$|[.,;!)]|than\b|because\b|since\b|as\b|overall\b|here\b))(?!\W*(?:but|however|though|yet)\b)"
     rf"|{NAMED}([AB]) ?(?:的回答|的答案)?(?:更好|更优|更佳|胜出|获胜|较好)",
     re.MULTILINE,
 )
-DOUBT = re.compile(r"(?i)\b(?:if|whether|unless|not|\w+nt|neither|nor|never|cannot|hardly|would be)\b|如果|是否|不|若")
+DOUBT = re.compile(
+    r"(?i)\b(?:if|whether|unless|not|\w+nt|neither|nor|never|cannot|hardly|would be|while|although|though)\b|如果|是否|不|若"
+)
 
 
 def parse_verdict(reply: str) -> tuple[str | None, str]:

@@ -195,6 +195,7 @@ def test_no_stop_texts_are_not_sent_as_an_empty_list(engine, serve):
         (says("half of a", "content_filter"), "", "refused", 3),
         (says(None, "content_filter"), "", "refused", 3),
         (says("half of a", "SAFETY"), "", "refused", 3),
+        ({"choices": [{"message": {"content": None, "refusal": "I may not."}, "finish_reason": "stop"}]}, "", "refused", 0),
         *((says("8", whole), "8", "end", 3) for whole in ("eos_token", "stop_sequence", "end_turn", "STOP", "stop", "", None)),
         *((says("8", cut), "8", "length", 3) for cut in ("max_tokens", "MAX_TOKENS", "model_length")),
         (says("8", None, usage={"completion_tokens": 8}), "8", "length", 8),  # all tokens that it was allowed

