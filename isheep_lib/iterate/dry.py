@@ -106,7 +106,8 @@ class Forecast:
         if not costs:
             return "none, all is recorded"
         most = max(costs, key=lambda cost: cost.record.memory)
-        return f"{most.record.memory / 1024:.1f} GiB at most, by {most.record.stage}"
+        others = "" if all(cost.record.memory for cost in costs) else "; that of the training's processes is unknown"
+        return f"{most.record.memory / 1024:.1f} GiB at most, by {most.record.stage}{others}"
 
     def _weights(self) -> str:
         model = self.params.model
@@ -152,7 +153,7 @@ def _figures(seconds: float | None = None, tokens: float = 0, size: float = 0, m
     return {
         "time": duration(seconds),
         "tokens": f"{tokens:,.0f}",
-        "GiB RAM": f"{memory / 1024:.1f}",
+        "GiB RAM": f"{memory / 1024:.1f}" if memory else "unknown",
         "MiB disk": f"{size / MIB:,.1f}",
     }
 
@@ -177,7 +178,8 @@ def look_ahead(values: dict[str, Any]) -> tuple[Forecast, list[str]]:
         params = check(IterateParams, values, "iterate.ipynb")
         run_params = load_run(manifests.find_file(params.params, "params"), params.override, params.run)
         run_dir = manifests.run_folder(run_params.run)
-    return Forecast(params.iteration, run_params, run_dir, records(run_dir)), [*problems, *_lacking(run_params)]
+    problems = list(dict.fromkeys([*problems, *_lacking(run_params)]))
+    return Forecast(params.iteration, run_params, run_dir, records(run_dir)), problems
 
 
 def _lacking(params: RunParams) -> list[str]:

@@ -60,7 +60,7 @@ class Record:
         start: seconds of a kernel's start, once.
         seconds: of a unit, and so are tokens.
         size: bytes of its files, all together.
-        memory: largest resident memory of its kernel, in MiB.
+        memory: largest resident memory of its kernel, in MiB; 0 where other processes did the work.
         kept: share of its rows.
         asked: benchmarks with their numbers of items, where it evaluates; some may not have been at hand.
     """
@@ -143,7 +143,7 @@ def _record(folder: Path, own: bool, mine: dict[str, Any]) -> Record | None:
         seconds=seconds / units,
         tokens=sum(manifest["tokens"].values()) / units,
         size=sum(output["bytes"] for output in manifest["outputs"].values()),
-        memory=facts["peak_memory_mb"],
+        memory=facts["peak_memory_mb"] if renewed.values.get("num_processes", 1) == 1 else 0,
         kept=counts["kept"] / counts["in"],
         asked=renewed.values.get("tasks", []),
     )

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from isheep_lib.engines.protocol import fill_journal
 from isheep_lib.errors import RecordError
 from isheep_lib.record.journal import Journal, _checksum, read_rows
+from isheep_lib.record.progress import read_state
 from isheep_lib.record.rows import canonical_json
 
 few = settings(max_examples=50, deadline=None)
@@ -54,7 +55,9 @@ def test_only_parts_that_lack_rows_are_asked_what_is_there_stays_and_progress_co
         fill_journal(journal, ["ab", "c", "de"], lambda part: dict.fromkeys(part, 3), ask, "parts", "thing")
     rows = [{"id": "a"}, {"id": "c"}, *({"id": name, "new": True} for name in "bde")]
     assert (asked, list(reopened(tmp_path / "j.jsonl").values())) == (["ab", "de"], rows)
-    assert "15/15" in json.loads((tmp_path / "progress").read_text())["line"]
+    state = read_state(tmp_path / "progress")
+    assert state is not None
+    assert "15/15" in state.line()
 
 
 def test_batches_appended_after_reopening_add_up(tmp_path):

@@ -56,7 +56,7 @@ def test_hours_and_tokens_are_in_proportion_to_rows_and_every_kernel_starts_once
     record(found, "probe", "assess", 25, 50)
     record(found, "probe", "filter", 5, 50, kept=20)
     record(found, "probe", "train", 40, 20, tokens=400)  # two epochs
-    record(found, "probe", "evaluate", 8, 4, tokens=80)
+    record(found, "probe", "evaluate", 80, 40, tokens=800)
     table = estimate.estimate_table(found)
     line = rows(table)
     assert line["synthesize"]["hours"] == f"{(4 + 2 * 200) / 3600:.2f}"  # one synthesis for both runs
