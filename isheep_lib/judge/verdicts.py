@@ -68,7 +68,8 @@ def judge_pairs(
         answers: by id, the model's "answer"; one that is absent is no answer.
 
     Returns:
-        Two rows per pair, in the order of pairs; what waits for another worker is unread.
+        Two rows per pair, in the order of pairs; unread with a reason where there is no answer, where the prompt does not fit
+        the judge's context, and what waits for another worker.
     """
     prompts = {}
     for doc in docs:
@@ -99,9 +100,6 @@ def grade_turns(
 
     Returns:
         Two rows per question; what waits for another worker is unread.
-
-    Raises:
-        DataError: as `judge_pairs`.
     """
     prompts = {}
     for doc in docs:

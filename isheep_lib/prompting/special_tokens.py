@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from isheep_lib.prompting import thinking
+
 # A code point that Unicode keeps for use inside of programs: it parts a word, and no token of it reaches a model.
 MARK = "\ufdd0"
 PROBE = "a"  # any text that is not empty
@@ -22,8 +24,9 @@ def special_words(tokenizer: Any, template: str = "") -> tuple[str, ...]:
     itself.
     """
     added = getattr(tokenizer, "added_tokens_decoder", {}).values()
-    found = [token.content for token in added if token.special or token.content in template]
-    return tuple(word for word in dict.fromkeys(found) if len(word.strip()) > 1 and word not in ("<think>", "</think>"))
+    written = [token.content for token in added if token.content in template and not thinking.MARK.fullmatch(token.content)]
+    found = dict.fromkeys([*(token.content for token in added if token.special), *written])
+    return tuple(word for word in found if len(word.strip()) > 1)
 
 
 def find_special(words: Iterable[str], *texts: str) -> list[str]:
