@@ -474,6 +474,19 @@ def test_the_key_is_sent_and_never_shown(engine, serve, monkeypatch):
     assert all(KEY not in str(caught.value) for caught in (refused, wrong, unsendable))
 
 
+def test_a_server_that_repeats_the_key_in_its_version_names_and_texts_is_recorded_without_it(engine, serve, monkeypatch):
+    monkeypatch.setenv("ISHEEP_SERVER_KEY", KEY)
+    server = serve(key=KEY, models=(200, {"data": [{"id": "tiny", "max_model_len": 512}, {"id": f"tiny-{KEY}"}]}))
+    listing = server.get
+    told = (200, {"version": f"0.1 of {KEY}"})
+    server.get = lambda handler: server.send(handler, *told) if handler.path == "/version" else listing(handler)
+    server.script = lambda number, body: (200, {"choices": [{"text": f"I am {KEY}", "finish_reason": "stop"}], "usage": None})
+    opened = engine(server)
+    (found,) = generate(opened, requests(1))
+    assert found.text == "I am [key]"
+    assert opened.facts()["server_versions"] == ["0.1 of [key]"]
+
+
 def test_a_key_for_other_services_is_not_sent(engine, serve, monkeypatch):
     for name in ("OPENAI_API_KEY", "OPENAI_ADMIN_KEY", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID"):
         monkeypatch.setenv(name, KEY)
