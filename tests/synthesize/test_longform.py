@@ -180,3 +180,12 @@ def test_a_document_that_the_model_cannot_read_or_that_holds_a_special_token_is_
     assert lost["tag"] == ("special_token", "</s>: tag")
     assert lost["long"][0] == "beyond_context" and "and 50 more, the model's context is 2000: long" in lost["long"][1]
     assert len(engine.asked) == 1
+
+
+def test_the_example_is_a_document_that_will_do_or_says_why_none_will(tmp_path, documents):
+    engine = Reader(answer)
+    example = LongForm().example(made(engine, tmp_path, documents))
+    assert example.rows[0]["answer"] in (BEES, RIVER)
+    none = LongForm().example(made(engine, tmp_path, documents, options={"min_document_words": 500}))
+    assert none.rows and all(row["reason"].startswith("document_too_short") for row in none.rows)
+    assert len(engine.asked) == 1

@@ -78,8 +78,12 @@ class LongForm(Method[LongFormOptions]):
         return samples(rows, ["id", "title", "text", "source", "licence"], 3, 0, f"{len(rows)} documents, for example")
 
     def example(self, writing: Writing[LongFormOptions]) -> Example:
-        """Write the instruction of one document in the first style."""
-        document, style = self._documents(writing)[0], writing.options.styles[0]
+        """Write the instruction of one document in the first style; where none will do, say why the first do not."""
+        problems = {document: _document_problem(document, writing) for document in self._documents(writing)}
+        document, style = next((d for d, problem in problems.items() if not problem), None), writing.options.styles[0]
+        if document is None:
+            said = [{"document": d.id, "reason": ": ".join(problem or ())} for d, problem in problems.items()]
+            return Example("no document will do", "", said[:3])
         request = _request(writing, "example", document, style)
         said = ask(writing.engine, request)
         item = _read(said, document, writing.options)
