@@ -284,6 +284,8 @@ def test_plain_values_cross_as_they_are(confined, value):
         ("from functools import lru_cache\n@lru_cache\ndef f(x): return x", "assert f(1) == 1"),
         ("class f:\n    def __init__(self, x): self.x = x\n"
             "    def up(self): return self.x + 1", "assert f(1).up() == 2 == f(2).x"),
+        ("class f:\n    def __init__(self, x): self._number = x", "a = f(5)\nassert a._number == 5\na._number = 6\n"
+         "assert a._number == 6"),
         ("class f:\n    @staticmethod\n    def g(x): return x", "assert f.g(1) == 1"),
         ("class f:\n    def __init__(self, x): self.x = [x]\n"
             "    def __getitem__(self, i): return self.x[i]", "assert f(5)[0] == 5"),
@@ -329,6 +331,10 @@ def depth(node): return 0 if node is None else 1 + max(depth(node.left), depth(n
         ("def f(x):\n    while True: print('x' * 1000)", "f(1)", "output", ""),
         ("def f(x): return 1", "while True: print('x' * 1000)", "output", ""),
         ("def f(x): return 1", "f(1)\nx = bytearray(1 << 40)", "memory", ""),
+        ("def f(x): raise StopIteration", "assert list(map(f, [1])) == []", "failed",
+         "RuntimeError: assert list(map(f, [1])) == []"),
+        ("class A:\n    def __contains__(self, x): return True\ndef f(x): return A()", "assert 3 in f(1)", "failed",
+         "TypeError: argument of type 'Remote' is not iterable"),
         ("def f(x): return 1", "import sys\nsys.exit(0)", "exit", ""),
         ("def f(x): return 1", "import os\nos._exit(0)", "exit", ""),
     ],
