@@ -27,7 +27,7 @@ class Remote:
 
     def __init__(self, number: int) -> None:
         """Stand for what the program keeps under a number."""
-        object.__setattr__(self, "_number", number)
+        object.__setattr__(self, "__number__", number)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):  # what Python and its libraries look for is ours
@@ -102,7 +102,7 @@ def _leave(message: bytes) -> NoReturn:
 
 def _number(value: Any) -> int:
     if isinstance(value, Remote):
-        return vars(value)["_number"]
+        return value.__number__
     raise TypeError(f"the tests pass a {type(value).__name__}; plain values can be passed, and what the program made")
 
 

@@ -183,6 +183,47 @@ def test_the_setup_of_mbpp_may_use_what_the_answer_defines(method):
     assert passed(programs, method) == {"chat": True, "completion": True, "empty": False, "wrong": False}
 
 
+@pytest.mark.parametrize(
+    ("tests", "solution", "names"),
+    [
+        (["assert f(1) == 2"], "", ["f"]),
+        (["assert set(f(1)) == set(math.gcd(2, 4))"], "", ["f"]),
+        (["import numpy as np\nassert np.allclose(f(g(1)), 2)"], "def f(x): pass\ndef g(x): pass", ["f", "g"]),
+        (["assert sum(10, 15) == 6"], "def sum(a, b):\n    return 6", ["sum"]),
+        (["assert sum(10, 15) == 6"], "", ["sum"]),
+        (["def equal(a, b): return a == b\nassert equal(f(1), 2)"], "", ["f"]),
+        (["assert abs(f(1) - 2) < 1"], "import math\ndef f(x): return helper(x)\ndef helper(x): return x", ["f"]),
+        (["assert f(Node(1)) == 2"], "class Node: pass\ndef f(x): pass", ["Node", "f"]),
+        (["assert f("], "", []),
+    ],
+)
+def test_what_tests_call_is_asked_of_the_program_and_nothing_else(tests, solution, names):
+    program = mbpp_program({"test_list": tests, "test_setup_code": "", "code": solution}, "", chat=True)
+    assert program.names == {name: name for name in names}
+
+
+def test_the_helpers_of_a_prompt_are_the_tests_own(method):
+    doc = {
+        "prompt": "def double(x):\n    return 2 * x\n\ndef f(x):\n    pass\n",
+        "entry_point": "f",
+        "test": "def check(candidate):\n    assert candidate(double(1)) == double(2) and f(3) == 6\n",
+    }
+    right, wrong = "def f(x):\n    return 2 * x\n", "def double(x):\n    return 0\n\ndef f(x):\n    return 0\n"
+    programs = {
+        name: humaneval_program(doc, f"```python\n{code}```", True) for name, code in {"right": right, "wrong": wrong}.items()
+    }
+    assert passed(programs, method) == {"right": True, "wrong": False}
+
+
+def test_a_function_that_has_a_built_in_name_is_the_programs(method):
+    doc = {"test_list": ["assert sum(10, 15) == 6"], "code": "def sum(a, b):\n    return 6"}
+    programs = {
+        answer: mbpp_program(doc, answer, False)
+        for answer in ("def sum(a, b):\n    return 6\n", "def total(a, b):\n    return 6\n")
+    }
+    assert list(passed(programs, method).values()) == [True, False]
+
+
 def package(name):
     spec = importlib.util.find_spec(name)
     if spec is None:

@@ -7,12 +7,11 @@ from isheep_lib.sandbox.run import Limits, Program, run_programs, why_not
 # What a program would have to know: it never sees this text.
 TESTS = """
 def check(candidate):
-    for given, wanted in (([3, 1, 2], 60), ([], 0), ([5], 50)):
-        xs = list(given)
-        out = candidate(xs)
-        assert out == wanted == 10 * sum(xs), (out, wanted)
-        assert abs(out - wanted) < 1e-6
-        assert type(out) is int and out in {wanted} and [out] == [wanted] and not out != wanted
+    xs = [3, 1, 2]
+    assert candidate(xs) == 10 * sum(xs)
+    assert candidate([]) == 0
+    assert candidate([5]) == 50
+    return
 
 check(candidate)
 """
@@ -70,13 +69,9 @@ def f(xs): return Number()
     "trace jumps over asserts": """
 import sys
 def jump(frame, event, arg):
-    if event == 'line':
-        try: frame.f_lineno += 1
-        except ValueError: pass
+    if event == 'line' and frame.f_code.co_name == 'check': frame.f_lineno = frame.f_code.co_firstlineno + 5
     return jump
 sys.settrace(jump)
-frame = sys._getframe()
-while frame: frame.f_trace, frame = jump, frame.f_back
 def f(xs): return 1
 """,
     "profile hides errors": "import sys\nsys.setprofile(lambda frame, event, arg: None)\ndef f(xs): return 1",
@@ -111,8 +106,7 @@ def f(xs): return 0
     "sum's equality changed in memory": "import ctypes, gc\n"
         "(gc.get_referents(int.__dict__) or [{}])[0]['__eq__'] = lambda a, b: True\n"
     "def f(xs): return 1",
-    "its argument changed": "def f(xs):\n    xs.clear()\n    return 0",
-    "its argument's sum changed": "def f(xs):\n    xs[:] = [6]\n    return 60",
+    "its argument changed": "def f(xs):\n    if len(xs) == 3: xs.clear()\n    return 10 * sum(xs)",
     "exit": "import sys\ndef f(xs): sys.exit(0)",
     "exit at once": "import os\nos._exit(0)",
     "exit when called": "import os\ndef f(xs): os._exit(0)",
@@ -131,21 +125,41 @@ def f(xs): return 0
     "what lies ready read": PIPES
     + "found = []\neach(lambda n: found.append(os.pread(n, 9999, 0)))\n"
     + "assert not any(b'wanted' in part for part in found)\ndef f(xs): return 1",
-    "a token in the frames": """
+    "what lies ready written": PIPES
+    + "found = []\neach(lambda n: found.append(os.pread(n, 1 << 20, 0)))\n"
+    + "for part in sorted(found, key=len): each(lambda n: os.write(n, part[-16:]))\nos._exit(0)",
+    "a token in the frames": PIPES
+    + """
 import sys
-frame, found = sys._getframe(), []
+frame, numbers = sys._getframe(), []
 while frame:
-    found += [value for value in {**frame.f_globals, **frame.f_locals}.values() if isinstance(value, (bytes, int))]
+    numbers += [value for value in frame.f_locals.values() if type(value) is int]
     frame = frame.f_back
-import os
-for value in found:
-    for number in range(3, 64):
-        try: os.write(number, value if isinstance(value, bytes) else b'SP')
-        except OSError: pass
-def f(xs): return 1
+for source in numbers:
+    try:
+        os.set_blocking(source, False)
+        said = os.read(source, 64)
+    except OSError: continue
+    each(lambda n: os.write(n, said))
+os._exit(0)
 """,
-    "a token in __main__": "import __main__, os\n"
-        "[os.write(n, b'SP') for n in vars(__main__).values() if type(n) is int]\nos._exit(0)",
+    "the check skipped by its callers frame": """
+import sys
+def f(xs):
+    frame = sys._getframe(1)
+    while frame and frame.f_code.co_name != 'check': frame = frame.f_back
+    if frame: frame.f_locals['given'] = frame.f_globals['sum'] = lambda xs: 0.1
+    return 1
+""",
+    "the runner in __main__": """
+import __main__, sys
+for module in [__main__, *list(sys.modules.values())]:
+    for name in ('describe', 'run', 'execute', 'limit', 'pack', 'confine'):
+        if hasattr(module, name): setattr(module, name, lambda *a, **k: b'P')
+for name, value in list(vars(__main__).items()):
+    if name.isupper() and isinstance(value, bytes): setattr(__main__, name, b'P')
+def f(xs): raise ValueError
+""",
     "a token in memory": """
 import gc, os
 texts = [o for o in gc.get_objects() if isinstance(o, (dict, list, tuple))]
@@ -284,6 +298,8 @@ def test_plain_values_cross_as_they_are(confined, value):
         ("from functools import lru_cache\n@lru_cache\ndef f(x): return x", "assert f(1) == 1"),
         ("class f:\n    def __init__(self, x): self.x = x\n"
             "    def up(self): return self.x + 1", "assert f(1).up() == 2 == f(2).x"),
+        ("class f:\n    def __init__(self, x): self._number = x", "a = f(5)\nassert a._number == 5\na._number = 6\n"
+         "assert a._number == 6"),
         ("class f:\n    @staticmethod\n    def g(x): return x", "assert f.g(1) == 1"),
         ("class f:\n    def __init__(self, x): self.x = [x]\n"
             "    def __getitem__(self, i): return self.x[i]", "assert f(5)[0] == 5"),
@@ -329,6 +345,10 @@ def depth(node): return 0 if node is None else 1 + max(depth(node.left), depth(n
         ("def f(x):\n    while True: print('x' * 1000)", "f(1)", "output", ""),
         ("def f(x): return 1", "while True: print('x' * 1000)", "output", ""),
         ("def f(x): return 1", "f(1)\nx = bytearray(1 << 40)", "memory", ""),
+        ("def f(x): raise StopIteration", "assert list(map(f, [1])) == []", "failed",
+         "RuntimeError: assert list(map(f, [1])) == []"),
+        ("class A:\n    def __contains__(self, x): return True\ndef f(x): return A()", "assert 3 in f(1)", "failed",
+         "TypeError: argument of type 'Remote' is not iterable"),
         ("def f(x): return 1", "import sys\nsys.exit(0)", "exit", ""),
         ("def f(x): return 1", "import os\nos._exit(0)", "exit", ""),
     ],
