@@ -375,10 +375,10 @@ def test_the_committed_record_gives_its_data(root, tmp_path):
 
 
 def edit(run_dir, stage, change, iteration=1):
-    path = run_dir / f"iter-{iteration}/{stage}/manifest.json"
-    manifest = json.loads(path.read_text())
+    folder = manifests.stage_folder(run_dir, iteration, stage)
+    manifest = manifests.read_manifest(folder)
     change(manifest)
-    path.write_text(json.dumps(manifest))
+    manifests.write_manifest(folder, manifest)
 
 
 def filter_anew(run_dir):

@@ -165,7 +165,7 @@ def planted(file):
         def __reduce__(self):
             return open, (str(file), "w")
 
-    return pickle.dumps(Planted())
+    return pickle.dumps(Planted(), protocol=2)
 
 
 DAMAGE = {
