@@ -323,3 +323,11 @@ def test_the_metrics_of_the_model_before_are_those_of_the_iteration_before(evalu
         found.append(stage.earlier_metrics())
         stage.lock.release()
     assert found == [None, {"tasks": 0}, {"tasks": 1}]
+
+
+def test_what_a_killed_process_was_writing_goes_with_the_unfinished_work(tmp_path):
+    (tmp_path / ".work-abc").mkdir()
+    (tmp_path / ".kept.jsonl.4711.partial").write_text("half")
+    (tmp_path / "kept.jsonl").write_text("whole")
+    session.finish(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["kept.jsonl"]
