@@ -382,3 +382,11 @@ def test_a_run_keeps_its_day(tmp_path):
     assert run_file.run_params(tmp_path)["model"]["template_date"] == "2030-01-02"
     with pytest.raises(ParameterError, match="template_date: the run has '2030-01-02', now '2030-01-03'"):
         claims.check_params(tmp_path, {"model": {"template_date": "2030-01-03"}})
+
+
+def test_what_a_killed_process_was_writing_goes_with_the_unfinished_work(tmp_path):
+    (tmp_path / ".work-abc").mkdir()
+    (tmp_path / ".kept.jsonl.4711.partial").write_text("half")
+    (tmp_path / "kept.jsonl").write_text("whole")
+    session.finish(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["kept.jsonl"]
