@@ -69,7 +69,7 @@ def lay_out(model: ModelRef, data: Data, params: TrainParams, seed: int) -> Layo
     launch.check_devices(params)
     check_adapters(model)
     if params.method != "full":
-        check_targets(model.path, params.target_modules)
+        check_targets(model.path, params)
     if params.batching == "packed":
         check_packing(model.path)
     plan = batch_plan.plan([len(row.input_ids) for row in data.train], params, seed)
