@@ -14,10 +14,9 @@ from typing import Any
 from isheep_lib.ablate.sweep import Point, Sweep, choices
 from isheep_lib.display.table import Table
 from isheep_lib.errors import IsheepError, StageFailed
-from isheep_lib.iterate import runner
+from isheep_lib.iterate import needs, runner
 from isheep_lib.iterate.chain import prepare
 from isheep_lib.iterate.run_params import RunParams
-from isheep_lib.models.base import find_model
 from isheep_lib.params.check import refusal
 from isheep_lib.record import manifests, provenance, stages
 from isheep_lib.record.provenance import project_root
@@ -41,16 +40,17 @@ def check_runs(sweep: Sweep, stale: str) -> None:
         ParameterError: all problems of all runs at once.
     """
     problems = []
-    for name in dict.fromkeys(point.params.model.base_model for point in sweep.points):
-        try:
-            find_model(name)
-        except IsheepError as error:
-            problems.append(f'{error.what}; {error.do} (--override "model.base_model:…")')
     for point in sweep.points:
         try:
-            prepare(given(sweep, point, stale))
+            params, run_params, run_dir = prepare(given(sweep, point, stale))
         except IsheepError as error:
             problems.append(f"{point.run}: {error.what}" + (f" ({error.where})" if error.where else ""))
+            continue
+        try:
+            needs.check(run_params, run_dir, params.iteration)
+        except IsheepError as error:  # mostly the same for all runs
+            told = f"{error.what} ({error.where})" if error.where else error.what
+            problems.append(f"{told}; {error.do}" if error.do else told)
     if problems:
         raise refusal(list(dict.fromkeys(problems)), sweep.path)
 

@@ -129,7 +129,7 @@ def _ends(folder: Path, config: Any, tokenizer: Any) -> tuple[int, ...]:
     generation = folder / "generation_config.json"
     values = json.loads(generation.read_text(encoding="utf-8")) if generation.is_file() else {}
     named = (values.get("eos_token_id"), getattr(config, "eos_token_id", None), tokenizer.eos_token_id)
-    found = [token for given in named for token in (given if isinstance(given, list) else [given])]
+    found: list[Any] = [token for given in named for token in (given if isinstance(given, list) else [given])]
     found += [tokenizer.convert_tokens_to_ids(end) for end in [template_end(tokenizer)] if end]
     ends = tuple(dict.fromkeys(token for token in found if _has(config, token)))
     if not ends:

@@ -49,11 +49,10 @@ def open_rows(source: str, parameter: str) -> Rows:
     Raises:
         DataError: it is absent, unreadable, not pinned, or has rows that are no objects; all such rows are listed.
     """
-    path, named = find_file(source), DATASET.fullmatch(source)
-    if path:
+    if path := find_file(source):
         return _open_file(path)
-    folder = any(place.is_dir() for place in (Path(source).expanduser(), project_root() / source))
-    if folder or not named or (not named["at"] and Path(source).suffix in FILE_NAMES):
+    folder, named = _is_folder(source), dataset_named(source)
+    if not named:
         raise DataError(
             f"{source} {'is a folder' if folder else 'does not exist'}",
             where=parameter,
@@ -70,6 +69,18 @@ def open_rows(source: str, parameter: str) -> Rows:
     return _open_dataset(
         source, named["repository"], named["commit"], named["config"] or None, named["split"] or "train", parameter
     )
+
+
+def dataset_named(source: str) -> re.Match[str] | None:
+    """Take the name of a hub dataset apart, None where a source is a file or folder here or looks like a file's name."""
+    named = DATASET.fullmatch(source)
+    if not named or find_file(source) or _is_folder(source) or (not named["at"] and Path(source).suffix in FILE_NAMES):
+        return None
+    return named
+
+
+def _is_folder(source: str) -> bool:
+    return any(place.is_dir() for place in (Path(source).expanduser(), project_root() / source))
 
 
 def _open_file(path: Path) -> Rows:

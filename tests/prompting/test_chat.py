@@ -229,7 +229,7 @@ def test_of_templates_without_a_default_the_first_that_frames_a_question_is_the_
     for tokenizer in saved_in_every_form(named, tmp_path):
         assert get_frame("tokenizer", "S", tokenizer).prompt("Hi") == get_frame("chatml", "S", tokenizer).prompt("Hi")
     named.pop("rag")
-    for tokenizer in saved_in_every_form(named, tmp_path):
+    for tokenizer in saved_in_every_form(named, tmp_path / "without"):
         with pytest.raises(ModelError, match="frames a question") as caught:
             get_frame("tokenizer", "S", tokenizer)
         assert "templates: tool_use, zero" in caught.value.where
