@@ -20,7 +20,7 @@ OWN_DATA = ("data", "decontaminate_against")  # a list of benchmark=source
 
 
 def settle(section: S, recorded: dict[str, Any]) -> S:
-    """Put commits where models and datasets of the hub are named without one, and print each with where it comes from.
+    """Put commits where models and datasets of the hub are named without one; each that is asked for is said.
 
     Args:
         section: of parameters, with sections in it or flat.
@@ -78,6 +78,4 @@ def _pinned(repository: str, revision: str, kind: str, before: Any) -> str:
     """Return the name that the run began with, if it left the commit open, else ask."""
     if not revision and isinstance(before, str) and before.startswith(f"{repository}@"):
         return before
-    found = hub.pin(repository, revision, kind)
-    print(found.said)
-    return found.name
+    return hub.pin(repository, revision, kind)

@@ -123,24 +123,20 @@ class StageSession(Generic[P]):
         preflight(self.model, self.params)
         engine = open_engine(self.model, self.params)
         held = parity.hold_against_weights(engine, self.run_dir, self.model, self.model_iteration, self.params)
-        frame = self._noted(get_frame(self.frame_name, self.params.system_prompt, engine.tokenizer))
-        # Some facts are known only after the first question.
-        self.engine_facts = {**engine.facts(), "parity": held, **frame.notes}
-        return engine, frame
+        self.engine_facts = {**engine.facts(), "parity": held}  # some facts are known only after the first question
+        return engine, self._frame(self.frame_name, engine.tokenizer)
 
     def open_tokenizer(self: "StageSession[WithModel]") -> tuple[Any, Frame]:
         """Load the tokenizer alone, with the frame of trained models."""
         from transformers import AutoTokenizer
 
         tokenizer = AutoTokenizer.from_pretrained(self.model.path, trust_remote_code=False)
-        frame = self._noted(get_frame(self.params.aligned_frame, self.params.system_prompt, tokenizer))
-        self.engine_facts |= frame.notes
-        return tokenizer, frame
+        return tokenizer, self._frame(self.params.aligned_frame, tokenizer)
 
-    def _noted(self, frame: Frame) -> Frame:
-        """Say what a frame leaves out of what it is given."""
-        for note in frame.notes.values():
-            print(note)
+    def _frame(self: "StageSession[WithModel]", name: str, tokenizer: Any) -> Frame:
+        frame = get_frame(name, self.params.system_prompt, tokenizer)
+        self.engine_facts |= frame.notes
+        print(*frame.notes.values(), sep="\n", end="\n" if frame.notes else "")
         return frame
 
     @property

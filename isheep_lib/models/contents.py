@@ -109,8 +109,8 @@ def _shape_faults(folder: Path, config: Any) -> list[Fault]:
     if lacking := sorted(info["missing_keys"]):
         what = f"{len(lacking)} weights that the config asks for are not here: {_listed(lacking)}"
         faults.append(Fault("config.json", what, AGAIN))
-    for name, here, wanted in sorted(info["mismatched_keys"])[:SHOWN]:
-        what = f"{name} is {_size(here)} in the weights and {_size(wanted)} by the config"
+    if others := [f"{name} is {_size(here)} and not {_size(wanted)}" for name, here, wanted in sorted(info["mismatched_keys"])]:
+        what = f"{len(others)} weights have another shape than the config says: {_listed(others)}"
         faults.append(Fault("config.json", what, f"mend the config, or {AGAIN}"))
     return faults
 

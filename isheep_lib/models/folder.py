@@ -20,7 +20,7 @@ TEMPLATES = "additional_chat_templates"  # a folder of named templates
 COUNTED = (".safetensors", ".json", ".jinja", ".model", ".txt")
 NEEDED = "config.json, *.safetensors and the tokenizer's files"
 POINTER = b"version https://git-lfs.github.com/spec/"
-PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+TORCH_FILES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 KINDS = {
     stat.S_IFIFO: "a pipe",
     stat.S_IFSOCK: "a socket",
@@ -147,9 +147,11 @@ def _missing_weights(folder: Path) -> list[Fault]:
     shards = [path.name for path in folder.glob("model-*-of-*.safetensors")]
     if shards:
         return [Fault(INDEX, f"The index is not here, which says what {len(shards)} files of weights hold", AGAIN)]
-    if pickles := sorted(path.name for pattern in PICKLES for path in folder.glob(pattern)):
+    if others := sorted(path.name for pattern in TORCH_FILES for path in folder.glob(pattern)):
         do = "load it with transformers where you trust it, and save it with save_pretrained, which writes safetensors"
-        return [Fault(pickles[0], "The folder holds no safetensors model: its weights are pickles, which run code", do)]
+        return [
+            Fault(others[0], "The folder holds no safetensors model: its weights are in torch's own form, which runs code", do)
+        ]
     if others := sorted(path.name for pattern in ("*.gguf", "*.msgpack", "*.h5", "*.onnx") for path in folder.glob(pattern)):
         return [Fault(others[0], "The folder holds no safetensors model but one in another form", "fetch its safetensors")]
     return [Fault("", "The folder holds no safetensors model", SAVE)]

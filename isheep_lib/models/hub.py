@@ -1,6 +1,6 @@
 """Models and datasets of the hub: a name without a commit gets one, once, and what the hub refuses is said in words.
 
-    pin("org/name")                     # Pinned("org/name@<40-hex commit>", "… is main on the hub now")
+    pin("org/name")                         # "org/name@<40-hex commit>", and says where that comes from
     snapshot("org/name@<40-hex commit>")    # the folder of a model, fetched where the cache lacks it
 
 Without the hub (HF_HUB_OFFLINE, no network) the commit is the one that its cache holds. Does not cover reading datasets
@@ -8,7 +8,6 @@ Without the hub (HF_HUB_OFFLINE, no network) the commit is the one that its cach
 """
 
 import re
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -21,17 +20,9 @@ PATIENCE_SECONDS = 15.0
 UNREACHED = "check the network (HF_HUB_OFFLINE, HF_TOKEN), name a commit that the cache holds, or give the path of a local "
 
 
-@dataclass(frozen=True)
-class Pinned:
-    """A name with its commit, and where that comes from, for people."""
-
-    name: str
-    said: str
-
-
 @cache  # one process asks once, so that all runs of a sweep get the same commit
-def pin(repository: str, revision: str = "", kind: str = "model") -> Pinned:
-    """Find the commit of a repository's branch or tag, its main branch by default: the hub's, or that of the local cache.
+def pin(repository: str, revision: str = "", kind: str = "model") -> str:
+    """Name a repository with the commit of a branch or tag, main by default: the hub's, or its cache's; say which.
 
     Raises:
         ModelError, DataError: by `kind`, "model" or "dataset": the hub refuses, or is not reached and nothing is cached.
@@ -49,8 +40,10 @@ def pin(repository: str, revision: str = "", kind: str = "model") -> Pinned:
         ):
             raise refused(f"{repository}@{revision}" if revision else repository, kind, error) from error
         name = f"{repository}@{_cached(repository, branch, kind)}"
-        return Pinned(name, f"the hub was not reached; {name} is taken, which its local cache holds as {branch}")
-    return Pinned(f"{repository}@{commit}", f"{repository}@{commit} is taken, which is {branch} on the hub now")
+        print(f"The hub was not reached; {name} is taken, which its local cache holds as {branch}.")
+        return name
+    print(f"{repository}@{commit} is taken, which is {branch} on the hub now.")
+    return f"{repository}@{commit}"
 
 
 def _cached(repository: str, branch: str, kind: str) -> str:

@@ -168,7 +168,7 @@ def evaluation(tmp_path, monkeypatch):
         folder = tmp_path / model
         folder.mkdir(exist_ok=True)
         (folder / "config.json").write_text("{}")
-        (folder / "m.safetensors").write_text(model)
+        (folder / "model.safetensors").write_text(model)
         values = {"base_model": str(folder), "inference_dtype": "float32", "iteration": iteration, **values}
         values |= {"tasks": ["nq_open"], "data": [f"nq_open={tmp_path / 'nq.jsonl'}"], "run": str(tmp_path / run)}
         stage = session.open_stage("evaluate", {"In": [], **values})
