@@ -33,7 +33,7 @@ def pin(repository: str, revision: str = "", kind: str = "model") -> str:
     branch = revision or "main"
     try:
         commit = HfApi().repo_info(repository, repo_type=kind, revision=revision or None, timeout=PATIENCE_SECONDS).sha
-    except (HFValidationError, HTTPError, OfflineModeIsEnabled, OSError) as error:
+    except (HTTPError, OfflineModeIsEnabled, OSError, TypeError, ValueError) as error:  # a login page is no JSON
         answer = getattr(error, "response", None)
         if isinstance(error, HFValidationError) or (
             isinstance(error, HfHubHTTPError) and answer is not None and answer.status_code < 500
