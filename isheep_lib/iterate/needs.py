@@ -17,6 +17,7 @@ from isheep_lib.benchmarks.data import ABSENT, data_digest, why_absent
 from isheep_lib.engines.open import check_installed
 from isheep_lib.errors import DataError, EngineError, IsheepError
 from isheep_lib.iterate.run_params import RunParams
+from isheep_lib.models import hub
 from isheep_lib.models.base import ModelRef, find_model
 from isheep_lib.models.contents import content_faults, weight_faults
 from isheep_lib.models.folder import refuse_faults
@@ -39,6 +40,7 @@ class Asked:
     frames: tuple[str, ...]
     system: str
     context: int
+    converses: bool = False  # is asked a second question after its answer, as MT-Bench does
 
 
 def check(params: RunParams, run_dir: Path, iterations: int) -> None:
@@ -49,20 +51,33 @@ def check(params: RunParams, run_dir: Path, iterations: int) -> None:
     """
     steps = stages.steps(iterations, bool(params.judge.judged))
     lacking = {s for k, s in steps if manifests.read_manifest(manifests.stage_folder(run_dir, k, s)) is None}
-    looks: list[Callable[[], object]] = [lambda asked=asked: _check_model(asked) for asked in _models(params, lacking)]
-    looks += [lambda engine=engine: check_installed(engine) for engine in _engines(params, lacking)]
+    looks: list[Callable[[], object]] = [lambda engine=engine: check_installed(engine) for engine in _engines(params, lacking)]
     if "train" in lacking:
-        looks += [lambda: launch.check_devices(params.train), lambda: _check_layers(params)]
+        looks += [lambda: launch.check_devices(params.train)]
     if "evaluate" in lacking:
         looks += [lambda: _check_benchmarks(params)]
     looks += [lambda stage=stage: _check_packages(stage, params.stage(stage, 1).packages()) for stage in sorted(lacking)]
-    problems = []
+    problems = _problems(looks)
+    models = [asked for asked in _models(params, lacking) if not problems or not _is_far(asked.name)]
+    problems += _problems([lambda asked=asked: _check_model(asked) for asked in models])
+    if "train" in lacking and not problems:
+        problems += _problems([lambda: _check_layers(params)])
+    _raise(problems)
+
+
+def _problems(looks: Sequence[Callable[[], object]]) -> list[IsheepError]:
+    found = []
     for look in looks:
         try:
             look()
         except IsheepError as error:
-            problems.append(error)
-    _raise(problems)
+            found.append(error)
+    return found
+
+
+def _is_far(name: str) -> bool:
+    """Tell whether a model is the hub's: it is not fetched for a run that lacks something else."""
+    return not Path(name).expanduser().is_dir() and bool(hub.MODEL_ID.fullmatch(name))
 
 
 def _raise(problems: Sequence[IsheepError]) -> None:
@@ -80,8 +95,9 @@ def _raise(problems: Sequence[IsheepError]) -> None:
 def _models(params: RunParams, lacking: set[str]) -> list[Asked]:
     found, model, judge = [], params.model, params.judge
     if lacking - {"filter", "judge"}:
-        frames = (model.base_frame, model.aligned_frame)
-        found.append(Asked("model.base_model", model.base_model, frames, model.system_prompt, model.context_tokens))
+        frames, converses = (model.base_frame, model.aligned_frame), "mt_bench" in params.evaluate.benchmarks()
+        shared = (model.system_prompt, model.context_tokens)
+        found.append(Asked("model.base_model", model.base_model, frames, *shared, "evaluate" in lacking and converses))
     if "judge" in lacking and judge.judged and judge.judge_engine != "chat":
         name, where = (judge.judge_model, "judge.judge_model") if judge.judge_model else (model.base_model, "model.base_model")
         found.append(Asked(where, name, (judge.judge_frame,), model.system_prompt, model.context_tokens))
@@ -98,7 +114,8 @@ def _check_model(asked: Asked) -> None:
     try:
         model = find_model(asked.name)
         _once([model.digest], lambda: _check_contents(model))
-        _once([model.digest, asked.frames, asked.system, asked.context], lambda: _check_frames(model, asked))
+        shape = [asked.frames, asked.system, asked.context, asked.converses]
+        _once([model.digest, shape], lambda: _check_frames(model, asked))
     except IsheepError as error:
         where = f"{asked.field}: {error.where}" if error.where else asked.field
         raise type(error)(error.what, where=where, allowed=error.allowed, do=error.do) from error
@@ -128,16 +145,14 @@ def _check_frames(model: ModelRef, asked: Asked) -> None:
 
     vocabulary = load_vocabulary(model, asked.context)
     for name in dict.fromkeys(asked.frames):
-        get_frame(name, asked.system, vocabulary.tokenizer)
+        frame = get_frame(name, asked.system, vocabulary.tokenizer)
+        if asked.converses:
+            frame.conversation([("a", "b")], "c")
 
 
 def _check_layers(params: RunParams) -> None:
     """Refuse layers that the base lacks and rows that would see one another, which only a training would meet else."""
-    train = params.train
-    try:
-        model = find_model(params.model.base_model)
-    except IsheepError:  # which is told already
-        return
+    train, model = params.train, find_model(params.model.base_model)
 
     def check() -> None:
         from isheep_lib.train.model import check_packing, check_targets

@@ -90,6 +90,23 @@ def test_a_model_is_read_once_and_again_when_it_changes(folder, tmp_path, monkey
         checked(tmp_path, f"model.base_model:{folder} model.context_tokens:5000")
 
 
+def test_a_template_for_one_turn_is_told_only_where_two_are_asked(folder, tmp_path):
+    template = "{% if messages|length > 1 %}{{ raise_exception('one turn only') }}{% endif %}Q: {{ messages[0]['content'] }}"
+    (folder / "chat_template.jinja").write_text(template)
+    override = f"model.base_model:{folder} model.aligned_frame:tokenizer"
+    checked(tmp_path, override)
+    with pytest.raises(ModelError, match="refuses these messages: one turn only") as caught:
+        checked(tmp_path, f'{override} evaluate.tasks:["mt_bench:2"]')
+    assert "such as mt_bench" in caught.value.do
+
+
+def test_a_model_of_the_hub_is_not_fetched_for_a_run_that_lacks_something_else(published, tmp_path, monkeypatch):
+    published(COMMIT)
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda *_, **__: pytest.fail("fetched"))
+    with pytest.raises(TrainingError, match="bitsandbytes is not installed|needs a GPU"):
+        checked(tmp_path, "model.base_model:org/name train.method:qlora")
+
+
 @pytest.fixture
 def present(monkeypatch):
     """Let models be in order, so that only the rest is looked at."""
@@ -220,23 +237,23 @@ def test_every_parameter_that_may_name_the_hub_gets_a_commit(published, tmp_path
     params = load_run(
         Path(PARAMS),
         "synthesize.seeds:org/seeds#config/split evaluate.data:[squadv2=org/squad] judge.judge_model:org/judge "
-        'evaluate.tasks:["squadv2","mt_bench"] judge.judged:["mt_bench"] filter.decontaminate_against:[all,boolq=org/boolq@main]',
+        'evaluate.tasks:["squadv2","mt_bench"] judge.judged:["mt_bench"] filter.decontaminate_against:[all,boolq=org/bq@main]',
     )
     settled = hub_ids.settle(params, {})
     assert settled.model.base_model == params.model.base_model  # embedded
     assert settled.synthesize.seeds == f"org/seeds@{COMMIT}#config/split"
     assert settled.evaluate.data == [f"squadv2=org/squad@{COMMIT}"]
     assert settled.judge.judge_model == f"org/judge@{COMMIT}"
-    assert settled.filter.decontaminate_against == ["all", f"boolq=org/boolq@{COMMIT}"]
+    assert settled.filter.decontaminate_against == ["all", f"boolq=org/bq@{COMMIT}"]
     assert sorted(asked) == [
-        "/api/datasets/org/boolq/revision/main",
+        "/api/datasets/org/bq/revision/main",
         "/api/datasets/org/seeds",
         "/api/datasets/org/squad",
         "/api/models/org/judge",
     ]
     asked = published(OTHER)
     assert hub_ids.settle(params, settled.model_dump()).synthesize.seeds == f"org/seeds@{COMMIT}#config/split"
-    assert asked == ["/api/datasets/org/boolq/revision/main"]
+    assert asked == ["/api/datasets/org/bq/revision/main"]
     assert hub_ids.settle(settled, {}) == settled
 
 
