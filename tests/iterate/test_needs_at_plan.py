@@ -103,7 +103,7 @@ def test_a_template_for_one_turn_is_told_only_where_two_are_asked(folder, tmp_pa
 def test_a_model_of_the_hub_is_not_fetched_for_a_run_that_lacks_something_else(published, tmp_path, monkeypatch):
     published(COMMIT)
     monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda *_, **__: pytest.fail("fetched"))
-    with pytest.raises(TrainingError, match="bitsandbytes is not installed|needs a GPU"):
+    with pytest.raises(TrainingError, match=r"bitsandbytes is not installed|needs a GPU"):
         checked(tmp_path, "model.base_model:org/name train.method:qlora")
 
 

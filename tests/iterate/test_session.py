@@ -8,7 +8,7 @@ from isheep_lib.engines.generate import generate_all
 from isheep_lib.engines.protocol import Request
 from isheep_lib.errors import ParameterError, RecordError
 from isheep_lib.iterate import claims, fingerprint_parts, session
-from isheep_lib.iterate.run_params import FilterParams
+from isheep_lib.iterate.run_params import STAGE_PARAMS, FilterParams
 from isheep_lib.params import run_file
 from isheep_lib.params.notebook import cell_values
 from isheep_lib.prompting.chat import FRAMES
@@ -323,3 +323,17 @@ def test_the_metrics_of_the_model_before_are_those_of_the_iteration_before(evalu
         found.append(stage.earlier_metrics())
         stage.lock.release()
     assert found == [None, {"tasks": 0}, {"tasks": 1}]
+
+
+def test_a_system_prompt_that_a_template_drops_is_said_and_stands_in_the_record(tmp_path, capsys, tiny_model):
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(tiny_model)
+    tokenizer.chat_template = "{% for m in messages if m['role'] == 'user' %}Q: {{ m['content'] }}\\nA:{% endfor %}"
+    stage = session.StageSession("train", STAGE_PARAMS["train"](system_prompt="Be brief."), tmp_path, {}, None)
+    stage.engine_facts = {"engine": "transformers"}
+    for name, said in (("chatml", 0), ("tokenizer", 1)):
+        stage._frame(name, tokenizer)
+        assert capsys.readouterr().out.count("model.system_prompt is not shown to the model") == said
+    assert "no place for a system prompt" in stage.engine_facts["system_prompt"]
+    assert stage.engine_facts["engine"] == "transformers"
