@@ -67,7 +67,7 @@ def main() -> None:
 def iterate(dry: bool, **given: object) -> None:
     """Bring a run to an iteration: finished stages are reused, missing ones run."""
     from isheep_lib.display import evaluation_tables
-    from isheep_lib.iterate import runner
+    from isheep_lib.iterate import needs, runner
     from isheep_lib.iterate.chain import prepare
     from isheep_lib.record import manifests
     from isheep_lib.record.provenance import project_root
@@ -76,7 +76,8 @@ def iterate(dry: bool, **given: object) -> None:
     if dry:
         _forecast(given)
         return
-    _, run_params, run_dir = prepare(given)
+    checked, run_params, run_dir = prepare(given)
+    needs.check(run_params, run_dir, checked.iteration)
     output = run_dir / "iterate.ipynb"
     click.echo(f"results go to {manifests.short(run_dir)}", err=True)
     with _kept(run_dir):

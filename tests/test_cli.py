@@ -138,7 +138,7 @@ def test_a_sweep_is_planned_before_the_machine_is_asked(tmp_path, root):
     result = called("ablate", root / "params/ablations/judge.yaml", "--name", tmp_path / "s")
     assert result.exit_code == 1
     assert "4 runs of 64 stages" in result.output
-    assert "is not pinned to a commit" in result.output
+    assert "every run: Qwen/Qwen1.5-72B has no commit, the hub was not reached" in result.output
 
 
 def test_papers_runs_and_folder_reach_the_notebook(monkeypatch, tmp_path):

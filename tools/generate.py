@@ -176,8 +176,7 @@ def settings_text() -> str:
         "## Settings and baselines one at a time",
         "",
         "Each is a run of its own beside the others, such as",
-        "`isheep iterate 3 --params params/isheep-paper.yaml --run one-last --override "
-        '"model.base_model:ORG/NAME@COMMIT train.setting:one_last"`.',
+        '`isheep iterate 3 --params params/isheep-paper.yaml --run one-last --override "train.setting:one_last"`.',
         "What two runs have in common is made once: a stage with the same fingerprint in a run beside this one is taken over.",
         "",
         "| setting | iterations | override | meaning |",

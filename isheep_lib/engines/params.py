@@ -48,7 +48,9 @@ class TrainedModel(Section):
     """The one model that plays every role, as far as training needs to know it."""
 
     base_model: str = Field(
-        "embedded:smollm2-135m-instruct", description="embedded name, hub id with @revision, or folder", min_length=1
+        "embedded:smollm2-135m-instruct",
+        description="embedded name, folder, or hub id; one without @commit gets that of the first run",
+        min_length=1,
     )
     aligned_frame: FrameName = Field("chatml", description="chat frame of the trained models")
     system_prompt: str = Field("You are a helpful assistant.", description="system line of the chat frames")

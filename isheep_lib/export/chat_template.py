@@ -29,7 +29,8 @@ def write(frame: Frame, tokenizer: Any) -> str:
     lines = [f"{{{{- {_literal(opening)} }}}}" if opening else ""]
     lines[0] += f"{{#- The chat frame {frame.name}, as this model was trained. #}}"
     if frame.system is not None:
-        trained = _literal([{"role": "system", "content": frame.system}])
+        content = [{"type": "text", "text": frame.system}] if frame.parts else frame.system
+        trained = _literal([{"role": "system", "content": content}])
         lines += [f"{{%- if messages[0]['role'] != 'system' %}}{{% set messages = {trained} + messages %}}{{% endif %}}"]
     lines += _told_day(frame)
     return "\n".join([*lines, frame.template])  # the line break after a block or comment is trimmed, the frame's own stay

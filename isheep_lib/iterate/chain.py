@@ -16,7 +16,7 @@ from typing import Any
 from isheep_lib.display.table import Table
 from isheep_lib.engines.dtype import resolve_dtype, resolve_training_dtype
 from isheep_lib.errors import RecordError
-from isheep_lib.iterate import claims, estimate, stopping
+from isheep_lib.iterate import claims, estimate, hub_ids, needs, stopping
 from isheep_lib.iterate.fingerprint_parts import fingerprint_parts
 from isheep_lib.iterate.run_params import IterateParams, RunParams, load_run
 from isheep_lib.models.base import find_model
@@ -195,10 +195,11 @@ def prepare(values: dict[str, Any]) -> tuple[IterateParams, RunParams, Path]:
     """
     params = check(IterateParams, values, "iterate.ipynb")
     run_params = load_run(find_file(params.params, "params"), params.override, params.run)
+    run_dir = run_folder(run_params.run)
+    known = run_file.run_params(run_dir)
+    run_params, recorded = hub_ids.settle(run_params, known), known.get("model", {})
     for stage in stages.ORDER:
         getattr(run_params, stage).data_digests()
-    run_dir = run_folder(run_params.run)
-    recorded = run_file.run_params(run_dir).get("model", {})
     run_params = _with_dtypes(run_params, recorded.get("inference_dtype", "auto"), recorded.get("dtype", "auto"))
     if run_dir.is_dir():
         locks.RunLock(run_dir).release()
@@ -210,6 +211,7 @@ def open_chain(names: dict[str, Any]) -> Chain:
     """Open a run from the globals of `iterate.ipynb`: claimed, locked; whatever would stop it later is raised now."""
     stopping.end_with_parent()
     params, run_params, run_dir = prepare(cell_values(names, IterateParams))
+    needs.check(run_params, run_dir, params.iteration)
     lock = locks.RunLock(run_dir)
     try:
         model = find_model(run_params.model.base_model)

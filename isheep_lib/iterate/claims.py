@@ -6,6 +6,7 @@ from typing import Any
 from isheep_lib.engines.dtype import resolve_dtype, resolve_training_dtype
 from isheep_lib.engines.params import Model
 from isheep_lib.errors import ParameterError
+from isheep_lib.iterate.hub_ids import settle
 from isheep_lib.iterate.run_params import SECTIONS, StageParams
 from isheep_lib.models.base import find_model
 from isheep_lib.params.kinds import Section, is_execution
@@ -38,7 +39,9 @@ def as_sections(kind: type[Section], values: dict[str, Any], stage: str) -> dict
 
 def claim_stage(run_dir: Path, stage: str, params: StageParams) -> StageParams:
     """Make a stage's checked parameters the run's own (`check_params`), with the number formats that it has or now gets."""
-    known, formats = run_params(run_dir).get("model", {}), {}
+    recorded = run_params(run_dir)
+    known, formats = recorded.get("model", {}), {}
+    params = settle(params, {**known, **recorded.get(stage, {})})
     if isinstance(params, Model) and params.inference_dtype == "auto":  # a stage by hand is the first of its run
         recorded = known.get("inference_dtype", "auto")
         formats["inference_dtype"], _ = resolve_dtype(recorded, params.engine, find_model(params.base_model).path)

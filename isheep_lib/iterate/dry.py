@@ -8,15 +8,14 @@ Nothing is loaded, asked or written. Whether a recorded stage still fits code, i
 """
 
 import shutil
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from isheep_lib.display.table import Table
-from isheep_lib.engines import vllm_setup
 from isheep_lib.errors import IsheepError, ParameterError
+from isheep_lib.iterate import needs
 from isheep_lib.iterate.chain import prepare
 from isheep_lib.iterate.estimate import UNITS, Cost, Record, expect, kept_share, records, units_of
 from isheep_lib.iterate.run_params import IterateParams, RunParams, load_run
@@ -25,8 +24,6 @@ from isheep_lib.params.check import check
 from isheep_lib.record import manifests, stages
 from isheep_lib.record.folders import cache_folder
 from isheep_lib.record.progress import duration
-from isheep_lib.train.launch import check_devices
-from isheep_lib.train.params import TrainParams
 
 MIB = 2**20
 
@@ -178,24 +175,11 @@ def look_ahead(values: dict[str, Any]) -> tuple[Forecast, list[str]]:
         params = check(IterateParams, values, "iterate.ipynb")
         run_params = load_run(manifests.find_file(params.params, "params"), params.override, params.run)
         run_dir = manifests.run_folder(run_params.run)
-    problems = list(dict.fromkeys([*problems, *_lacking(run_params)]))
-    return Forecast(params.iteration, run_params, run_dir, records(run_dir)), problems
-
-
-def _lacking(params: RunParams) -> list[str]:
-    """Say what a stage would miss on this machine: an engine, a model's folder, devices for the training."""
-    engines = {params.model.engine, params.judge.judge_engine if params.judge.judged else ""}
-    checks: list[Callable[[], None]] = [vllm_setup.check_installed] if "vllm" in engines else []
-    found = []
-    training = params.stage("train", 1)
-    if isinstance(training, TrainParams):
-        checks.append(lambda: check_devices(training))
-    for check_ in checks:
-        try:
-            check_()
-        except IsheepError as error:
-            found.append(str(error))
-    model = params.model.base_model
+    try:
+        needs.check(run_params, run_dir, params.iteration, models=False)
+    except IsheepError as error:
+        problems.append(str(error))
+    model = run_params.model.base_model
     if model.startswith(("/", ".", "~")) and _folder(model) is None:
-        found.append(f"There is no folder {model} (model.base_model)")
-    return found
+        problems.append(f"There is no folder {model} (model.base_model)")
+    return Forecast(params.iteration, run_params, run_dir, records(run_dir)), list(dict.fromkeys(problems))

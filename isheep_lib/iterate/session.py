@@ -120,16 +120,20 @@ class StageSession(Generic[P]):
         engine = open_engine(self.model, self.params)
         held = parity.hold_against_weights(engine, self.run_dir, self.model, self.model_iteration, self.params)
         self.engine_facts = {**engine.facts(), "parity": held}  # some facts are known only after the first question
-        params, name = self.params, self.params.frame_of(self.model_iteration)
-        return engine, get_frame(name, params.system_prompt, engine.tokenizer, params.template_date)
+        return engine, self._frame(self.params.frame_of(self.model_iteration), engine.tokenizer)
 
     def open_tokenizer(self: "StageSession[WithModel]") -> tuple[Any, Frame]:
         """Load the tokenizer alone, with the frame of trained models."""
         from transformers import AutoTokenizer
 
         tokenizer = AutoTokenizer.from_pretrained(self.model.path, trust_remote_code=False)
-        params = self.params
-        return tokenizer, get_frame(params.aligned_frame, params.system_prompt, tokenizer, params.template_date)
+        return tokenizer, self._frame(self.params.aligned_frame, tokenizer)
+
+    def _frame(self: "StageSession[WithModel]", name: str, tokenizer: Any) -> Frame:
+        frame = get_frame(name, self.params.system_prompt, tokenizer, self.params.template_date)
+        self.engine_facts |= frame.notes
+        print(*frame.notes.values(), sep="\n", end="\n" if frame.notes else "")
+        return frame
 
     @property
     def shard(self) -> str:

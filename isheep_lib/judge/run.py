@@ -108,7 +108,8 @@ def open_judge(stage: Stage) -> verdicts.Judge:
         engine = open_engine(model, settings)
         held = parity.hold_against_weights(engine, stage.run_dir, model, 0, settings)
         frame = get_frame(params.judge_frame, params.system_prompt, engine.tokenizer, params.template_date)
-        stage.engine_facts = {**engine.facts(), "parity": held}
+        print(*frame.notes.values(), sep="\n", end="\n" if frame.notes else "")
+        stage.engine_facts = {**engine.facts(), "parity": held, **frame.notes}
     return verdicts.Judge(engine, frame, params.verdicts, params.verdict_tokens)
 
 

@@ -61,11 +61,10 @@ def open_rows(source: str, parameter: str) -> Rows:
 
 def read_rows(source: str, parameter: str) -> Rows:
     """Read a source as `open_rows` does, for a caller that has more to say of its rows: those that are bad are `problems`."""
-    path, named = find_file(source), DATASET.fullmatch(source)
-    if path:
+    if path := find_file(source):
         return _open_file(path)
-    why = why_no_file(source)
-    if why != "does not exist" or not named or (not named["at"] and Path(source).suffix in FILE_NAMES):
+    why, named = why_no_file(source), dataset_named(source)
+    if not named:
         raise DataError(
             f"{source} {why}",
             where=parameter,
@@ -82,6 +81,14 @@ def read_rows(source: str, parameter: str) -> Rows:
     return _open_dataset(
         source, named["repository"], named["commit"], named["config"] or None, named["split"] or "train", parameter
     )
+
+
+def dataset_named(source: str) -> re.Match[str] | None:
+    """Take the name of a hub dataset apart, None where something of this name lies here or it looks like a file's name."""
+    named = DATASET.fullmatch(source)
+    if not named or why_no_file(source) != "does not exist" or (not named["at"] and Path(source).suffix in FILE_NAMES):
+        return None
+    return named
 
 
 def _open_file(path: Path) -> Rows:

@@ -29,7 +29,7 @@ from isheep_lib.record import manifests
 from isheep_lib.record.progress import PROGRESS_FILE, DisplaySink, Relay, watching
 from isheep_lib.record.provenance import expanded
 from isheep_lib.train.job import FAILURE, JOB, WATCHED, Job
-from isheep_lib.train.params import TrainParams
+from isheep_lib.train.params import Train, TrainParams
 
 FOLDER = Path(__file__).parent / "parallel"
 SHIPPED = sorted(path.stem for path in FOLDER.glob("*.yaml"))
@@ -50,8 +50,10 @@ def config_file(parallel: str) -> Path:
     return path
 
 
-def check_devices(params: TrainParams) -> None:
+def check_devices(params: Train) -> None:
     """Refuse processes beyond the devices, shards without a GPU, missing packages (TrainingError), before weights are read."""
+    if params.method != "qlora" and params.num_processes == 1:
+        return
     import torch
 
     if params.method == "qlora":

@@ -201,9 +201,10 @@ def test_every_ablation_of_the_paper_has_a_file_and_a_small_one():
 
 def test_the_machine_is_asked_before_anything_runs(tmp_path, monkeypatch):
     found = opened(tmp_path, override="model.base_model:nobody/nothing", control=False)
-    with pytest.raises(ParameterError, match="not pinned"):
+    with pytest.raises(ParameterError, match="every run: nobody/nothing has no commit, the hub was not reached"):
         runs.check_runs(found, "stop")
-    monkeypatch.setattr(runs, "find_model", lambda name: None)
+    monkeypatch.setattr(runs.hub_ids, "settle", lambda section, _: section)
+    monkeypatch.setattr(runs.needs, "check", lambda *_: None)
     claims.claim_params(tmp_path / "s/threshold-0.1", {"seed": 1})
     with pytest.raises(ParameterError, match=r"threshold-0.1: .*\n?.*seed"):
         runs.check_runs(found, "stop")

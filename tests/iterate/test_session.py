@@ -9,7 +9,7 @@ from isheep_lib.engines.generate import generate_all
 from isheep_lib.engines.protocol import Request
 from isheep_lib.errors import ParameterError, RecordError
 from isheep_lib.iterate import claims, fingerprint_parts, session
-from isheep_lib.iterate.run_params import FilterParams, SynthesizeParams
+from isheep_lib.iterate.run_params import STAGE_PARAMS, FilterParams, SynthesizeParams
 from isheep_lib.params import run_file
 from isheep_lib.params.check import check
 from isheep_lib.params.notebook import cell_values
@@ -201,7 +201,7 @@ def evaluation(tmp_path, monkeypatch):
         folder = tmp_path / model
         folder.mkdir(exist_ok=True)
         (folder / "config.json").write_text("{}")
-        (folder / "m.safetensors").write_text(model)
+        (folder / "model.safetensors").write_text(model)
         values = {"base_model": str(folder), "inference_dtype": "float32", "iteration": iteration, **values}
         values |= {"tasks": ["nq_open"], "data": [f"nq_open={tmp_path / 'nq.jsonl'}"], "run": str(tmp_path / run)}
         stage = session.open_stage("evaluate", {"In": [], **values})
@@ -390,3 +390,17 @@ def test_what_a_killed_process_was_writing_goes_with_the_unfinished_work(tmp_pat
     (tmp_path / "kept.jsonl").write_text("whole")
     session.finish(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["kept.jsonl"]
+
+
+def test_a_system_prompt_that_a_template_drops_is_said_and_stands_in_the_record(tmp_path, capsys, tiny_model):
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(tiny_model)
+    tokenizer.chat_template = "{% for m in messages if m['role'] == 'user' %}Q: {{ m['content'] }}\\nA:{% endfor %}"
+    stage = session.StageSession("train", STAGE_PARAMS["train"](system_prompt="Be brief."), tmp_path, {}, None)
+    stage.engine_facts = {"engine": "transformers"}
+    for name, said in (("chatml", 0), ("tokenizer", 1)):
+        stage._frame(name, tokenizer)
+        assert capsys.readouterr().out.count("model.system_prompt is not shown to the model") == said
+    assert "no place for a system prompt" in stage.engine_facts["system_prompt"]
+    assert stage.engine_facts["engine"] == "transformers"

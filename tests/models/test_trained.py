@@ -21,7 +21,7 @@ def model(tmp_path):
     folder = tmp_path / "model with a blank"
     folder.mkdir()
     (folder / "config.json").write_text("{}")
-    (folder / "m.safetensors").touch()
+    (folder / "model.safetensors").touch()
     return folder
 
 
