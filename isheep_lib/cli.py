@@ -1,5 +1,7 @@
 """The command `isheep`: it checks, shows and starts notebooks; it computes nothing itself."""
 
+import re
+import shlex
 import sys
 
 import click
@@ -16,10 +18,22 @@ class Commands(click.Group):
         try:
             return super().invoke(ctx)
         except StageFailed as error:  # the message of a stage that failed in a kernel already names its class
-            click.echo(f"\n{error}", err=True)
+            said = str(error)
         except IsheepError as error:
-            click.echo(f"\n{type(error).__name__}: {error}", err=True)
+            said = f"{type(error).__name__}: {error}"
+        command = self.commands.get(ctx.invoked_subcommand or "")
+        click.echo(f"\n{in_its_words(command, said) if command else said}", err=True)
         sys.exit(1)
+
+
+def in_its_words(command: click.Command, said: str) -> str:
+    """Write a message that names a notebook's parameters as papermill takes them, `-p run NAME`, with the command's options.
+
+    What a notebook calls `run` is the place of the results, which other commands name otherwise.
+    """
+    own = {option.name: option.opts[0] for option in command.params if isinstance(option, click.Option)}
+    places = {"run": next((own[name] for name in ("run", "name", "into") if name in own), "-p run")}
+    return re.sub(r"-p (\w+)", lambda found: (places | own).get(found[1], found[0]), said)
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -38,58 +52,80 @@ def main() -> None:
 def iterate(**given: object) -> None:
     """Bring a run to an iteration: finished stages are reused, missing ones run."""
     from isheep_lib.display import evaluation_tables
-    from isheep_lib.iterate import runner
+    from isheep_lib.iterate import outcome, runner
     from isheep_lib.iterate.chain import prepare
-    from isheep_lib.record import manifests
+    from isheep_lib.record import manifests, stages
     from isheep_lib.record.provenance import project_root
 
-    _, _, run_dir = prepare(given)
-    output = run_dir / "iterate.ipynb"
+    params, run_params, run_dir = prepare(given)
+    output, steps = run_dir / "iterate.ipynb", stages.steps(params.iteration, bool(run_params.judge.judged))
+    before = outcome.finished(run_dir, steps)
     click.echo(f"results go to {manifests.short(run_dir)}", err=True)
     runner.execute(project_root() / "notebooks" / "iterate.ipynb", output, given)
     click.echo(evaluation_tables.results_table(evaluation_tables.metrics_of(run_dir)))
-    click.echo(f"\nNext: open {manifests.short(output)}, or isheep status {given['run'] or run_dir.name}")
+    click.echo(f"\n{outcome.told(before, outcome.finished(run_dir, steps))}")
+    click.echo(f"Next: open {manifests.short(output)}, or isheep status {shlex.quote(manifests.run_name(run_dir))}")
 
 
 @main.command()
 @click.argument("run")
 def status(run: str) -> None:
-    """Show a run at a glance: what is done, what it brought, what runs now."""
+    """Show a run at a glance: what is done, what it brought, what runs now; of a sweep, each of its runs in a line."""
     from isheep_lib.display import evaluation_tables, stage_tables
     from isheep_lib.iterate import chain
     from isheep_lib.record import manifests
 
     run_dir = manifests.run_folder(run)
-    click.echo(repr(stage_tables.Table(chain.status(run_dir))))
+    if manifests.is_sweep(run_dir):
+        click.echo(repr(stage_tables.sweep_table(run_dir, chain.status)))
+        return
+    rows = chain.status(run_dir)
+    click.echo(repr(stage_tables.status_table(rows)))
     click.echo(f"\n{evaluation_tables.results_table(evaluation_tables.metrics_of(run_dir))!r}")
 
 
 @main.command()
 @click.argument("run")
 def verify(run: str) -> None:
-    """Hash everything a run recorded; exit 1 when something differs."""
+    """Hash everything a run, or each run of a sweep, recorded; exit 1 when something differs."""
     from isheep_lib.record import manifests, verification
 
-    verdicts = verification.verify(manifests.run_folder(run))
-    for verdict in verdicts:
-        click.echo(f"{'ok  ' if verdict.holds else 'FAIL'}  {verdict.item}: {verdict.detail}")
-    failed = sum(not verdict.holds for verdict in verdicts)
+    folder = manifests.run_folder(run)
+    sweep = manifests.is_sweep(folder)
+    if not sweep:
+        manifests.require_run(folder)
+    failed, absent = 0, 0
+    for run_dir in manifests.runs_in(folder) if sweep else [folder]:
+        for verdict in verification.verify(run_dir):
+            item = f"{run_dir.name}/{verdict.item}" if sweep else verdict.item
+            click.echo(f"{verdict.word:4}  {item}: {verdict.detail}")
+            failed, absent = failed + (not verdict.holds), absent + verdict.absent
     click.echo(f"\n{failed} difference(s)" if failed else "\nEverything at hand is as it was recorded.")
+    if absent:
+        click.echo(f"{absent} file(s) are absent. {manifests.ABSENCE}")
     sys.exit(1 if failed else 0)
 
 
 @main.command()
 @click.argument("run")
-@click.argument("iteration", type=int)
-def serve(run: str, iteration: int) -> None:
+@click.argument("iteration", type=int, required=False)
+def serve(run: str, iteration: int | None) -> None:
     """Print the command that serves the model of an iteration (0 is the base model) to the engine `server`.
 
-    The adapter is merged into the base model first, once; see docs/servers.md.
+    Without ITERATION, list the models of the run. The adapter is merged into the base model first, once; see docs/servers.md.
     """
+    from isheep_lib.display.table import Table
     from isheep_lib.engines.servers import discovery as server_discovery
     from isheep_lib.record import manifests
 
-    click.echo(server_discovery.serve_command(manifests.run_folder(run), iteration))
+    run_dir = manifests.run_folder(run)
+    if iteration is not None:
+        click.echo(server_discovery.serve_command(run_dir, iteration))
+        return
+    models = server_discovery.served_models(run_dir)
+    click.echo(f"{Table(models)!r}\n\nNext: choose one; its command prints the command of vLLM that serves it.")
+    if any(model["weights"] == manifests.ABSENT for model in models):
+        click.echo(manifests.ABSENCE)
 
 
 @main.command()
@@ -115,7 +151,7 @@ def join(run: str, iteration: int, machine: int, timeout: float, only_print: boo
 @click.option("--stale", default="stop", show_default=True, help="Stages made by other code or settings: stop, redo or keep.")
 def ablate(**given: object) -> None:
     """Run a sweep: the YAML file SWEEP names axes, values and seeds (params/ablations holds those of the paper)."""
-    from isheep_lib.ablate.runs import check_runs, plan_table
+    from isheep_lib.ablate.runs import check_runs, plan_table, work
     from isheep_lib.ablate.sweep import open_sweep
     from isheep_lib.ablate.table import ablation_table
     from isheep_lib.iterate import runner
@@ -125,9 +161,13 @@ def ablate(**given: object) -> None:
     opened = open_sweep(str(given["sweep"]), str(given["name"]), str(given["override"]))
     click.echo(plan_table(opened))
     check_runs(opened, str(given["stale"]))
+    planned = work(opened)
     output = opened.folder / "ablate.ipynb"
     runner.execute_watched(project_root() / "notebooks" / "ablate.ipynb", output, given, "sweep:")
-    click.echo(f"\n{ablation_table(opened)!r}\n\nNext: open {manifests.short(output)}")
+    click.echo(f"\n{ablation_table(opened)!r}\n")
+    if all(item.done for item in planned):
+        click.echo(f"Nothing was to do: all {len(planned)} stages of the sweep were done before.")
+    click.echo(f"Next: open {manifests.short(output)}")
 
 
 @main.command()
@@ -155,7 +195,12 @@ def report(run: str, out: str) -> None:
     from isheep_lib.record import manifests, provenance
     from isheep_lib.report import pages
 
-    index = pages.write(manifests.run_folder(run), provenance.folder_of(out) if out else None)
+    run_dir = manifests.run_folder(run)
+    folder = provenance.folder_of(out) if out else run_dir / "report"
+    before = pages.listed(folder)
+    index = pages.write(run_dir, folder)
+    if pages.listed(folder) == before:
+        click.echo("Nothing was to do: the report was there, and the record says the same as then.")
     click.echo(f"Next: open {manifests.short(index)}")
 
 
@@ -170,8 +215,12 @@ def export(run: str, iteration: int, merged: bool, data_only: bool, out: str) ->
     from isheep_lib.export import run as export_run
     from isheep_lib.record import manifests, provenance
 
-    target = provenance.folder_of(out) if out else None
-    folder = export_run.export(manifests.run_folder(run), iteration, merged, data_only, target)
+    run_dir = manifests.run_folder(run)
+    target = provenance.folder_of(out) if out else run_dir / "export" / f"iteration-{iteration}"
+    before = export_run.listed(target)
+    folder = export_run.export(run_dir, iteration, merged, data_only, target)
+    if export_run.listed(folder) == before:
+        click.echo("Nothing was to do: the export was there, with the same bytes.\n")
     for path in sorted(folder.iterdir()):
         click.echo(f"{path.name}{'/' if path.is_dir() else ''}")
     click.echo(f"\nNext: read {manifests.short(folder / 'README.md')}")

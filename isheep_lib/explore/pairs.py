@@ -26,9 +26,7 @@ from isheep_lib.display.figures import BLUE, DARK, GREY, RED, nothing, panels
 from isheep_lib.display.table import Table, clip
 from isheep_lib.errors import ParameterError, RecordError
 from isheep_lib.explore.pair_history import rows_of, training_fates
-from isheep_lib.params import run_file
 from isheep_lib.record import manifests
-from isheep_lib.record.provenance import project_root
 from isheep_lib.scorers.table import scorer_of
 from isheep_lib.synthesize.near_duplicates import NearDuplicates
 
@@ -123,19 +121,9 @@ def iterations(run_dir: Path) -> list[int]:
     """List the iterations that have pairs.
 
     Raises:
-        RecordError: there is no such run; the nearest ones are named.
+        RecordError: it is no run; the nearest ones are named.
     """
-    if not manifests.all_manifests(run_dir) and not run_file.params_path(run_dir).is_file():
-        results = project_root() / "results"
-        known = sorted(str(path.parent.relative_to(results)) for path in results.rglob(run_file.params_path(Path()).name))
-        name = str(run_dir.relative_to(results)) if run_dir.is_relative_to(results) else run_dir.name
-        near = difflib.get_close_matches(name, known, n=5, cutoff=0.3) or known[:5]
-        raise RecordError(
-            "There is no such run",
-            where=manifests.short(run_dir),
-            allowed=", ".join(near),
-            do="give a name under results, or a path",
-        )
+    manifests.require_run(run_dir)
     return list(manifests.of_stage(run_dir, "synthesize"))
 
 

@@ -5,7 +5,9 @@ first iteration, all filters one synthesis. Covers finding and taking over. Does
 """
 
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from isheep_lib.record import manifests
 from isheep_lib.record.folders import replacing
@@ -32,3 +34,13 @@ def copy_stage(source: Path, folder: Path) -> None:
             (fresh / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source / name, fresh / name)  # no link: whoever edits one record must not change two
         manifests.write_manifest(fresh, {**manifest, "shared_from": shared_from})
+
+
+def taken(found: Iterable[dict[str, Any]]) -> str:
+    """Say which of some stages, given by their manifests, were taken from which other run, "" where none was."""
+    by_run: dict[str, list[str]] = {}
+    for manifest in found:
+        if "shared_from" in manifest:
+            by_run.setdefault(manifest["shared_from"], []).append(f"iter-{manifest['iteration']}/{manifest['stage']}")
+    told = [f"{len(names)} taken from the run {run}: {', '.join(names)}" for run, names in by_run.items()]
+    return "; ".join(told)

@@ -11,16 +11,23 @@ from typing import Any
 from isheep_lib.errors import RecordError
 from isheep_lib.record import manifests
 from isheep_lib.record.fingerprints import fingerprint
+from isheep_lib.record.manifests import ABSENT
 from isheep_lib.record.rows import forget_digests
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """One line of a verification: what was looked at, and whether it holds."""
+    """One line of a verification: what was looked at, and whether it holds; an absent weight breaks nothing, but is not ok."""
 
     item: str
     holds: bool
     detail: str
+    absent: bool = False
+
+    @property
+    def word(self) -> str:
+        """Say it in a word."""
+        return ABSENT if self.absent else "ok" if self.holds else "FAIL"
 
 
 def verify(run_dir: Path) -> list[Verdict]:
@@ -39,7 +46,8 @@ def verify(run_dir: Path) -> list[Verdict]:
         item = f"{folder.parent.name}/{folder.name}"
         differing = manifests.differences(folder, manifest)
         found += [
-            Verdict(f"{item}/{d.path.relative_to(folder)}", d.kind == "not at hand", f"{d.kind}: {d.detail}") for d in differing
+            Verdict(f"{item}/{d.path.relative_to(folder)}", d.kind == ABSENT, f"{d.kind}: {d.detail}", d.kind == ABSENT)
+            for d in differing
         ]
         found += [Verdict(item, False, text) for text in _broken_links(manifest, made)]
         notebook = folder / f"{manifest['stage']}.ipynb"

@@ -126,7 +126,7 @@ def test_a_deleted_output_is_missing_and_absent_weights_are_not_at_hand(stage):
     (stage / "log.jsonl").unlink()
     (stage / "adapter" / "adapter_model.safetensors").unlink()
     found = differences(stage, manifests.read_manifest(stage))
-    assert {d.path.name: d.kind for d in found} == {"adapter_model.safetensors": "not at hand", "log.jsonl": "missing"}
+    assert {d.path.name: d.kind for d in found} == {"adapter_model.safetensors": "absent", "log.jsonl": "missing"}
     with pytest.raises(RecordError, match=r"2 file\(s\) of iter-1/train"):
         require_intact(stage)
 
@@ -139,7 +139,7 @@ def test_changed_weights_are_changed(stage):
 def test_only_the_named_files_are_looked_at(stage):
     (stage / "adapter" / "adapter_model.safetensors").unlink()
     assert require_intact(stage, ["log.jsonl"])["iteration"] == 1
-    with pytest.raises(RecordError, match="not at hand"):
+    with pytest.raises(RecordError, match="absent"):
         require_intact(stage, ["adapter/adapter_model.safetensors"])
 
 
