@@ -188,6 +188,34 @@ def paper(runs: tuple[str, ...], out: str) -> None:
 
 
 @main.command()
+@click.argument("run", default="")
+@click.option("--iteration", default=1, show_default=True, help="Whose pairs are looked at.")
+@click.option("--pair", default="", help="Id of the pair that is followed; the first kept one by default.")
+@click.option("--search", default="", help="Show only pairs with this text in task or response.")
+@click.option("--sort", default="id", show_default=True, help="Column; a minus before it puts the largest first.")
+@click.option(
+    "--ask-models", is_flag=True, help="Ask the models before and after the followed task again; needs their weights."
+)
+@click.option("--map-model", default="", help="Model whose vectors place pairs on the map; the run's base model by default.")
+@click.option("--open", "shown", is_flag=True, help="Do not execute it: open it in JupyterLab, with menus.")
+def explore(run: str, shown: bool, **given: object) -> None:
+    """Look at the pairs of a run, by default your newest: a copy of explore.ipynb under results/explore, executed or opened."""
+    from isheep_lib.explore import own_copy, pairs
+    from isheep_lib.record import manifests
+
+    if shown:
+        own_copy.require_jupyter()
+    run_dir = manifests.run_folder(run or own_copy.usual_run())
+    pairs.pairs(run_dir, int(str(given["iteration"]))).arranged(str(given["sort"]))
+    click.echo(f"looking at {manifests.run_name(run_dir)}", err=True)
+    if shown:
+        own_copy.open_in_jupyter(own_copy.prepare(run_dir, given))
+    else:
+        output, name = own_copy.execute(run_dir, given), shlex.quote(manifests.run_name(run_dir))
+        click.echo(f"Next: open {manifests.short(output)}, or choose by menus: isheep explore {name} --open")
+
+
+@main.command()
 @click.argument("run")
 @click.option("--out", default="", help="Folder to write; the run's own folder report by default.")
 def report(run: str, out: str) -> None:
@@ -219,11 +247,11 @@ def export(run: str, iteration: int, merged: bool, data_only: bool, out: str) ->
     target = provenance.folder_of(out) if out else run_dir / "export" / f"iteration-{iteration}"
     before = export_run.listed(target)
     folder = export_run.export(run_dir, iteration, merged, data_only, target)
-    if export_run.listed(folder) == before:
-        click.echo("Nothing was to do: the export was there, with the same bytes.\n")
     for path in sorted(folder.iterdir()):
         click.echo(f"{path.name}{'/' if path.is_dir() else ''}")
-    click.echo(f"\nNext: read {manifests.short(folder / 'README.md')}")
+    same = export_run.listed(folder) == before
+    click.echo("\nNothing was to do: the export was there, with the same bytes." if same else "")
+    click.echo(f"Next: read {manifests.short(folder / 'README.md')}")
 
 
 @main.command()

@@ -4,7 +4,7 @@
     menus(run_dir, 1)        # ipywidgets: iteration, fate, reason, text, and one pair followed
 
 Covers what needs a browser's scripts. Does not cover rows (`explore.pairs`) or one pair (`explore.pair_history`). Both
-packages are optional (`pip install "isheep[explore]"`) and work without a network. An executed notebook holds no scripts:
+packages are optional (`pip install -e '.[explore]'`) and work without a network. An executed notebook holds no scripts:
 nobody can type into it.
 """
 
@@ -39,7 +39,7 @@ def _package(name: str) -> Any:
 
 def _instead(what: str) -> Table:
     """Say why a plain notebook shows less."""
-    return Table([{"not shown here": f'{what}: run this cell by hand in JupyterLab, with pip install "isheep[explore]"'}])
+    return Table([{"not shown here": f"{what}: isheep explore --open, with pip install -e '.[explore]' in the clone"}])
 
 
 def sortable(found: Pairs) -> Any:
