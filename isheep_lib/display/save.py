@@ -47,11 +47,11 @@ PACKAGES = r"% Needs: \usepackage[utf8]{inputenc} \usepackage[T1]{fontenc} \usep
 CONTINUED = r"% Continues the table before it: \usepackage{caption} has \ContinuedFloat."
 
 
-def save_table(table: Table, folder: Path, name: str, continued: bool = False) -> Table:
+def save_table(table: Table, folder: Path, name: str, subject: str = "", continued: bool = False) -> Table:
     """Write a table as `name`.md, `name`.tex and `name`.csv, and return it.
 
-    LaTeX numbers tables itself: there the caption stands without its heading, and a continued table has the number of the
-    one before it.
+    LaTeX numbers tables itself: there the subject stands in the place of the caption's heading, and a continued table has the
+    number of the one before it.
 
     Raises:
         ParameterError: the name holds more than small letters, digits and hyphens.
@@ -60,7 +60,7 @@ def save_table(table: Table, folder: Path, name: str, continued: bool = False) -
     headers, cells = _texts(table)
     for ending, text in (
         ("md", _markdown(headers, cells, table.caption)),
-        ("tex", _latex(headers, cells, table.title, name, continued)),
+        ("tex", _latex(headers, cells, _titled(table.title, subject), name, continued)),
         ("csv", _csv(headers, cells)),
     ):
         write_atomic(folder / f"{name}.{ending}", text)
@@ -87,6 +87,11 @@ def save_figure(figure: Any, folder: Path, name: str) -> Any:
             figure.savefig(buffer, format=ending, metadata=metadata, dpi=200)
         write_atomic(folder / f"{name}.{ending}", buffer.getvalue())
     return figure
+
+
+def _titled(title: str, subject: str) -> str:
+    whole = title if not subject or subject in title else f"{subject}: {title}"
+    return whole[:1].upper() + whole[1:]
 
 
 def _check_name(name: str) -> None:
@@ -136,7 +141,7 @@ def _latex(headers: list[str], cells: list[list[str]], caption: str, name: str, 
     # The names of columns are a look-up: pandas would read braces in a name as a format.
     style = frame.style.hide(axis="index").format_index(head.__getitem__, axis="columns")
     tabular = style.to_latex(column_format=layout, hrules=True)
-    said = _in_latex(LINE_BREAK.sub(" ", caption[:1].upper() + caption[1:]))
+    said = _in_latex(LINE_BREAK.sub(" ", caption))
     said = " ".join(filter(None, [said, "(continued)"])) if continued else said
     lines = [
         PACKAGES,

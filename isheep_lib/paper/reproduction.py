@@ -190,7 +190,8 @@ def table_set(number: str, measured: Measured, folder: Path) -> TableSet:
     for title, tables in several.items():
         name = title.lower().removeprefix("as ").replace(" ", "-")
         for i, table in enumerate(tables, start=1):
-            save_table(table, folder, f"table-{number}-{name}" + (f"-{i}" if len(tables) > 1 else ""), continued=i > 1)
+            file = f"table-{number}-{name}" + (f"-{i}" if len(tables) > 1 else "")
+            save_table(table, folder, file, published.table(number).title, continued=i > 1)
         parts += [(title if i == 0 else "", table) for i, table in enumerate(tables) if title in shown]
     return TableSet(tuple(parts))
 
