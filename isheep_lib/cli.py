@@ -33,7 +33,7 @@ def in_its_words(command: click.Command, said: str) -> str:
     """
     own = {option.name: option.opts[0] for option in command.params if isinstance(option, click.Option)}
     places = {"run": next((own[name] for name in ("run", "name", "into") if name in own), "-p run")}
-    return re.sub(r"-p (\w+)", lambda found: (places | own).get(found[1], found[0]), said)
+    return re.sub(r"(?<!\w)-p (\w+)", lambda found: (places | own).get(found[1], found[0]), said)
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -8,7 +8,8 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
-STYLE = "text-align:left;vertical-align:top;white-space:pre-wrap;min-width:3em;overflow-wrap:"
+STYLE = "text-align:left;vertical-align:top;white-space:pre-wrap;"
+SENTENCE = 60  # letters; among many columns a longer text is not squeezed into one word a line
 LONG_WORD = 32  # letters; a longer one is broken anywhere, so that no cell widens the page
 
 
@@ -27,7 +28,8 @@ class Table:
     def _repr_html_(self) -> str:
         head = "".join(f"<th {_style(column)}>{html.escape(column)}</th>" for column in self.columns)
         body = "".join(
-            "<tr>" + "".join(f"<td {_style(cell)}>{self._shown(cell)}</td>" for cell in row) + "</tr>" for row in self._cells()
+            "<tr>" + "".join(f"<td {_style(cell, self._width(cell))}>{self._shown(cell)}</td>" for cell in row) + "</tr>"
+            for row in self._cells()
         )
         caption = f"<p>{html.escape(self.caption)}</p>" if self.caption else ""
         return f"<div class='tex2jax_ignore'>{caption}<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
@@ -41,6 +43,10 @@ class Table:
     def _line(self, cell: str) -> str:
         """Write a cell as text on one line."""
         return printable(cell)
+
+    def _width(self, cell: str) -> int:
+        """Return how wide a cell is at least, in letters m."""
+        return 3
 
     def __repr__(self) -> str:
         """Return aligned text."""
@@ -69,10 +75,13 @@ class FoldedTable(Table):
     def _line(self, cell: str) -> str:
         return printable(clip(cell, self.short))
 
+    def _width(self, cell: str) -> int:
+        return 16 if len(cell) > SENTENCE else 3
 
-def _style(cell: str) -> str:
+
+def _style(cell: str, width: int = 3) -> str:
     longest = max((len(word) for word in cell.split()), default=0)
-    return f"style='{STYLE}{'anywhere' if longest > LONG_WORD else 'break-word'}'"
+    return f"style='{STYLE}min-width:{width}em;overflow-wrap:{'anywhere' if longest > LONG_WORD else 'break-word'}'"
 
 
 def _text(value: Any) -> str:

@@ -77,7 +77,7 @@ def _place(texts: Sequence[str], model: ModelRef, settings: Model) -> Path:
 def _read(path: Path, number: int) -> np.ndarray | None:
     """Return vectors that were kept, None where there are none or the file is damaged: they can be made again."""
     try:
-        found = np.load(path, allow_pickle=False)
+        found = np.load(path)  # plain numbers: arrays of objects are refused
         os.utime(path)
     except (OSError, ValueError, EOFError):
         return None
@@ -87,7 +87,7 @@ def _read(path: Path, number: int) -> np.ndarray | None:
 def _keep(path: Path, vectors: np.ndarray) -> None:
     """Keep vectors, and remove those used longest ago beyond the limit; what cannot be written costs time, nothing else."""
     buffer = io.BytesIO()
-    np.save(buffer, vectors, allow_pickle=False)
+    np.save(buffer, vectors)
     try:
         write_atomic(path, buffer.getvalue())
         kept = sorted(path.parent.glob("*.npy"), key=lambda file: file.stat().st_mtime, reverse=True)
