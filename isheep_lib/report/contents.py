@@ -18,7 +18,7 @@ from isheep_lib.errors import IsheepError
 from isheep_lib.iterate import chain
 from isheep_lib.params import run_file
 from isheep_lib.record import verification
-from isheep_lib.record.manifests import ABSENCE, ABSENT, read_manifest, run_name, stage_folder, weights_state
+from isheep_lib.record.manifests import ABSENCE, ABSENT, read_manifest, stage_folder, weights_state
 from isheep_lib.record.reuse import taken
 from isheep_lib.record.rows import read_jsonl
 from isheep_lib.record.stages import ORDER, steps
@@ -64,12 +64,6 @@ class Record:
     notebooks: dict[str, Path]
     links: dict[str, str]
     verdicts: list[verification.Verdict]
-
-    @property
-    def name(self) -> str:
-        """The run's name under results, or that of its folder elsewhere: pages to hand over name no machine."""
-        name = run_name(self.run_dir)
-        return self.run_dir.name if Path(name).is_absolute() else name
 
     @property
     def taken(self) -> str:

@@ -107,7 +107,7 @@ def _environment(record: Record) -> Environment:
 
 def _pages(record: Record) -> Iterator[Page]:
     """List the pages, the index first."""
-    yield Page(INDEX, f"Run {record.name}", "index.html.j2", partial(index, record))
+    yield Page(INDEX, f"Run {record.run_dir.name}", "index.html.j2", partial(index, record))
     for file, path in record.notebooks.items():
         yield Page(file, path.name, "notebook.html.j2", partial(notebook, record, path))
     tops = {k: (f"iteration {k}", f"iter-{k}.html") for k in record.iterations}
