@@ -96,6 +96,9 @@ def verify(run: str) -> None:
         manifests.require_run(folder)
     failed, absent = 0, 0
     for run_dir in manifests.runs_in(folder) if sweep else [folder]:
+        if sweep and not manifests.all_manifests(run_dir):
+            click.echo(f"none  {run_dir.name}: no stage is finished yet")
+            continue
         for verdict in verification.verify(run_dir):
             item = f"{run_dir.name}/{verdict.item}" if sweep else verdict.item
             click.echo(f"{verdict.word:4}  {item}: {verdict.detail}")

@@ -141,6 +141,15 @@ def test_every_run_of_a_sweep_is_verified(monkeypatch):
     assert seen == ["direct", "one_base", "one_last", "total_base"]
 
 
+def test_a_run_of_a_sweep_that_has_finished_nothing_yet_stops_no_verification(tmp_path):
+    (tmp_path / "s/low").mkdir(parents=True)
+    (tmp_path / "s/low/params.yaml").write_text("seed: 1\n")
+    (tmp_path / "s/ablate.ipynb").write_text("{}")
+    result = called("verify", tmp_path / "s")
+    assert result.exit_code == 0
+    assert "none  low: no stage is finished yet" in result.output
+
+
 def test_absent_weights_are_not_ok_and_what_that_means_is_said(reference, tmp_path):
     run = tmp_path / "run"
     shutil.copytree(reference, run, ignore=shutil.ignore_patterns("*.safetensors", "iter-[23]"))

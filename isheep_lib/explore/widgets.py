@@ -60,8 +60,8 @@ def table_page(itables: Any, pandas: Any, found: Pairs) -> str:
     frame = pandas.DataFrame(rows, columns=found.columns)  # numbers with gaps stay floats: others would sort as text
     options = {"allow_html": False, "maxBytes": MOST_BYTES, "classes": "display compact", "showIndex": False}
     # Among many columns a text would be squeezed into one word a line.
-    options |= {"columnDefs": [{"className": "isheep-text", "targets": [found.columns.index(text) for text in TEXTS]}]}
-    page = itables.to_html_datatable(frame, connected=False, **options)
+    texts = [{"className": "isheep-text", "targets": [found.columns.index(text) for text in TEXTS]}]
+    page = itables.to_html_datatable(frame, connected=False, columnDefs=texts, **options)
     return f"<style>td.isheep-text{{min-width:20em}}</style><div class='tex2jax_ignore'>{page}</div>"
 
 
