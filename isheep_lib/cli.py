@@ -1,6 +1,7 @@
 """The command `isheep`: it checks, shows and starts notebooks; it computes nothing itself."""
 
 import contextlib
+import re
 import shlex
 import signal
 import sys
@@ -33,9 +34,11 @@ class Commands(click.Group):
             click.echo(f"\nStopped: {kept}; to go on: {ctx.obj}", err=True)
             sys.exit(128 + (stop.number if isinstance(stop, Stopped) else signal.SIGINT))
         except StageFailed as error:  # the message of a stage that failed in a kernel already names its class
-            click.echo(f"\n{error}", err=True)
+            said = str(error)
         except IsheepError as error:
-            click.echo(f"\n{type(error).__name__}: {error}", err=True)
+            said = f"{type(error).__name__}: {error}"
+        command = self.commands.get(ctx.invoked_subcommand or "")
+        click.echo(f"\n{in_its_words(command, said) if command else said}", err=True)
         sys.exit(1)
 
 
@@ -44,6 +47,16 @@ def _quoted(path: Path) -> str:
     from isheep_lib.record import manifests
 
     return shlex.quote(manifests.short(path))
+
+
+def in_its_words(command: click.Command, said: str) -> str:
+    """Write a message that names a notebook's parameters as papermill takes them, `-p run NAME`, with the command's options.
+
+    What a notebook calls `run` is the place of the results, which other commands name otherwise.
+    """
+    own = {option.name: option.opts[0] for option in command.params if isinstance(option, click.Option)}
+    places = {"run": next((own[name] for name in ("run", "name", "into") if name in own), "-p run")}
+    return re.sub(r"(?<!\w)-p (\w+)", lambda found: (places | own).get(found[1], found[0]), said)
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -67,23 +80,25 @@ def main() -> None:
 def iterate(dry: bool, **given: object) -> None:
     """Bring a run to an iteration: finished stages are reused, missing ones run."""
     from isheep_lib.display import evaluation_tables
-    from isheep_lib.iterate import needs, runner
+    from isheep_lib.iterate import needs, outcome, runner
     from isheep_lib.iterate.chain import prepare
-    from isheep_lib.record import manifests
+    from isheep_lib.record import manifests, stages
     from isheep_lib.record.provenance import project_root
 
     given["override"] = " ".join(cast("tuple[str, ...]", given["override"]))
     if dry:
         _forecast(given)
         return
-    checked, run_params, run_dir = prepare(given)
-    needs.check(run_params, run_dir, checked.iteration)
-    output = run_dir / "iterate.ipynb"
+    params, run_params, run_dir = prepare(given)
+    needs.check(run_params, run_dir, params.iteration)
+    output, steps = run_dir / "iterate.ipynb", stages.steps(params.iteration, bool(run_params.judge.judged))
+    before = outcome.finished(run_dir, steps)
     click.echo(f"results go to {manifests.short(run_dir)}", err=True)
     with _kept(run_dir):
         runner.execute(project_root() / "notebooks" / "iterate.ipynb", output, given)
     click.echo(evaluation_tables.results_table(evaluation_tables.metrics_of(run_dir)))
-    click.echo(f"\nNext: open {_quoted(output)}, or isheep status {shlex.quote(run_params.run)}")
+    click.echo(f"\n{outcome.told(before, outcome.finished(run_dir, steps))}")
+    click.echo(f"Next: open {_quoted(output)}, or isheep status {shlex.quote(manifests.run_name(run_dir))}")
 
 
 def _forecast(given: dict[str, object]) -> None:
@@ -113,13 +128,17 @@ def _kept(folder: Path) -> Iterator[None]:
 @main.command()
 @click.argument("run")
 def status(run: str) -> None:
-    """Show a run at a glance: what is done, what it brought, what runs now."""
+    """Show a run at a glance: what is done, what it brought, what runs now; of a sweep, each of its runs in a line."""
     from isheep_lib.display import evaluation_tables, stage_tables
     from isheep_lib.iterate import chain
     from isheep_lib.record import manifests
 
     run_dir = manifests.run_folder(run)
-    click.echo(repr(stage_tables.Table(chain.status(run_dir))))
+    if manifests.is_sweep(run_dir):
+        click.echo(repr(stage_tables.sweep_table(run_dir, chain.status)))
+        return
+    rows = chain.status(run_dir)
+    click.echo(repr(stage_tables.status_table(rows)))
     click.echo(f"\n{evaluation_tables.results_table(evaluation_tables.metrics_of(run_dir))!r}")
 
 
@@ -127,14 +146,16 @@ def status(run: str) -> None:
 @click.argument("run")
 @click.option("--signers", default="", help="Also ask for a signature by one of these: lines of a name and a public SSH key.")
 def verify(run: str, signers: str) -> None:
-    """Hash everything a run, or a sweep, recorded; exit 1 when something differs, is missing or was added."""
+    """Hash everything a run, or each run of a sweep, recorded; exit 1 when something differs, is missing or was added."""
     from isheep_lib.record import manifests, verification
 
     verdicts = verification.verify(manifests.run_folder(run), Path(signers).expanduser() if signers else None)
     for verdict in verdicts:
-        click.echo(f"{'ok  ' if verdict.holds else 'FAIL'}  {verdict.item}: {verdict.detail}")
-    failed = sum(not verdict.holds for verdict in verdicts)
+        click.echo(f"{verdict.word:4}  {verdict.item}: {verdict.detail}")
+    failed, absent = (sum(verdict.word == word for verdict in verdicts) for word in (verification.FAIL, manifests.ABSENT))
     click.echo(f"\n{failed} difference(s)" if failed else "\nEverything at hand is as it was recorded.")
+    if absent:
+        click.echo(f"{absent} file(s) are absent. {manifests.ABSENCE}")
     sys.exit(1 if failed else 0)
 
 
@@ -154,16 +175,24 @@ def sign(run: str, key: str) -> None:
 
 @main.command()
 @click.argument("run")
-@click.argument("iteration", type=int)
-def serve(run: str, iteration: int) -> None:
+@click.argument("iteration", type=int, required=False)
+def serve(run: str, iteration: int | None) -> None:
     """Print the command that serves the model of an iteration (0 is the base model) to the engine `server`.
 
-    The adapter is merged into the base model first, once; see docs/servers.md.
+    Without ITERATION, list the models of the run. The adapter is merged into the base model first, once; see docs/servers.md.
     """
+    from isheep_lib.display.table import Table
     from isheep_lib.engines.servers import discovery as server_discovery
     from isheep_lib.record import manifests
 
-    click.echo(server_discovery.serve_command(manifests.run_folder(run), iteration))
+    run_dir = manifests.run_folder(run)
+    if iteration is not None:
+        click.echo(server_discovery.serve_command(run_dir, iteration))
+        return
+    models = server_discovery.served_models(run_dir)
+    click.echo(f"{Table(models)!r}\n\nNext: choose one; its command prints the command of vLLM that serves it.")
+    if any(model["weights"] == manifests.ABSENT for model in models):
+        click.echo(manifests.ABSENCE)
 
 
 @main.command()
@@ -191,7 +220,7 @@ def join(run: str, iteration: int, machine: int, timeout: float, only_print: boo
 def ablate(**given: object) -> None:
     """Run a sweep: the YAML file SWEEP names axes, values and seeds (params/ablations holds those of the paper)."""
     from isheep_lib.ablate import estimate
-    from isheep_lib.ablate.runs import check_runs, plan_table
+    from isheep_lib.ablate.runs import check_runs, plan_table, work
     from isheep_lib.ablate.sweep import open_sweep
     from isheep_lib.ablate.table import ablation_table
     from isheep_lib.iterate import runner
@@ -205,10 +234,14 @@ def ablate(**given: object) -> None:
         check_runs(opened, str(given["stale"]), models=False)
         return
     check_runs(opened, str(given["stale"]))
+    planned = work(opened)
     output = opened.folder / "ablate.ipynb"
     with _kept(opened.folder):
         runner.execute_watched(project_root() / "notebooks" / "ablate.ipynb", output, given)
-    click.echo(f"\n{ablation_table(opened)!r}\n\nNext: open {_quoted(output)}")
+    click.echo(f"\n{ablation_table(opened)!r}\n")
+    if all(item.done for item in planned):
+        click.echo(f"Nothing was to do: all {len(planned)} stages of the sweep were done before.")
+    click.echo(f"Next: open {_quoted(output)}")
 
 
 @main.command()
@@ -229,6 +262,34 @@ def paper(runs: tuple[str, ...], out: str) -> None:
 
 
 @main.command()
+@click.argument("run", default="")
+@click.option("--iteration", default=1, show_default=True, help="Whose pairs are looked at.")
+@click.option("--pair", default="", help="Id of the pair that is followed; the first kept one by default.")
+@click.option("--search", default="", help="Show only pairs with this text in task or response.")
+@click.option("--sort", default="id", show_default=True, help="Column; a minus before it puts the largest first.")
+@click.option(
+    "--ask-models", is_flag=True, help="Ask the models before and after the followed task again; needs their weights."
+)
+@click.option("--map-model", default="", help="Model whose vectors place pairs on the map; the run's base model by default.")
+@click.option("--open", "shown", is_flag=True, help="Do not execute it: open it in JupyterLab, with menus.")
+def explore(run: str, shown: bool, **given: object) -> None:
+    """Look at the pairs of a run, by default your newest: a copy of explore.ipynb under results/explore, executed or opened."""
+    from isheep_lib.explore import own_copy, pairs
+    from isheep_lib.record import manifests
+
+    if shown:
+        own_copy.require_jupyter()
+    run_dir = manifests.run_folder(run or own_copy.usual_run())
+    pairs.pairs(run_dir, int(str(given["iteration"]))).arranged(str(given["sort"]))
+    click.echo(f"looking at {manifests.run_name(run_dir)}", err=True)
+    if shown:
+        own_copy.open_in_jupyter(own_copy.prepare(run_dir, given))
+    else:
+        output, name = own_copy.execute(run_dir, given), shlex.quote(manifests.run_name(run_dir))
+        click.echo(f"Next: open {_quoted(output)}, or choose by menus: isheep explore {name} --open")
+
+
+@main.command()
 @click.argument("run")
 @click.option("--out", default="", help="Folder to write; the run's own folder report by default.")
 def report(run: str, out: str) -> None:
@@ -236,7 +297,12 @@ def report(run: str, out: str) -> None:
     from isheep_lib.record import manifests, provenance
     from isheep_lib.report import pages
 
-    index = pages.write(manifests.run_folder(run), provenance.folder_of(out) if out else None)
+    run_dir = manifests.run_folder(run)
+    folder = provenance.folder_of(out) if out else run_dir / "report"
+    before = pages.listed(folder)
+    index = pages.write(run_dir, folder)
+    if pages.listed(folder) == before:
+        click.echo("Nothing was to do: the report was there, and the record says the same as then.")
     click.echo(f"Next: open {_quoted(index)}")
 
 
@@ -251,11 +317,15 @@ def export(run: str, iteration: int, merged: bool, data_only: bool, out: str) ->
     from isheep_lib.export import run as export_run
     from isheep_lib.record import manifests, provenance
 
-    target = provenance.folder_of(out) if out else None
-    folder = export_run.export(manifests.run_folder(run), iteration, merged, data_only, target)
+    run_dir = manifests.run_folder(run)
+    target = provenance.folder_of(out) if out else run_dir / "export" / f"iteration-{iteration}"
+    before = export_run.listed(target)
+    folder = export_run.export(run_dir, iteration, merged, data_only, target)
     for path in sorted(folder.iterdir()):
         click.echo(f"{path.name}{'/' if path.is_dir() else ''}")
-    click.echo(f"\nNext: read {_quoted(folder / 'README.md')}")
+    same = export_run.listed(folder) == before
+    click.echo("\nNothing was to do: the export was there, with the same bytes." if same else "")
+    click.echo(f"Next: read {_quoted(folder / 'README.md')}")
 
 
 @main.command()

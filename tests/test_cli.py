@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from isheep_lib.cli import main
+from isheep_lib.cli import in_its_words, main
 from isheep_lib.iterate import runner
 from isheep_lib.rerun import run as rerun_run
 from isheep_lib.rerun.notebook_diff import Change
@@ -42,7 +42,13 @@ def called(*arguments: object) -> Result:
         (["paper", "--run", "one_base"], "should be a row of the tables, an equals sign and a run"),
         (["paper", "--run", "a=b", "--run", "a=b"], "none twice"),
         (["report", "nobody"], "There is no such run"),
-        (["rerun", "nobody"], "No finished stage here"),
+        (["rerun", "nobody"], "There is no such run"),
+        (["verify", "nobody"], "There is no such run"),
+        (["serve", "nobody"], "There is no such run"),
+        (["export", "nobody", "1"], "There is no such run"),
+        (["explore", "nobody"], "There is no such run"),
+        (["explore", "reference/smollm2-135m", "--iteration", "9"], "Iteration 9 has no pairs yet"),
+        (["explore", "reference/smollm2-135m", "--sort", "pmii"], "sort: 'pmii' is none"),
     ],
 )
 def test_what_is_wrong_is_said_in_words_and_the_exit_is_1(arguments, said):
@@ -214,3 +220,108 @@ def test_a_dry_sweep_asks_records_and_starts_nothing(tmp_path, no_kernel, root):
     other = called("ablate", root / "params/ablations/judge.yaml", "--name", tmp_path / "s", "--dry")
     assert "A probe (--probe) would run one iteration with 50 of 10,000 instructions" in other.output
     assert list(tmp_path.iterdir()) == []
+
+
+SWEEP = "reference/small-setting"
+
+
+@pytest.mark.parametrize("arguments", [["report"], ["rerun"], ["serve"], ["explore"], ["export", 1]], ids=lambda a: a[0])
+def test_where_one_run_is_meant_a_sweep_is_called_a_sweep_and_its_runs_are_named(arguments):
+    result = called(arguments[0], SWEEP, *arguments[1:])
+    assert result.exit_code == 1
+    assert f"{SWEEP} is a sweep of 4 run(s), and this takes one run" in result.output
+    assert f"{SWEEP}/one_last" in result.output
+
+
+def test_status_of_a_sweep_has_a_line_for_each_run():
+    result = called("status", SWEEP)
+    assert result.exit_code == 0
+    assert f"{SWEEP} is a sweep of 4 run(s)" in result.output
+    lines = dict(line.split(maxsplit=1) for line in result.output.splitlines() if line)
+    assert lines["one_last"].split() == ["2", "11", "done", "9"]
+
+
+def test_every_run_of_a_sweep_is_verified(monkeypatch):
+    from isheep_lib.record import verification
+
+    seen = []
+    monkeypatch.setattr(verification, "verify", lambda run_dir: seen.append(run_dir.name) or [])
+    assert called("verify", SWEEP).exit_code == 0
+    assert seen == ["direct", "one_base", "one_last", "total_base"]
+
+
+def test_a_run_of_a_sweep_that_has_finished_nothing_yet_stops_no_verification(tmp_path):
+    (tmp_path / "s/low").mkdir(parents=True)
+    (tmp_path / "s/low/params.yaml").write_text("seed: 1\n")
+    (tmp_path / "s/ablate.ipynb").write_text("{}")
+    result = called("verify", tmp_path / "s")
+    assert result.exit_code == 0
+    assert "none  low: no stage is finished yet" in result.output
+
+
+def test_absent_weights_are_not_ok_and_what_that_means_is_said(reference, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(reference, run, ignore=shutil.ignore_patterns("*.safetensors", "iter-[23]"))
+    verified, shown, served = called("verify", run), called("status", run), called("serve", run)
+    line = next(line for line in verified.output.splitlines() if "adapter_model.safetensors" in line)
+    assert verified.exit_code == 0
+    assert line.startswith("absent  iter-1/train/adapter/adapter_model.safetensors")
+    assert "1 file(s) are absent. Absent weights are known by their digests alone" in verified.output
+    for result in (shown, served):
+        assert [word for line in result.output.splitlines() for word in line.split() if word == "absent"] == ["absent"]
+        assert "Absent weights are known by their digests alone" in result.output
+
+
+def test_serve_lists_every_model_and_how_to_choose_it(reference):
+    result = called("serve", reference)
+    assert result.exit_code == 0
+    rows = [line.split() for line in result.output.splitlines() if line.startswith("M_")]
+    assert [(row[0], row[-1]) for row in rows] == [(f"M_{k}", str(k)) for k in range(4)]
+    assert all(f"isheep serve reference/smollm2-135m {k}" in result.output for k in range(4))
+    refused = called("serve", reference, 7)
+    assert refused.exit_code == 1
+    assert "allowed: iterations 0, 1, 2, 3; 0 is the base model" in refused.output
+
+
+SAID = "or another name for a new run (-p run NAME); give -p stale keep; -p limit 3; isheep iterate 1 --run NAME"
+
+
+@pytest.mark.parametrize(
+    ("command", "run", "stale"),
+    [("iterate", "--run", "--stale"), ("ablate", "--name", "--stale"), ("rerun", "--into", "-p stale")],
+)
+def test_a_message_speaks_of_the_command_s_own_options(command, run, stale):
+    said = in_its_words(main.commands[command], SAID)
+    assert said == f"or another name for a new run ({run} NAME); give {stale} keep; -p limit 3; isheep iterate 1 --run NAME"
+
+
+def test_no_message_that_iterate_shows_keeps_papermills_flags(root):
+    files = set((root / "isheep_lib").rglob("*.py")) - {root / "isheep_lib/cli.py"}
+    found = {flag for path in files for flag in re.findall(r"(?<!\w)-p \w+", path.read_text())}
+    assert {"-p run", "-p stale"} <= found
+    assert all("-p" not in in_its_words(main.commands["iterate"], flag) for flag in found), found
+
+
+def test_a_report_that_was_there_says_that_nothing_was_to_do(reference, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(reference, run, ignore=shutil.ignore_patterns("*.safetensors", "iter-[123]"))
+    first, second = (called("report", run) for _ in range(2))
+    assert "Nothing was to do" not in first.output
+    assert "Nothing was to do: the report was there" in second.output
+    (run / "report/index.html").write_text("changed")
+    assert "Nothing was to do" not in called("report", run).output
+
+
+def test_a_finished_sweep_says_that_nothing_was_to_do(monkeypatch, tmp_path, root):
+    from isheep_lib.ablate import runs, table
+
+    done = [False]
+    monkeypatch.setattr(runner, "execute_watched", lambda *_: None)
+    monkeypatch.setattr(runs, "check_runs", lambda *_: None)
+    monkeypatch.setattr(runs, "work", lambda _: [runs.Work(None, 1, "filter", finished) for finished in done])
+    monkeypatch.setattr(runs, "plan_table", lambda _: "plan")
+    monkeypatch.setattr(table, "ablation_table", lambda _: "table")
+    arguments = ("ablate", root / "params/ablations/small-threshold.yaml", "--name", tmp_path / "s")
+    assert "Nothing was to do" not in called(*arguments).output
+    done[0] = True
+    assert "Nothing was to do: all 1 stages of the sweep were done before." in called(*arguments).output

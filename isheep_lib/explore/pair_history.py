@@ -13,7 +13,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from isheep_lib.display.table import Table
+from isheep_lib.display.table import FoldedTable, Table
 from isheep_lib.engines.generate import ask
 from isheep_lib.engines.open import open_engine, preflight
 from isheep_lib.engines.params import Model
@@ -34,6 +34,7 @@ from isheep_lib.record.rows import Pair, Task, read_jsonl
 from isheep_lib.synthesize.params import Synthesize
 
 NEAREST = 3  # recorded answers shown
+LONG = 500  # letters of a text that show before it is opened
 FATES = {"learned": "trained on", "held_out": "held out", "beyond_max_rows": "left over"}
 
 
@@ -101,7 +102,10 @@ def follow(run_dir: Path, iteration: int, id_: str, ask_models: bool = False) ->
         afterwards = recorded_answers(run_dir, iteration, row["output"])
     return Story(
         _demonstrations(run_dir, iteration, row),
-        Table([{"part": part, "text": row[part]} for part in ("instruction", "input", "output", "raw") if row.get(part)]),
+        FoldedTable(
+            [{"part": part, "text": row[part]} for part in ("instruction", "input", "output", "raw") if row.get(part)],
+            short=LONG,
+        ),
         _scores(run_dir, iteration, scored),
         _verdicts(run_dir, iteration, row, scored),
         _training(run_dir, iteration, row),
@@ -133,7 +137,7 @@ def _demonstrations(run_dir: Path, iteration: int, row: dict[str, Any]) -> Table
         {"id": id_, **{n: shown.get(id_, {}).get(n, "") for n in names}}
         for id_ in (*row.get("demonstrations", ()), *row.get("parents", ()))
     ]
-    return Table(found or [{"demonstrations": "none recorded"}], "Shown in the prompt, in this order")
+    return FoldedTable(found or [{"demonstrations": "none recorded"}], "Shown in the prompt, in this order", LONG)
 
 
 def _scores(run_dir: Path, iteration: int, scored: dict[str, Any] | None) -> Table:
@@ -144,7 +148,7 @@ def _scores(run_dir: Path, iteration: int, scored: dict[str, Any] | None) -> Tab
     rows += [{"score": name, "value": f"unread: {reason}"} for name, reason in scored["unread"].items()]
     said = scored["raw"]
     rows = [{**row, **({"read from": " / ".join(said[row["score"]])} if row["score"] in said else {})} for row in rows]
-    return Table(rows or [{"scores": "no scorer was run"}])
+    return FoldedTable(rows or [{"scores": "no scorer was run"}], short=LONG)
 
 
 def _verdicts(run_dir: Path, iteration: int, row: dict[str, Any], scored: dict[str, Any] | None) -> Table:
@@ -210,7 +214,7 @@ def recorded_answers(run_dir: Path, iteration: int, text: str) -> Table:
         f"Recorded answers of M_{iteration} to benchmark items, the nearest in words to this response (TF-IDF, 1 is the same "
         "words). The records hold answers and no questions: ask_models asks this task itself"
     )
-    return Table(rows, caption)
+    return FoldedTable(rows, caption, LONG)
 
 
 def _answers(run_dir: Path, iteration: int) -> dict[str, dict[str, Any]]:
@@ -270,4 +274,4 @@ def ask_both(run_dir: Path, iteration: int, row: dict[str, Any]) -> Table:
         finally:
             engine.close()
         rows.append({"model": f"M_{k}, asked now, greedy", "answer": said.text, "ended by": said.finish})
-    return Table(rows, f"The task of {row['id']} asked again")
+    return FoldedTable(rows, f"The task of {row['id']} asked again", LONG)

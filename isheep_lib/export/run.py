@@ -57,12 +57,12 @@ def export(run_dir: Path, iteration: int, merged: bool = False, data_only: bool 
 
 def _foreign(out: Path) -> list[Path]:
     """List the files of a folder that no export wrote, or that were changed since."""
-    known = _listed(out / LIST)
+    known = listed(out / LIST)
     paths = [path for path in out.rglob("*") if not path.is_dir() and (path != out / LIST or not known)]
     return [path for path in paths if known.get(path.relative_to(out).as_posix(), {}).get("sha256") != digest_file(path)]
 
 
-def _listed(path: Path) -> dict[str, dict[str, Any]]:
+def listed(path: Path) -> dict[str, dict[str, Any]]:
     """Read the files of an earlier export, {} where there is none."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
@@ -119,20 +119,19 @@ def _write_weights(
     names = ["adapter"] if len(model.adapters) == 1 else [f"adapter-{k}" for k in record.lineage]
     names = names[: len(model.adapters)]  # none where all weights were trained
     for source, name in zip(model.adapters, names, strict=True):
-        _copy_adapter(source, folder / name, record.base)
+        _copy_adapter(source, folder / name, record.base, model.path)
     whole = ("merged" if merged else "") if names else "model"
     if whole:
         _copy_model(merged_folder(model), folder / whole, vocabulary.tokenizer, _ends(frame, vocabulary))
     return tuple(names), whole
 
 
-def _copy_adapter(source: Path, target: Path, base: Base) -> None:
-    """Copy an adapter; for a base on the Hub its configuration names repository and commit, as peft reads them."""
+def _copy_adapter(source: Path, target: Path, base: Base, path: Path) -> None:
+    """Copy an adapter; its configuration names the base by what peft finds: a repository of the Hub, else the whole path."""
     target.mkdir()
     shutil.copyfile(source / "adapter_model.safetensors", target / "adapter_model.safetensors")
     config = json.loads((source / "adapter_config.json").read_text(encoding="utf-8"))
-    if base.revision:
-        config |= {"base_model_name_or_path": base.repository, "revision": base.revision}
+    config |= {"base_model_name_or_path": base.repository or str(path), "revision": base.revision or None}
     write_atomic(target / "adapter_config.json", json.dumps(config, indent=1, sort_keys=True) + "\n")
 
 

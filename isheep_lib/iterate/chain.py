@@ -18,6 +18,7 @@ from isheep_lib.engines.dtype import resolve_dtype, resolve_training_dtype
 from isheep_lib.errors import RecordError
 from isheep_lib.iterate import claims, estimate, hub_ids, needs, stopping
 from isheep_lib.iterate.fingerprint_parts import fingerprint_parts
+from isheep_lib.iterate.outcome import Finished, finished, told
 from isheep_lib.iterate.run_params import IterateParams, RunParams, load_run
 from isheep_lib.models.base import find_model
 from isheep_lib.params import run_file
@@ -31,10 +32,12 @@ from isheep_lib.record.manifests import (
     find_file,
     read_manifest,
     require_intact,
+    require_run,
     run_folder,
     short,
     stage_folder,
     stage_folders,
+    weights_state,
 )
 from isheep_lib.record.progress import read_state
 from isheep_lib.record.provenance import project_root
@@ -66,9 +69,7 @@ class Chain:
     run_dir: Path
     lock: locks.RunLock
     precision: str
-    reused: int = 0
-    shared: list[str] = field(default_factory=list)
-    ran: list[str] = field(default_factory=list)
+    before: Finished = field(default_factory=dict)  # stages that were done when it was opened
     unfit: str = ""  # why the run's inventory could not be renewed
 
     def look(self, iteration: int, stage: str) -> Step:
@@ -137,7 +138,6 @@ class Chain:
 
     def _take_over(self, step: Step, same: Path) -> None:
         copy_stage(same, stage_folder(self.run_dir, step.iteration, step.stage))
-        self.shared.append(f"iter-{step.iteration}/{step.stage}")
 
     def _reusable(self, step: Step) -> bool:
         return step.state == DONE or (step.state == STALE and self.params.stale == "keep")
@@ -155,8 +155,6 @@ class Chain:
             if step.state == STALE and self.params.stale == "stop":
                 raise self._stale(step)
             if self._reusable(step):
-                if f"iter-{iteration}/{stage}" not in self.shared:  # else taken over by the plan
-                    self.reused += 1
                 continue
             if step.same:
                 self._take_over(step, step.same)
@@ -169,16 +167,20 @@ class Chain:
             where = estimate.place_of(iteration, stage, self.params.iteration, judged)
             left = estimate.countdown(self.run_dir, self.run_params, steps[number:])
             runner.run_stage(stage, iteration, self.run_dir, given, project_root() / "notebooks", where, left)
-            self.ran.append(f"iter-{iteration}/{stage}")
-        self.unfit = inventory.renew(self.run_dir, *self.ran, *self.shared)
+        made = [name for name, manifest in finished(self.run_dir, steps).items() if self.before.get(name) != manifest]
+        self.unfit = inventory.renew(self.run_dir, *made)
         self.lock.release()
+
+    def outcome(self) -> str:
+        """Say which stages ran, which were taken from other runs, and which were done before."""
+        return told(self.before, finished(self.run_dir, self._steps()))
 
     def _stale(self, step: Step) -> RecordError:
         return RecordError(
             f"iter-{step.iteration}/{step.stage} was made otherwise: {step.note}",
             where=short(stage_folder(self.run_dir, step.iteration, step.stage)),
             allowed="stale: stop (now), keep (go on with what is there), redo (run it again, the old record is set aside)",
-            do="give -p stale keep or -p stale redo (isheep iterate --stale …), or another run (-p run NAME)",
+            do="give -p stale keep or -p stale redo, or another run (-p run NAME)",
         )
 
     def _set_aside(self, step: Step) -> None:
@@ -221,7 +223,8 @@ def open_chain(names: dict[str, Any]) -> Chain:
     except BaseException:
         lock.release()
         raise
-    return Chain(params, run_params, run_dir, lock, f"{dtype} ({why})")
+    before = finished(run_dir, stages.steps(params.iteration, bool(run_params.judge.judged)))
+    return Chain(params, run_params, run_dir, lock, f"{dtype} ({why})", before)
 
 
 def _with_dtypes(run_params: RunParams, inference: str, training: str) -> RunParams:
@@ -233,9 +236,7 @@ def _with_dtypes(run_params: RunParams, inference: str, training: str) -> RunPar
 
 def status(run_dir: Path) -> list[dict[str, Any]]:
     """List the stages of a run that are done, begun, failed or running, touching none; a RecordError where there is no run."""
-    if not run_file.params_path(run_dir).is_file():
-        known = ", ".join(sorted(p.parent.name for p in run_dir.parent.glob("*/params.yaml"))) or "none"
-        raise RecordError("There is no such run", where=short(run_dir), allowed=known, do="give a name under results")
+    require_run(run_dir)
     rows, live = [], locks.is_held(run_dir)
     for folder in stage_folders(run_dir):
         manifest = read_manifest(folder)
@@ -248,6 +249,8 @@ def status(run_dir: Path) -> list[dict[str, Any]]:
                 "state": "running" if now else state,
                 "kept": f"{manifest['counts']['kept']} of {manifest['counts']['in']}" if manifest else "",
                 "seconds": f"{manifest.get('notebook_seconds', manifest['seconds']):.0f}" if manifest else "",
+                "weights": weights_state(folder, manifest) if manifest else "",
+                "taken from": manifest.get("shared_from", "") if manifest else "",
                 "now": now.line() if now else "",
             }
         )

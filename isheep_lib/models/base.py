@@ -68,7 +68,7 @@ def check_adapters(model: ModelRef) -> None:
             raise ModelError(
                 f"The adapter was trained on {base}, not on {model.name}",
                 where=str(adapter),
-                do="give base_model as the run has it, or another run (-p run NAME)",
+                do="give base_model as the run has it, or start a run of your own: isheep iterate ITERATION --run NAME",
             )
 
 
@@ -84,7 +84,7 @@ def _no_weights(whose: str, folder: Path) -> ModelError:
     return ModelError(
         f"The {whose} weights are not here; a committed record keeps only their digest",
         where=str(folder),
-        do="train that iteration again, or start a run of your own (-p run NAME)",
+        do="train it again: isheep iterate ITERATION --params PARAMS_OF_THE_RUN --run NAME makes a run of your own",
     )
 
 

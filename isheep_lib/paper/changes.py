@@ -50,9 +50,9 @@ def change_table(number: str, measured: Measured) -> Table:
         row |= {"published": _range(known), "measured (95 % interval)": tested["difference (95 % interval)"]}
         said = direction(tested["verdict"], found[str(len(rows))].difference, known)
         rows.append(row | {"p (Holm)": tested["p (Holm)"], "direction": said})
-    caption = f"Table {number}, changes in percentage points: paired tests over items, Holm over the {len(rows)} row(s)."
+    caption = f"changes in percentage points: paired tests over items, Holm over the {len(rows)} row(s)."
     many = " A model that the paper does not have stands beside the lowest and the highest change of the paper's models."
-    return Table(rows, caption + (many if any(len(known) > 1 for *_, known in facts) else ""))
+    return Table(rows, caption + (many if any(len(known) > 1 for *_, known in facts) else ""), f"Table {number}, ")
 
 
 def claims_table(measured: Measured) -> Table:

@@ -6,7 +6,9 @@ Covers paths, manifests, and what differs from them. Does not cover rows (`recor
 (`record.fixity.inventory`).
 """
 
+import difflib
 import glob
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from typing import Any
 from pydantic import Field
 
 from isheep_lib.errors import ParameterError, RecordError
+from isheep_lib.params import run_file
 from isheep_lib.params.names import ALLOWED, path_problem
 from isheep_lib.record import provenance
 from isheep_lib.record.fixity.sealed import Described, Shape, read_sealed, shaped, write_sealed
@@ -24,6 +27,11 @@ from isheep_lib.record.stages import ORDER
 MANIFEST, PENDING = "manifest.json", "manifest.pending.json"
 # Weights are not committed with a reference record; their digests are.
 WEIGHTS = (".safetensors",)
+ABSENT = "absent"
+ABSENCE = (  # what it means, and what can be done
+    "Absent weights are known by their digests alone: a committed record holds none. What the run shows is whole, but these "
+    "models cannot be asked, served or exported. isheep rerun RUN trains them again, in a place of its own."
+)
 
 
 def run_folder(run: str) -> Path:
@@ -37,6 +45,45 @@ def run_folder(run: str) -> Path:
     if run.startswith(("/", ".", "~")):
         return Path(run).expanduser().resolve()
     return project_root() / "results" / run.removeprefix("results/")
+
+
+def run_name(run_dir: Path) -> str:
+    """Write a run's folder as commands take it: its name under `results/`, or its path."""
+    results = project_root() / "results"
+    return run_dir.relative_to(results).as_posix() if run_dir.is_relative_to(results) else str(run_dir)
+
+
+def known_runs() -> list[str]:
+    """Name all runs under `results/`, those of sweeps included."""
+    results = project_root() / "results"
+    return sorted(run_name(path.parent) for path in results.rglob(run_file.params_path(Path()).name))
+
+
+def is_sweep(folder: Path) -> bool:
+    """Tell whether a folder is that of a sweep, begun or done: its notebook lies there, whole or not."""
+    return not run_file.params_path(folder).is_file() and any(folder.glob("*ablate*.ipynb"))
+
+
+def runs_in(folder: Path) -> list[Path]:
+    """List the runs that lie in a folder, such as those of a sweep."""
+    return sorted(path.parent for path in folder.glob(f"*/{run_file.params_path(Path()).name}"))
+
+
+def require_run(run_dir: Path) -> None:
+    """Refuse, as a RecordError, what is no run: nothing at all, a sweep, or another folder of runs; runs at hand are named."""
+    if run_file.params_path(run_dir).is_file() or stage_folders(run_dir):
+        return
+    name, inside = run_name(run_dir), [run_name(path) for path in runs_in(run_dir)]
+    if is_sweep(run_dir):
+        what, near = f"{name} is a sweep of {len(inside)} run(s), and this takes one run", inside
+        do = f"give one of its runs; isheep status {shlex.quote(name)} shows all of them"
+    elif inside:
+        what, near, do = f"{name} is no run, but a folder of runs", inside, "give one of them"
+    else:
+        known = known_runs()
+        near = difflib.get_close_matches(name, known, n=5, cutoff=0.3) or known[:5]
+        what, do = "There is no such run", "give a name under results, or a path that begins with /, . or ~"
+    raise RecordError(what, where=short(run_dir), allowed=", ".join(near), do=do)
 
 
 def find_file(name: str, parameter: str) -> Path:
@@ -115,9 +162,15 @@ def describe_file(path: Path) -> dict[str, Any]:
     return {"sha256": digest_file(path), "bytes": path.stat().st_size}
 
 
+def weights_state(folder: Path, manifest: dict[str, Any]) -> str:
+    """Say whether the weights that a stage made are here: "here", "absent", or "" where it made none."""
+    files = [folder / name for name in manifest["outputs"] if name.endswith(WEIGHTS)]
+    return "" if not files else "here" if all(file.is_file() for file in files) else ABSENT
+
+
 @dataclass(frozen=True)
 class Difference:
-    """One file that is not as its manifest says: `kind` is changed, missing or "not at hand"."""
+    """One file that is not as its manifest says: `kind` is changed, missing or, for weights, absent."""
 
     path: Path
     kind: str
@@ -125,7 +178,7 @@ class Difference:
 
 
 def differences(folder: Path, manifest: dict[str, Any], files: list[str] | None = None) -> list[Difference]:
-    """Hash a stage's outputs again (the named ones, default all) and list what differs; absent weights are "not at hand"."""
+    """Hash a stage's outputs again (the named ones, default all) and list what differs; weights may be absent."""
     kept = sorted((name, value) for name, value in manifest["outputs"].items() if files is None or name in files)
     return [found for name, value in kept if (found := difference(folder / name, value))]
 
@@ -134,7 +187,7 @@ def difference(path: Path, kept: dict[str, Any]) -> Difference | None:
     """Compare a file with what was kept of it."""
     try:
         if not path.is_file():
-            kind = "not at hand" if path.suffix in WEIGHTS and not path.exists() else "missing"
+            kind = ABSENT if path.suffix in WEIGHTS and not path.exists() else "missing"
             return Difference(path, kind, f"{kept['bytes']} bytes, sha256 {kept['sha256'][:12]}…")
         size = path.stat().st_size
         if size == kept["bytes"] and digest_file(path) == kept["sha256"]:

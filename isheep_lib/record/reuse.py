@@ -5,7 +5,9 @@ first iteration, all filters one synthesis. Covers finding and taking over. Does
 """
 
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from isheep_lib.errors import RecordError
 from isheep_lib.record import manifests
@@ -49,3 +51,13 @@ def copy_stage(source: Path, folder: Path) -> None:
         manifests.write_manifest(fresh, {**manifest, "shared_from": shared_from})
     make_durable(folder.parent)
     inventory.renew(folder.parents[1], f"{folder.parent.name}/{folder.name}")
+
+
+def taken(found: Iterable[dict[str, Any]]) -> str:
+    """Say which of some stages, given by their manifests, were taken from which other run, "" where none was."""
+    by_run: dict[str, list[str]] = {}
+    for manifest in found:
+        if "shared_from" in manifest:
+            by_run.setdefault(manifest["shared_from"], []).append(f"iter-{manifest['iteration']}/{manifest['stage']}")
+    told = [f"{len(names)} taken from the run {run}: {', '.join(names)}" for run, names in by_run.items()]
+    return "; ".join(told)

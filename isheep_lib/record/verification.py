@@ -22,6 +22,7 @@ from isheep_lib.record.fingerprints import fingerprint
 from isheep_lib.record.fixity import inventory
 from isheep_lib.record.fixity import signature as signing
 from isheep_lib.record.fixity.sealed import Shape, shaped
+from isheep_lib.record.manifests import ABSENT
 from isheep_lib.record.rows import forget_digests, shown
 from isheep_lib.record.stages import ORDER
 
@@ -29,15 +30,24 @@ GENERATED = ("report", "export")
 SUMMARY = "iterate.ipynb"
 UNFINISHED = {manifests.PENDING, *(f"{name}.failed.ipynb" for name in (*ORDER, "iterate"))}
 LOOKS = 3  # beside a live writer, whose files change between two looks
+OK, FAIL, NONE = "ok", "FAIL", "none"
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """One line of a verification: what was looked at, and whether it holds."""
+    """One line of a verification: what was looked at, and in a word how it is.
+
+    An absent weight ("absent"), and a run that has finished nothing ("none"), break nothing, but are not "ok".
+    """
 
     item: str
-    holds: bool
+    word: str
     detail: str
+
+    @property
+    def holds(self) -> bool:
+        """Whether nothing is other than it was recorded."""
+        return self.word != FAIL
 
 
 @dataclass
@@ -52,7 +62,11 @@ class _Seen:
     old: bool = True  # every manifest is of a time before they had digests
 
     def say(self, item: str, holds: bool, detail: str) -> None:
-        self.verdicts.append(Verdict(shown(item), holds, shown(detail)))
+        self.verdicts.append(Verdict(shown(item), OK if holds else FAIL, shown(detail)))
+
+    def differs(self, item: str, found: manifests.Difference, detail: str) -> None:
+        word = ABSENT if found.kind == ABSENT else FAIL
+        self.verdicts.append(Verdict(shown(item), word, shown(f"{found.kind}: {detail}")))
 
 
 def verify(folder: Path, signers: Path | None = None) -> list[Verdict]:
@@ -64,13 +78,16 @@ def verify(folder: Path, signers: Path | None = None) -> list[Verdict]:
     Raises:
         RecordError: there is no record here.
     """
-    if runs := _runs_of(folder):
-        every = [(run.name, verdict) for run in runs for verdict in verify(run, signers)]
+    if manifests.is_sweep(folder):
+        runs = manifests.runs_in(folder)
+        every = [(run.name, verdict) for run in runs for verdict in _of_sweep(run, signers)]
         sweep = f"a sweep of {len(runs)} run(s); its own notebook and tables are made from them, and no digest covers these"
         return [
-            *(replace(verdict, item=f"{name}/{verdict.item}") for name, verdict in every),
-            Verdict(folder.name, True, sweep),
+            *(replace(verdict, item=f"{name}/{verdict.item}" if verdict.item else name) for name, verdict in every),
+            Verdict(folder.name, OK, sweep),
         ]
+    if not (folder / inventory.INVENTORY).exists():
+        manifests.require_run(folder)
     seen = _look(folder)
     signature = inventory.SIGNATURE
     if (folder / signature).is_file() and (signers or signing.at_hand()):
@@ -82,11 +99,11 @@ def verify(folder: Path, signers: Path | None = None) -> list[Verdict]:
     return seen.verdicts
 
 
-def _runs_of(folder: Path) -> list[Path]:
-    """List the runs of a sweep, none for a run."""
-    if params_path(folder).exists() or manifests.stage_folders(folder):
-        return []
-    return sorted(path.parent for path in folder.glob("*/params.yaml"))
+def _of_sweep(run_dir: Path, signers: Path | None) -> list[Verdict]:
+    begun = any((folder / manifests.MANIFEST).exists() for folder in manifests.stage_folders(run_dir))
+    if begun or (run_dir / inventory.INVENTORY).exists():
+        return verify(run_dir, signers)
+    return [Verdict("", NONE, "no stage is finished yet")]
 
 
 def _look(run_dir: Path) -> _Seen:
@@ -157,7 +174,7 @@ def _stage(folder: Path, item: str, manifest: dict[str, Any], made: dict[str, st
     differing = manifests.differences(folder, manifest, [name for name in outputs if name not in outside])
     for found in differing:
         path = found.path.relative_to(folder).as_posix()
-        seen.say(f"{item}/{path}", found.kind == "not at hand", f"{found.kind}: {found.detail}")
+        seen.differs(f"{item}/{path}", found, found.detail)
     if (stage := f"iter-{manifest['iteration']}/{manifest['stage']}") != item:
         seen.say(item, False, f"its manifest is that of {stage}")
     for text in _broken_links(manifest, made):
@@ -193,8 +210,7 @@ def _inventory(run_dir: Path, seen: _Seen) -> None:
     for name in sorted(listed):
         found = manifests.difference(run_dir / name, listed[name])
         if found and shown(name) not in reported:
-            holds = found.kind == "not at hand"
-            seen.say(name, holds, f"{found.kind}: {found.detail.replace('the manifest', item)}")
+            seen.differs(name, found, found.detail.replace("the manifest", item))
     for name in sorted(seen.recorded):
         if not sheet.covers(name):
             seen.say(name, False, f"not in {item}: added, or recorded as the run was interrupted; isheep iterate takes it in")

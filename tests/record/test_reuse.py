@@ -4,7 +4,7 @@ import pytest
 
 from isheep_lib.errors import RecordError
 from isheep_lib.record import manifests
-from isheep_lib.record.reuse import copy_stage, find_same
+from isheep_lib.record.reuse import copy_stage, find_same, taken
 
 
 def finished(run, fingerprint="f", text="row\n", **more):
@@ -77,3 +77,12 @@ def test_a_changed_file_is_not_taken_over(tmp_path):
     with pytest.raises(RecordError, match=r"log\.jsonl: changed"):
         copy_stage(source, tmp_path / "two/iter-1/train")
     assert not (tmp_path / "two/iter-1/train").exists()
+
+
+def test_stages_of_other_runs_are_told_by_run():
+    made = [{"iteration": k, "stage": stage} for k, stage in ((0, "evaluate"), (1, "synthesize"), (1, "assess"))]
+    assert taken(made) == ""
+    found = [made[0] | {"shared_from": "one"}, made[1] | {"shared_from": "two"}, made[2] | {"shared_from": "one"}]
+    assert (
+        taken(found) == "2 taken from the run one: iter-0/evaluate, iter-1/assess; 1 taken from the run two: iter-1/synthesize"
+    )

@@ -294,6 +294,24 @@ def test_what_is_not_done_says_so(run_dir):
     assert "iter-1-evaluate.html" not in found
 
 
+def test_stages_that_another_run_made_are_told_on_the_first_page_and_on_their_own(run_dir):
+    assert "Not all was computed for this run" not in read(pages.write(run_dir).parent)["index.html"].text
+    folder = manifests.stage_folder(run_dir, 1, "synthesize")
+    manifests.write_manifest(folder, {**manifests.read_manifest(folder), "shared_from": "first<b>"})
+    found = read(pages.write(run_dir).parent)
+    assert "1 taken from the run first<b>: iter-1/synthesize." in found["index.html"].text
+    assert "the run first<b>" in found["iter-1-synthesize.html"].text
+
+
+def test_absent_weights_are_told_beside_their_stage_and_what_that_means(reference):
+    found = read(reference)
+    assert found["index.html"].text.count("weights absent") == 3
+    assert "Absent weights are known by their digests alone" in found["index.html"].text
+    verdicts = found["index.html"].text
+    assert "iter-1/train/adapter/adapter_model.safetensorsabsent" in "".join(verdicts.split())
+    assert "absent. Absent weights are known" in found["iter-1-train.html"].text
+
+
 def test_an_edited_file_is_named_on_the_first_page(run_dir):
     finish(run_dir, 1, "train", log=[{"step": 1}])
     (run_dir / "iter-1" / "train" / "log.jsonl").write_text("")

@@ -57,3 +57,4 @@ def test_a_sweep_shares_stages_shows_progress_and_is_reused_when_started_again(r
     assert "it is the reference" in table
     again = ablate(root, path, tiny_model)
     assert "of which 15 are distinct and 0 still to run" in again
+    assert "Nothing was to do: all 15 stages of the sweep were done before." in again
