@@ -22,7 +22,7 @@ from isheep_lib.export.data import messages, write
 from isheep_lib.models import trained
 from isheep_lib.models.base import ModelRef, find_model
 from isheep_lib.models.merged import merged_folder
-from isheep_lib.prompting.chat import Frame, get_frame
+from isheep_lib.prompting.chat import DAY, Frame, get_frame
 from isheep_lib.prompting.special_tokens import encode
 from isheep_lib.record import provenance
 from isheep_lib.record.folders import replacing, require_own
@@ -86,7 +86,8 @@ def _model(record: Record) -> ModelRef:
 def _fill(folder: Path, record: Record, model: ModelRef | None, merged: bool) -> None:
     """Write everything into an empty folder, the list last."""
     name, system = record.params["aligned_frame"], record.params["system_prompt"]
-    day = record.params.get("template_date", record.manifest("train")["finished"][:10])  # older runs told the clock's
+    # Older runs told the clock's.
+    day = record.params.get("template_date") or record.manifest("train").get("finished", DAY)[:10]
     vocabulary = load_vocabulary(model or find_model(record.base.name)) if model or name == "tokenizer" else None
     # Named frames look no further than at a tokenizer's end-of-text token.
     frame = get_frame(
