@@ -146,13 +146,12 @@ class _Side:
     message: bytes = b""
 
     def listen(self, seconds: float) -> bool:
-        """Wait for a message for a while, and tell whether it is whole, or none will come any more."""
+        """Wait for a message for a while, and tell whether it is whole."""
         poll = select.poll()
         poll.register(self.pipe, select.POLLIN)
-        heard = bool(poll.poll(seconds * 1000))
-        part = os.read(self.pipe, 4096) if heard else b""
-        self.message += part
-        return len(self.message) > len(STARTED) or (heard and not part)
+        if poll.poll(seconds * 1000):
+            self.message += os.read(self.pipe, 4096)
+        return len(self.message) > len(STARTED)
 
     def end(self) -> None:
         """Kill the process and all that it started."""
@@ -242,17 +241,19 @@ def _fill(file: BinaryIO, content: bytes) -> None:
 def _watch(asking: _Side, answering: _Side, limits: Limits, method: str) -> str:
     """Wait until the tests have ended or a limit is reached, and return which, or ""."""
     deadline = time.monotonic() + limits.seconds
-    while not asking.listen(TICK) and asking.process.poll() is None:
+    while True:
+        ended = asking.listen(TICK) or asking.process.poll() is not None
+        if any(os.fstat(side.printed.fileno()).st_size > limits.output_kb << 10 for side in (asking, answering)):
+            return "output"  # also where it ended just now
+        if ended:
+            return ""
         if answering.process.poll() is not None:
             answering.end()  # what it left behind would keep the tests waiting
         for side in (asking, answering):
-            if os.fstat(side.printed.fileno()).st_size > limits.output_kb << 10:
-                return "output"
             if reached := _used_up(side.process.pid, limits, method):
                 return reached
         if time.monotonic() > deadline:
             return "timeout"
-    return ""
 
 
 def _used_up(process: int, limits: Limits, method: str) -> str:

@@ -343,6 +343,7 @@ def depth(node): return 0 if node is None else 1 + max(depth(node.left), depth(n
         ("def f(x): return bytearray(1 << 40)", "f(1)", "memory", ""),
         ("def f(x): return bytes(100 << 20)", "try: f(1)\nexcept BaseException: pass", "output", ""),
         ("def f(x):\n    while True: print('x' * 1000)", "f(1)", "output", ""),
+        ("def f(x): return print('x' * 100_000)", "f(1)", "output", ""),
         ("def f(x): return 1", "while True: print('x' * 1000)", "output", ""),
         ("def f(x): return 1", "f(1)\nx = bytearray(1 << 40)", "memory", ""),
         ("def f(x): raise StopIteration", "assert list(map(f, [1])) == []", "failed",
