@@ -12,6 +12,8 @@ FAMILIES = {
     "mpt": {"d_model": 32, "n_layers": 2, "n_heads": 4, "max_seq_len": 512},
     "mamba": {"hidden_size": 32, "num_hidden_layers": 2, "state_size": 8},  # states instead of keys
     "gpt2": {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 512},
+    "opt": {"hidden_size": 32, "ffn_dim": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "word_embed_proj_dim": 32},
+    "lfm2": {**LLAMA, "hidden_size": 32, "layer_types": ["conv", "full_attention"], "max_position_embeddings": 512},  # both
     "phi3": {**LLAMA, "hidden_size": 32, "max_position_embeddings": 512},
 }
 

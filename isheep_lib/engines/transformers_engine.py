@@ -218,6 +218,11 @@ class _Given(torch.nn.Module):
         super().__init__()
         self.hidden = hidden
 
+    @property
+    def decoder(self) -> "_Given":
+        """Itself: OPT's head asks the part of its layers that writes."""
+        return self
+
     def forward(self, *_: Any, **__: Any) -> BaseModelOutputWithPast:
         """Return the vectors."""
         return _Hidden(last_hidden_state=self.hidden)  # ty: ignore[invalid-argument-type] - any tensor will do
