@@ -11,6 +11,7 @@ from isheep_lib.errors import DataError, RecordError
 from isheep_lib.iterate import claims
 from isheep_lib.record import manifests
 from isheep_lib.record.fingerprints import fingerprint
+from isheep_lib.record.fixity import inventory
 from isheep_lib.record.rows import write_jsonl
 from isheep_lib.report import pages
 
@@ -318,6 +319,12 @@ def test_an_edited_file_is_named_on_the_first_page(run_dir):
     text = read(pages.write(run_dir).parent)["index.html"].text
     assert "iter-1/train/log.jsonl" in text.split("The ledger")[1]
     assert "everything at hand" not in text
+
+
+def test_the_first_page_quotes_the_root_digest(run_dir):
+    assert inventory.renew(run_dir) == ""
+    pages.write(run_dir)
+    assert f"root sha256 {inventory.root_of(run_dir)}" in (run_dir / "report" / "index.html").read_text()
 
 
 def test_facts_that_differ_between_stages_are_all_named(run_dir):
