@@ -241,12 +241,10 @@ def test_status_of_a_sweep_has_a_line_for_each_run():
     assert lines["one_last"].split() == ["2", "11", "done", "9"]
 
 
-def test_every_run_of_a_sweep_is_verified(monkeypatch):
-    from isheep_lib.record import verification
-
-    seen = []
-    monkeypatch.setattr(verification, "verify", lambda run_dir: seen.append(run_dir.name) or [])
-    assert called("verify", SWEEP).exit_code == 0
+def test_every_run_of_a_sweep_is_verified():
+    result = called("verify", SWEEP)
+    assert result.exit_code == 0
+    seen = [line.split()[1].partition("/")[0] for line in result.output.splitlines() if "iter-1/filter: " in line]
     assert seen == ["direct", "one_base", "one_last", "total_base"]
 
 

@@ -406,11 +406,11 @@ def test_an_unfinished_stage_is_said_and_its_files_are_no_part_of_the_record(run
     assert verdicts[-1].detail == "not finished: 1 file(s) of unfinished work, no part of the record"
 
 
-def test_absent_weights_are_not_at_hand_and_known_by_their_digest(run):
+def test_absent_weights_are_known_by_their_digest_and_not_called_ok(run):
     weights = "iter-1/train/adapter/adapter_model.safetensors"
     (run / weights).unlink()
     found = [verdict for verdict in verification.verify(run) if verdict.item == weights]
-    assert [(verdict.holds, verdict.detail[:11]) for verdict in found] == [(True, "not at hand")]
+    assert [(verdict.holds, verdict.word, verdict.detail[:7]) for verdict in found] == [(True, "absent", "absent:")]
 
 
 def test_a_record_from_before_inventories_holds_and_what_no_digest_covers_is_said(tmp_path):
@@ -437,6 +437,12 @@ def test_an_old_record_that_goes_on_is_covered_from_then_on(tmp_path):
 @pytest.mark.parametrize("folder", [".", "iter-1"])
 def test_a_folder_without_a_record_is_refused(tmp_path, folder):
     (tmp_path / folder).mkdir(exist_ok=True)
+    with pytest.raises(RecordError, match="There is no such run"):
+        verification.verify(tmp_path)
+
+
+def test_a_run_that_has_finished_no_stage_is_no_record_yet(tmp_path):
+    (tmp_path / "params.yaml").write_text("seed: 2\n")
     with pytest.raises(RecordError, match="No finished stage here"):
         verification.verify(tmp_path)
 
@@ -444,6 +450,7 @@ def test_a_folder_without_a_record_is_refused(tmp_path, folder):
 def test_a_sweep_is_verified_run_by_run_with_their_roots(tmp_path):
     for name in ("high", "low"):
         make_run(tmp_path / name)
+    (tmp_path / "ablate.ipynb").write_text("{}")
     found = {verdict.item: verdict.detail for verdict in verification.verify(tmp_path)}
     assert found["high/record.json"].endswith(inventory.root_of(tmp_path / "high"))
     gone("low/params.yaml")(tmp_path)
