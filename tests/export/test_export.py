@@ -201,7 +201,7 @@ def test_a_base_on_the_hub_is_named_to_peft_with_its_commit(tmp_path, base, adap
     from peft import PeftConfig
 
     commit = "0123456789" * 4
-    monkeypatch.setattr("isheep_lib.models.base._from_hub", lambda name: base.path)
+    monkeypatch.setattr("isheep_lib.models.hub.snapshot", lambda name: base.path)
     hub = find_model(f"org/small@{commit}")
     source = run_of(tmp_path / "run", hub, [])
     shutil.copytree(adapters[0], source / "iter-1/train/adapter")
