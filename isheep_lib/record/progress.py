@@ -199,10 +199,10 @@ class _FileSink:
 
 
 def read_state(path: Path) -> State | None:
-    """Read what another process wrote, None where there is nothing, or no longer."""
+    """Read what another process wrote, None where there is nothing, or no longer, or what another version left."""
     try:
         return State(**json.loads(path.read_text()))
-    except (FileNotFoundError, json.JSONDecodeError):
+    except (FileNotFoundError, json.JSONDecodeError, TypeError):
         return None
 
 
