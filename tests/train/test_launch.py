@@ -171,8 +171,9 @@ def instead(monkeypatch, program):
 
 
 def test_processes_that_end_well_leave_no_trace_but_their_log(job_file, monkeypatch, capfd):
-    state = "import os, json; open(os.environ['ISHEEP_PROGRESS'], 'w').write(json.dumps({'label': 'step', 'count': 3, 'total': 4, 'unit': 'step', 'last': True}))"
-    instead(monkeypatch, f"print('said'); {state}")
+    state = {"label": "training", "count": 3, "total": 4, "unit": "step"}
+    write = f"import os, json; open(os.environ['ISHEEP_PROGRESS'], 'w').write(json.dumps({state}))"
+    instead(monkeypatch, f"print('said'); {write}")
     (job_file.parent / "failure.json").write_text("of an earlier attempt")
     launch.start(job_file, params())
     assert sorted(path.name for path in job_file.parent.iterdir()) == ["job.json", "training.log"]
