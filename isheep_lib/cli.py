@@ -1,62 +1,14 @@
 """The command `isheep`: it checks, shows and starts notebooks; it computes nothing itself."""
 
-import contextlib
-import re
 import shlex
-import signal
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
 
 import click
 
 from isheep_lib import __version__
-from isheep_lib.errors import IsheepError, StageFailed
-from isheep_lib.iterate.stopping import Stopped, signals
-
-
-class Commands(click.Group):
-    """Commands that end with the message alone where a problem is one that the user can mend, and where they are stopped."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Remember what was typed."""
-        ctx.obj = shlex.join(["isheep", *args])
-        return super().parse_args(ctx, args)
-
-    def invoke(self, ctx: click.Context) -> object:
-        """Run the command that was called."""
-        try:
-            with signals():
-                return super().invoke(ctx)
-        except KeyboardInterrupt as stop:
-            kept = " ".join(getattr(stop, "__notes__", ["what was finished is kept"]))
-            click.echo(f"\nStopped: {kept}; to go on: {ctx.obj}", err=True)
-            sys.exit(128 + (stop.number if isinstance(stop, Stopped) else signal.SIGINT))
-        except StageFailed as error:  # the message of a stage that failed in a kernel already names its class
-            said = str(error)
-        except IsheepError as error:
-            said = f"{type(error).__name__}: {error}"
-        command = self.commands.get(ctx.invoked_subcommand or "")
-        click.echo(f"\n{in_its_words(command, said) if command else said}", err=True)
-        sys.exit(1)
-
-
-def _quoted(path: Path) -> str:
-    """Write a path so that it can be copied into a shell."""
-    from isheep_lib.record import manifests
-
-    return shlex.quote(manifests.short(path))
-
-
-def in_its_words(command: click.Command, said: str) -> str:
-    """Write a message that names a notebook's parameters as papermill takes them, `-p run NAME`, with the command's options.
-
-    What a notebook calls `run` is the place of the results, which other commands name otherwise.
-    """
-    own = {option.name: option.opts[0] for option in command.params if isinstance(option, click.Option)}
-    places = {"run": next((own[name] for name in ("run", "name", "into") if name in own), "-p run")}
-    return re.sub(r"(?<!\w)-p (\w+)", lambda found: (places | own).get(found[1], found[0]), said)
+from isheep_lib.command import Commands, kept, quoted
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -94,11 +46,11 @@ def iterate(dry: bool, **given: object) -> None:
     output, steps = run_dir / "iterate.ipynb", stages.steps(params.iteration, bool(run_params.judge.judged))
     before = outcome.finished(run_dir, steps)
     click.echo(f"results go to {manifests.short(run_dir)}", err=True)
-    with _kept(run_dir):
+    with kept(run_dir):
         runner.execute(project_root() / "notebooks" / "iterate.ipynb", output, given)
     click.echo(evaluation_tables.results_table(evaluation_tables.metrics_of(run_dir)))
     click.echo(f"\n{outcome.told(before, outcome.finished(run_dir, steps))}")
-    click.echo(f"Next: open {_quoted(output)}, or isheep status {shlex.quote(manifests.run_name(run_dir))}")
+    click.echo(f"Next: open {quoted(output)}, or isheep status {shlex.quote(manifests.run_name(run_dir))}")
 
 
 def _forecast(given: dict[str, object]) -> None:
@@ -112,17 +64,6 @@ def _forecast(given: dict[str, object]) -> None:
     if problems:
         click.echo("\n" + "\n\n".join(["It cannot start yet:", *problems]), err=True)
         sys.exit(1)
-
-
-@contextlib.contextmanager
-def _kept(folder: Path) -> Iterator[None]:
-    """Say, if the work of the block is stopped, what of it is kept."""
-    try:
-        yield
-    except KeyboardInterrupt as stop:
-        done = sum(1 for _ in folder.rglob("iter-*/*/manifest.json"))
-        stop.add_note(f"{done} finished stage(s) are kept, and what the one at work had done so far")
-        raise
 
 
 @main.command()
@@ -236,12 +177,12 @@ def ablate(**given: object) -> None:
     check_runs(opened, str(given["stale"]))
     planned = work(opened)
     output = opened.folder / "ablate.ipynb"
-    with _kept(opened.folder):
+    with kept(opened.folder):
         runner.execute_watched(project_root() / "notebooks" / "ablate.ipynb", output, given)
     click.echo(f"\n{ablation_table(opened)!r}\n")
     if all(item.done for item in planned):
         click.echo(f"Nothing was to do: all {len(planned)} stages of the sweep were done before.")
-    click.echo(f"Next: open {_quoted(output)}")
+    click.echo(f"Next: open {quoted(output)}")
 
 
 @main.command()
@@ -258,7 +199,7 @@ def paper(runs: tuple[str, ...], out: str) -> None:
     check(PaperParams, given, "isheep paper")
     output = provenance.folder_of(out) / "paper.ipynb"
     runner.execute_watched(provenance.project_root() / "notebooks" / "paper.ipynb", output, given)
-    click.echo(f"Next: open {_quoted(output)}; tables and figures lie beside it")
+    click.echo(f"Next: open {quoted(output)}; tables and figures lie beside it")
 
 
 @main.command()
@@ -286,7 +227,7 @@ def explore(run: str, shown: bool, **given: object) -> None:
         own_copy.open_in_jupyter(own_copy.prepare(run_dir, given))
     else:
         output, name = own_copy.execute(run_dir, given), shlex.quote(manifests.run_name(run_dir))
-        click.echo(f"Next: open {_quoted(output)}, or choose by menus: isheep explore {name} --open")
+        click.echo(f"Next: open {quoted(output)}, or choose by menus: isheep explore {name} --open")
 
 
 @main.command()
@@ -303,7 +244,7 @@ def report(run: str, out: str) -> None:
     index = pages.write(run_dir, folder)
     if pages.listed(folder) == before:
         click.echo("Nothing was to do: the report was there, and the record says the same as then.")
-    click.echo(f"Next: open {_quoted(index)}")
+    click.echo(f"Next: open {quoted(index)}")
 
 
 @main.command()
@@ -325,7 +266,7 @@ def export(run: str, iteration: int, merged: bool, data_only: bool, out: str) ->
         click.echo(f"{path.name}{'/' if path.is_dir() else ''}")
     same = export_run.listed(folder) == before
     click.echo("\nNothing was to do: the export was there, with the same bytes." if same else "")
-    click.echo(f"Next: read {_quoted(folder / 'README.md')}")
+    click.echo(f"Next: read {quoted(folder / 'README.md')}")
 
 
 @main.command()

@@ -62,7 +62,7 @@ def test_what_is_wrong_is_said_in_words_and_the_exit_is_1(arguments, said):
 def test_python_m_is_the_command(module):
     result = subprocess.run([sys.executable, "-m", module, "verify", "nobody"], capture_output=True, text=True, check=False)
     assert result.returncode == 1
-    assert "No finished stage here" in result.stderr
+    assert "There is no such run" in result.stderr
     result = subprocess.run([sys.executable, "-m", module, "iterate"], capture_output=True, text=True, check=False)
     assert result.returncode == 2
     assert result.stderr.startswith("Usage: isheep iterate ")
@@ -294,7 +294,7 @@ def test_a_message_speaks_of_the_command_s_own_options(command, run, stale):
 
 
 def test_no_message_that_iterate_shows_keeps_papermills_flags(root):
-    files = set((root / "isheep_lib").rglob("*.py")) - {root / "isheep_lib/cli.py"}
+    files = set((root / "isheep_lib").rglob("*.py")) - {root / "isheep_lib/command.py"}
     found = {flag for path in files for flag in re.findall(r"(?<!\w)-p \w+", path.read_text())}
     assert {"-p run", "-p stale"} <= found
     assert all("-p" not in in_its_words(main.commands["iterate"], flag) for flag in found), found

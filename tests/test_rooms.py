@@ -27,6 +27,7 @@ ROOMS = [
     ["iterate"],
     ["paper", "ablate", "explore", "report", "rerun", "export"],
     ["notebooks"],
+    ["command"],
     ["cli"],
     ["__main__"],
 ]

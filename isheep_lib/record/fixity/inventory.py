@@ -16,6 +16,7 @@ from isheep_lib.params.run_file import params_path
 from isheep_lib.record import manifests
 from isheep_lib.record.fixity.sealed import Described, Shape, read_sealed, shaped, write_sealed
 from isheep_lib.record.rows import canonical_json, digest_text
+from isheep_lib.server_key import struck
 
 INVENTORY, SIGNATURE = "record.json", "record.json.sig"
 MEND = f"restore what isheep verify names; or, to take what is there as the record, delete {INVENTORY} and run again"
@@ -116,6 +117,7 @@ def announce(run_dir: Path, name: str, text: str) -> None:
     """
     known = None if renew(run_dir) else read(run_dir)
     if known:
+        text = struck(text)  # as its writer does
         described = {"sha256": digest_text(text), "bytes": len(text.encode())}
         _write(run_dir, Inventory(known.files | {name: described}, known.notebooks))
 

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from isheep_lib.errors import RecordError
 from isheep_lib.record.rows import canonical_json, digest_text, write_atomic
+from isheep_lib.server_key import struck_all
 
 DIGEST = "digest"
 KINDS = {list: "a list", str: "a text", int: "a number", float: "a number", bool: "true or false", type(None): "null"}
@@ -41,7 +42,8 @@ S = TypeVar("S", bound=Shape)
 
 def sealed(values: dict[str, Any]) -> str:
     """Return the one text of a sheet with these values: readable by people, with its digest."""
-    plain = json.loads(json.dumps({name: value for name, value in values.items() if name != DIGEST}))
+    # The key is struck before the digest is taken: the writer would strike it after.
+    plain = struck_all(json.loads(json.dumps({name: value for name, value in values.items() if name != DIGEST})))
     whole = {**plain, DIGEST: digest_text(canonical_json(plain))}
     return json.dumps(whole, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
 
