@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from isheep_lib.cli import in_its_words, main
+from isheep_lib.cli import main
+from isheep_lib.command import in_its_words
 from isheep_lib.iterate import runner
 from isheep_lib.rerun import run as rerun_run
 from isheep_lib.rerun.notebook_diff import Change

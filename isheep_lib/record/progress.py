@@ -199,17 +199,10 @@ class _FileSink:
 
 
 def read_state(path: Path) -> State | None:
-<<<<<<< HEAD
-    """Read what another process wrote, None where there is nothing, or no longer, or nothing of the kind."""
+    """Read what another process wrote, None where there is nothing, or no longer, or what another version left."""
     try:
         return State(**json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
-=======
-    """Read what another process wrote, None where there is nothing, or no longer, or what another version left."""
-    try:
-        return State(**json.loads(path.read_text()))
-    except (FileNotFoundError, json.JSONDecodeError, TypeError):
->>>>>>> run
         return None
 
 
