@@ -115,7 +115,7 @@ OVERRIDES = [
     ("synthesize.seeds:~nobody-here/x", "does not exist"),
     ("synthesize.seeds:/dev/zero", "/dev/zero is a device"),
     ("synthesize.seeds:params", "params is a folder"),
-    ("synthesize.seeds:org/name", "is not pinned to a commit"),
+    ("synthesize.seeds:org/name", "org/name has no commit"),
     ("synthesize.seed_fields:[a=b]", "'a' should be one of"),
 ]
 SEEDS = [

@@ -73,7 +73,8 @@ def rows_of(sweep: Sweep) -> list[Row]:
                 of_items = [values_of(name, model.rows(name)).values() for model in side.models]
                 means = [100 * statistics.fmean(itertools.chain(*values)) for values in of_items]
                 against = [_compared(side, other, name) if other else "" for other in others]
-                found.append(Row(side, iteration, name, mean_with_error(list(values.values())), means, *against))
+                mean = mean_with_error([value for value in values.values() if value])
+                found.append(Row(side, iteration, name, mean, means, *against))
     return found
 
 
@@ -120,8 +121,9 @@ def pooled(models: Sequence[Evaluated], name: str) -> dict[str, list[float]] | s
     if len({(m.tasks[name]["subset"], m.tasks[name]["digest"], m.tasks[name]["metric"]) for m in models}) > 1:
         return "seeds were asked other items"
     rows = [values_of(name, model.rows(name)) for model in models]
-    shared = [id_ for id_ in rows[0] if all(id_ in row for row in rows)]
-    return {id_: [sum(v) / len(v) for v in zip(*(row[id_] for row in rows), strict=True)] for id_ in shared}
+    answered = {id_: all(row[id_] for row in rows) for id_ in rows[0]}
+    means = {id_: [sum(v) / len(v) for v in zip(*(row[id_] for row in rows), strict=True)] for id_ in rows[0] if answered[id_]}
+    return {id_: means.get(id_, []) for id_ in rows[0]}
 
 
 def _compared(side: Side, other: Side, name: str) -> Comparison | str:

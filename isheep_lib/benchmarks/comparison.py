@@ -89,18 +89,17 @@ def answered(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def compare_shared(before: Values, after: Values) -> Comparison | str:
-    """Compare two models on the items that both answered, or say that there is none."""
-    shared = [id_ for id_ in before if id_ in after]
-    if not shared:
-        return "no item was answered by both"
-    return compare({id_: before[id_] for id_ in shared}, {id_: after[id_] for id_ in shared})
+    """Compare two models on the items that both answered, or say that there is none; items that differ are a DataError."""
+    unanswered = {id_ for side in (before, after) for id_, values in side.items() if not values}
+    first, second = ({id_: side[id_] for id_ in side if id_ not in unanswered} for side in (before, after))
+    return compare(first, second) if first or second else "no item was answered by both"
 
 
-def values_of(name: str, rows: list[dict[str, Any]]) -> dict[str, list[float]]:
-    """Return the values of a benchmark's first metric by item."""
-    metric = BENCHMARKS[name].metric
-    graded = answered(rows)
-    return ifeval.values_of(graded, metric) if name == "ifeval" else {row["id"]: [row["scores"][metric]] for row in graded}
+def values_of(name: str, rows: list[dict[str, Any]], metric: str = "") -> Values:
+    """Return the values of a benchmark's metric, by default its first, by item: none for an item that was not answered."""
+    metric, graded = metric or BENCHMARKS[name].metric, answered(rows)
+    found = ifeval.values_of(graded, metric) if name == "ifeval" else {row["id"]: [row["scores"][metric]] for row in graded}
+    return {row["id"]: found.get(row["id"], []) for row in rows}
 
 
 def _unfair(name: str, before: Evaluated, after: Evaluated) -> str:

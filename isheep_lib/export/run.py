@@ -57,15 +57,15 @@ def export(run_dir: Path, iteration: int, merged: bool = False, data_only: bool 
 
 def _foreign(out: Path) -> list[Path]:
     """List the files of a folder that no export wrote, or that were changed since."""
-    known = listed(out / LIST)
+    known = listed(out)
     paths = [path for path in out.rglob("*") if not path.is_dir() and (path != out / LIST or not known)]
     return [path for path in paths if known.get(path.relative_to(out).as_posix(), {}).get("sha256") != digest_file(path)]
 
 
-def listed(path: Path) -> dict[str, dict[str, Any]]:
+def listed(out: Path) -> dict[str, dict[str, Any]]:
     """Read the files of an earlier export, {} where there is none."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads((out / LIST).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return found["files"] if isinstance(found, dict) and found.get("format") == FORMAT else {}

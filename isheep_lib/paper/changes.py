@@ -10,9 +10,8 @@ which have no test here.
 from collections.abc import Sequence
 
 from isheep_lib.analysis.significance import NOTHING_SHOWN, Comparison, comparison_rows
-from isheep_lib.benchmarks import ifeval
 from isheep_lib.benchmarks.catalogue import BENCHMARKS
-from isheep_lib.benchmarks.comparison import STAGE, answered, compare_shared
+from isheep_lib.benchmarks.comparison import STAGE, compare_shared, values_of
 from isheep_lib.display.table import Table
 from isheep_lib.paper import published
 from isheep_lib.paper.cells import NOT_RUN, NOTHING, PER_MODEL, STUDIED, Grid, Place, build, published_name
@@ -137,10 +136,8 @@ def _values(grid: Grid, place: Place, name: str) -> dict[str, list[float]]:
     """Read the values of one column by item."""
     column, run = grid.column(name), place.run
     assert run is not None  # noqa: S101 - a cell with a value has its run
-    rows = answered(read_jsonl(stage_folder(run.folder, place.iteration, STAGE) / f"samples-{column.benchmark}.jsonl"))
-    if column.benchmark == "ifeval":
-        return ifeval.values_of(rows, column.metric)
-    return {row["id"]: [row["scores"][column.metric]] for row in rows}
+    rows = read_jsonl(stage_folder(run.folder, place.iteration, STAGE) / f"samples-{column.benchmark}.jsonl")
+    return values_of(column.benchmark, rows, column.metric)
 
 
 def published_changes(grid: Grid, before: Place, after: Place, name: str) -> list[float]:

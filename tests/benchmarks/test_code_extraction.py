@@ -456,8 +456,8 @@ def test_all_bad_plus_records_are_named_at_once(tmp_path):
     [
         ("absent.jsonl", None, "does not exist"),
         ("absent.jsonl.gz", None, "does not exist"),
-        ("plain.jsonl.gz", b'{"task_id": 1}', "is no gzipped text"),
-        ("cut.jsonl.gz", gzip.compress(b"x" * 1000, mtime=0)[:-9], "is no gzipped text"),
+        ("plain.jsonl.gz", b'{"task_id": 1}', "cannot be unpacked as gzip"),
+        ("cut.jsonl.gz", gzip.compress(b"x" * 1000, mtime=0)[:-9], "cannot be unpacked as gzip"),
         ("empty.jsonl", b"\n", "holds no records"),
     ],
 )

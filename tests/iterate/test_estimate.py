@@ -15,7 +15,8 @@ ROOT = Path(__file__).parents[2]
 
 
 def params(override: str = "") -> RunParams:
-    return load_run(ROOT / "params/smollm2-135m.yaml", f"model.base_model:never/seen synthesize.min_instructions:1 {override}")
+    model = "" if "model.base_model" in override else "model.base_model:never/seen"
+    return load_run(ROOT / "params/smollm2-135m.yaml", f"{model} synthesize.min_instructions:1 {override}")
 
 
 def record(run: Path, stage: str, seconds: float, override: str = "", iteration: int = 1, **environment: Any) -> None:

@@ -1,6 +1,5 @@
 """Looking at a run while it is written: every reader ends well, whatever is swapped under its hands."""
 
-import json
 import os
 import shutil
 import threading
@@ -69,7 +68,13 @@ def test_status_verify_and_results_never_fail_beside_a_run_that_is_written(run):
 
 
 @pytest.mark.parametrize(
-    ("content", "state"), [('{"line": "3/4 responses"}', "running"), ('{"li', "begun"), ("[]", "begun"), ("{}", "begun")]
+    ("content", "state"),
+    [
+        ('{"label": "responses", "count": 3, "total": 4, "unit": "it"}', "running"),
+        ('{"li', "begun"),
+        ("[]", "begun"),
+        ("{}", "begun"),
+    ],
 )
 def test_a_stage_whose_progress_can_be_read_is_running(run, content, state):
     folder = run / "iter-2" / "assess"
@@ -80,7 +85,7 @@ def test_a_stage_whose_progress_can_be_read_is_running(run, content, state):
         row = chain.status(run)[-1]
     finally:
         lock.release()
-    assert (row["state"], row["now"]) == (state, json.loads(content)["line"] if state == "running" else "")
+    assert (row["state"], "3/4" in row["now"]) == (state, state == "running")
     assert chain.status(run)[-1]["state"] == "begun"
 
 

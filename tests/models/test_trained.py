@@ -1,7 +1,5 @@
 """The weights of a run: which model an iteration has, and how it is served."""
 
-import json
-
 import pytest
 from click.testing import CliRunner
 
@@ -76,9 +74,7 @@ def test_an_iteration_that_is_not_trained_and_a_run_that_is_not_there_are_named(
 
 
 def test_what_a_trained_model_says_is_read_from_its_record_and_an_older_record_has_none(run_dir):
-    folder = run_dir / "iter-1" / "train"
-    folder.mkdir(parents=True)
-    (folder / "manifest.json").write_text(json.dumps({"outputs": {}}))
+    write_manifest(run_dir / "iter-1" / "train", {"outputs": {}})
     assert parity.trained_values(run_dir, 1) is None
 
 

@@ -59,7 +59,7 @@ def test_the_trained_model_is_held_against_its_training_before_it_is_asked(finis
 def test_an_engine_that_cannot_work_is_named_in_seconds_and_nothing_is_lost(
     root: Path, tiny_model: Path, tmp_path: Path
 ) -> None:
-    override = f"model.base_model:{tiny_model} model.engine:server model.base_urls:[http://127.0.0.1:9/v1]"
+    override = "model.engine:server model.base_urls:[http://127.0.0.1:9/v1]"
     result = call(root, *command(tmp_path / "r", tiny_model, 1), "--override", override)
     assert result.returncode == 1
     assert "No server is reachable" in result.stderr

@@ -32,7 +32,7 @@ def isheep(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
             ["1", "--override", "synthesize.generated_demonstrations:5"],
             "must be fewer than demonstrations, or no seed is shown",
         ),
-        (["1", "--override", "filter.decontaminate:yes"], "filter.decontaminate: True should be 'drop', 'list' or 'ignore'"),
+        (["1", "--override", "filter.decontaminate:yes"], "filter.decontaminate: 'yes' should be 'drop', 'list' or 'ignore'"),
         (["1", "--override", "filter.decontaminate:dropp"], "'dropp' should be 'drop', 'list' or 'ignore'"),
         (["1", "--override", "filter.decontaminate_against:[arc_easi]"], "did you mean arc_easy?"),
         (["1", "--override", "filter.decontaminate_against:[arc_easy=none.jsonl]"], "none.jsonl does not exist"),

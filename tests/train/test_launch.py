@@ -14,6 +14,7 @@ import torch
 
 from isheep_lib.errors import EngineError, RecordError, TrainingError
 from isheep_lib.iterate.run_params import TrainParams
+from isheep_lib.record.manifests import write_manifest
 from isheep_lib.train import launch
 from isheep_lib.train.job import Job
 
@@ -271,9 +272,7 @@ def begun(run, name="work", **changed):
 
 
 def test_joining_a_training_that_is_over_returns_at_once(run):
-    folder = run / "iter-1/train"
-    folder.mkdir(parents=True)
-    (folder / "manifest.json").write_text("{}")
+    write_manifest(run / "iter-1/train", {})
     assert launch.join(run, 1, 1, 600.0) == "iteration 1 is trained"
     assert launch.commands(run, 1, 1, 600.0) == "iteration 1 is trained"
 
