@@ -235,6 +235,7 @@ def hub_cache(folder, repository, model):
     (place / "refs/main").write_text("0" * 40)
 
 
+@pytest.mark.long
 def test_an_embedded_base_is_named_to_peft_by_its_repository_and_autopeft_finds_it(tmp_path, base, adapters, monkeypatch):
     from safetensors.torch import load_file
 
