@@ -1,10 +1,11 @@
 """The training itself: resumed anywhere it gives the same bytes, its losses are the plain ones, what is broken stops it."""
 
+import atexit
 import gc
 import json
+import os
 import pickle
 import shutil
-import subprocess
 import sys
 from types import SimpleNamespace
 
