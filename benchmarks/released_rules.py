@@ -26,8 +26,8 @@ READING = (
     "Near duplicates pass the release because it compares a new instruction with the seeds and its own batch only;",
     "the file of iteration 3 shows what that adds up to. Instructions are compared without their inputs, as the",
     "paper does, so a task asked again of another text counts. An echo has high mutual information with its task,",
-    "and extractive answers are echoes, too. A placeholder may stand in a given letter or in source code (`#include",
-    "<iostream>`): the rule does not look at what it is for.",
+    "and extractive answers are echoes, too. A placeholder may stand in a letter that was given. The release drops any",
+    "`<word>` (`filter.placeholders: any_tag`), so also source code and HTML: 28, 62 and 1 rows hold what that drops.",
 )
 INSTRUCTION_RULES = {
     "too_short": "fewer than 4 words",

@@ -14,7 +14,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from isheep_lib.engines.generate import ask
+from isheep_lib.engines.generate import ask, overlong
 from isheep_lib.engines.params import EngineName
 from isheep_lib.engines.protocol import Request
 from isheep_lib.engines.tokens import encode, encode_rest
@@ -169,3 +169,10 @@ def test_texts_beyond_the_context_are_named_before_any_is_scored(engine, words):
     long = " ".join(words[i % len(words)] for i in range(9000))
     with pytest.raises(DataError, match=r"text 1: \d+ \+"):
         engine.logprobs([(words[0], words[1]), (long, words[1])])
+
+
+def test_what_leaves_no_room_in_the_context_is_told_before_it_would_be_refused(engine, words):
+    long = " ".join([words[0]] * engine.context)
+    assert list(overlong(engine, {"short": words[0], "long": long}, 4)) == ["long"]
+    with pytest.raises(DataError):
+        engine.batches([Request("long", long, 4)])

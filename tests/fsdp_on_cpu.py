@@ -19,4 +19,4 @@ def as_on_gpus(self: AcceleratorState, *arguments: object, **named: object) -> N
 
 if __name__ == "__main__":
     AcceleratorState.__init__ = as_on_gpus
-    sys.exit(trainer.main(Path(sys.argv[1])))
+    trainer.leave(trainer.main(Path(sys.argv[1])))

@@ -14,6 +14,16 @@ import numpy as np
 from isheep_lib.engines.protocol import Completion, Request, quiet
 
 
+class Letters:
+    """A tokenizer whose tokens are letters."""
+
+    is_fast = True
+
+    def __call__(self, text: str, add_special_tokens: bool = True) -> dict[str, list[int]]:
+        """Take every letter for a token."""
+        return {"input_ids": [ord(letter) for letter in text]}
+
+
 class ScriptedEngine:
     """Answers from a queue or by a function.
 
@@ -25,6 +35,7 @@ class ScriptedEngine:
     """
 
     tokenizer: Any = None
+    context = 0  # nobody knows it
 
     def __init__(
         self,

@@ -13,7 +13,9 @@ import isheep_lib
 PACKAGE = Path(isheep_lib.__file__).parent
 # A room may import from the rows above its own, and from nothing beside it: so verbs never import each other.
 ROOMS = [
+    ["server_key"],
     ["errors"],
+    ["reading"],
     ["analysis", "params"],
     ["record"],
     ["models", "prompting", "sandbox"],
@@ -25,7 +27,9 @@ ROOMS = [
     ["iterate"],
     ["paper", "ablate", "explore", "report", "rerun", "export"],
     ["notebooks"],
+    ["command"],
     ["cli"],
+    ["__main__"],
 ]
 RANK = {room: rank for rank, row in enumerate(ROOMS) for room in row}
 MODULES = {
@@ -115,7 +119,7 @@ def test_modules_and_functions_stay_readable(name):
 @pytest.mark.parametrize("name", sorted(MODULES))
 def test_no_global_randomness_no_remote_code_no_pickled_weights(name):
     source = MODULES[name].read_text()
-    for forbidden in ("random.random(", "np.random.seed", "trust_remote_code=True", "torch.load(", "pickle"):
+    for forbidden in ("random.random(", "np.random.seed", "trust_remote_code=True", "torch.load(", "pickle.load", "Unpickler("):
         assert forbidden not in source, forbidden
 
 

@@ -14,10 +14,10 @@ from typing import Any
 from isheep_lib.ablate.sweep import Point, Sweep, choices
 from isheep_lib.display.table import Table
 from isheep_lib.errors import IsheepError, StageFailed
-from isheep_lib.iterate import runner
+from isheep_lib.iterate import hub_ids, needs, runner
 from isheep_lib.iterate.chain import prepare
 from isheep_lib.iterate.run_params import RunParams
-from isheep_lib.models.base import find_model
+from isheep_lib.params import run_file
 from isheep_lib.params.check import refusal
 from isheep_lib.record import manifests, provenance, stages
 from isheep_lib.record.provenance import project_root
@@ -34,25 +34,26 @@ class Work:
     done: bool
 
 
-def check_runs(sweep: Sweep, stale: str) -> None:
+def check_runs(sweep: Sweep, stale: str, models: bool = True) -> None:
     """Check against the machine what would stop a run later: model, seeds, data, and whether its folder holds another run.
+
+    Args:
+        models: look for them, too, which unpacks an embedded one at its first use.
 
     Raises:
         ParameterError: all problems of all runs at once.
     """
-    problems = []
-    for name in dict.fromkeys(point.params.model.base_model for point in sweep.points):
-        try:
-            find_model(name)
-        except IsheepError as error:
-            problems.append(f'{error.what}; {error.do} (--override "model.base_model:…")')
+    problems: dict[str, list[str]] = {}
     for point in sweep.points:
         try:
-            prepare(given(sweep, point, stale))
+            params, run_params, run_dir = prepare(given(sweep, point, stale))
+            needs.check(run_params, run_dir, params.iteration, models)
         except IsheepError as error:
-            problems.append(f"{point.run}: {error.what}" + (f" ({error.where})" if error.where else ""))
+            told = f"{error.what} ({error.where})" if error.where else error.what
+            problems.setdefault(f"{told}; {error.do}" if error.do else told, []).append(point.run)
     if problems:
-        raise refusal(list(dict.fromkeys(problems)), sweep.path)
+        told_by = {told: "every run" if len(who) == len(sweep.points) > 1 else ", ".join(who) for told, who in problems.items()}
+        raise refusal([f"{who}: {told}" for told, who in told_by.items()], sweep.path)
 
 
 def given(sweep: Sweep, point: Point, stale: str, iterations: int | None = None) -> dict[str, Any]:
@@ -61,10 +62,19 @@ def given(sweep: Sweep, point: Point, stale: str, iterations: int | None = None)
         "iteration": iterations or point.iterations,
         "params": sweep.file.params,
         "run": point.run,
-        "override": point.override,
+        "override": f"{point.override} {_commit(sweep, point)}".strip(),
         "stale": stale,
         "share": True,
     }
+
+
+def _commit(sweep: Sweep, point: Point) -> str:
+    """Give all runs of a sweep the commit of a hub's model with which the first of them began, as a change of parameters."""
+    name = point.params.model.base_model
+    begun = [str(run_file.run_params(manifests.run_folder(p.run)).get("model", {}).get("base_model")) for p in sweep.points]
+    known = next((earlier for earlier in begun if earlier.startswith(f"{name}@")), None)
+    settled = hub_ids.settle(point.params.model, {"base_model": known}).base_model
+    return "" if settled == name else f"model.base_model:{settled}"
 
 
 def stage_keys(params: RunParams, iterations: int) -> dict[tuple[int, str], str]:

@@ -18,6 +18,8 @@ from isheep_lib.errors import IsheepError
 from isheep_lib.iterate.run_params import RunParams, load_run
 from isheep_lib.params.check import check, refusal
 from isheep_lib.params.kinds import Positive, Section, distinct
+from isheep_lib.params.names import name_problem
+from isheep_lib.params.overrides import layered, write_change
 from isheep_lib.params.yaml_file import read_yaml
 from isheep_lib.record import manifests
 from isheep_lib.record.rows import canonical_json
@@ -48,7 +50,9 @@ def _filled(axes: dict[str, Any]) -> dict[str, Any]:
 
 
 def _folder_name(text: str) -> str:
-    if not FOLDER.fullmatch(text) and not text.startswith(("/", "./", "~/")):
+    if problem := name_problem(text):
+        raise ValueError(f"{problem}; it should be a folder under results, like thresholds or mine/thresholds, or a path")
+    if not FOLDER.fullmatch(text.rstrip("/")) and not text.startswith(("/", "./", "~/")):
         raise ValueError(f"{text!r} should be a folder under results, like thresholds or mine/thresholds, or a path")
     return text.rstrip("/")
 
@@ -136,7 +140,7 @@ def open_sweep(path: str, name: str = "", override: str = "") -> Sweep:
     found = manifests.find_file(path, "sweep")
     values, lines = read_yaml(found)
     file = check(SweepFile, values | ({"name": name} if name else {}), path, lines)
-    file = file.model_copy(update={"override": f"{file.override} {override}".strip()})
+    file = file.model_copy(update={"override": layered([file.override, override])})
     problems: list[str] = []
     points: list[Point] = []
     for values_, override, iterations, seed in _combinations(file):
@@ -158,7 +162,7 @@ def _combinations(file: SweepFile) -> list[tuple[dict[str, str], str, int, int |
     found = []
     for seed, chosen in itertools.product(file.seeds or [None], itertools.product(*axes)):
         named = {axis: name for axis, name, _, _ in chosen}
-        override = " ".join([file.override, *(text for _, _, text, _ in chosen)]).strip()
+        override = layered([file.override, " ".join(text for _, _, text, _ in chosen)])
         own = [iterations for *_, iterations in chosen if iterations]
         found.append((named, override, min(own, default=file.iterations), seed))
     return found
@@ -168,13 +172,13 @@ def choices(axis: str, values: list[Any] | Values) -> list[tuple[str, str, int |
     """List (name, override, iterations) of an axis's values."""
     if isinstance(values, list):
         short = axis.rsplit(".", 1)[-1]
-        return [(f"{short}-{_folder(_plain(value))}", f"{axis}:{_plain(value)}", None) for value in values]
+        return [(f"{short}-{_folder(_plain(value))}", write_change(axis, value), None) for value in values]
     named = {name: Value(override=value) if isinstance(value, str) else value for name, value in values.items()}
     return [(name, value.override, value.iterations) for name, value in named.items()]
 
 
 def _plain(value: Any) -> str:
-    """Write a value as YAML in one word."""
+    """Write a value as one word of a run's name."""
     return value if isinstance(value, str) else canonical_json(value)
 
 
@@ -194,12 +198,12 @@ def _add(
     """Check one combination and add its run, and its random control where a filter does more than rules."""
     name = "-".join(values.values())
     name += f"-seed-{seed}" if seed is not None and len(file.seeds) > 1 else ""
-    override = f"{override} seed:{seed}".strip() if seed is not None else override
+    override = layered([override, f"seed:{seed}"]) if seed is not None else override
     for control in (False, True):
         if control and not (file.control and set(points[-1].params.filter.steps) - {"rules"}):
             return
         run = f"{file.name}/{name}{f'-{CONTROL}' if control else ''}"
-        text = f"{override} filter.random_control:true".strip() if control else override
+        text = layered([override, "filter.random_control:true"]) if control else override
         try:
             params = load_run(manifests.find_file(file.params, "params"), text, run)
         except IsheepError as error:

@@ -7,6 +7,7 @@ Covers pairing runs of a sweep, over its seeds. Does not cover running it (`abla
 """
 
 import itertools
+import shlex
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,9 +16,9 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from isheep_lib.ablate.sweep import Sweep
-from isheep_lib.analysis.significance import NOTHING_SHOWN, Comparison, compare, holm, mean_with_error, verdict
+from isheep_lib.analysis.significance import NOTHING_SHOWN, Comparison, holm, mean_with_error, verdict
 from isheep_lib.benchmarks.catalogue import BENCHMARKS
-from isheep_lib.benchmarks.comparison import Evaluated, recorded, values_of
+from isheep_lib.benchmarks.comparison import Evaluated, compare_shared, recorded, values_of
 from isheep_lib.display.evaluation_tables import METRICS, with_error
 from isheep_lib.display.figures import BLUE, DARK, GREY, nothing, panels
 from isheep_lib.display.table import Table
@@ -72,7 +73,8 @@ def rows_of(sweep: Sweep) -> list[Row]:
                 of_items = [values_of(name, model.rows(name)).values() for model in side.models]
                 means = [100 * statistics.fmean(itertools.chain(*values)) for values in of_items]
                 against = [_compared(side, other, name) if other else "" for other in others]
-                found.append(Row(side, iteration, name, mean_with_error(list(values.values())), means, *against))
+                mean = mean_with_error([value for value in values.values() if value])
+                found.append(Row(side, iteration, name, mean, means, *against))
     return found
 
 
@@ -119,7 +121,9 @@ def pooled(models: Sequence[Evaluated], name: str) -> dict[str, list[float]] | s
     if len({(m.tasks[name]["subset"], m.tasks[name]["digest"], m.tasks[name]["metric"]) for m in models}) > 1:
         return "seeds were asked other items"
     rows = [values_of(name, model.rows(name)) for model in models]
-    return {id_: [sum(v) / len(v) for v in zip(*(row[id_] for row in rows), strict=True)] for id_ in rows[0]}
+    answered = {id_: all(row[id_] for row in rows) for id_ in rows[0]}
+    means = {id_: [sum(v) / len(v) for v in zip(*(row[id_] for row in rows), strict=True)] for id_ in rows[0] if answered[id_]}
+    return {id_: means.get(id_, []) for id_ in rows[0]}
 
 
 def _compared(side: Side, other: Side, name: str) -> Comparison | str:
@@ -142,7 +146,7 @@ def _compared(side: Side, other: Side, name: str) -> Comparison | str:
     before, after = pooled(other.models, name), pooled(side.models, name)
     if isinstance(before, str) or isinstance(after, str):
         return f"left out: {before if isinstance(before, str) else after}"
-    return compare(before, after)
+    return compare_shared(before, after)
 
 
 def ablation_table(sweep: Sweep, rows: Sequence[Row] | None = None) -> Table:
@@ -200,7 +204,9 @@ def unfinished_table(sweep: Sweep) -> Table:
         wanted = [k for k, stage in steps(point.iterations) if stage == "evaluate"]
         lacking = [f"M_{k}" for k in wanted if recorded(run_dir, k) is None]
         if lacking:
-            rows.append({"run": point.name, "not run": ", ".join(lacking), "command": f"isheep ablate {sweep.path}"})
+            rows.append(
+                {"run": point.name, "not run": ", ".join(lacking), "command": f"isheep ablate {shlex.quote(sweep.path)}"}
+            )
     return Table(rows or [{"not run": "nothing: every model of the sweep is evaluated"}])
 
 

@@ -48,11 +48,12 @@ def write_vectors(assessment: Assessment, pairs: list[Pair], scores: list[Scores
     Returns:
         The files written: none where vectors are not wanted, or where this worker waits for others.
     """
-    if not assessment.params.vectors or assessment.engine is None or waiting(scores):
+    if not assessment.params.vectors or waiting(scores):
         return ()
-    texts = [f"{user_words(pair.task)}\n\n{pair.output}" for pair in pairs]
+    engine, frame = assessment.opened
+    texts = [frame.literal(f"{user_words(pair.task)}\n\n{pair.output}") for pair in pairs]
     out.mkdir(parents=True, exist_ok=True)
-    np.save(out / VECTORS, np.asarray(assessment.engine.embed(texts), dtype=np.float32))
+    np.save(out / VECTORS, np.asarray(engine.embed(texts), dtype=np.float32))
     return (VECTORS,)
 
 

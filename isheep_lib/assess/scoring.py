@@ -13,11 +13,12 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from isheep_lib.assess.params import Assess
-from isheep_lib.engines.generate import generate_all, refuse_long
-from isheep_lib.engines.protocol import Engine, Request, fill_journal
+from isheep_lib.engines.generate import generate_all, overlong
+from isheep_lib.engines.protocol import SPARE, Engine, Request, fill_journal
 from isheep_lib.errors import EngineError
 from isheep_lib.prompting.chat import Frame, render, user_words
 from isheep_lib.prompting.score_parsing import LABELS
+from isheep_lib.prompting.thinking import answer_part
 from isheep_lib.record.funnel import funnel, require
 from isheep_lib.record.journal import WAITS, Journal
 from isheep_lib.record.rows import Pair
@@ -26,7 +27,7 @@ from isheep_lib.scorers.scorer import Choice, Likelihood, Scorer, Written, crite
 from isheep_lib.scorers.table import SCORERS, scorer
 
 CHUNK = 16  # pairs scored between two journal entries
-NO_TEXT = "nothing_to_score"
+NO_TEXT, LONG = "nothing_to_score", "beyond_context"
 Part = tuple[tuple[Scorer, ...], list[Pair]]  # scorers and pairs that are computed together
 NEXT_EXAMPLE = "\n\nTask:"  # what a base model writes after a judgement among scored examples
 
@@ -83,6 +84,8 @@ def score_pairs(
 ) -> list[Scores]:
     """Run scorers on pairs; finished parts are in the journal, and what waits for another worker is unread.
 
+    A pair that does not fit the model's context, in a question or alone, is unread by every scorer.
+
     Args:
         assessment: the model that assesses.
         pairs: to be scored.
@@ -93,17 +96,12 @@ def score_pairs(
     results = {pair.id: Scores(pair.id) for pair in pairs}
     chosen = [scorer(name) for name in scorers]
     level = assessment.params.level
-    asked = {
-        f"{pair.id}/{criterion}": assessment.question(criterion, pair)
-        for pair in pairs
-        for criterion in criteria(level)
-        if any(each.asks for each in chosen)
-    }
-    if pairs and scorers:
-        engine, frame = assessment.opened
-        framed = {pair.id: f"{frame.prompt(user_words(pair.task))}{pair.output}{frame.end}" for pair in pairs}
-        refuse_long(engine, asked or framed)
     written = [each for each in SCORERS.values() if isinstance(each, Written) and each in chosen]
+    long = too_long(assessment, pairs, chosen)
+    for id_ in long:
+        results[id_].unread = {column: LONG for each in chosen for column in each.columns(level)}
+    pairs = [pair for pair in pairs if pair.id not in long]
+    asked = _questions(assessment, pairs, chosen)
     for each in written:
         _write(assessment, each, {f"{each.name}/{id_}": prompt for id_, prompt in asked.items()}, journal, each.name)
     _score_chunks(assessment, pairs, chosen, journal)
@@ -115,12 +113,30 @@ def score_pairs(
             values = found["scores"][i] if found else dict.fromkeys(names, WAITS)
             results[pair.id].scores |= {c: v for c, v in values.items() if isinstance(v, float)}
             results[pair.id].unread |= {c: v or NO_TEXT for c, v in values.items() if not isinstance(v, float)}
+    fitting = {pair.id: results[pair.id] for pair in pairs}
     for each in written:
-        _read_written(journal, results, each, level, 0)
+        _read_written(journal, asked, fitting, each, level)
     for each in written:
-        if each.tries_again and not waiting(list(results.values())):
-            _try_again(assessment, asked, results, each, retries or journal)
+        if each.tries_again and not waiting(list(fitting.values())):
+            _try_again(assessment, asked, fitting, each, retries or journal)
     return list(results.values())
+
+
+def _questions(assessment: Assessment, pairs: list[Pair], scorers: Sequence[Scorer]) -> dict[str, str]:
+    """Frame a question for each pair and criterion, named by both, where a scorer asks at all."""
+    asked = criteria(assessment.params.level) if any(each.asks for each in scorers) else ()
+    return {f"{pair.id}/{criterion}": assessment.question(criterion, pair) for pair in pairs for criterion in asked}
+
+
+def too_long(assessment: Assessment, pairs: list[Pair], scorers: Sequence[Scorer]) -> set[str]:
+    """Return the ids of pairs that leave no room for a score in the model's context."""
+    if not pairs or not scorers:
+        return set()
+    (engine, frame), written = assessment.opened, any(isinstance(each, Written) for each in scorers)
+    alone = {pair.id: f"{frame.prompt(user_words(pair.task))}{frame.literal(pair.output)}{frame.end}" for pair in pairs}
+    asked = _questions(assessment, pairs, scorers)
+    questions = overlong(engine, asked, max(SPARE, assessment.params.written_tokens if written else 0))
+    return {*overlong(engine, alone), *(name.rpartition("/")[0] for name in questions)}
 
 
 def _write(assessment: Assessment, scorer: Written, prompts: dict[str, str], journal: Journal, said: str) -> None:
@@ -165,7 +181,9 @@ def _choose(assessment: Assessment, chunk: list[Pair], scorer: Choice) -> list[d
     return [dict(zip(names, row, strict=True)) for row in zip(*by_criterion, strict=True)]
 
 
-def _read_written(journal: Journal, results: dict[str, Scores], scorer: Written, level: str, tried: int) -> None:
+def _read_written(
+    journal: Journal, asked: dict[str, str], results: dict[str, Scores], scorer: Written, level: str, tried: int = 0
+) -> None:
     """Read the replies of one try into the rows; a row that has its score keeps it."""
     for id_, row in results.items():
         for criterion, column in zip(criteria(level), scorer.columns(level), strict=True):
@@ -176,7 +194,7 @@ def _read_written(journal: Journal, results: dict[str, Scores], scorer: Written,
             if reply is None:
                 row.unread[column] = WAITS
                 continue
-            value, reason = scorer.score(reply["text"])
+            value, reason = scorer.score(answer_part(reply["text"], asked[f"{id_}/{criterion}"]))
             row.raw.setdefault(column, []).append(reply["text"])
             row.unread.pop(column, None)
             if value is None:
@@ -197,7 +215,7 @@ def _try_again(
             return
         prompts = {f"{scorer.name}/{id_}/try{tried}": asked[id_] for id_ in unread}
         _write(replace(assessment, label="unreadable scores"), scorer, prompts, journal, f"try {tried + 1}")
-        _read_written(journal, results, scorer, level, tried)
+        _read_written(journal, asked, results, scorer, level, tried)
 
 
 def waiting(scores: list[Scores]) -> int:

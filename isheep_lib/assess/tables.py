@@ -3,7 +3,7 @@
 from isheep_lib.analysis.words import copy_share
 from isheep_lib.assess.params import Assess
 from isheep_lib.assess.reliability_check import example_prompt
-from isheep_lib.assess.scoring import Assessment, Scores
+from isheep_lib.assess.scoring import Assessment, Scores, too_long
 from isheep_lib.display.table import Table, clip
 from isheep_lib.engines.generate import ask
 from isheep_lib.prompting.chat import user_words
@@ -21,6 +21,8 @@ def example_table(assessment: Assessment, pair: Pair) -> Table:
     chosen = [scorer(name) for name in dict.fromkeys([*params.scorers, *params.checked_scorers])]
     if not chosen or assessment.engine is None:
         return Table([{"scorer": "none"}], "nothing is assessed")
+    if too_long(assessment, [pair], chosen):
+        return Table([{"pair": pair.id}], "not read: it leaves no room for a score in the model's context")
     (engine, frame), rows, prompt = assessment.opened, [], example_prompt(assessment, pair)
     for each in chosen:
         if isinstance(each, Choice):

@@ -39,7 +39,7 @@ class Benchmark:
         digest: of the file, or of the digests of several, examples included, in the order of their names.
         split: of the original data.
         tasks: folder of lm-eval's task, "." for a task file of our own.
-        program: for code, the form of its tests, which says how an answer becomes a program (`code_extraction.PROGRAMS`).
+        program: for code, the form of its tests, which says how an answer becomes a program (`code_programs.PROGRAMS`).
         id: column that names an item, "" is its row number.
         texts: what a training row must not repeat: columns, those of one text together.
         columns: further ones that asking or grading reads; a|b is either.

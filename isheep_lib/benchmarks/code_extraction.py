@@ -1,79 +1,197 @@
-r"""From a model's answer to the program that tests it: HumanEval, MBPP, and their plus variants.
+r"""From a model's answer to the code in it that solves a task.
 
-    extract_code("Sure:\n```python\ndef one():\n    return 1\n```")  # "def one():\n    return 1\n"
-    humaneval_program(doc, answer, chat=True)  # imports of the prompt, the answer, the tests, check(entry_point)
+    extract_code("So:\n```python\nimport math\n```\nand\n```python\ndef area(r):\n    return math.pi * r * r\n```", ["area"])
+    # "import math\ndef area(r):\n    return math.pi * r * r\n"
 
-Covers text alone: nothing is run here. Does not cover running (`sandbox`) or asking the model.
+Covers text alone: nothing is run here. Does not cover fences (`benchmarks.code_blocks`), the tests that are added
+(`benchmarks.code_programs`), running (`sandbox`) or asking the model.
 """
 
 import ast
-import io
+import builtins
 import re
+import symtable
 import textwrap
-import tokenize
-import warnings
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
-from isheep_lib.benchmarks import evalplus_compare
-from isheep_lib.errors import DataError
-from isheep_lib.record.rows import read_numbered
+from isheep_lib.benchmarks.code_blocks import Block, code_in_prose, is_code, parsed, split, statement_starts
+from isheep_lib.prompting.thinking import answer_part
 
-FENCE = re.compile(r"([ \t]*)(`{3,}|~{3,})[ \t]*([\w+-]*)[^`]*$")
-PYTHON = {"python", "py", "python3", "py3"}
-BEGINS_LIKE_CODE = re.compile(
-    r"\s*(?:(?:async )?def |class |import |from \w+ import |return |@\w|(?:for|if|while|with) .*:\s*$)"
-)
 DEFINITION = re.compile(r"(?:(?:async )?def |class |import |from |@|\w+(?:: [^=]+)? *=[^=])")
+FUTURE = re.compile(r"^from __future__ import .*\n?", re.MULTILINE)
+FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
-def extract_code(answer: str) -> str:
-    """Return the first fenced block of a chat answer that holds code, or the answer itself.
+@dataclass(frozen=True)
+class Statement:
+    """One statement outside of any function, with the names that it defines or changes, and those that it uses."""
 
-    A fence may be left open at the end, or the answer may have begun inside one.
+    place: tuple[int, int]  # block and line
+    node: ast.stmt
+    text: str
+    names: frozenset[str]
+    uses: frozenset[str]
+
+    def defines(self, name: str) -> int:
+        """Rate how surely this defines a function or class of a name: 0 is not at all."""
+        return max((_defines(node, name, self.uses) for node in _outside_functions(self.node)), default=0)
+
+
+def _defines(node: ast.AST, name: str, uses: frozenset[str]) -> int:
+    if isinstance(node, (*FUNCTIONS, ast.Import, ast.ImportFrom)):
+        return (1 if _is_stub(node) else 2) * (name in _bound(node))
+    if not isinstance(node, ast.Assign | ast.AnnAssign) or name not in _bound(node):
+        return 0
+    if isinstance(node.value, ast.Lambda | ast.Name):
+        return 2
+    return int(isinstance(node.value, ast.Call | ast.Attribute) and name not in uses)
+
+
+def _is_stub(node: ast.AST) -> bool:
+    """Tell whether a function is a signature alone, with a docstring at most."""
+    body = node.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) else [node]
+    return all(
+        isinstance(part, ast.Pass) or (isinstance(part, ast.Expr) and isinstance(part.value, ast.Constant)) for part in body
+    )
+
+
+def _outside_functions(node: ast.AST) -> Iterator[ast.AST]:
+    """Yield a statement and all in it that is not inside a function or class, or in names of its own."""
+    yield node
+    if not isinstance(node, (*FUNCTIONS, ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)):
+        for inner in ast.iter_child_nodes(node):
+            yield from _outside_functions(inner)
+
+
+def extract_code(answer: str, names: Iterable[str] = ()) -> str:
+    """Return the code of a chat answer that defines the names.
+
+    These are the blocks that define them, the last definition of each, preceded by the imports and helpers that they need
+    from other blocks. Where nothing defines a name, what may be a function's body or the first code at all is taken.
+    What the model thought aloud is no answer.
     """
-    before, blocks = _split(answer)
-    if blocks and not blocks[0][0] and _is_code(before):
-        return before  # the prompt opened this block, and the first fence here closes it
-    for language, code in blocks:
-        if code.strip() and (language in PYTHON or (not language and _is_code(code))):
+    said = answer_part(answer)
+    blocks, prose = split(said)
+    python = [block.text for block in blocks if block.is_python]
+    others = [block.text for block in blocks if not block.is_python]
+    wanted = list(names)
+    for texts in (python, [*python, *others], [*python, code_in_prose(prose)]):
+        if code := _assemble(texts, wanted):
             return code
-    return answer
+    broken = [text for text in python if any(re.search(rf"^(?:async )?def +{re.escape(n)}\b", text, re.M) for n in wanted)]
+    if broken:
+        return broken[-1]
+    return _body(python) or next((block.text for block in blocks if _may_be_code(block)), said)
 
 
-def _split(answer: str) -> tuple[str, list[tuple[str, str]]]:
-    """Split an answer into the text before the first fence, and the language and text of each block."""
-    before, blocks = "", []
-    indent, closing = "", ""
-    for line in answer.splitlines(keepends=True):
-        fence = FENCE.match(line.rstrip())
-        if closing and fence and fence[2].startswith(closing) and not fence[3]:
-            closing = ""
-        elif closing:
-            blocks[-1] = (blocks[-1][0], blocks[-1][1] + line.removeprefix(indent))
-        elif fence:
-            indent, closing = fence[1], fence[2]
-            blocks.append((fence[3].lower(), ""))
-        elif not blocks:
-            before += line
-    return before, blocks
+def _may_be_code(block: Block) -> bool:
+    return block.is_python and bool(block.text.strip()) and (bool(block.language) or is_code(block.text))
 
 
-def _is_code(text: str) -> bool:
-    """Tell code from prose and from printed results: it does more than name values, or at least begins like code."""
-    tree = _parsed(textwrap.dedent(text))
-    if tree is None:
-        return bool(BEGINS_LIKE_CODE.match(text.strip().partition("\n")[0]))
-    return any(not isinstance(node, ast.Expr) for node in tree.body)
+def _assemble(texts: list[str], wanted: list[str]) -> str:
+    """Return the texts that define what is wanted, with what they need from the others; "" where nothing is defined."""
+    statements = [statement for number, text in enumerate(texts) for statement in _statements(number, text)]
+    chosen = set()
+    for name in wanted:
+        found = [(statement.defines(name), statement.place[0]) for statement in statements if statement.defines(name)]
+        chosen |= {max(found)[1]} if found else set()
+    if not chosen:
+        return ""
+    main = [statement for statement in statements if statement.place[0] in chosen]
+    before, after = _needed(statements, main, max(chosen))
+    parts = [statement.text for statement in before] + [texts[number] for number in sorted(chosen)]
+    return future_first("".join(parts + [statement.text for statement in after]))
 
 
-def _parsed(text: str) -> ast.Module | None:
-    with warnings.catch_warnings(action="ignore"):  # of backslashes in a model's strings
+def _needed(statements: list[Statement], main: list[Statement], last: int) -> tuple[list[Statement], list[Statement]]:
+    """Find what some statements need of all others: what goes before them, and functions that are defined anew later."""
+    own = {name for statement in main for name in statement.names}
+    names, seen = sorted({name for statement in main for name in statement.uses | statement.names}), set[str]()
+    before, after = dict[tuple[int, int], Statement](), dict[tuple[int, int], Statement]()
+    while names:
+        name = names.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        found = _last(statements, name, last) if name in own else _last(statements, name)
+        (after if name in own else before).update({statement.place: statement for statement in found})
+        names += sorted({use for statement in found for use in statement.uses})
+    defined = own.union(*(statement.names for statement in (*before.values(), *after.values())))
+    if seen - defined - set(dir(builtins)):  # may come from `from math import *`
+        stars = [statement for statement in statements if "*" in statement.names and statement not in main]
+        before.update({statement.place: statement for statement in stars})
+    return [before[place] for place in sorted(before)], [after[place] for place in sorted(after)]
+
+
+def _last(statements: list[Statement], name: str, after: int | None = None) -> list[Statement]:
+    """Return what defines and changes a name in the last block that does; only functions and classes after a block."""
+    found = [statement for statement in statements if name in statement.names]
+    if after is not None:
+        found = [s for s in found if s.place[0] > after and isinstance(s.node, FUNCTIONS) and s.defines(name) == 2]
+    sure = [statement for statement in found if statement.defines(name) == 2] or found
+    return [statement for statement in found if statement.place[0] == sure[-1].place[0]]
+
+
+def _statements(number: int, text: str) -> Iterator[Statement]:
+    """Take a text apart; one that is no Python has no statements."""
+    tree, lines = parsed(text), text.split("\n")
+    for node in tree.body if tree else []:
+        first = min([node.lineno, *(decorator.lineno for decorator in getattr(node, "decorator_list", []))])
+        own = "".join(f"{line}\n" for line in lines[first - 1 : node.end_lineno])
         try:
-            return ast.parse(text)
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
-            return None
+            uses = frozenset(_global_names(symtable.symtable(own, "", "exec"), top=True))
+        except SyntaxError:  # `return` at the left, or the half of a line
+            uses = frozenset(part.id for part in ast.walk(node) if isinstance(part, ast.Name))
+        yield Statement((number, first), node, own, frozenset(_bound(node)), uses)
+
+
+def _global_names(table: symtable.SymbolTable, top: bool = False) -> Iterator[str]:
+    yield from (s.get_name() for s in table.get_symbols() if (s.is_referenced() if top else s.is_global()))
+    for inner in table.get_children():
+        yield from _global_names(inner)
+
+
+def _bound(statement: ast.AST) -> Iterator[str]:
+    """Name what a statement defines or changes outside of functions."""
+    for node in _outside_functions(statement):
+        if isinstance(node, FUNCTIONS):
+            yield node.name
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            yield from (alias.asname or alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.Name | ast.Subscript | ast.Attribute) and isinstance(node.ctx, ast.Store):
+            root: ast.AST = node
+            while isinstance(root, ast.Subscript | ast.Attribute):
+                root = root.value
+            yield from [root.id] if isinstance(root, ast.Name) else []
+
+
+def defines(code: str, name: str) -> bool:
+    """Tell whether code defines a function or class of a name; of what is no Python, whether it begins one."""
+    found = parsed(code) is None and re.search(rf"^(?:async )?def +{re.escape(name)}\b", code, re.MULTILINE)
+    return bool(found) or any(statement.defines(name) for statement in _statements(0, code))
+
+
+def future_first(code: str) -> str:
+    """Put imports from __future__ where Python wants them."""
+    return "".join(f"{line.rstrip()}\n" for line in dict.fromkeys(FUTURE.findall(code))) + FUTURE.sub("", code)
+
+
+def _body(texts: list[str]) -> str:
+    """Return the last text that returns something outside of any function, with what it needs from the others."""
+    statements = [statement for number, text in enumerate(texts) for statement in _statements(number, textwrap.dedent(text))]
+    returning = [statement.place[0] for statement in statements if _returns(statement.node)]
+    if not returning:
+        return ""
+    main = [statement for statement in statements if statement.place[0] == returning[-1]]
+    before, _ = _needed(statements, main, returning[-1])
+    if not before:
+        return texts[returning[-1]]
+    return "".join(statement.text for statement in before) + textwrap.dedent(texts[returning[-1]])
+
+
+def _returns(statement: ast.AST) -> bool:
+    return any(isinstance(node, ast.Return) for node in _outside_functions(statement))
 
 
 def cut_completion(text: str) -> str:
@@ -85,147 +203,13 @@ def cut_completion(text: str) -> str:
     first = next((line for line in text.split("\n") if line.strip()), "")
     inside = first[:1].isspace()
     lines = text.split("\n")
-    starts = _statements(lines, inside)
+    starts = statement_starts(lines, inside)
     if inside:
         return "\n".join(lines[: starts[0]]) if starts else text
     functions = [row for row in starts if lines[row].startswith(("def ", "async def "))]
     ends = [row for row in starts if functions and row > functions[0]]
     cut = next((row for row in ends if not DEFINITION.match(lines[row])), len(lines))
     for row in [cut, *reversed([row for row in ends if row < cut])]:
-        if _parsed("\n".join(lines[:row])) is not None:
+        if parsed("\n".join(lines[:row])) is not None:
             return "\n".join(lines[:row])
     return "\n".join(lines[:cut])
-
-
-def _statements(lines: list[str], inside: bool) -> list[int]:
-    """Return the lines on which statements outside of any block begin, not misled by strings and brackets."""
-    shift = 1 if inside else 0
-    text = "\n".join(["def _():", *lines] if inside else lines)
-    starts, depth, last = [], 0, 1
-    try:
-        for token in tokenize.generate_tokens(io.StringIO(text).readline):
-            last = token.start[0]
-            blank = token.type in (tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.COMMENT)
-            if token.start[1] == 0 and not depth and token.string and not blank and last > shift:
-                starts.append(last - 1 - shift)
-            if token.type == tokenize.OP:
-                depth += (token.string in "([{") - (token.string in ")]}")
-    except (tokenize.TokenError, SyntaxError):  # prose, or an end within a string; it begins no earlier than here
-        rest = range(max(0, last - shift), len(lines))
-        starts += [row for row in rest if lines[row][:1].strip() and lines[row][0] not in ")]}#"][:1]
-    return starts
-
-
-def humaneval_program(doc: dict[str, Any], answer: str, chat: bool) -> str:
-    """Return the program that tests an answer to a task of HumanEval."""
-    return f"{_function(doc, answer, chat)}\n{doc['test']}\ncheck({doc['entry_point']})\n"
-
-
-def _function(doc: dict[str, Any], answer: str, chat: bool) -> str:
-    """Return the function that a prompt begins and an answer completes or, in a chat, may also repeat."""
-    prompt, name = doc["prompt"], re.escape(doc["entry_point"])
-    if not chat:
-        return prompt + cut_completion(answer)
-    code = extract_code(answer)
-    if re.search(rf"^(?:(?:async )?def +{name}\b|{name} *=)", code, re.MULTILINE):
-        begin = re.search(rf"^(?:async )?def +{name}\b", prompt, re.MULTILINE)
-        return prompt[: begin.start() if begin else 0] + code  # the prompt's imports and helpers, then the answer's own
-    body = code.strip("\n")
-    if not body[:1].isspace():  # all of it was moved to the left, or its first line alone was
-        moved = textwrap.indent(body, "    ")
-        body = moved if _parsed(prompt + moved) is not None else "    " + body
-    return f"{prompt}{body}\n"
-
-
-def mbpp_program(doc: dict[str, Any], answer: str, chat: bool) -> str:
-    """Return the program that tests an answer to a task of MBPP; its setup may use what the answer defines."""
-    code = extract_code(answer) if chat else cut_completion(answer)
-    return "\n".join([code, doc.get("test_setup_code") or "", *doc["test_list"], ""])
-
-
-def plus_program(doc: dict[str, Any], answer: str, chat: bool) -> str:
-    """Return the program that tests an answer to a record of HumanEval+ or MBPP+.
-
-    A record with a test of its own is tested by it, and by the canonical solution on its inputs otherwise.
-    """
-    entry = doc.get("entry_point", "")
-    begun = bool(entry) and re.search(rf"^(?:async )?def +{re.escape(entry)}\b", doc.get("prompt", ""), re.MULTILINE)
-    code = _function(doc, answer, chat) if begun else extract_code(answer) if chat else cut_completion(answer)
-    if doc.get("test"):
-        call = f"check({entry})" if re.search(r"^def check\(", doc["test"], re.MULTILINE) else ""
-        return "\n".join([code, *doc.get("test_imports", []), doc["test"], call, ""])
-    reference = (doc["prompt"] if begun else "") + doc["canonical_solution"]
-    kind, _, number = str(doc["task_id"]).lower().partition("/")
-    convert = CONVERSIONS.get(number, list) if kind == "mbpp" else list
-    inputs = [convert(given) for given in (*doc["base_input"], *doc["plus_input"])]
-    compare = Path(evalplus_compare.__file__).read_text(encoding="utf-8")
-    return f"{compare}\ncompare({reference!r}, {code!r}, {entry!r}, {inputs!r}, {doc.get('atol', 0)!r}, {kind!r})\n"
-
-
-# How an answer becomes the program that tests it, by the form of a benchmark's tests.
-PROGRAMS = {"humaneval": humaneval_program, "mbpp": mbpp_program, "plus": plus_program}
-
-
-def _tuples(value: Any, depth: int) -> Any:
-    """Turn the lists at this depth into tuples."""
-    return tuple(value) if depth == 0 else [_tuples(item, depth - 1) for item in value]
-
-
-def _all_tuples(value: Any) -> Any:
-    return tuple(map(_all_tuples, value)) if isinstance(value, list) else value
-
-
-# JSON knows no tuples, sets or complex numbers: the tasks of MBPP+ whose inputs are meant to hold them.
-_CONVERSIONS: list[tuple[str, Callable[[list], Any]]] = [
-    ("2 116 132 143 222 261 273 394 399 421 424 429 470 560 579 596 616 630 726 740 744 809", lambda a: _tuples(a, 1)),
-    ("63 64 70 94 120 237 272 299 400 409 417 438 473 614 780", lambda a: _tuples(a, 2)),
-    ("75 413 444 753", lambda a: [_tuples(a[0], 1), *a[1:]]),
-    ("106 750", lambda a: [a[0], tuple(a[1])]),
-    ("115", lambda a: [[set(item) if item else {} for item in a[0]]]),
-    ("124", lambda a: [float(a[0]), complex(a[1])]),
-    ("250 307 405 446 617 720 763 808", lambda a: [tuple(a[0]), *a[1:]]),
-    ("252", lambda a: [complex(a[0])]),
-    ("259 401 445", lambda a: [tuple(_tuples(item, 1)) for item in a]),
-    ("278", lambda a: [[tuple(item) if isinstance(item, list) else item for item in a[0]]]),
-    ("580 615 791", _all_tuples),
-    ("722", lambda a: [{key: tuple(value) for key, value in a[0].items()}, *a[1:]]),
-]
-CONVERSIONS = {number: convert for numbers, convert in _CONVERSIONS for number in numbers.split()}
-
-PLUS_FORM = (
-    "JSON lines, perhaps gzipped, with task_id, prompt and either test, or entry_point, canonical_solution, base_input, "
-    "plus_input and perhaps atol"
-)
-
-
-def read_plus(path: Path) -> list[dict[str, Any]]:
-    """Read the records of HumanEval+ or MBPP+ from a file of the user's own, or raise a DataError that names all bad ones."""
-    seen: set[Any] = set()
-
-    def wrong(row: dict[str, Any]) -> list[str]:
-        found = _wrong_fields(row)
-        if not found and row["task_id"] in seen:
-            found = [f"task_id {row['task_id']} comes twice"]
-        seen.update([] if found else [row["task_id"]])
-        return found
-
-    rows = [row for _, row in read_numbered(path, PLUS_FORM, wrong)]
-    if not rows:
-        raise DataError(f"{path.name} holds no records", where=str(path), allowed=PLUS_FORM)
-    return rows
-
-
-def _wrong_fields(row: dict[str, Any]) -> list[str]:
-    """Name what a record lacks or has in another form."""
-    wanted: dict[str, type | tuple[type, ...]] = {"task_id": (str, int), "prompt": str}
-    if row.get("test"):
-        wanted |= {"test": str}
-        if "def check(" in str(row["test"]):
-            wanted |= {"entry_point": str}
-    else:
-        wanted |= {"entry_point": str, "canonical_solution": str, "base_input": list, "plus_input": list}
-    wrong = [f"{name} is missing" for name in wanted if name not in row]
-    wrong += [f"{name} has the wrong type" for name, kind in wanted.items() if name in row and not isinstance(row[name], kind)]
-    if not isinstance(row.get("atol", 0), int | float):
-        wrong.append("atol should be a number")
-    return wrong

@@ -18,6 +18,7 @@ from isheep_lib.record import manifests
 from isheep_lib.record.rows import read_jsonl
 
 STAGE, METRICS = "evaluate", "metrics.json"
+Values = dict[str, list[float]]  # by item
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def along(run_dir: Path, iterations: list[int]) -> list[Compared]:
 
 
 def compare_models(before: Evaluated, after: Evaluated) -> Compared:
-    """Compare two models on each benchmark's first metric, over the items that both were asked.
+    """Compare two models on each benchmark's first metric, over the items that both answered.
 
     Only the same subset of the same data is compared; anything else is left out by name.
     """
@@ -74,14 +75,31 @@ def compare_models(before: Evaluated, after: Evaluated) -> Compared:
         if problem := _unfair(name, before, after):
             left_out[name] = problem
         else:
-            found[name] = compare(values_of(name, before.rows(name)), values_of(name, after.rows(name)))
+            compared = compare_shared(values_of(name, before.rows(name)), values_of(name, after.rows(name)))
+            if isinstance(compared, str):
+                left_out[name] = compared
+            else:
+                found[name] = compared
     return Compared(before.name, after.name, found, left_out)
 
 
-def values_of(name: str, rows: list[dict[str, Any]]) -> dict[str, list[float]]:
-    """Return the values of a benchmark's first metric by item."""
-    metric = BENCHMARKS[name].metric
-    return ifeval.values_of(rows, metric) if name == "ifeval" else {row["id"]: [row["scores"][metric]] for row in rows}
+def answered(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the rows of items that a model was asked; others left no room for an answer in its context."""
+    return [row for row in rows if "unanswered" not in row]
+
+
+def compare_shared(before: Values, after: Values) -> Comparison | str:
+    """Compare two models on the items that both answered, or say that there is none; items that differ are a DataError."""
+    unanswered = {id_ for side in (before, after) for id_, values in side.items() if not values}
+    first, second = ({id_: side[id_] for id_ in side if id_ not in unanswered} for side in (before, after))
+    return compare(first, second) if first or second else "no item was answered by both"
+
+
+def values_of(name: str, rows: list[dict[str, Any]], metric: str = "") -> Values:
+    """Return the values of a benchmark's metric, by default its first, by item: none for an item that was not answered."""
+    metric, graded = metric or BENCHMARKS[name].metric, answered(rows)
+    found = ifeval.values_of(graded, metric) if name == "ifeval" else {row["id"]: [row["scores"][metric]] for row in graded}
+    return {row["id"]: found.get(row["id"], []) for row in rows}
 
 
 def _unfair(name: str, before: Evaluated, after: Evaluated) -> str:

@@ -7,10 +7,8 @@ Covers finding, reading, choosing. Does not cover facts about benchmarks (`bench
 (`benchmarks.lm_eval_tasks`).
 """
 
-import csv
 import hashlib
 import importlib.util
-import io
 import json
 import random
 from collections.abc import Iterator
@@ -21,10 +19,12 @@ from typing import Any
 
 from isheep_lib.analysis.contamination import Item
 from isheep_lib.benchmarks.catalogue import BENCHMARKS, GPQA_CHOICES, PACKAGES, Benchmark, parse_entry, parse_source
-from isheep_lib.benchmarks.code_extraction import read_plus
+from isheep_lib.benchmarks.code_programs import read_plus
 from isheep_lib.errors import DataError
+from isheep_lib.reading.files import read_text
+from isheep_lib.reading.strict_json import NotJsonError, parse_json
 from isheep_lib.record.provenance import find_file
-from isheep_lib.record.rows import bad_rows, canonical_json, digest_file, digest_text, read_jsonl, read_text
+from isheep_lib.record.rows import bad_rows, canonical_json, digest_file, digest_text, read_jsonl
 from isheep_lib.record.sources import open_rows
 
 PARAMETER = "evaluate.data"
@@ -221,31 +221,16 @@ def _own_rows(benchmark: Benchmark, source: str) -> list[dict[str, Any]]:
     path = find_file(source)
     if path and benchmark.program == "plus":
         return read_plus(path)
-    if path and path.suffix == ".csv":
-        return _csv(path)
     if path and benchmark.name == "squadv2" and path.suffix == ".json" and (nested := _squad(path)):
         return nested
     return [row.content for row in open_rows(source, f"{PARAMETER} or filter.decontaminate_against").rows]
 
 
-def _csv(path: Path) -> list[dict[str, Any]]:
-    """Read comma-separated rows; cells may hold line breaks."""
-    text = read_text(path)
-    try:
-        rows = list(csv.DictReader(io.StringIO(text), strict=True))
-    except csv.Error as error:
-        raise DataError(f"{path.name} is no CSV that can be read: {error}", where=str(path), do="save it again") from error
-    long = [f"row {number}: more cells than columns" for number, row in enumerate(rows, start=1) if None in row]
-    if long:
-        raise bad_rows(path.name, long, "a line of column names, then rows of as many cells")
-    return rows
-
-
 def _squad(path: Path) -> list[dict[str, Any]]:
     """Read the nested form in which SQuAD is published, [] for any other; a DataError where a part lacks a field."""
     try:
-        data = json.loads(read_text(path))
-    except json.JSONDecodeError:  # open_rows says where
+        data = parse_json(read_text(path))
+    except NotJsonError:  # open_rows says where
         return []
     if not isinstance(data, dict) or not isinstance(data.get("data"), list):
         return []

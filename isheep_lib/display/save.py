@@ -44,10 +44,14 @@ LATEX = {
 }
 ACCENTED = {*map(chr, range(0xC0, 0x100)), *"ŁłŒœŠšŽžŸ"}  # letters that inputenc and T1 know
 PACKAGES = r"% Needs: \usepackage[utf8]{inputenc} \usepackage[T1]{fontenc} \usepackage{array,booktabs,graphicx}"
+CONTINUED = r"% Continues the table before it: \usepackage{caption} has \ContinuedFloat."
 
 
-def save_table(table: Table, folder: Path, name: str) -> Table:
+def save_table(table: Table, folder: Path, name: str, subject: str = "", continued: bool = False) -> Table:
     """Write a table as `name`.md, `name`.tex and `name`.csv, and return it.
+
+    LaTeX numbers tables itself: there the subject stands in the place of the caption's heading, and a continued table has the
+    number of the one before it.
 
     Raises:
         ParameterError: the name holds more than small letters, digits and hyphens.
@@ -56,7 +60,7 @@ def save_table(table: Table, folder: Path, name: str) -> Table:
     headers, cells = _texts(table)
     for ending, text in (
         ("md", _markdown(headers, cells, table.caption)),
-        ("tex", _latex(headers, cells, table.caption, name)),
+        ("tex", _latex(headers, cells, _titled(table.title, subject), name, continued)),
         ("csv", _csv(headers, cells)),
     ):
         write_atomic(folder / f"{name}.{ending}", text)
@@ -83,6 +87,11 @@ def save_figure(figure: Any, folder: Path, name: str) -> Any:
             figure.savefig(buffer, format=ending, metadata=metadata, dpi=200)
         write_atomic(folder / f"{name}.{ending}", buffer.getvalue())
     return figure
+
+
+def _titled(title: str, subject: str) -> str:
+    whole = title if not subject or subject in title else f"{subject}: {title}"
+    return whole[:1].upper() + whole[1:]
 
 
 def _check_name(name: str) -> None:
@@ -125,7 +134,7 @@ def _in_markdown(text: str) -> str:
     return printable(LINE_BREAK.sub("<br>", escaped))
 
 
-def _latex(headers: list[str], cells: list[list[str]], caption: str, name: str) -> str:
+def _latex(headers: list[str], cells: list[list[str]], caption: str, name: str, continued: bool) -> str:
     r"""Write a floating table that shrinks to the line's width where it is wider."""
     head, frame = _frame(headers, cells, _in_latex)
     layout = "".join(_layout(cells, i) for i in range(len(head)))
@@ -133,11 +142,15 @@ def _latex(headers: list[str], cells: list[list[str]], caption: str, name: str) 
     style = frame.style.hide(axis="index").format_index(head.__getitem__, axis="columns")
     tabular = style.to_latex(column_format=layout, hrules=True)
     said = _in_latex(LINE_BREAK.sub(" ", caption))
+    said = " ".join(filter(None, [said, "(continued)"])) if continued else said
     lines = [
         PACKAGES,
+        *([CONTINUED] if continued else []),
         r"\begin{table}[htbp]",
+        *([r"\ContinuedFloat"] if continued else []),
         r"\centering",
-        *([f"\\caption{{{said}}}"] if said else []),
+        # Without a text in brackets a continued table would stand in the list of tables once more.
+        *([f"\\caption{'[]' if continued else ''}{{{said}}}"] if said else []),
         f"\\label{{tab:{name}}}",
         r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
         tabular.rstrip("\n") + "}",

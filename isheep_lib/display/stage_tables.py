@@ -4,12 +4,15 @@ Covers tables and text cards. Does not cover evaluations (`display.evaluation_ta
 computing any of it.
 """
 
-from collections.abc import Sequence
+import shlex
+from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from isheep_lib.display.table import Table, clip, samples, verbatim
 from isheep_lib.record import manifests
+from isheep_lib.record.reuse import taken
 from isheep_lib.record.stages import ORDER
 
 __all__ = ["Table", "clip", "samples", "verbatim"]
@@ -74,13 +77,41 @@ def plan_table(steps: Sequence[Any]) -> Table:
         grid.setdefault(step.iteration, {})[step.stage] = step.state
     rows = [{"iteration": str(k), **{stage: row.get(stage, "") for stage in ORDER}} for k, row in sorted(grid.items())]
     notes = [f"iter-{s.iteration}/{s.stage} is stale: it {s.note}" for s in steps if s.state == "stale"]
-    return Table(rows, "; ".join(notes))
+    others = taken(s.manifest for s in steps if s.manifest)
+    return Table(rows, "; ".join([*notes, *([others] if others else [])]))
+
+
+def status_table(rows: Sequence[dict[str, Any]]) -> Table:
+    """Show the stages of a run as `iterate.chain.status` lists them; columns that say nothing are left out."""
+    said = [column for column in dict.fromkeys(c for row in rows for c in row) if any(row[column] != "" for row in rows)]
+    absent = any(row["weights"] == manifests.ABSENT for row in rows)
+    return Table([{column: row[column] for column in said} for row in rows], f"{manifests.ABSENCE}\n" if absent else "")
+
+
+def sweep_table(folder: Path, status: Callable[[Path], list[dict[str, Any]]]) -> Table:
+    """Show each run of a sweep in a line, from what `status` lists of it."""
+    found = []
+    for run_dir in manifests.runs_in(folder):
+        rows = status(run_dir)
+        states = Counter(row["state"] for row in rows)
+        found.append(
+            {
+                "run": run_dir.name,
+                "iterations": max((row["iteration"] for row in rows), default=0),
+                "stages": ", ".join(f"{n} {state}" for state, n in states.items()) or "none yet",
+                "taken from other runs": sum(row["taken from"] != "" for row in rows),
+                "now": next((row["now"] for row in rows if row["now"]), ""),
+            }
+        )
+    name = manifests.run_name(folder)
+    caption = f"{name} is a sweep of {len(found)} run(s); isheep status {shlex.quote(name)}/RUN shows one of them"
+    return Table(found or [{"run": "none yet"}], caption)
 
 
 def ledger(run_dir: Path) -> Table:
-    """Show every finished stage: time, rows in and kept, tokens generated, the executed notebook."""
-    rows = []
-    for folder, manifest in manifests.all_manifests(run_dir):
+    """Show every finished stage: time, rows in and kept, tokens generated, the executed notebook, and whose work it was."""
+    rows, found = [], manifests.all_manifests(run_dir)
+    for folder, manifest in found:
         notebook = f"{folder.parent.name}/{folder.name}/{folder.name}.ipynb"
         rows.append(
             {
@@ -91,11 +122,13 @@ def ledger(run_dir: Path) -> Table:
                 "kept": manifest["counts"]["kept"],
                 "tokens": sum(manifest["tokens"].values()),
                 "notebook": notebook if (run_dir / notebook).is_file() else "run by hand",
-                **({"made by": manifest["shared_from"]} if "shared_from" in manifest else {}),
+                **({"taken from": manifest["shared_from"]} if "shared_from" in manifest else {}),
             }
         )
     order = {stage: i for i, stage in enumerate(ORDER)}
-    return Table(sorted(rows, key=lambda row: (int(row["iteration"]), order[row["stage"]])))
+    others = taken(manifest for _, manifest in found)
+    caption = f"{others}; their seconds and tokens are those of that run" if others else ""
+    return Table(sorted(rows, key=lambda row: (int(row["iteration"]), order[row["stage"]])), caption)
 
 
 def calibration_of(run_dir: Path) -> dict[int, dict[str, Any]]:

@@ -17,15 +17,17 @@ from isheep_lib.engines.params import Model
 from isheep_lib.engines.protocol import Completion, Request, quiet
 from isheep_lib.engines.servers.client import Call
 from isheep_lib.engines.servers.pool import PAUSE, Replicas
+from isheep_lib.engines.servers.refusals import NEW_LIMIT, OLD_LIMIT, fewer
+from isheep_lib.engines.servers.responses import CUT, MODELS_END, REFUSAL, WHOLE, ended, first_choice
 from isheep_lib.errors import EngineError
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
-OLD_LIMIT, NEW_LIMIT = "max_tokens", "max_completion_tokens"  # models that think before they answer want the new name
+MOST_TRIES = 8  # requests to find out what a server refuses
+NOTHING = object()
 FILTERED = ("content_filter", "content_policy_violation")  # codes of a refusal that is about the prompt's words alone
-FINISH = {"stop": "end", "length": "length", "content_filter": "end"}
-REFUSED = "check that base_urls end in /v1, the judge's name, and that it takes these limits, temperatures and stop texts"
+REFUSED = "check that base_urls end in /v1, the judge's name, and that it takes prompts and answers of this length"
 
 
 def preflight(served: str, settings: Model) -> None:
@@ -37,22 +39,24 @@ class ChatEngine:
     """One judge behind servers; of the protocol `isheep_lib.engines.protocol.Engine` it knows what needs no tokens."""
 
     tokenizer: Any = None
+    context = 0  # only the server knows it
 
     def __init__(self, served: str, settings: Model, pause: Any = PAUSE) -> None:
         """Find the servers that have the judge, `served` as they call it, or raise as `preflight`; `pause` is tenacity's."""
         self.name = served
         self._reported: set[str] = set()
-        self._limit = OLD_LIMIT
+        self._answered, self._left_out, self._told = False, frozenset[str](), frozenset[str]()
         self._servers = Replicas(settings, served, partial(_advise, served), may_lack_list=True, pause=pause)
 
     def facts(self) -> dict[str, Any]:
-        """Name the judge as asked for and as replies call it ("" before the first), and say what nobody told."""
+        """Name the judge as asked for and as replies call it ("" before the first), what it refuses, and what nobody told."""
         return {
             "engine": "chat",
             "requested": self.name,
             "served": ", ".join(sorted(self._reported)),
             "servers": len(self._servers.lists),
             "servers_without_list": list(self._servers.lists.values()).count(None),
+            "left_out": sorted(self._left_out - {OLD_LIMIT}),
             "weights": "unknown",
             "dtype": "unknown",
         }
@@ -72,32 +76,43 @@ class ChatEngine:
             EngineError: an answer is no chat completion.
         """
         requests = (request for batch in batches for request in batch)
-        yield from self._servers.ask(Call(r.id, partial(self._send, r), partial(self._read, r), REFUSED) for r in requests)
+        calls = (Call(r.id, partial(self._send, r), partial(self._read, r), REFUSED) for r in requests)
+        for found in self._servers.ask(calls):
+            if left_out := sorted(self._left_out - self._told - {OLD_LIMIT}):
+                print(f"{self.name} refuses {', '.join(left_out)}: it is asked without, and the record says so")
+            self._told |= self._left_out
+            yield found
 
     async def _send(self, request: Request, client: "AsyncOpenAI") -> Any:
-        """Ask; a prompt that the server filters is answered with nothing, like one whose answer it filters."""
-        from openai import BadRequestError
+        """Ask, without what the server refuses; a prompt that it filters is answered with nothing, like a filtered answer."""
+        from openai import BadRequestError, UnprocessableEntityError
         from openai.types.chat import ChatCompletion
 
+        tries, refused = [self._left_out], []
+        for left_out in tries:
+            try:
+                answer = await client.chat.completions.create(**self._form(request, left_out))
+            except (BadRequestError, UnprocessableEntityError) as error:
+                if error.code in FILTERED:
+                    return ChatCompletion.construct(choices=[{"message": {"content": ""}, "finish_reason": "content_filter"}])
+                refused.append(error)
+                more = fewer(error, left_out, blind=not self._answered)
+                tries += [other for other in more if other not in tries][: MOST_TRIES - len(tries)]
+            else:
+                self._answered, self._left_out = True, self._left_out | left_out
+                return answer
+        raise refused[0]
+
+    def _form(self, request: Request, left_out: frozenset[str]) -> dict[str, Any]:
+        sampling = {"temperature": request.temperature, "top_p": request.top_p, "seed": request.seed}
         stops = [stop for stop in request.stop if stop]
-        form: dict[str, Any] = {
+        return {
             "model": self.name,
             "messages": [{"role": "user", "content": request.prompt}],
-            "temperature": request.temperature,
-            "top_p": request.top_p,
-            "seed": request.seed,
+            **{name: value for name, value in sampling.items() if name not in left_out},
             **({"stop": stops} if stops else {}),  # an empty list is refused by some servers
+            NEW_LIMIT if OLD_LIMIT in left_out else OLD_LIMIT: request.max_new_tokens,
         }
-        limit = self._limit
-        try:
-            return await client.chat.completions.create(**form, **{limit: request.max_new_tokens})
-        except BadRequestError as error:
-            if error.code in FILTERED:
-                return ChatCompletion.construct(choices=[{"message": {"content": ""}, "finish_reason": "content_filter"}])
-            if limit == NEW_LIMIT or not (OLD_LIMIT in error.message and NEW_LIMIT in error.message):
-                raise
-        self._limit = NEW_LIMIT
-        return await self._send(request, client)
 
     def _read(self, request: Request, answer: Any) -> Completion:
         completion = read_message(request, answer)
@@ -127,17 +142,29 @@ def read_message(request: Request, answer: Any) -> Completion:
     Raises:
         EngineError: it holds no message, or ended in a way that has no meaning here.
     """
-    try:
-        content, reason = answer.choices[0].message.content or "", answer.choices[0].finish_reason
-    except (AttributeError, IndexError, KeyError, TypeError):  # the client takes JSON of any form
-        content, reason = None, None
-    if not isinstance(content, str):
+    choice = first_choice(request.id, answer)
+    message = getattr(choice, "message", None)
+    content = _text(getattr(message, "content", NOTHING))
+    if content is None:
         raise EngineError(f"The answer to {request.id} holds no message of text", do="check that base_urls are chat servers")
-    if reason not in FINISH:
-        raise EngineError(f"The answer to {request.id} ended by {str(reason)[:40]!r}", allowed=", ".join(FINISH))
     counted = getattr(answer.usage, "completion_tokens", None)
-    text = "" if reason == "content_filter" or not content.strip() else content
-    return Completion(request.id, text, FINISH[reason], counted if isinstance(counted, int) else 0)
+    refused = not content and getattr(message, "refusal", None)  # some name a refusal apart, and end by "stop"
+    end = REFUSAL if refused else ended(request, getattr(choice, "finish_reason", None), counted)
+    text = "" if end == REFUSAL or not content.strip() else content
+    finish = {WHOLE: "end", MODELS_END: "end", CUT: "length"}.get(end, end)
+    return Completion(request.id, text, finish, counted if isinstance(counted, int) else 0)
+
+
+def _text(content: Any) -> str | None:
+    """Join the parts of a message that are its text, not what was thought; None where it has another form."""
+    if content is None or isinstance(content, str):
+        return content or ""
+    if not isinstance(content, list):
+        return None
+    parts = [part if isinstance(part, dict) else {"type": "text", "text": part} for part in content]
+    texts = [part.get("text") for part in parts if part.get("type", "text") in ("text", "output_text")]
+    found = [text for text in texts if isinstance(text, str)]
+    return "".join(found) if len(found) == len(texts) else None
 
 
 def _advise(served: str, others: list[str]) -> str:

@@ -50,11 +50,10 @@ def gain(folder: Path) -> float:
 
 def _measure(folder: Path) -> float:
     import torch
-    from transformers import AutoConfig
 
-    from isheep_lib.models.load import device
+    from isheep_lib.models.load import device, load_config
 
-    config = AutoConfig.from_pretrained(folder, trust_remote_code=False).get_text_config()
+    config = load_config(folder).get_text_config()
     width = min(config.hidden_size, WIDEST)
     inner = min(getattr(config, "intermediate_size", None) or 4 * config.hidden_size, WIDEST)
     layer = torch.nn.Sequential(

@@ -1,10 +1,11 @@
 """Generation that survives a kill: what a journal lacks is asked, and every finished part is durable."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
 from isheep_lib.engines.protocol import SPARE, Completion, Engine, Request, fill_journal
+from isheep_lib.prompting.special_tokens import encode
 from isheep_lib.record.journal import Journal
 
 CHUNK = 16  # prompts whose choices are read between two journal entries
@@ -16,9 +17,15 @@ def ask(engine: Engine, request: Request) -> Completion:
     return completion
 
 
-def refuse_long(engine: Engine, texts: dict[str, str]) -> None:
-    """Raise now, as a DataError with all such ids, what scoring would meet only hours later: texts beyond the context."""
-    engine.batches([Request(id_, text, SPARE) for id_, text in texts.items()])
+def overlong(engine: Engine, texts: Mapping[str, str], spare: int = SPARE) -> dict[str, str]:
+    """Say by name how long those texts are, in tokens, that leave no room for `spare` more in the model's context."""
+    said, known = f"and {spare} more, the model's context is {engine.context}", lengths(engine, texts)
+    return {name: f"{length} tokens {said}" for name, length in known.items() if length + spare > engine.context}
+
+
+def lengths(engine: Engine, texts: Mapping[str, str]) -> dict[str, int]:
+    """Count the tokens of texts by name, {} where nobody knows the context and so nothing is too long."""
+    return {name: len(encode(engine.tokenizer, text)) for name, text in texts.items()} if engine.context else {}
 
 
 def generate_all(engine: Engine, requests: list[Request], journal: Journal, label: str) -> dict[str, Completion]:

@@ -4,6 +4,7 @@ import importlib
 from dataclasses import dataclass
 from types import ModuleType
 
+from isheep_lib.engines import vllm_setup
 from isheep_lib.engines.params import Model
 from isheep_lib.engines.protocol import Engine
 from isheep_lib.models.base import ModelRef
@@ -45,7 +46,7 @@ KINDS = {
     "vllm": Kind(
         *("vllm_engine", "VllmEngine", ("torch", "transformers", "peft", "vllm")),
         purpose="the GPUs of one node, in the process of the stage",
-        needs="`pip install 'isheep[vllm]'`; on a CPU, for trying, `make setup-vllm`",
+        needs="`make setup-gpu` ([gpu.md](gpu.md)); on a CPU, for trying, `make setup-vllm`",
     ),
     "server": Kind(
         *("server_engine", "ServerEngine", ("transformers",)),
@@ -69,6 +70,12 @@ def open_engine(model: ModelRef, settings: Model) -> Engine:
     """
     kind = KINDS[settings.engine]
     return getattr(kind.load(), kind.engine)(model, settings)
+
+
+def check_installed(name: str) -> None:
+    """Refuse an engine whose package is not here (EngineError), before a run begins; nothing heavy is imported."""
+    if "vllm" in KINDS[name].packages:
+        vllm_setup.check_installed()
 
 
 def preflight(model: ModelRef, settings: Model) -> None:

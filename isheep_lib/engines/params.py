@@ -1,11 +1,13 @@
 """The section `model` of a params file: which model, its chat frames, and what computes it."""
 
-from typing import Annotated, Literal
+from datetime import date
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
-from isheep_lib.params.kinds import Positive, Section, execution
+from isheep_lib.params.kinds import Positive, Section, execution, routing
+from isheep_lib.prompting.chat import DAY
 
 EngineName = Literal["transformers", "vllm", "server"]
 FrameName = Literal["plain", "alpaca", "chatml", "llama3", "tokenizer"]
@@ -23,20 +25,43 @@ def _addresses(urls: list[str]) -> list[str]:
     return urls
 
 
+def _day(given: Any) -> Any:
+    """Write a date as text; YAML reads one without quotes as a date."""
+    return given.isoformat() if type(given) is date else given
+
+
+def _is_day(text: str) -> str:
+    try:
+        same = date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        same = False
+    if not same:
+        raise ValueError("should be a date, written as 2024-07-26")
+    return text
+
+
 Urls = Annotated[list[str], AfterValidator(_addresses)]
+Day = Annotated[str, BeforeValidator(_day), AfterValidator(_is_day)]
 
 
 class TrainedModel(Section):
     """The one model that plays every role, as far as training needs to know it."""
 
     base_model: str = Field(
-        "embedded:smollm2-135m-instruct", description="embedded name, hub id with @revision, or folder", min_length=1
+        "embedded:smollm2-135m-instruct",
+        description="embedded name, folder, or hub id; one without @commit gets that of the first run",
+        min_length=1,
     )
     aligned_frame: FrameName = Field("chatml", description="chat frame of the trained models")
     system_prompt: str = Field("You are a helpful assistant.", description="system line of the chat frames")
+    template_date: Day = routing(DAY, "frame tokenizer: the day that a template with today's date is told, never the clock's")
     dtype: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="number format of training, auto is bfloat16 on a GPU and float32 on a CPU"
     )
+
+    def frame_of(self, model_iteration: int) -> str:
+        """Name the chat frame of a model of the run: what training makes is aligned."""
+        return self.aligned_frame
 
 
 class Model(TrainedModel):
@@ -47,8 +72,8 @@ class Model(TrainedModel):
     inference_dtype: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="number format of inference, auto measures once a run which is faster here"
     )
-    numerics: Literal["exact", "plain"] = Field(
-        "plain", description="exact: tokens are those of exact arithmetic on every machine (engine transformers, float32)"
+    numerics: Literal["plain", "exact"] = Field(
+        "plain", description="exact: written tokens are those of exact arithmetic, on every machine (transformers, float32)"
     )
     context_tokens: int = Field(0, description="prompt and new tokens together at most, 0 is the model's own limit", ge=0)
     batch_tokens: int = execution(0, "transformers: tokens read in one forward pass, 0 suits the device", ge=0)
@@ -61,9 +86,18 @@ class Model(TrainedModel):
     request_seconds: Positive = execution(600, "server: longest time for one answer")
     timeout_seconds: Positive = execution(120, "server: longest time without any server before the stage stops")
 
+    def frame_of(self, model_iteration: int) -> str:
+        """Name the chat frame of the model of an iteration, 0 being the base model."""
+        return self.aligned_frame if model_iteration else self.base_frame
+
     def conflicts(self) -> list[str]:
         """Name values that contradict one another."""
         problems = super().conflicts()
         if self.engine == "server" and not self.base_urls:
             problems.append("base_urls: the engine server needs at least one address, like http://127.0.0.1:8000/v1")
+        if self.numerics == "exact" and (self.engine, self.inference_dtype) != ("transformers", "float32"):
+            problems.append(
+                f"numerics: exact tokens come from the engine transformers in float32, not from {self.engine} in "
+                f"{self.inference_dtype}; set numerics to plain, or these two"
+            )
         return problems

@@ -35,7 +35,7 @@ class Completion:
 
     id: str  # of the request
     text: str  # without special tokens and without what ended it
-    finish: str  # "end" (an end token), "stop" (a stop text) or "length" (the limit)
+    finish: str  # "end" (an end token), "stop" (a stop text), "length" (the limit) or "refused" (a judge's server filtered it)
     num_tokens: int  # generated tokens, an end token included
     stopped_by: str = ""  # the stop text or the end token's text, "" at the limit
 
@@ -48,6 +48,7 @@ class Engine(Protocol):
     """What every engine can do; a record's result does not depend on the records around it."""
 
     tokenizer: Any
+    context: int  # prompt and new tokens together at most, 0 where only a server knows it
 
     def facts(self) -> dict[str, Any]:
         """Say what a record must keep of this engine: its name, versions, number format and device."""
@@ -72,7 +73,7 @@ class Engine(Protocol):
         """Return log p(label and no longer label | prompt) in nats, shape prompts x labels."""
 
     def embed(self, texts: list[str]) -> np.ndarray:
-        """Return the final layer's vectors, mean over a text's tokens, float32 of shape texts x size."""
+        """Return the final layer's vectors, float32 of shape texts x size: the mean over the tokens that fit the context."""
 
     def close(self) -> None:
         """Give back what the engine holds: memory, processes, connections."""

@@ -40,6 +40,11 @@ PLAIN = {
     "presence_penalty": 0.0,
     "frequency_penalty": 0.0,
 }
+# Unlike a judge's server, which is asked without what it refuses: here the same seed must give the same record.
+REFUSED = (
+    "compare the server's model and limits with base_model, context_tokens and the stage's parameters; nothing is left out of "
+    "what a record rests on: use servers that take seed, temperature and top_p, as those of vLLM do"
+)
 ONE = {"max_tokens": 1, "temperature": 1.0, "top_p": 1.0, "seed": 0}  # only log-probabilities are wanted
 Scores = list[tuple[float, int]]
 
@@ -65,7 +70,7 @@ class ServerEngine:
         self._used = list(self._servers.lists)
         contexts = [listed[self.name] for listed in self._servers.lists.values() if listed and listed[self.name]]
         self._vocabulary = replace(vocabulary, context=min([vocabulary.context, *contexts]))
-        self.tokenizer = vocabulary.tokenizer
+        self.tokenizer, self.context = vocabulary.tokenizer, self._vocabulary.context
 
     def facts(self) -> dict[str, Any]:
         """Name the model as served, the servers and their versions; the probe in nats per token, once it was made."""
@@ -156,7 +161,7 @@ class ServerEngine:
 
     def _call(self, id_: str, prompt: list[int], read: Callable[[Any], Any], *, extra_body: dict, **sampling: Any) -> Call:
         form: dict[str, Any] = {"model": self.name, "prompt": prompt, **sampling, "extra_body": {**PLAIN, **extra_body}}
-        return Call(id_, lambda client: client.completions.create(**form), read)
+        return Call(id_, lambda client: client.completions.create(**form), read, REFUSED)
 
     def logprobs(self, pairs: list[tuple[str, str]]) -> Scores:
         """Score continuations; see the protocol."""
@@ -218,7 +223,7 @@ class ServerEngine:
         return found
 
     def _vector_call(self, index: int, text: str) -> Call:
-        form: dict[str, Any] = {"model": self.name, "input": self._vocabulary.encode(text), "encoding_format": "float"}
+        form: dict[str, Any] = {"model": self.name, "input": self._vocabulary.encode_start(text), "encoding_format": "float"}
         form["extra_body"] = {"add_special_tokens": False, "use_activation": False}
 
         def read(answer: Any) -> tuple[int, np.ndarray]:

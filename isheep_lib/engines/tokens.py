@@ -5,6 +5,7 @@ Covers encoding, end and stop tokens, the context limit, labels as token paths. 
 
 import json
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,13 @@ import numpy as np
 from isheep_lib.engines.protocol import Completion, Request
 from isheep_lib.errors import DataError, ModelError
 from isheep_lib.models.base import ModelRef
+from isheep_lib.prompting.chat import get_frame, template_end
+from isheep_lib.prompting.special_tokens import encode, encode_rest
+from isheep_lib.record.rows import digest_text
+
+# Where configs name the most positions; the first of them that is there.
+CONTEXT_NAMES = ("max_position_embeddings", "n_positions", "max_seq_len", "max_sequence_length", "seq_length", "n_ctx")
+UNLIMITED = 10**9  # tokenizers without a limit name a larger one
 
 
 @dataclass(frozen=True)
@@ -22,15 +30,20 @@ class Vocabulary:
     tokenizer: Any  # of the base model, padding on the left
     ends: tuple[int, ...]  # tokens that end every answer
     context: int  # prompt and new tokens together at most
+    pad: int = 0  # stands in empty places, where nothing is read: any token that the model has
 
     def encode(self, text: str) -> list[int]:
-        """Turn framed text into tokens, adding the tokenizer's own opening tokens only where the text lacks them."""
+        """Turn framed text into tokens; see `special_tokens.encode`."""
         return encode(self.tokenizer, text)
 
     def encode_pair(self, pair: tuple[str, str]) -> tuple[list[int], list[int]]:
         """Turn context and continuation into tokens; without a context the first token follows an opening or end token."""
         opening = self.tokenizer.bos_token_id if self.tokenizer.bos_token_id is not None else self.ends[0]
         return self.encode(pair[0]) or [opening], encode_rest(self.tokenizer, pair[1])
+
+    def encode_start(self, text: str) -> list[int]:
+        """Turn a text into tokens, as many as the context holds beside one more; an empty text is an opening token."""
+        return self.encode_pair((text, ""))[0][: self.context - 1]
 
     def check_lengths(self, requests: list[Request], lengths: dict[str, int]) -> None:
         """Refuse prompts that do not fit the context, all at once and before anything runs: a DataError with the record ids."""
@@ -73,38 +86,75 @@ class Vocabulary:
 
 
 def load_vocabulary(model: ModelRef, context_tokens: int = 0) -> Vocabulary:
-    """Load tokenizer and limits of a base model; a context beyond the model's own is a ModelError, 0 takes that."""
-    from transformers import AutoConfig, AutoTokenizer
+    """Load tokenizer and limits of a base model.
+
+    Args:
+        context_tokens: prompt and new tokens together at most, 0 takes the model's own limit.
+
+    Raises:
+        ModelError: it is beyond the model's own, or 0 where the model names none.
+    """
+    from transformers import AutoTokenizer
+
+    from isheep_lib.models.load import load_config
 
     tokenizer: Any = AutoTokenizer.from_pretrained(model.path, padding_side="left", trust_remote_code=False)
-    if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token
-    config = AutoConfig.from_pretrained(model.path, trust_remote_code=False).get_text_config()
-    context = config.max_position_embeddings
-    if context_tokens > context:
+    config = load_config(model.path).get_text_config()
+    own = own_context(model.path, config, tokenizer)
+    if own and context_tokens > own:
         raise ModelError(
-            f"context_tokens is {context_tokens}", where=model.name, allowed=f"at most {context}, the model's own; 0 takes it"
+            f"context_tokens is {context_tokens}", where=model.name, allowed=f"at most {own}, the model's own; 0 takes it"
         )
-    return Vocabulary(tokenizer, _ends(model.path, config, tokenizer), context_tokens or context)
+    if not own and not context_tokens:
+        raise ModelError(
+            "The model names no limit of its context",
+            where=f"{model.path / 'config.json'}: none of {', '.join(CONTEXT_NAMES)}",
+            allowed="a number of tokens in model.context_tokens, prompt and new tokens together",
+            do="set model.context_tokens in the params file, such as 2048",
+        )
+    ends = _ends(model.path, config, tokenizer)
+    pads = (tokenizer.pad_token_id, *ends, 0)
+    return Vocabulary(tokenizer, ends, context_tokens or own, next(t for t in pads if _has(config, t)))
 
 
-def _ends(path: Path, config: Any, tokenizer: Any) -> tuple[int, ...]:
-    generation = path / "generation_config.json"
+def own_context(folder: Path, config: Any, tokenizer: Any) -> int:
+    """Return the model's own limit of tokens, 0 where neither config nor tokenizer names one: ALiBi and Mamba need none."""
+    written = json.loads((folder / "config.json").read_text(encoding="utf-8"))  # a class may drop a name it does not know
+    written = {**written, **(written.get("text_config") or {})}
+    found = [getattr(config, name, None) or written.get(name) for name in CONTEXT_NAMES]
+    found.append(tokenizer.model_max_length if tokenizer.model_max_length < UNLIMITED else None)
+    return next((number for number in found if isinstance(number, int) and number > 0), 0)
+
+
+def _has(config: Any, token: Any) -> bool:
+    """Tell whether the model's embedding has a token."""
+    return isinstance(token, int) and 0 <= token < getattr(config, "vocab_size", token + 1)
+
+
+def _ends(folder: Path, config: Any, tokenizer: Any) -> tuple[int, ...]:
+    """Collect what ends an answer by any file: generation_config.json, config.json, the tokenizer, its chat template."""
+    generation = folder / "generation_config.json"
     values = json.loads(generation.read_text(encoding="utf-8")) if generation.is_file() else {}
-    configured = values.get("eos_token_id", config.eos_token_id)
-    found = [*(configured if isinstance(configured, list) else [configured]), tokenizer.eos_token_id]
-    return tuple(dict.fromkeys(token for token in found if token is not None))
+    named = (values.get("eos_token_id"), getattr(config, "eos_token_id", None), tokenizer.eos_token_id)
+    found: list[Any] = [token for given in named for token in (given if isinstance(given, list) else [given])]
+    found += [tokenizer.convert_tokens_to_ids(end) for end in [template_end(tokenizer)] if end]
+    ends = tuple(dict.fromkeys(token for token in found if _has(config, token)))
+    if not ends:
+        raise ModelError(
+            "Nothing ends an answer of this model",
+            where=f"{folder}: eos_token_id in generation_config.json or config.json, eos_token in tokenizer_config.json",
+            do="name the token that ends a text in one of them",
+        )
+    return ends
 
 
-def encode(tokenizer: Any, text: str) -> list[int]:
-    """Turn framed text into tokens, adding the tokenizer's own opening tokens only where the text lacks them."""
-    opened = bool(tokenizer.bos_token) and text.startswith(tokenizer.bos_token)
-    return tokenizer(text, add_special_tokens=not opened)["input_ids"]
+@cache
+def digest_own_frame(model: ModelRef, system: str, day: str) -> str:
+    """Hash what a model's own chat template makes of a question and an answer; the other frames are files."""
+    from transformers import AutoTokenizer
 
-
-def encode_rest(tokenizer: Any, text: str) -> list[int]:
-    """Turn text that continues a context into tokens."""
-    return tokenizer(text, add_special_tokens=False)["input_ids"]
+    frame = get_frame("tokenizer", system, AutoTokenizer.from_pretrained(model.path, trust_remote_code=False), day)
+    return digest_text(frame.prompt("question") + "answer" + frame.end)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ import torch
 from transformers.modeling_outputs import BaseModelOutputWithPast, CausalLMOutputWithPast
 
 from isheep_lib.engines.batching.decoding import decode
-from isheep_lib.engines.batching.prefix_cache import Reader, clusters
+from isheep_lib.engines.batching.prefix_cache import Reader, clusters, is_recurrent
 from isheep_lib.engines.exact.arbiter import Arbiter
 from isheep_lib.engines.exact.decisions import decide
 from isheep_lib.engines.exact.double import DoubleModel
@@ -45,12 +45,15 @@ class TransformersEngine:
     def __init__(self, model: ModelRef, settings: Model) -> None:
         """Load the model, base and adapters, with a settled `inference_dtype`."""
         self.vocabulary = load_vocabulary(model, settings.context_tokens)
+        self.context = self.vocabulary.context
         self.model: Any
         self.model, self.tokenizer = load_model(model, settings.inference_dtype)
-        self.dtype, self.cache_tokens = settings.inference_dtype, settings.cache_tokens
+        self.dtype, self.pad = settings.inference_dtype, self.vocabulary.pad
         self.batch_tokens = settings.batch_tokens or BATCH_TOKENS[device()]
-        self._reader: Reader = Reader(self.model, self.tokenizer.pad_token_id, self.batch_tokens)
-        self._vectors: Reader = Reader(_Vectors(self.model), self.tokenizer.pad_token_id, self.batch_tokens)
+        alone = is_recurrent(self.model.config)  # every row by itself
+        self.cache_tokens, self.shared_tokens = (0, 0) if alone else (settings.cache_tokens, self.batch_tokens)
+        self._reader: Reader = Reader(self.model, self.pad, self.batch_tokens)
+        self._vectors: Reader = Reader(_Vectors(self.model), self.pad, self.batch_tokens)
         self._exact_output: dict[str, torch.nn.Module] | None = None
         self._arbiter: Arbiter | None = None
         if settings.numerics == "exact":
@@ -129,8 +132,9 @@ class TransformersEngine:
         sharing: dict[tuple[int, ...], list[int]] = {}
         for i in sorted(range(len(rows)), key=lambda i: (len(rows[i]), i)):
             sharing.setdefault(tuple(encoded[i][0]), []).append(i)
-        alone = [unit for unit in sharing.values() if len(unit) == 1]
-        shared = [unit for unit in sharing.values() if len(unit) > 1]  # the choices of one question
+        units = sharing.values() if self.shared_tokens else [[i] for unit in sharing.values() for i in unit]
+        alone = [unit for unit in units if len(unit) == 1]
+        shared = [unit for unit in units if len(unit) > 1]  # the choices of one question
         results: list[tuple[float, int]] = [(0.0, 0)] * len(rows)
         for units, find in ((alone, self._vectors_of), (shared, self._shared_vectors_of)):
             for group in _within(units, lambda i: len(rows[i]), self.batch_tokens):
@@ -173,8 +177,8 @@ class TransformersEngine:
 
         Padding stands on the right, where no token of the text can see it; so no mask slows attention down.
         """
-        width, pad = max(len(row) for row in rows), self.tokenizer.pad_token_id
-        tokens = torch.tensor([row + [pad] * (width - len(row)) for row in rows], device=self.model.device)
+        width = max(len(row) for row in rows)
+        tokens = torch.tensor([row + [self.pad] * (width - len(row)) for row in rows], device=self.model.device)
         mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in rows], device=self.model.device)
         return self.model.base_model(input_ids=tokens, use_cache=False).last_hidden_state, mask
 
@@ -198,7 +202,7 @@ class TransformersEngine:
         rows = [self.vocabulary.encode(prompt) + list(tree.stem) for prompt in prompts]
         self.vocabulary.check_texts(rows)
         known: dict[tuple[int, int, int], float] = {}
-        for group in _within(clusters(rows), lambda i: len(rows[i]), self.batch_tokens):
+        for group in _within(clusters(rows), lambda i: len(rows[i]), self.shared_tokens):
             scores = self._last_logs([rows[i] for i in group], len(tree.stem) + 1)
             for depth, tokens in enumerate(tree.wanted):
                 for i, values in zip(group, scores[:, depth, tokens].tolist(), strict=True):
@@ -213,8 +217,7 @@ class TransformersEngine:
     @torch.inference_mode()
     def embed(self, texts: list[str]) -> np.ndarray:
         """Return vectors; see the protocol."""
-        rows = [self.vocabulary.encode_pair((text, ""))[0] for text in texts]
-        self.vocabulary.check_texts(rows)
+        rows = [self.vocabulary.encode_start(text) for text in texts]
         order = sorted(range(len(rows)), key=lambda i: (len(rows[i]), i))
         vectors = np.zeros((len(rows), self.model.config.get_text_config().hidden_size), dtype=np.float32)
         for group in _within([[i] for i in order], lambda i: len(rows[i]), self.batch_tokens):
@@ -230,19 +233,32 @@ class _Given(torch.nn.Module):
         super().__init__()
         self.hidden = hidden
 
-    def forward(self, **_: Any) -> BaseModelOutputWithPast:
+    @property
+    def decoder(self) -> "_Given":
+        """Itself: OPT's head asks the part of its layers that writes."""
+        return self
+
+    def forward(self, *_: Any, **__: Any) -> BaseModelOutputWithPast:
         """Return the vectors."""
-        return BaseModelOutputWithPast(last_hidden_state=self.hidden)  # ty: ignore[invalid-argument-type] - any tensor will do
+        return _Hidden(last_hidden_state=self.hidden)  # ty: ignore[invalid-argument-type] - any tensor will do
+
+
+class _Hidden(BaseModelOutputWithPast):
+    """What layers return; whatever else a head may look for, such as a recurrent cache, is None."""
+
+    def __getattr__(self, name: str) -> None:
+        if name.startswith("_"):
+            raise AttributeError(name)
 
 
 class _Vectors:
     """A model's layers without its head, in the form that a reader asks."""
 
     def __init__(self, model: Any) -> None:
-        self._layers, self.config = model.base_model, model.config
-        self.device = model.device
+        self._layers, self.config, self.device = model.base_model, model.config, model.device
+        self.forward = model.base_model.forward  # what it takes
 
-    def __call__(self, *, logits_to_keep: int, **asked: Any) -> CausalLMOutputWithPast:
+    def __call__(self, *, logits_to_keep: int = 0, **asked: Any) -> CausalLMOutputWithPast:
         """Return the last positions' vectors where logits would stand."""
         return CausalLMOutputWithPast(logits=self._layers(**asked).last_hidden_state[:, -logits_to_keep:])
 

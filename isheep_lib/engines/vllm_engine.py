@@ -43,7 +43,7 @@ class VllmEngine:
         preflight(model, settings)
         self.model, self.settings = model, settings
         self.vocabulary = load_vocabulary(model, settings.context_tokens)
-        self.tokenizer = self.vocabulary.tokenizer
+        self.tokenizer, self.context = self.vocabulary.tokenizer, self.vocabulary.context
         self.on_gpu = bool(gpu_bytes())
         prepare(self.on_gpu, settings.tensor_parallel)
         self._folder = merged_folder(model)
@@ -184,7 +184,8 @@ class VllmEngine:
         """Score labels by the next token after the prompt and after each part of the labels' stem; see the protocol."""
         tree = label_paths(self.tokenizer, labels)
         tokens = tree.wanted
-        rows = {(i, d): self._tokens(p) + list(tree.stem[:d]) for i, p in enumerate(prompts) for d in range(len(tokens))}
+        encoded = [self.vocabulary.encode(prompt) for prompt in prompts]
+        rows = {(i, d): row + list(tree.stem[:d]) for i, row in enumerate(encoded) for d in range(len(tokens))}
         known = {}
         for (i, d), output in self._ask(rows, lambda row: {"logprob_token_ids": tokens[row[1]]}):
             (scores,) = output.outputs[0].logprobs
@@ -193,16 +194,13 @@ class VllmEngine:
 
     def embed(self, texts: list[str]) -> np.ndarray:
         """Return mean vectors of the final layer; see the protocol. Another engine of vLLM is loaded for it."""
-        rows = dict(enumerate(self._tokens(text) for text in texts))
+        rows = dict(enumerate(map(self.vocabulary.encode_start, texts)))
         vectors: list[Any] = [None] * len(texts)
         for part in self._slices(rows):
             outputs = self._open("pooling").embed([_prompt(rows[i]) for i in part], use_tqdm=False)
             for i, output in zip(part, outputs, strict=True):
                 vectors[i] = np.asarray(output.outputs.embedding, dtype=np.float32)
         return np.stack(vectors)
-
-    def _tokens(self, text: str) -> list[int]:
-        return self.vocabulary.encode_pair((text, ""))[0]  # an empty text is an opening token
 
     def _ask(self, rows: dict[Any, list[int]], options: Callable[[Any], dict[str, Any]]) -> Iterator[tuple[Any, Any]]:
         """Read rows of tokens, each with its own options, and yield vLLM's outputs by key."""

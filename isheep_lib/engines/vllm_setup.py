@@ -8,7 +8,7 @@ import math
 import os
 
 from isheep_lib.engines.params import Model
-from isheep_lib.errors import EngineError
+from isheep_lib.errors import EngineError, install
 from isheep_lib.models.base import ModelRef, check_adapters
 from isheep_lib.models.memory import BESIDE, GIB, check_room, free_memory, weight_bytes
 
@@ -57,7 +57,7 @@ def check_installed() -> None:
             "vLLM is not installed",
             where="engine vllm",
             allowed="engine transformers needs nothing more; engine server needs vLLM elsewhere only",
-            do="pip install 'isheep[vllm]' for GPUs, make setup-vllm for tests on a CPU",
+            do=f"{install('vllm')} (docs/gpu.md); make setup-vllm for tests on a CPU",
         )
 
 

@@ -2,6 +2,8 @@
 
 A row of `samples-arc_easy.jsonl`; questions stay where their data are:
     {"id": "Mercury_417466", "scores": {"acc": 1.0, "acc_norm": 1.0}, "logprobs": [-7.1, -9.0, -12.4, -8.8], "gold": 0}
+An item that leaves no room for its answer in the model's context is named and not asked:
+    {"id": "Mercury_417466", "unanswered": "2047 tokens and 4 more, the model's context is 2048"}
 
 Covers asking for all kinds of answers, the scores with their errors, and the items that training data hold. Does not cover
 single kinds (`benchmarks.lm_eval_tasks`, `benchmarks.ifeval`), comparing models (`benchmarks.comparison`) or judging
@@ -18,9 +20,10 @@ from isheep_lib.analysis.contamination import Hit, Index
 from isheep_lib.analysis.significance import mean_with_error
 from isheep_lib.benchmarks import data as benchmarks_data
 from isheep_lib.benchmarks import ifeval
+from isheep_lib.benchmarks.comparison import answered
 from isheep_lib.benchmarks.data import ITEM, Chosen, Suite, items
 from isheep_lib.benchmarks.lm_eval_tasks import benchmark_of, prompts, run
-from isheep_lib.engines.generate import generate_all
+from isheep_lib.engines.generate import generate_all, overlong
 from isheep_lib.engines.protocol import Completion, Engine, Request
 from isheep_lib.errors import DataError
 from isheep_lib.evaluate.params import Evaluate
@@ -68,11 +71,15 @@ def answer_all(engine: Engine, frame: Frame, suite: Suite, params: Evaluate, jou
         if chosen.benchmark.name == MT_BENCH:
             rows[MT_BENCH] = converse(engine, frame, chosen.docs, params.answer_tokens, journal)
         else:
-            requests = [request(chosen, doc, frame, params.answer_tokens) for doc in chosen.docs]
-            answers = generate_all(engine, requests, journal, f"{chosen.benchmark.title} answers")
-            rows[chosen.benchmark.name] = [as_row(doc, answers[r.id]) for doc, r in zip(chosen.docs, requests, strict=True)]
+            asked = {doc[ITEM]: request(chosen, doc, frame, params.answer_tokens) for doc in chosen.docs}
+            answers, long = _answers(engine, asked, journal, f"{chosen.benchmark.title} answers")
+            found = {doc[ITEM]: as_row(doc, answers[doc[ITEM]]) for doc in chosen.docs if doc[ITEM] in answers}
+            rows[chosen.benchmark.name] = _in_order(chosen.docs, found, long)
     for chosen in suite.of("instructions"):
-        rows[chosen.benchmark.name] = ifeval.check_answers(rows[chosen.benchmark.name], chosen.docs, ifeval.load_checkers())
+        given, docs = answered(rows[chosen.benchmark.name]), {doc[ITEM]: doc for doc in chosen.docs}
+        checked = ifeval.check_answers(given, [docs[row["id"]] for row in given], ifeval.load_checkers())
+        by_id = {row["id"]: row for row in checked}
+        rows[chosen.benchmark.name] = [by_id.get(row["id"], row) for row in rows[chosen.benchmark.name]]
     model = EngineLM(engine, frame, journal, lambda task: benchmark_of(task).tokens or params.answer_tokens)
     rows |= run(suite.of(*HARNESS), model, is_framed(frame), params.few_shot, suite.sandbox)
     return {chosen.benchmark.name: rows[chosen.benchmark.name] for chosen in suite.chosen}
@@ -89,9 +96,29 @@ def first_prompts(suite: Suite, frame: Frame, params: Evaluate) -> dict[str, str
 
 
 def counts(suite: Suite, rows: Rows) -> dict[str, Any]:
-    """Count items: all that were chosen are graded or answered, else the stage would have stopped."""
+    """Count items: all that were chosen are graded or answered, or leave no room for an answer in the model's context."""
     total = sum(len(chosen.docs) for chosen in suite.chosen)
-    return {"in": total, "kept": sum(len(group) for group in rows.values()), "dropped": {}}
+    long = sum(map(_unanswered, rows.values()))
+    kept = sum(map(len, rows.values())) - long
+    return {"in": total, "kept": kept, "dropped": {"beyond_context": long} if long else {}}
+
+
+def _unanswered(rows: list[dict[str, Any]]) -> int:
+    return len(rows) - len(answered(rows))
+
+
+def _answers(
+    engine: Engine, asked: dict[str, Request], journal: Journal, label: str
+) -> tuple[dict[str, Completion], dict[str, str]]:
+    """Ask what fits the model's context; return answers by item, and why the other items have none."""
+    long = {item: why for item, r in asked.items() for why in overlong(engine, {"": r.prompt}, r.max_new_tokens).values()}
+    found = generate_all(engine, [r for item, r in asked.items() if item not in long], journal, label)
+    return {item: found[r.id] for item, r in asked.items() if r.id in found}, long
+
+
+def _in_order(docs: list[dict[str, Any]], found: dict[str, dict[str, Any]], long: dict[str, str]) -> list[dict[str, Any]]:
+    """Return a row for every item, also where it has no answer."""
+    return [found.get(doc[ITEM]) or {"id": doc[ITEM], "unanswered": long[doc[ITEM]]} for doc in docs]
 
 
 def is_framed(frame: Frame) -> bool:
@@ -118,29 +145,28 @@ def as_row(doc: dict[str, Any], answer: Completion) -> dict[str, Any]:
 
 def converse(engine: Engine, frame: Frame, docs: list[dict[str, Any]], tokens: int, journal: Journal) -> list[dict[str, Any]]:
     """Ask MT-Bench's two turns; the second is asked after the model's own first answer."""
-    firsts = [_request(f"{MT_BENCH}/{doc[ITEM]}/1", frame.prompt(doc["turns"][0]), frame, tokens) for doc in docs]
-    said = generate_all(engine, firsts, journal, "MT-Bench, first turns")
-    seconds = [
-        _request(
-            f"{MT_BENCH}/{doc[ITEM]}/2",
-            frame.conversation([(doc["turns"][0], said[first.id].text)], doc["turns"][1]),
-            frame,
-            tokens,
-        )
-        for doc, first in zip(docs, firsts, strict=True)
-    ]
-    then = generate_all(engine, seconds, journal, "MT-Bench, second turns")
-    both = [(said[a.id], then[b.id]) for a, b in zip(firsts, seconds, strict=True)]
-    return [
-        {
+
+    def ask(turn: int, prompts: dict[str, str], label: str) -> tuple[dict[str, Completion], dict[str, str]]:
+        asked = {item: _request(f"{MT_BENCH}/{item}/{turn}", text, frame, tokens) for item, text in prompts.items()}
+        return _answers(engine, asked, journal, label)
+
+    turns = {doc[ITEM]: doc["turns"] for doc in docs}
+    said, long = ask(1, {item: frame.prompt(first) for item, (first, _) in turns.items()}, "MT-Bench, first turns")
+    talks = {item: frame.conversation([(turns[item][0], answer.text)], turns[item][1]) for item, answer in said.items()}
+    then, longer = ask(2, talks, "MT-Bench, second turns")
+    found = {
+        doc[ITEM]: {
             "id": doc[ITEM],
             "category": doc["category"],
-            "answers": [turn.text for turn in turns],
-            "finish": [turn.finish for turn in turns],
-            "num_tokens": [turn.num_tokens for turn in turns],
+            "answers": [turn.text for turn in both],
+            "finish": [turn.finish for turn in both],
+            "num_tokens": [turn.num_tokens for turn in both],
         }
-        for doc, turns in zip(docs, both, strict=True)
-    ]
+        for doc in docs
+        if doc[ITEM] in then
+        for both in [(said[doc[ITEM]], then[doc[ITEM]])]
+    }
+    return _in_order(docs, found, long | longer)
 
 
 def tokens_of(rows: Rows) -> int:
@@ -167,9 +193,12 @@ def metrics(suite: Suite, rows: Rows, hits: list[Hit], frame: Frame) -> dict[str
     flagged: dict[str, set[str]] = {}
     for hit in hits:
         flagged.setdefault(hit.benchmark, set()).add(hit.item_id)
-    tasks = {}
+    tasks, absent = {}, dict(suite.absent)
     for chosen in suite.of("instructions", *HARNESS):
-        name, graded = chosen.benchmark.name, rows[chosen.benchmark.name]
+        name, graded = chosen.benchmark.name, answered(rows[chosen.benchmark.name])
+        if not graded:
+            absent[name] = f"none of its items leaves room for an answer: {rows[name][0]['unanswered']}"
+            continue
         clean = [row for row in graded if row["id"] not in flagged.get(name, ())]
         tasks[name] = {
             "metric": chosen.benchmark.metric,
@@ -179,12 +208,14 @@ def metrics(suite: Suite, rows: Rows, hits: list[Hit], frame: Frame) -> dict[str
             "trained_on": len(graded) - len(clean),
             "clean": scores(name, clean) if clean else {},
         }
+        if long := _unanswered(rows[name]):
+            tasks[name]["unanswered"] = long
     open_answers = [
         row for chosen in suite.of("instructions", "judged") for row in rows[chosen.benchmark.name] if "answer" in row
     ]
     signs = answer_signs([row["answer"] for row in open_answers], [row["finish"] for row in open_answers])
-    answered = {chosen.benchmark.name: chosen.subset for chosen in suite.of("judged")}
-    return {"tasks": tasks, "answered": answered, "absent": suite.absent, "signs": signs, "frame": frame.name}
+    subsets = {chosen.benchmark.name: chosen.subset for chosen in suite.of("judged")}
+    return {"tasks": tasks, "answered": subsets, "absent": absent, "signs": signs, "frame": frame.name}
 
 
 def scores(name: str, graded: list[dict[str, Any]]) -> dict[str, dict[str, float | int | None]]:

@@ -8,11 +8,12 @@ Covers one pair, trained rows told from held-out ones, and answers of the models
 """
 
 import difflib
+import shlex
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from isheep_lib.display.table import Table
+from isheep_lib.display.table import FoldedTable, Table
 from isheep_lib.engines.generate import ask
 from isheep_lib.engines.open import open_engine, preflight
 from isheep_lib.engines.params import Model
@@ -33,6 +34,7 @@ from isheep_lib.record.rows import Pair, Task, read_jsonl
 from isheep_lib.synthesize.params import Synthesize
 
 NEAREST = 3  # recorded answers shown
+LONG = 500  # letters of a text that show before it is opened
 FATES = {"learned": "trained on", "held_out": "held out", "beyond_max_rows": "left over"}
 
 
@@ -100,7 +102,10 @@ def follow(run_dir: Path, iteration: int, id_: str, ask_models: bool = False) ->
         afterwards = recorded_answers(run_dir, iteration, row["output"])
     return Story(
         _demonstrations(run_dir, iteration, row),
-        Table([{"part": part, "text": row[part]} for part in ("instruction", "input", "output", "raw") if row.get(part)]),
+        FoldedTable(
+            [{"part": part, "text": row[part]} for part in ("instruction", "input", "output", "raw") if row.get(part)],
+            short=LONG,
+        ),
         _scores(run_dir, iteration, scored),
         _verdicts(run_dir, iteration, row, scored),
         _training(run_dir, iteration, row),
@@ -132,7 +137,7 @@ def _demonstrations(run_dir: Path, iteration: int, row: dict[str, Any]) -> Table
         {"id": id_, **{n: shown.get(id_, {}).get(n, "") for n in names}}
         for id_ in (*row.get("demonstrations", ()), *row.get("parents", ()))
     ]
-    return Table(found or [{"demonstrations": "none recorded"}], "Shown in the prompt, in this order")
+    return FoldedTable(found or [{"demonstrations": "none recorded"}], "Shown in the prompt, in this order", LONG)
 
 
 def _scores(run_dir: Path, iteration: int, scored: dict[str, Any] | None) -> Table:
@@ -143,7 +148,7 @@ def _scores(run_dir: Path, iteration: int, scored: dict[str, Any] | None) -> Tab
     rows += [{"score": name, "value": f"unread: {reason}"} for name, reason in scored["unread"].items()]
     said = scored["raw"]
     rows = [{**row, **({"read from": " / ".join(said[row["score"]])} if row["score"] in said else {})} for row in rows]
-    return Table(rows or [{"scores": "no scorer was run"}])
+    return FoldedTable(rows or [{"scores": "no scorer was run"}], short=LONG)
 
 
 def _verdicts(run_dir: Path, iteration: int, row: dict[str, Any], scored: dict[str, Any] | None) -> Table:
@@ -209,7 +214,7 @@ def recorded_answers(run_dir: Path, iteration: int, text: str) -> Table:
         f"Recorded answers of M_{iteration} to benchmark items, the nearest in words to this response (TF-IDF, 1 is the same "
         "words). The records hold answers and no questions: ask_models asks this task itself"
     )
-    return Table(rows, caption)
+    return FoldedTable(rows, caption, LONG)
 
 
 def _answers(run_dir: Path, iteration: int) -> dict[str, dict[str, Any]]:
@@ -247,13 +252,14 @@ def ask_both(run_dir: Path, iteration: int, row: dict[str, Any]) -> Table:
     settings = settings_for(given, given.base_model)
     limit = run_file.run_params(run_dir).get("synthesize", {}).get("response_tokens", Synthesize().response_tokens)
     pair = [(k, model_of(run_dir, settings.base_model, k)) for k in (iteration - 1, iteration)]
+    params_file = shlex.quote(manifests.short(run_file.params_path(run_dir)))
     absent = [a for _, model in pair for a in model.adapters if not (a / "adapter_model.safetensors").is_file()]
     if absent:
         raise ModelError(
             f"The weights of {absent[0].parents[1].name} are not at hand; a committed record keeps only their digest",
             where=manifests.short(absent[0]),
             allowed="ask_models False shows recorded answers instead",
-            do=f"isheep iterate {iteration} --params {manifests.short(run_file.params_path(run_dir))} --run NAME makes a run "
+            do=f"isheep iterate {iteration} --params {params_file} --run NAME makes a run "
             "of your own with its weights; then look at NAME",
         )
     words = user_words(Task(row["id"], row["instruction"], row.get("input", "")))
@@ -263,9 +269,9 @@ def ask_both(run_dir: Path, iteration: int, row: dict[str, Any]) -> Table:
         engine = open_engine(model, settings)
         try:
             hold_against_weights(engine, run_dir, model, k, settings)
-            frame = get_frame(settings.aligned_frame if k else settings.base_frame, settings.system_prompt, engine.tokenizer)
+            frame = get_frame(settings.frame_of(k), settings.system_prompt, engine.tokenizer, settings.template_date)
             said = ask(engine, Request(row["id"], frame.prompt(words), limit, stop=(frame.end,)))
         finally:
             engine.close()
         rows.append({"model": f"M_{k}, asked now, greedy", "answer": said.text, "ended by": said.finish})
-    return Table(rows, f"The task of {row['id']} asked again")
+    return FoldedTable(rows, f"The task of {row['id']} asked again", LONG)

@@ -23,19 +23,18 @@ from matplotlib.figure import Figure
 
 from isheep_lib.analysis.words import distinct_n, words
 from isheep_lib.display.figures import BLUE, DARK, GREY, RED, nothing, panels
-from isheep_lib.display.table import Table, clip
+from isheep_lib.display.table import FoldedTable, Table
 from isheep_lib.errors import ParameterError, RecordError
 from isheep_lib.explore.pair_history import rows_of, training_fates
-from isheep_lib.params import run_file
 from isheep_lib.record import manifests
-from isheep_lib.record.provenance import project_root
 from isheep_lib.scorers.table import scorer_of
 from isheep_lib.synthesize.near_duplicates import NearDuplicates
 
 FATES = KEPT, DROPPED, UNDECIDED, NO_PAIR = "kept", "dropped", "undecided", "no pair"
 COLORS = {KEPT: BLUE, DROPPED: RED, UNDECIDED: GREY}
 SHOWN = 12  # rows of a static table
-TEXT = 180  # letters of a text in it
+TEXT = 180  # letters of a text in it that show before it is opened
+LONGEST = 4000  # letters of it that show then; one pair followed shows more
 NEAR = 0.7  # ROUGE-L F above which an instruction was seen before, the paper's limit
 TEXTS = ("instruction", "input", "output")
 
@@ -97,13 +96,13 @@ class Pairs:
         return [*valued, *(row for row in found if row[column] in (None, ""))]
 
     def table(self, rows: list[dict[str, Any]], number: int = SHOWN) -> Table:
-        """Show rows with long texts shortened, at most `number` of them; columns that are empty in all of them are left out."""
-        shown = [{c: "" if row[c] is None else clip(row[c], TEXT) for c in self.columns} for row in rows[:number]]
+        """Show rows with long texts folded, at most `number` of them; columns that are empty in all of them are left out."""
+        shown = [{c: "" if row[c] is None else row[c] for c in self.columns} for row in rows[:number]]
         filled = [column for column in self.columns if any(row[column] != "" for row in shown)]
         few = f"the first {number} of {len(rows)}" if len(rows) > number else f"{len(rows)}"
         caption = f"{few} rows; iteration {self.iteration} has {len(self.rows)} in all"
         narrow = [{column: row[column] for column in filled} for row in shown]
-        return Table(narrow or [{"rows": "none match"}], "; ".join([caption, *self.missing]))
+        return FoldedTable(narrow or [{"rows": "none match"}], "; ".join([caption, *self.missing]), TEXT, LONGEST)
 
     def counts(self) -> Table:
         """Count rows by fate and reason."""
@@ -123,19 +122,9 @@ def iterations(run_dir: Path) -> list[int]:
     """List the iterations that have pairs.
 
     Raises:
-        RecordError: there is no such run; the nearest ones are named.
+        RecordError: it is no run; the nearest ones are named.
     """
-    if not manifests.all_manifests(run_dir) and not run_file.params_path(run_dir).is_file():
-        results = project_root() / "results"
-        known = sorted(str(path.parent.relative_to(results)) for path in results.rglob(run_file.params_path(Path()).name))
-        name = str(run_dir.relative_to(results)) if run_dir.is_relative_to(results) else run_dir.name
-        near = difflib.get_close_matches(name, known, n=5, cutoff=0.3) or known[:5]
-        raise RecordError(
-            "There is no such run",
-            where=manifests.short(run_dir),
-            allowed=", ".join(near),
-            do="give a name under results, or a path",
-        )
+    manifests.require_run(run_dir)
     return list(manifests.of_stage(run_dir, "synthesize"))
 
 
@@ -267,19 +256,19 @@ def trend_figure(found: dict[int, dict[str, float]]) -> Figure:
 
 def next_commands(found: Pairs) -> Table:
     """Say what can be looked at next, each with its command."""
-    run, k = manifests.short(found.run_dir), found.iteration
-    again = f"papermill notebooks/explore.ipynb explore.ipynb -p run {shlex.quote(run.removeprefix('results/'))}"
+    run, k = manifests.run_name(found.run_dir), found.iteration
+    again = f"isheep explore {shlex.quote(run)}"
     rows = (
         [{"to": "make what is missing", "command": f"isheep iterate {k}, with the run's --params and --run"}]
         if found.missing
         else []
     )
     rows += [
-        {"to": f"look at iteration {n}", "command": f"{again} -p iteration {n}"} for n in iterations(found.run_dir) if n != k
+        {"to": f"look at iteration {n}", "command": f"{again} --iteration {n}"} for n in iterations(found.run_dir) if n != k
     ]
     rows += [
-        {"to": "follow another pair", "command": f"{again} -p iteration {k} -p pair {shlex.quote(found.rows[-1]['id'])}"},
-        {"to": "ask both models its task again", "command": f"{again} -p iteration {k} -p ask_models True"},
-        {"to": "choose by menus, sort and search", "command": "jupyter lab notebooks/explore.ipynb"},
+        {"to": "follow another pair", "command": f"{again} --iteration {k} --pair {shlex.quote(found.rows[-1]['id'])}"},
+        {"to": "ask both models its task again", "command": f"{again} --iteration {k} --ask-models"},
+        {"to": "choose by menus, sort and search in JupyterLab", "command": f"{again} --iteration {k} --open"},
     ]
     return Table(rows)

@@ -8,7 +8,7 @@ from isheep_lib.params.kinds import Section
 class ExploreParams(Section):
     """Parameters of `explore.ipynb`."""
 
-    run: str = Field("reference/smollm2-135m", description="name under results, or a path", min_length=1)
+    run: str = Field("", description="name under results, or a path, empty is your newest run, else the reference record")
     iteration: int = Field(1, description="whose pairs are looked at first", ge=1)
     pair: str = Field("", description="id of the pair that is followed, empty is the first kept one")
     search: str = Field("", description="show only pairs with this text in task or response")

@@ -4,7 +4,7 @@
     menus(run_dir, 1)        # ipywidgets: iteration, fate, reason, text, and one pair followed
 
 Covers what needs a browser's scripts. Does not cover rows (`explore.pairs`) or one pair (`explore.pair_history`). Both
-packages are optional (`pip install "isheep[explore]"`) and work without a network. An executed notebook holds no scripts:
+packages are optional (the extra `explore`) and work without a network. An executed notebook holds no scripts:
 nobody can type into it.
 """
 
@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from isheep_lib.display.table import Table
-from isheep_lib.errors import IsheepError
+from isheep_lib.errors import IsheepError, install
 from isheep_lib.explore.pair_history import follow
-from isheep_lib.explore.pairs import FATES, Pairs, iterations, pairs
+from isheep_lib.explore.pairs import FATES, TEXTS, Pairs, iterations, pairs
 
 ALL = "all"
 MOST_BYTES = "4MB"  # of a table in the browser; beyond it itables shows fewer rows and says so
@@ -39,7 +39,7 @@ def _package(name: str) -> Any:
 
 def _instead(what: str) -> Table:
     """Say why a plain notebook shows less."""
-    return Table([{"not shown here": f'{what}: run this cell by hand in JupyterLab, with pip install "isheep[explore]"'}])
+    return Table([{"not shown here": f"{what}: isheep explore --open, with {install('explore')}"}])
 
 
 def sortable(found: Pairs) -> Any:
@@ -59,8 +59,10 @@ def table_page(itables: Any, pandas: Any, found: Pairs) -> str:
     rows = [{c: " ".join(v.split()) if isinstance(v, str) else v for c, v in row.items()} for row in found.rows]
     frame = pandas.DataFrame(rows, columns=found.columns)  # numbers with gaps stay floats: others would sort as text
     options = {"allow_html": False, "maxBytes": MOST_BYTES, "classes": "display compact", "showIndex": False}
-    page = itables.to_html_datatable(frame, connected=False, **options)
-    return f"<div class='tex2jax_ignore'>{page}</div>"
+    # Among many columns a text would be squeezed into one word a line.
+    texts = [{"className": "isheep-text", "targets": [found.columns.index(text) for text in TEXTS]}]
+    page = itables.to_html_datatable(frame, connected=False, columnDefs=texts, **options)
+    return f"<style>td.isheep-text{{min-width:20em}}</style><div class='tex2jax_ignore'>{page}</div>"
 
 
 def menus(run_dir: Path, iteration: int) -> Any:

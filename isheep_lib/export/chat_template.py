@@ -2,15 +2,20 @@
 
     write(get_frame("chatml", "Be brief.", tokenizer), tokenizer)    # Jinja, as in chat_template.jinja
 
-It is the frame's own template; without a system message it has the system prompt of the training.
+It is the frame's own template; without a system message it has the system prompt of the training, and where it asks for
+today's date, the day that it was told in training.
 Covers writing the template. Does not cover frames (`prompting.chat`).
 """
 
 import json
+import re
+from datetime import date
 from typing import Any
 
-from isheep_lib.engines.tokens import encode, encode_rest
 from isheep_lib.prompting.chat import Frame
+from isheep_lib.prompting.special_tokens import encode_rest, opening_tokens
+
+ASKS_DAY = re.compile(r"""strftime_now\(\s*(['"])(.*?)\1""")
 
 
 def write(frame: Frame, tokenizer: Any) -> str:
@@ -20,12 +25,14 @@ def write(frame: Frame, tokenizer: Any) -> str:
         frame: of the training.
         tokenizer: of the model; what it puts before every text by itself, the template has to write.
     """
-    opening = _opening(tokenizer, frame.opener())
+    opening = "".join(tokenizer.convert_ids_to_tokens(_opening(tokenizer, frame.opener())))
     lines = [f"{{{{- {_literal(opening)} }}}}" if opening else ""]
     lines[0] += f"{{#- The chat frame {frame.name}, as this model was trained. #}}"
     if frame.system is not None:
-        trained = _literal([{"role": "system", "content": frame.system}])
+        content = [{"type": "text", "text": frame.system}] if frame.parts else frame.system
+        trained = _literal([{"role": "system", "content": content}])
         lines += [f"{{%- if messages[0]['role'] != 'system' %}}{{% set messages = {trained} + messages %}}{{% endif %}}"]
+    lines += _told_day(frame)
     return "\n".join([*lines, frame.template])  # the line break after a block or comment is trimmed, the frame's own stay
 
 
@@ -35,12 +42,19 @@ def end_token(frame: Frame, tokenizer: Any) -> int | None:
     return ids[0] if len(ids) == 1 and tokenizer.decode(ids) == frame.end else None
 
 
-def _opening(tokenizer: Any, text: str) -> str:
-    """Return what the tokenizer puts before a text by itself; programs that use a template tell it not to."""
-    framed = f"{text}a"
-    ids, bare = encode(tokenizer, framed), encode_rest(tokenizer, framed)
-    number = next((i for i in range(len(ids)) if ids[i : i + len(bare)] == bare), 0)
-    return "".join(tokenizer.convert_ids_to_tokens(ids[:number]))
+def _opening(tokenizer: Any, text: str) -> list[int]:
+    """Return what the tokenizer puts before a frame by itself; programs that use a template tell it not to."""
+    opening = opening_tokens(tokenizer)
+    return [] if encode_rest(tokenizer, text)[:1] == opening[:1] else opening
+
+
+def _told_day(frame: Frame) -> list[str]:
+    """Return what gives the day of the training to a template, in every form in which it asks for today's date."""
+    forms = [found[2] for found in ASKS_DAY.finditer(frame.template)]
+    if not forms:
+        return []
+    told = _literal({form: date.fromisoformat(frame.day).strftime(form) for form in forms})
+    return [f"{{%- macro strftime_now(form) %}}{{{{ {told}[form] }}}}{{% endmacro %}}"]
 
 
 def _literal(value: Any) -> str:

@@ -13,7 +13,6 @@ from typing import Any
 
 from isheep_lib.errors import RecordError
 from isheep_lib.models.base import EMBEDDED
-from isheep_lib.params import run_file
 from isheep_lib.record import manifests as record_manifests
 from isheep_lib.record.manifests import all_manifests, differences, read_manifest, require_intact, stage_folder
 from isheep_lib.record.rows import read_jsonl
@@ -120,10 +119,7 @@ def makers(record: Record) -> dict[tuple[int, str], dict[str, Any]]:
 
 
 def _require_trained(run_dir: Path, iteration: int) -> None:
-    if not run_file.run_params(run_dir).get("model"):
-        raise RecordError(
-            "There is no such run", where=record_manifests.short(run_dir), do="give a name under results, or a path"
-        )
+    record_manifests.require_run(run_dir)
     if iteration < 1:
         raise RecordError(
             f"Iteration {iteration} has no model of its own: nothing was trained yet",
@@ -157,7 +153,7 @@ def _require_weights(record: Record) -> None:
         folder = stage_folder(record.run_dir, k, "train")
         names = list(record.weight_files(k))
         bad = differences(folder, record.manifest("train", k), names)
-        if any(difference.kind == "not at hand" for difference in bad):
+        if any(difference.kind == record_manifests.ABSENT for difference in bad):
             raise RecordError(
                 f"The weights of iteration {k} are not here; a committed record keeps only their digests",
                 where=record_manifests.short(folder),

@@ -14,7 +14,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from isheep_lib import __version__
-from isheep_lib.engines.tokens import Vocabulary, encode, load_vocabulary
+from isheep_lib.engines.tokens import Vocabulary, load_vocabulary
 from isheep_lib.errors import ModelError, ParameterError
 from isheep_lib.export import chat_template, data_card, model_card
 from isheep_lib.export.contents import Base, Record, read
@@ -22,7 +22,8 @@ from isheep_lib.export.data import messages, write
 from isheep_lib.models import trained
 from isheep_lib.models.base import ModelRef, find_model
 from isheep_lib.models.merged import merged_folder
-from isheep_lib.prompting.chat import Frame, get_frame
+from isheep_lib.prompting.chat import DAY, Frame, get_frame
+from isheep_lib.prompting.special_tokens import encode
 from isheep_lib.record import provenance
 from isheep_lib.record.folders import replacing, require_own
 from isheep_lib.record.manifests import MANIFEST, describe_file, stage_folder
@@ -56,15 +57,15 @@ def export(run_dir: Path, iteration: int, merged: bool = False, data_only: bool 
 
 def _foreign(out: Path) -> list[Path]:
     """List the files of a folder that no export wrote, or that were changed since."""
-    known = _listed(out / LIST)
+    known = listed(out)
     paths = [path for path in out.rglob("*") if not path.is_dir() and (path != out / LIST or not known)]
     return [path for path in paths if known.get(path.relative_to(out).as_posix(), {}).get("sha256") != digest_file(path)]
 
 
-def _listed(path: Path) -> dict[str, dict[str, Any]]:
+def listed(out: Path) -> dict[str, dict[str, Any]]:
     """Read the files of an earlier export, {} where there is none."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads((out / LIST).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return found["files"] if isinstance(found, dict) and found.get("format") == FORMAT else {}
@@ -85,10 +86,12 @@ def _model(record: Record) -> ModelRef:
 def _fill(folder: Path, record: Record, model: ModelRef | None, merged: bool) -> None:
     """Write everything into an empty folder, the list last."""
     name, system = record.params["aligned_frame"], record.params["system_prompt"]
+    # Older runs told the clock's.
+    day = record.params.get("template_date") or record.manifest("train").get("finished", DAY)[:10]
     vocabulary = load_vocabulary(model or find_model(record.base.name)) if model or name == "tokenizer" else None
     # Named frames look no further than at a tokenizer's end-of-text token.
     frame = get_frame(
-        name, system, vocabulary.tokenizer if vocabulary else SimpleNamespace(special_tokens_map={"eos_token": ""})
+        name, system, vocabulary.tokenizer if vocabulary else SimpleNamespace(special_tokens_map={"eos_token": ""}), day
     )
     takes, shown = frame.system is not None, frame.system or ""
     written = None
@@ -117,20 +120,19 @@ def _write_weights(
     names = ["adapter"] if len(model.adapters) == 1 else [f"adapter-{k}" for k in record.lineage]
     names = names[: len(model.adapters)]  # none where all weights were trained
     for source, name in zip(model.adapters, names, strict=True):
-        _copy_adapter(source, folder / name, record.base)
+        _copy_adapter(source, folder / name, record.base, model.path)
     whole = ("merged" if merged else "") if names else "model"
     if whole:
         _copy_model(merged_folder(model), folder / whole, vocabulary.tokenizer, _ends(frame, vocabulary))
     return tuple(names), whole
 
 
-def _copy_adapter(source: Path, target: Path, base: Base) -> None:
-    """Copy an adapter; for a base on the Hub its configuration names repository and commit, as peft reads them."""
+def _copy_adapter(source: Path, target: Path, base: Base, path: Path) -> None:
+    """Copy an adapter; its configuration names the base by what peft finds: a repository of the Hub, else the whole path."""
     target.mkdir()
     shutil.copyfile(source / "adapter_model.safetensors", target / "adapter_model.safetensors")
     config = json.loads((source / "adapter_config.json").read_text(encoding="utf-8"))
-    if base.revision:
-        config |= {"base_model_name_or_path": base.repository, "revision": base.revision}
+    config |= {"base_model_name_or_path": base.repository or str(path), "revision": base.revision or None}
     write_atomic(target / "adapter_config.json", json.dumps(config, indent=1, sort_keys=True) + "\n")
 
 

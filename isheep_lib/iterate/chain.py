@@ -7,7 +7,6 @@
 Covers planning and running whole runs. Does not cover one stage (`iterate.session`, `iterate.runner`).
 """
 
-import json
 import os
 import uuid
 from dataclasses import dataclass, field
@@ -17,8 +16,9 @@ from typing import Any
 from isheep_lib.display.table import Table
 from isheep_lib.engines.dtype import resolve_dtype, resolve_training_dtype
 from isheep_lib.errors import RecordError
-from isheep_lib.iterate import claims
+from isheep_lib.iterate import claims, estimate, hub_ids, needs, stopping
 from isheep_lib.iterate.fingerprint_parts import fingerprint_parts
+from isheep_lib.iterate.outcome import Finished, finished, told
 from isheep_lib.iterate.run_params import IterateParams, RunParams, load_run
 from isheep_lib.models.base import find_model
 from isheep_lib.params import run_file
@@ -27,18 +27,22 @@ from isheep_lib.params.kinds import Shard
 from isheep_lib.params.notebook import cell_values
 from isheep_lib.record import locks, provenance, stages
 from isheep_lib.record.fingerprints import fingerprint, stale_reason
+from isheep_lib.record.fixity import inventory
 from isheep_lib.record.manifests import (
     find_file,
     read_manifest,
     require_intact,
+    require_run,
     run_folder,
     short,
     stage_folder,
     stage_folders,
+    weights_state,
 )
+from isheep_lib.record.progress import read_state
 from isheep_lib.record.provenance import project_root
 from isheep_lib.record.reuse import copy_stage, find_same
-from isheep_lib.record.verification import Verdict, verify
+from isheep_lib.record.verification import Verdict, verify_stages
 
 FREE = stages.LEAVES  # an evaluation may be made anew with other settings; its stages then show as stale
 DONE, STALE, MISSING, STARTED, SHARED = "done", "stale", "to run", "to resume", "to share"
@@ -65,9 +69,8 @@ class Chain:
     run_dir: Path
     lock: locks.RunLock
     precision: str
-    reused: int = 0
-    shared: list[str] = field(default_factory=list)
-    ran: list[str] = field(default_factory=list)
+    before: Finished = field(default_factory=dict)  # stages that were done when it was opened
+    unfit: str = ""  # why the run's inventory could not be renewed
 
     def look(self, iteration: int, stage: str) -> Step:
         """Find the state of one stage, whose inputs must be in place; an output that was edited or deleted is a RecordError."""
@@ -97,8 +100,12 @@ class Chain:
         return Table([{"fact": name, "value": str(value)} for name, value in facts.items()])
 
     def verify(self) -> list[Verdict]:
-        """Verify the whole run; see `record.verification`."""
-        return verify(self.run_dir)
+        """Verify every stage; see `record.verification`."""
+        return verify_stages(self.run_dir)
+
+    def root(self) -> str:
+        """Say the root digest by which the record can be quoted, or why the inventory does not give one."""
+        return self.unfit or f"root sha256 {inventory.root_of(self.run_dir)}"
 
     def plan(self) -> list[Step]:
         """List every stage up to the wanted iteration; nothing after a stage that must run can be known to be done."""
@@ -131,7 +138,6 @@ class Chain:
 
     def _take_over(self, step: Step, same: Path) -> None:
         copy_stage(same, stage_folder(self.run_dir, step.iteration, step.stage))
-        self.shared.append(f"iter-{step.iteration}/{step.stage}")
 
     def _reusable(self, step: Step) -> bool:
         return step.state == DONE or (step.state == STALE and self.params.stale == "keep")
@@ -143,13 +149,12 @@ class Chain:
             RecordError: a stage is stale and `stale` is "stop", or its files are not as recorded.
             StageFailed: a notebook failed; what was finished is kept.
         """
-        for iteration, stage in self._steps():
+        steps, judged = self._steps(), bool(self.run_params.judge.judged)
+        for number, (iteration, stage) in enumerate(steps):
             step = self.look(iteration, stage)
             if step.state == STALE and self.params.stale == "stop":
                 raise self._stale(step)
             if self._reusable(step):
-                if f"iter-{iteration}/{stage}" not in self.shared:  # else taken over by the plan
-                    self.reused += 1
                 continue
             if step.same:
                 self._take_over(step, step.same)
@@ -159,16 +164,23 @@ class Chain:
             from isheep_lib.iterate import runner  # slow to import, and nobody who only looks at a run needs it
 
             given = self.run_params.stage(stage, iteration).model_dump(exclude=set(Shard.model_fields))  # a worker's own
-            runner.run_stage(stage, iteration, self.run_dir, given, project_root() / "notebooks")
-            self.ran.append(f"iter-{iteration}/{stage}")
+            where = estimate.place_of(iteration, stage, self.params.iteration, judged)
+            left = estimate.countdown(self.run_dir, self.run_params, steps[number:])
+            runner.run_stage(stage, iteration, self.run_dir, given, project_root() / "notebooks", where, left)
+        made = [name for name, manifest in finished(self.run_dir, steps).items() if self.before.get(name) != manifest]
+        self.unfit = inventory.renew(self.run_dir, *made)
         self.lock.release()
+
+    def outcome(self) -> str:
+        """Say which stages ran, which were taken from other runs, and which were done before."""
+        return told(self.before, finished(self.run_dir, self._steps()))
 
     def _stale(self, step: Step) -> RecordError:
         return RecordError(
             f"iter-{step.iteration}/{step.stage} was made otherwise: {step.note}",
             where=short(stage_folder(self.run_dir, step.iteration, step.stage)),
             allowed="stale: stop (now), keep (go on with what is there), redo (run it again, the old record is set aside)",
-            do="give -p stale keep or -p stale redo (isheep iterate --stale …), or another run (-p run NAME)",
+            do="give -p stale keep or -p stale redo, or another run (-p run NAME)",
         )
 
     def _set_aside(self, step: Step) -> None:
@@ -185,10 +197,11 @@ def prepare(values: dict[str, Any]) -> tuple[IterateParams, RunParams, Path]:
     """
     params = check(IterateParams, values, "iterate.ipynb")
     run_params = load_run(find_file(params.params, "params"), params.override, params.run)
+    run_dir = run_folder(run_params.run)
+    known = run_file.run_params(run_dir)
+    run_params, recorded = hub_ids.settle(run_params, known), known.get("model", {})
     for stage in stages.ORDER:
         getattr(run_params, stage).data_digests()
-    run_dir = run_folder(run_params.run)
-    recorded = run_file.run_params(run_dir).get("model", {})
     run_params = _with_dtypes(run_params, recorded.get("inference_dtype", "auto"), recorded.get("dtype", "auto"))
     if run_dir.is_dir():
         locks.RunLock(run_dir).release()
@@ -198,7 +211,9 @@ def prepare(values: dict[str, Any]) -> tuple[IterateParams, RunParams, Path]:
 
 def open_chain(names: dict[str, Any]) -> Chain:
     """Open a run from the globals of `iterate.ipynb`: claimed, locked; whatever would stop it later is raised now."""
+    stopping.end_with_parent()
     params, run_params, run_dir = prepare(cell_values(names, IterateParams))
+    needs.check(run_params, run_dir, params.iteration)
     lock = locks.RunLock(run_dir)
     try:
         model = find_model(run_params.model.base_model)
@@ -208,7 +223,8 @@ def open_chain(names: dict[str, Any]) -> Chain:
     except BaseException:
         lock.release()
         raise
-    return Chain(params, run_params, run_dir, lock, f"{dtype} ({why})")
+    before = finished(run_dir, stages.steps(params.iteration, bool(run_params.judge.judged)))
+    return Chain(params, run_params, run_dir, lock, f"{dtype} ({why})", before)
 
 
 def _with_dtypes(run_params: RunParams, inference: str, training: str) -> RunParams:
@@ -220,21 +236,22 @@ def _with_dtypes(run_params: RunParams, inference: str, training: str) -> RunPar
 
 def status(run_dir: Path) -> list[dict[str, Any]]:
     """List the stages of a run that are done, begun, failed or running, touching none; a RecordError where there is no run."""
-    if not run_file.params_path(run_dir).is_file():
-        known = ", ".join(sorted(p.parent.name for p in run_dir.parent.glob("*/params.yaml"))) or "none"
-        raise RecordError("There is no such run", where=short(run_dir), allowed=known, do="give a name under results")
+    require_run(run_dir)
     rows, live = [], locks.is_held(run_dir)
     for folder in stage_folders(run_dir):
-        manifest, now = read_manifest(folder), folder / ".progress.json"
-        state = "done" if manifest else "failed" if any(folder.glob("*.failed.ipynb")) else "begun"
+        manifest = read_manifest(folder)
+        now = read_state(folder / ".progress.json") if live and not manifest else None
+        state = "done" if manifest else "failed" if (folder / f"{folder.name}.failed.ipynb").is_file() else "begun"
         rows.append(
             {
                 "iteration": int(folder.parent.name.split("-")[1]),
                 "stage": folder.name,
-                "state": "running" if live and now.is_file() and not manifest else state,
+                "state": "running" if now else state,
                 "kept": f"{manifest['counts']['kept']} of {manifest['counts']['in']}" if manifest else "",
                 "seconds": f"{manifest.get('notebook_seconds', manifest['seconds']):.0f}" if manifest else "",
-                "now": json.loads(now.read_text())["line"] if live and now.is_file() and not manifest else "",
+                "weights": weights_state(folder, manifest) if manifest else "",
+                "taken from": manifest.get("shared_from", "") if manifest else "",
+                "now": now.line() if now else "",
             }
         )
     return rows

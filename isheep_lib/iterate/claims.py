@@ -3,16 +3,17 @@
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from isheep_lib.engines.dtype import resolve_dtype, resolve_training_dtype
 from isheep_lib.engines.params import Model
 from isheep_lib.errors import ParameterError
+from isheep_lib.iterate.hub_ids import settle
 from isheep_lib.iterate.run_params import SECTIONS, StageParams
 from isheep_lib.models.base import find_model
 from isheep_lib.params.kinds import Section, is_execution
 from isheep_lib.params.old_names import renew_file
 from isheep_lib.params.run_file import params_path, run_params
+from isheep_lib.params.yaml_file import dump_yaml
+from isheep_lib.record.fixity import inventory
 from isheep_lib.record.manifests import run_folder, short
 from isheep_lib.record.rows import write_atomic
 
@@ -38,7 +39,9 @@ def as_sections(kind: type[Section], values: dict[str, Any], stage: str) -> dict
 
 def claim_stage(run_dir: Path, stage: str, params: StageParams) -> StageParams:
     """Make a stage's checked parameters the run's own (`check_params`), with the number formats that it has or now gets."""
-    known, formats = run_params(run_dir).get("model", {}), {}
+    recorded = run_params(run_dir)
+    known, formats = recorded.get("model", {}), {}
+    params = settle(params, {**known, **recorded.get(stage, {})})
     if isinstance(params, Model) and params.inference_dtype == "auto":  # a stage by hand is the first of its run
         recorded = known.get("inference_dtype", "auto")
         formats["inference_dtype"], _ = resolve_dtype(recorded, params.engine, find_model(params.base_model).path)
@@ -71,8 +74,9 @@ def claim_params(run_dir: Path, values: dict[str, Any], free: tuple[str, ...] = 
     known = run_params(run_dir)
     merged = {**known, **{n: {**known.get(n, {}), **v} if isinstance(v, dict) else v for n, v in values.items()}}
     if merged != known:
-        text = yaml.safe_dump(merged, sort_keys=False, allow_unicode=True)
-        write_atomic(params_path(run_dir), "# What this run is; written by the run.\n" + text)
+        text = "# What this run is; written by the run.\n" + dump_yaml(merged)
+        inventory.announce(run_dir, params_path(run_dir).name, text)
+        write_atomic(params_path(run_dir), text)
 
 
 def flatten(values: dict[str, Any]) -> dict[str, Any]:

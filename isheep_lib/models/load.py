@@ -1,9 +1,10 @@
 """Loading a model and its tokenizer onto a device."""
 
+from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from isheep_lib.models.attention import ATTENTION
 from isheep_lib.models.base import ModelRef, check_adapters
@@ -16,6 +17,16 @@ def device() -> str:
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
+def load_config(folder: Path) -> Any:
+    """Read a model's config; a pad token beyond its embedding, which no layer could be made for, is left out."""
+    config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    text = config.get_text_config()
+    pad, rows = getattr(text, "pad_token_id", None), getattr(text, "vocab_size", None)
+    if pad is not None and rows is not None and not 0 <= pad < rows:
+        text.pad_token_id = None
+    return config
+
+
 def load_model(model: ModelRef, dtype: str, place: str = "") -> tuple[Any, Any]:
     """Load model and tokenizer, adapters merged in, onto the best device here or the one named; safetensors only, no code."""
     from transformers.utils import logging
@@ -26,6 +37,7 @@ def load_model(model: ModelRef, dtype: str, place: str = "") -> tuple[Any, Any]:
     wanted = getattr(torch, dtype)
     loaded = AutoModelForCausalLM.from_pretrained(
         model.path,
+        config=load_config(model.path),
         dtype=max(torch.float32, wanted, key=lambda format_: format_.itemsize) if model.adapters else wanted,
         use_safetensors=True,
         trust_remote_code=False,
@@ -36,6 +48,4 @@ def load_model(model: ModelRef, dtype: str, place: str = "") -> tuple[Any, Any]:
         from peft import PeftModel
 
         loaded = PeftModel.from_pretrained(loaded, adapter).merge_and_unload(safe_merge=True)
-    if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token
     return loaded.to(place or device(), wanted).eval(), tokenizer  # merged in float32 first: small deltas drown in bfloat16

@@ -9,6 +9,7 @@ from pathlib import Path
 import psutil
 
 from isheep_lib.errors import EngineError
+from isheep_lib.models.folder import weight_files
 
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 BESIDE = 1.15  # memory for activations and the attention cache, at least, in weights
@@ -20,7 +21,7 @@ def weight_bytes(folder: Path, dtype: str) -> int:
     from safetensors import safe_open
 
     number = 0
-    for file in folder.glob("*.safetensors"):
+    for file in weight_files(folder):
         with safe_open(file, framework="np") as weights:
             names = weights.keys()  # of no mapping
             number += sum(math.prod(weights.get_slice(name).get_shape()) for name in names)

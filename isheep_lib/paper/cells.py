@@ -162,6 +162,8 @@ def apart(place: Place, column: Column, facts: dict[str, Any]) -> str:
     if facts["subset"] != f"all {known.items}":
         asked, _, _ = facts["subset"].partition(" (")
         return f"{asked.removeprefix('all ')} {'items' if ' of ' in asked else f'of {known.items} items'}"
+    if unanswered := facts.get("unanswered"):
+        return f"{known.items - unanswered} of {known.items} items"
     judge = (place.run.judged[place.iteration]["judge"]["name"] if place.run else "") if known.kind == "judged" else "gpt-4"
     return "" if judge.lower().startswith("gpt-4") else OTHER_JUDGE
 

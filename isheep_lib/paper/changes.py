@@ -9,10 +9,9 @@ which have no test here.
 
 from collections.abc import Sequence
 
-from isheep_lib.analysis.significance import NOTHING_SHOWN, Comparison, compare, comparison_rows
-from isheep_lib.benchmarks import ifeval
+from isheep_lib.analysis.significance import NOTHING_SHOWN, Comparison, comparison_rows
 from isheep_lib.benchmarks.catalogue import BENCHMARKS
-from isheep_lib.benchmarks.comparison import STAGE
+from isheep_lib.benchmarks.comparison import STAGE, compare_shared, values_of
 from isheep_lib.display.table import Table
 from isheep_lib.paper import published
 from isheep_lib.paper.cells import NOT_RUN, NOTHING, PER_MODEL, STUDIED, Grid, Place, build, published_name
@@ -31,8 +30,11 @@ def change_table(number: str, measured: Measured) -> Table:
     facts = []
     for before, after in pairs(grid):
         for name in tested_columns(grid):
-            if _comparable(grid, before, after, name):
-                found[str(len(facts))] = compare(_values(grid, before, name), _values(grid, after, name))
+            if not _comparable(grid, before, after, name):
+                continue
+            compared = compare_shared(_values(grid, before, name), _values(grid, after, name))
+            if isinstance(compared, Comparison):
+                found[str(len(facts))] = compared
                 facts.append((before, after, name, published_changes(grid, before, after, name)))
     if not facts:
         return Table([{"changes": "none: no two models of this table were measured on the same items"}])
@@ -47,9 +49,9 @@ def change_table(number: str, measured: Measured) -> Table:
         row |= {"published": _range(known), "measured (95 % interval)": tested["difference (95 % interval)"]}
         said = direction(tested["verdict"], found[str(len(rows))].difference, known)
         rows.append(row | {"p (Holm)": tested["p (Holm)"], "direction": said})
-    caption = f"Table {number}, changes in percentage points: paired tests over items, Holm over the {len(rows)} row(s)."
+    caption = f"changes in percentage points: paired tests over items, Holm over the {len(rows)} row(s)."
     many = " A model that the paper does not have stands beside the lowest and the highest change of the paper's models."
-    return Table(rows, caption + (many if any(len(known) > 1 for *_, known in facts) else ""))
+    return Table(rows, caption + (many if any(len(known) > 1 for *_, known in facts) else ""), f"Table {number}, ")
 
 
 def claims_table(measured: Measured) -> Table:
@@ -135,9 +137,7 @@ def _values(grid: Grid, place: Place, name: str) -> dict[str, list[float]]:
     column, run = grid.column(name), place.run
     assert run is not None  # noqa: S101 - a cell with a value has its run
     rows = read_jsonl(stage_folder(run.folder, place.iteration, STAGE) / f"samples-{column.benchmark}.jsonl")
-    if column.benchmark == "ifeval":
-        return ifeval.values_of(rows, column.metric)
-    return {row["id"]: [row["scores"][column.metric]] for row in rows}
+    return values_of(column.benchmark, rows, column.metric)
 
 
 def published_changes(grid: Grid, before: Place, after: Place, name: str) -> list[float]:

@@ -37,7 +37,7 @@ def command_for(grid: Grid, place: Place, lacking: Sequence[str], measured: Meas
     changes += [f"judge.judged:[{','.join(judged)}]"] if judged else []
     files = [f"{name}=FILE" for name in names if not (BENCHMARKS[name].package or name in judged)]
     changes += [f"evaluate.data:[{','.join(files)}]"] if files else []
-    return f"{again(run, '-more')} --override '{' '.join(changes)}'"
+    return f"{again(run, '-more')} --override {shlex.quote(' '.join(changes))}"
 
 
 def again(run: Run, ending: str = "", last: str = LAST) -> str:
@@ -55,7 +55,7 @@ def _can_go_on(run: Run) -> bool:
 def _main_command(grid: Grid, place: Place) -> str:
     model = published_name(place.model) or STUDIED
     last = max(p.iteration for p in grid.places if p.role == place.role and p.model == place.model)
-    return f"isheep iterate {last} --params params/{model.lower()}.yaml"
+    return f"isheep iterate {last} --params {shlex.quote(f'params/{model.lower()}.yaml')}"
 
 
 def sweep_command(role: str, measured: Measured) -> str:
@@ -73,4 +73,4 @@ def _direct(role: str, run: Run) -> str:
     """Write the command that generates several times a run's data at once."""
     names = ("synthesize.instructions", "synthesize.max_batches")
     changes = " ".join(f"{name}:{TIMES[role] * (run.param(name) or 1)}" for name in names)
-    return f"{again(run, f'-{role}', '1')} --override '{changes}'"
+    return f"{again(run, f'-{role}', '1')} --override {shlex.quote(changes)}"

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from isheep_lib.errors import DataError
-from isheep_lib.record.rows import bad_rows, read_text
+from isheep_lib.reading.files import read_text
+from isheep_lib.record.rows import bad_rows
 
 FOLDER = Path(__file__).parent / "published"
 PERCENT, GRADE = "%", "1 to 10"

@@ -38,7 +38,7 @@ Named = Callable[[Grid, str], str] | None
 def published_tables(number: str) -> list[Table]:
     """Show a table as the paper has it, in parts that fit a page."""
     grid, table = build(number, NOBODY), published.table(number)
-    caption = f"Table {number}{{part}} as published: {table.title}"
+    caption = f"as published: {table.title}"
 
     def text(place: Place, column: str) -> str:
         value = place.values.get(column)
@@ -54,7 +54,7 @@ def published_tables(number: str) -> list[Table]:
 def measured_tables(number: str, measured: Measured) -> list[Table]:
     """Show what the runs measured in the same layout."""
     grid = build(number, measured)
-    caption = f"Table {number}{{part}} as measured; {ERRORS}{_decided(grid)}"
+    caption = f"as measured; {ERRORS}{_decided(grid)}"
 
     def text(place: Place, column: str) -> str:
         return grid.cell(place, column).text
@@ -67,7 +67,7 @@ def measured_tables(number: str, measured: Measured) -> list[Table]:
 def difference_tables(number: str, measured: Measured) -> list[Table]:
     """Show measured minus published, or why there is no such number."""
     grid = build(number, measured)
-    caption = f"Table {number}{{part}}, measured minus published; ± is the standard error of the measured number"
+    caption = "measured minus published; ± is the standard error of the measured number"
     letters, told = _notes(grid)
 
     def text(place: Place, column: str) -> str:
@@ -118,7 +118,7 @@ def missing_table(number: str, measured: Measured) -> Table:
         }
         for (model, command), (places, columns, last) in lacking.items()
     ]
-    return Table(rows or [{"not run": "nothing: every cell was measured or left out"}], f"Table {number}, not run")
+    return Table(rows or [{"not run": "nothing: every cell was measured or left out"}], "not run", f"Table {number}, ")
 
 
 def left_out_table(measured: Measured, numbers: Sequence[str] = NUMBERS) -> Table:
@@ -190,7 +190,8 @@ def table_set(number: str, measured: Measured, folder: Path) -> TableSet:
     for title, tables in several.items():
         name = title.lower().removeprefix("as ").replace(" ", "-")
         for i, table in enumerate(tables, start=1):
-            save_table(table, folder, f"table-{number}-{name}" + (f"-{i}" if len(tables) > 1 else ""))
+            file = f"table-{number}-{name}" + (f"-{i}" if len(tables) > 1 else "")
+            save_table(table, folder, file, published.table(number).title, continued=i > 1)
         parts += [(title if i == 0 else "", table) for i, table in enumerate(tables) if title in shown]
     return TableSet(tuple(parts))
 
@@ -234,8 +235,8 @@ def _by_place(grid: Grid, text: Text, caption: str, merged: Callable[[Place], bo
                 labels[place.labels[1][0]] = "all rows"
             row = rows.setdefault(tuple(labels.items()), labels | {grid.title(name): NOT_RUN for name in columns})
             row |= {grid.title(name): text(place, name) for name in columns if row[grid.title(name)] == NOT_RUN}
-        said = f", part {part + 1} of {number}," if number > 1 else ""
-        tables.append(Table(list(rows.values()), caption.format(part=said).replace(",,", ",")))
+        which = f", part {part + 1} of {number}" if number > 1 else ""
+        tables.append(Table(list(rows.values()), caption, _heading(grid, which, caption)))
     return tables
 
 
@@ -247,7 +248,12 @@ def _by_dataset(
         {"benchmark": (named or _ours)(grid, name), **more(name), **{place.step: text(place, name) for place in grid.places}}
         for name in grid.columns
     ]
-    return [Table(rows, caption.format(part=""))]
+    return [Table(rows, caption, _heading(grid, "", caption))]
+
+
+def _heading(grid: Grid, part: str, caption: str) -> str:
+    """Number a table, as the paper does, for where nothing else does."""
+    return f"Table {grid.number}{part}" + (" " if caption.startswith("as ") and not part else ", ")
 
 
 def _ours(grid: Grid, name: str) -> str:
@@ -279,7 +285,9 @@ def _with_items(grid: Grid, table: Table) -> Table:
     titles = {grid.title(name): name for name in grid.columns}
     keys = [column for column in table.columns if column not in titles]
     first = {key: "items" if key == keys[0] else "" for key in keys}
-    return Table([first | {c: _items(grid, titles[c]) for c in table.columns if c in titles}, *table.rows], table.caption)
+    return Table(
+        [first | {c: _items(grid, titles[c]) for c in table.columns if c in titles}, *table.rows], table.title, table.heading
+    )
 
 
 def _all(grid: Grid) -> Iterator[tuple[Place, str]]:

@@ -4,7 +4,8 @@ Covers single values and values that contradict one another. Does not cover read
 """
 
 import difflib
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
@@ -13,6 +14,10 @@ from isheep_lib.errors import ParameterError
 from isheep_lib.params.kinds import Section
 
 T = TypeVar("T", bound=Section)
+DEEPEST, LONGEST_SHOWN = 30, 300
+UNUSABLE = re.compile("[\x00\ud800-\udfff]")
+HINTS = dict.fromkeys(("int_type", "float_type"), "; it is text: write a decimal number, without quotes, like 16 or 1.0e-4")
+HINTS |= {"bool_type": "; it is text: write true or false, without quotes"}
 
 
 def check(
@@ -22,6 +27,8 @@ def check(
 
     Problems that are `known` already are told with the others.
     """
+    if odd := [f"{_placed(name, lines or {})}: {what}" for name, what in _odd_values(values)]:
+        raise refusal([*known, *odd], where)
     try:
         checked = kind.model_validate(values)
     except ValidationError as error:
@@ -46,29 +53,47 @@ def refusal(problems: list[str], where: str) -> ParameterError:
 
 def _explain(kind: type[Section], item: Any, lines: dict[str, int]) -> str:
     path = ".".join(str(part) for part in item["loc"])
-    name = path.rpartition(".")[0] if isinstance(item["loc"][-1], int) else path  # an element stands on its list's line
-    line = f" (line {lines[name]})" if name in lines else ""
+    placed = _placed(path, lines)
     given = item["input"]
     if item["type"] == "extra_forbidden":
         by_last = {name.split(".")[-1]: name for name in _dotted(kind)}
         near = difflib.get_close_matches(path.split(".")[-1], by_last, n=1, cutoff=0.6)
-        return f"{path}{line}: no such parameter" + (f"; did you mean {by_last[near[0]]}?" if near else "")
+        return f"{placed}: no such parameter" + (f"; did you mean {by_last[near[0]]}?" if near else "")
     if item["type"] == "missing":
-        return f"{path}{line}: missing"
-    if item["type"] == "float_type" and isinstance(given, str) and _is_number(given):
-        return (
-            f"{path}{line}: YAML reads {given} as text; write it without quotes, with a dot and a signed exponent, like 1.0e-4"
-        )
+        return f"{placed}: missing"
     message = item["msg"].removeprefix("Input ").removeprefix("Value error, ")
-    return f"{path}{line}: {given!r} {message}"
+    hint = HINTS.get(item["type"], "") if isinstance(given, str) else ""
+    return f"{placed}: {_shown(given)} {message}{hint}"
 
 
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
+def _placed(path: str, lines: dict[str, int]) -> str:
+    """Name a parameter with its line in the file, if that is known; an element stands on its list's line."""
+    head, _, last = path.rpartition(".")
+    name = head if last.isdecimal() else path
+    return f"{path[:200]} (line {lines[name]})" if name in lines else path[:200]
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}…"
+
+
+def _odd_values(value: Any, name: str = "", outer: tuple[int, ...] = ()) -> Iterator[tuple[str, str]]:
+    """Name values that no parameter can have, whatever its kind: later they would break files, hashes or commands."""
+    if id(value) in outer:
+        yield name, "a list or mapping that holds itself"
+    elif len(outer) > DEEPEST:
+        yield name, f"more than {DEEPEST} lists and mappings inside one another"
+    elif isinstance(value, str) and (found := UNUSABLE.search(value)):
+        shown = found[0].encode("unicode_escape").decode("ascii")
+        yield name, f"{_shown(value)} holds the character {shown}, which no parameter may hold"
+    elif isinstance(value, int) and abs(value) >= 2**63:
+        yield name, f"{_shown(hex(value))} (written in hexadecimal) is beyond all numbers that are counted in"
+    elif isinstance(value, dict | list | tuple):
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+        for key, inner in items:
+            yield from _odd_values(key, f"{name}.{key!r:.60}".lstrip("."), (*outer, id(value)))
+            yield from _odd_values(inner, f"{name}.{key}".lstrip("."), (*outer, id(value)))
 
 
 def _dotted(kind: type[Section]) -> list[str]:

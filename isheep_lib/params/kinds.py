@@ -7,8 +7,11 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from isheep_lib.params.names import FolderName
+
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[int, Field(ge=1)]
+MOST_ITERATIONS = 1000
 
 
 # Named in a fingerprint by what they hold, not by where it lies.
@@ -28,7 +31,7 @@ def execution(default: Any, description: str, **limits: Any) -> Any:
 
 
 def routing(default: Any, description: str) -> Any:
-    """Declare a parameter that only chooses a stage's inputs or model, which its fingerprint names themselves.
+    """Declare a parameter that only chooses a stage's inputs, model or frame, which its fingerprint names themselves.
 
     So two runs that differ in it share what is the same: every setting has the same first iteration.
     """
@@ -94,15 +97,15 @@ class StageSection(Section):
 class Place(Section):
     """Which record a stage belongs to."""
 
-    run: str = Field("smollm2-135m", description="name under results, or a path", min_length=1)
-    iteration: int = Field(1, description="1 is the first, which starts from the base model", ge=1)
+    run: FolderName = Field("smollm2-135m", description="name under results, or a path", min_length=1)
+    iteration: int = Field(1, description="1 is the first, which starts from the base model", ge=1, le=MOST_ITERATIONS)
     seed: int = Field(2408, description="all randomness of the run derives from it", ge=0, lt=2**31)
 
 
 class EvaluatedPlace(Place):
     """Evaluation also covers the base model."""
 
-    iteration: int = Field(1, description="0 is the base model, k the model trained in iteration k", ge=0)
+    iteration: int = Field(1, description="0 is the base model, k the model trained in iteration k", ge=0, le=MOST_ITERATIONS)
 
 
 class Shard(Section):

@@ -95,6 +95,8 @@ def _rename(found: Renewed, section: str, defaults: Mapping[str, Any]) -> None:
         if owner != section or old not in found.values:
             continue
         inner, _, last = new.rpartition(".")
+        if not isinstance(found.values.get(inner) or {}, dict):
+            continue  # the check says what the section should be
         into = found.values
         if inner:
             into = found.values[inner] = dict(found.values.get(inner) or {})

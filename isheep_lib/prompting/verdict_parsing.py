@@ -1,25 +1,49 @@
-"""Reading a judge's verdict or grade from its text."""
+"""Reading a judge's verdict or grade from its text.
+
+`parse_verdict("Both are right, B is shorter. [[B]]")` is `("B", "")`. The first of these groups that finds any decides:
+1. Double brackets that open the last line which has some, behind a word or two at most: `Final verdict: [[B]]`.
+2. Double brackets anywhere: `[[A]]`, `[[Tie]]`, `[[A>B]]`.
+3. Without them: behind a word that announces it, alone in the last line, or in a sentence that says which is better.
+A group that finds several verdicts is ambiguous. A grade is a score (`score_parsing`), asked for in double brackets.
+"""
 
 import re
 
+from isheep_lib.prompting.plain_text import plain
 from isheep_lib.prompting.score_parsing import parse_score
 
+parse_grade = parse_score
 MODEL_WINS = {"A": 1.0, "B": 0.0, "C": 0.5}  # where the model's answer is shown as A
-MARKS = r"[\s*_`\"'()\[\]]{0,9}"  # what may stand around a letter or number; bounded, for models that write a mark forever
-NAME = rf"(?:(?:answer|response|assistant|option)\s{{1,9}})?{MARKS}"
-CLOSED = r"\](?:\]|\s*$)"
-VERDICT = re.compile(rf"\[\[{MARKS}{NAME}(a|b|c|tie){MARKS}{CLOSED}", re.IGNORECASE | re.MULTILINE)
-# Without double brackets: after a word that announces it, or alone in the last line. Elsewhere "A" may be an article.
+MARKS = r"[\s()\[\]]{0,9}"  # what may stand around a letter; bounded, for models that write a mark forever
+NAMED = r"(?i:answer|response|reply|assistant|option|model|output|candidate|system|助手|回答|模型|选项|选择|答案|回复) ?"
+NAME = rf"(?:{NAMED})?{MARKS}"
+BETTER = r"[ab] ?(?:[<>]{1,3}|=|~) ?[ab]"  # A>B
+BRACKETED = re.compile(
+    rf"\[ ?\[{MARKS}{NAME}({BETTER}|a|b|c|tie|draw)(?: is better| wins)?{MARKS}\](?:\]|\s*$)", re.IGNORECASE | re.MULTILINE
+)
+OPENS_LINE = re.compile(r"[^\[\n]{0,30}?[:=-]*\s?(?=\[ ?\[)")
+# Without double brackets. Elsewhere "A" may be an article.
+LARGE = BETTER.replace("ab", "AB")
+LETTER = rf"({LARGE}|[ABC]|(?<=model )[ab]|(?<=assistant )[ab]|(?<=response )[ab]|(?i:tie|draw)\b)"
+STOP = r"(?=\s*(?:$|[.,;:!)}\]]|because\b|since\b|as\b|-))"
 ANNOUNCED = re.compile(
-    rf"(?i:\b(?:verdict|winner|better answer|final answer)\b{MARKS}(?:is\b|:|=)?{MARKS}{NAME})([ABC])"
-    r"(?=\s*(?:$|[.,;:!)\]*_\"]|because\b|since\b|as\b))",
+    rf"(?:(?i:\b(?:verdict|winner|(?:better|best) (?:answer|response|one)|final (?:answer|choice|decision))\b"
+    rf"|结论|裁决|判决|判断|获胜者|胜者|优胜者)"
+    rf"{MARKS}(?:(?i:is)\b|:|=|->?|是|为)?|(?i:\b(?:answer|choice|preference|decision|preferred|final)\b|选择|答案){MARKS}[:=]"
+    rf"|(?i:\bI (?:would |d )?(?:prefer|choose|pick|select|go with))\b){MARKS}(?i:the )?{NAME}{LETTER}{STOP}",
     re.MULTILINE,
 )
-ALONE = re.compile(rf"{MARKS}(?i:{NAME})([ABC]){MARKS}\.?{MARKS}")
-GRADE = r"(-?\d+(?:\.\d+)?)(?:\s*(?:/|out\s+of)\s*(\d+))?"
-GRADED = re.compile(rf"\[\[{MARKS}(?:(?:rating|score)[\s:]{{1,9}})?{GRADE}{MARKS}{CLOSED}", re.IGNORECASE | re.MULTILINE)
-RATED = re.compile(  # "a score of 1 to 10" and "7-8" name no grade
-    rf"\b(?:rating|score|grade)\b{MARKS}(?:\b(?:is|of)\b|:|=){MARKS}{GRADE}(?![\d.]*\d)(?!\s*(?:to|or|-|–)\s*\d)", re.IGNORECASE
+SAID = re.compile(rf"{MARKS}{NAME}({LARGE}|[ABC]|(?i:(?:it ?i?s )?(?:an? )?(?:tie|draw)\b)){MARKS}\.?{MARKS}")
+WINS = re.compile(
+    rf"(?:{NAMED})?\b([AB])(?:s (?i:{NAMED.rstrip(' ?')}))? ?"
+    r"(?i:(?:is|was) (?:(?:clearly|slightly|much|far|significantly|marginally|overall|definitely|a bit|the) ){0,3}"
+    r"(?:better|best|superior|stronger|preferable|preferred|winner|better (?:one|answer|response))|wins)"
+    r"(?=\s*(?:$|[.,;!)]|than\b|because\b|since\b|as\b|overall\b|here\b))(?!\W*(?:but|however|though|yet)\b)"
+    rf"|{NAMED}([AB]) ?(?:的回答|的答案)?(?:更好|更优|更佳|胜出|获胜|较好)",
+    re.MULTILINE,
+)
+DOUBT = re.compile(
+    r"(?i)\b(?:if|whether|unless|not|\w+nt|neither|nor|never|cannot|hardly|would be|while|although|though)\b|如果|是否|不|若"
 )
 
 
@@ -29,29 +53,44 @@ def parse_verdict(reply: str) -> tuple[str | None, str]:
     Returns:
         The letter and "", or None and the reason: "no_verdict" or "ambiguous".
     """
-    reply = reply.replace("\\", "")  # brackets may be escaped
-    letters = ["C" if letter.lower() == "tie" else letter for letter in VERDICT.findall(reply)]
-    # Small letters count where no capital one does: x[[a]] is also how some code reads an element.
-    found = {letter for letter in letters if letter in MODEL_WINS} or {letter.upper() for letter in letters}
-    if not found:
-        last = ALONE.fullmatch(reply.strip().rsplit("\n", 1)[-1].strip())
-        found = {*ANNOUNCED.findall(reply), *([last[1]] if last else [])}
+    text = plain(reply)
+    found = _bracketed(text) or _said(text)
     if len(found) > 1:
         return None, "ambiguous"
     return (found.pop(), "") if found else (None, "no_verdict")
 
 
-def parse_grade(reply: str) -> tuple[float | None, str]:
-    """Read a written grade of 1 to 10: [[7]], then "Rating: 7", then what `reading.parse_score` reads.
+def _bracketed(text: str) -> set[str]:
+    lines = [line for line in text.split("\n") if BRACKETED.search(line)]
+    if lines and (opened := OPENS_LINE.match(lines[-1])):
+        last = _letters(BRACKETED.findall(lines[-1]))
+        if BRACKETED.match(lines[-1], opened.end()) and len(last) == 1:
+            return last
+    return _letters(BRACKETED.findall(text))
 
-    Returns:
-        The grade and "", or None and the reason: "no_number", "out_of_range" or "ambiguous".
-    """
-    reply = reply.replace("\\", "")
-    found = {(float(value), scale) for value, scale in GRADED.findall(reply) or RATED.findall(reply)}
-    if not found:
-        return parse_score(reply)
-    if len({value for value, _ in found}) > 1:
-        return None, "ambiguous"
-    value = next(iter(found))[0]
-    return (value, "") if 1 <= value <= 10 and {scale for _, scale in found} <= {"", "10"} else (None, "out_of_range")
+
+def _letters(found: list[str]) -> set[str]:
+    # Small letters count where no capital one does: x[[a]] is also how some code reads an element.
+    large = [each for each in found if each[0].isupper() or len(each) > 1]
+    return {_winner(each) for each in large or found}
+
+
+def _said(text: str) -> set[str]:
+    last = SAID.fullmatch(text.rsplit("\n", 1)[-1])
+    found = {_winner(each) for each in [*ANNOUNCED.findall(text), *([last[1]] if last else [])]}
+    for match in WINS.finditer(text):
+        sentence = re.split(r"[.!?;\n]", text[: match.start()])[-1]
+        if not DOUBT.search(sentence[-200:]):
+            found.add(match[1] or match[2])
+    return found
+
+
+def _winner(said: str) -> str:
+    """Return the letter of what was said, such as "a", "Tie" or "B<A"."""
+    said = said.upper()
+    if len(said) == 1:
+        return said
+    first, last = said[0], said[-1]
+    if said.endswith(("TIE", "DRAW")) or "=" in said or "~" in said or first == last:
+        return "C"
+    return first if ">" in said else last

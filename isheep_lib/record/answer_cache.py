@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
-from isheep_lib.errors import RecordError
+from isheep_lib.errors import DataError, RecordError
 from isheep_lib.record.folders import cache_folder
 from isheep_lib.record.journal import Journal
 from isheep_lib.record.rows import canonical_json, digest_text, read_jsonl, write_jsonl
@@ -38,14 +38,28 @@ def answers_folder(parts: dict[str, Any], device: str) -> Path:
 
 
 def read_known(folder: Path) -> dict[str, dict[str, Any]]:
-    """Read all answers of a model by id."""
-    return {row["id"]: row for path in sorted(folder.glob("*.jsonl")) for row in read_jsonl(path)}
+    """Read all answers of a model by id; a file that was changed since it was kept is left out, in words."""
+    known: dict[str, dict[str, Any]] = {}
+    for path in sorted(folder.glob("*.jsonl")):
+        try:
+            rows = read_jsonl(path)
+            whole = _name(rows) == path.stem
+        except (DataError, ValueError):  # no rows at all, or numbers that are none
+            rows, whole = [], False
+        known |= {row["id"]: row for row in rows if whole}
+        if not whole:
+            print(f"{path} is not as it was kept: these answers are asked again")
+    return known
 
 
 def keep(folder: Path, rows: list[dict[str, Any]]) -> None:
     """Keep fresh answers; equal sets have one file, so two evaluations at once do no harm."""
     if rows:
-        write_jsonl(folder / f"{digest_text(canonical_json(rows))[:24]}.jsonl", rows)
+        write_jsonl(folder / f"{_name(rows)}.jsonl", rows)
+
+
+def _name(rows: list[dict[str, Any]]) -> str:
+    return digest_text(canonical_json(rows))[:24]
 
 
 @contextlib.contextmanager

@@ -8,7 +8,12 @@ Covers refusing a folder of somebody else's, the exchange, and where what can be
 files (`record.rows`).
 """
 
+import contextlib
+import errno
+import fcntl
+import glob
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -17,8 +22,10 @@ from pathlib import Path
 from filelock import FileLock
 
 from isheep_lib.errors import RecordError
+from isheep_lib.record.locks import locked
 from isheep_lib.record.rows import write_failure
 
+HELD = ".held"  # the lock in a temporary folder
 Foreign = Callable[[Path], Iterable[Path]]  # lists what somebody else put into a folder, or changed there
 
 
@@ -46,8 +53,8 @@ def replacing(out: Path, maker: str = "", foreign: Foreign = lambda _: ()) -> It
     """
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as beside:
-            fresh, old = Path(beside) / "new", Path(beside) / "old"
+        with temporary(out.parent, f".{out.name}-") as beside:
+            fresh, old = beside / "new", beside / "old"
             fresh.mkdir()
             yield fresh
             require_own(out, maker, foreign)  # filling took a while
@@ -58,6 +65,24 @@ def replacing(out: Path, maker: str = "", foreign: Foreign = lambda _: ()) -> It
         raise write_failure(out, error) from error
 
 
+@contextmanager
+def temporary(parent: Path, prefix: str) -> Iterator[Path]:
+    """Give a folder for the time of the block, and remove those of this name whose makers were killed.
+
+    Its maker holds a lock in it, which nothing but its end releases; a folder without that file is somebody else's.
+    """
+    for left in parent.glob(f"{glob.escape(prefix)}*/{HELD}"):
+        with contextlib.suppress(OSError), open(left, "r+", encoding="utf-8") as file:
+            if locked(file, fcntl.LOCK_EX):
+                shutil.rmtree(left.parent)
+    with tempfile.TemporaryDirectory(prefix=prefix, dir=parent) as name:
+        folder = Path(name)
+        with open(folder / f"{HELD}.new", "w", encoding="utf-8") as file:
+            locked(file, fcntl.LOCK_EX)
+            os.replace(file.name, folder / HELD)  # nobody sees it without its lock
+            yield folder
+
+
 def made_once(target: Path, make: Callable[[Path], None]) -> Path:
     """Return a folder that `make` fills at its first use, one process alone; the rename is the commit point."""
     if not target.is_dir():
@@ -65,11 +90,26 @@ def made_once(target: Path, make: Callable[[Path], None]) -> Path:
         with FileLock(target.with_suffix(".lock")):
             if not target.is_dir():  # else another process has made it meanwhile
                 partial = target.with_suffix(".partial")
+                shutil.rmtree(partial, ignore_errors=True)  # of a process that was killed
                 make(partial)
                 os.replace(partial, target)
     return target
 
 
 def cache_folder() -> Path:
-    """Return the folder for what can be made again: converted models, digests, answers."""
-    return Path(os.environ.get("ISHEEP_CACHE") or Path.home() / ".cache" / "isheep")
+    """Return the folder for what can be made again: converted models, digests, answers; a RecordError if there can be none."""
+    named = os.environ.get("ISHEEP_CACHE")
+    folder = Path(named or "~/.cache/isheep")
+    try:
+        folder = folder if named else folder.expanduser()
+        folder.mkdir(parents=True, exist_ok=True)
+        problem = "" if os.access(folder, os.W_OK | os.X_OK) else os.strerror(errno.EACCES)
+    except (OSError, RuntimeError, ValueError) as error:  # no home at all; a name that no folder can have
+        problem = (error.strerror if isinstance(error, OSError) else "") or str(error)
+    if problem:
+        raise RecordError(
+            f"The folder for converted models, digests and answers cannot be written: {problem}",
+            where=f"ISHEEP_CACHE={named}" if named else "~/.cache/isheep, as ISHEEP_CACHE is not set",
+            do="point ISHEEP_CACHE at a folder that can be written: export ISHEEP_CACHE=/path/to/folder",
+        )
+    return folder

@@ -1,24 +1,28 @@
 """Crash-safe, append-only results of a stage that is still running.
 
-A line is one JSON object with a checksum; the first line names the fingerprint the rows belong to:
+A line is one JSON object with a checksum over itself and the checksum before it; the first line names the fingerprint the
+rows belong to:
     {"fingerprint":"3f…","_c":"9a…"}
     {"id":"i1-r0-p003-t2","text":"…","_c":"0b…"}
 
-Covers one writer a file: torn tails are cut, damage in the middle is refused. Several writers of one step are
-`record.shards`'; finished files are `record.manifests`'s.
+So a line that was changed, though its checksum was made anew, does not lead to the next one. Rows from there on are
+dropped and computed again. Covers one writer a file. Several writers of one step, each with a file, are `record.shards`';
+finished files are `record.manifests`'s.
 """
 
 import fcntl
 import hashlib
 import json
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
 
 from isheep_lib.errors import RecordError
 from isheep_lib.record.locks import locked
-from isheep_lib.record.rows import canonical_json, write_failure
+from isheep_lib.record.rows import canonical_json, make_folder, write_failure
+from isheep_lib.server_key import struck_all
 
 WAITS = "waits_for_other_shard"  # why a worker that fills one shard lacks a row
 T = TypeVar("T")
@@ -41,12 +45,17 @@ class Journal:
 
         Raises:
             Held: another process writes it.
-            RecordError: it belongs to another fingerprint, or its middle is damaged.
+            RecordError: it belongs to another fingerprint, or is no file that can be written.
         """
         self.path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # Unbuffered: what could not be written must not come back at close().
-        self._file = open(path, "a+b", buffering=0)  # noqa: SIM115 - held open with its lock until close()
+        if path.exists() and not path.is_file():
+            raise RecordError("The journal is no file", where=str(path), do="move it away, and run the command again")
+        try:
+            make_folder(path.parent)
+            # Unbuffered: what could not be written must not come back at close().
+            self._file = open(path, "a+b", buffering=0)  # noqa: SIM115 - held open with its lock until close()
+        except OSError as error:
+            raise write_failure(path, error) from error
         if not locked(self._file, fcntl.LOCK_EX, timeout):
             self._file.close()
             do = "wait for it to end, or end it, and run the command again"
@@ -56,30 +65,17 @@ class Journal:
 
     def _load(self, fingerprint: str) -> None:
         self._file.seek(0)
-        data = self._file.read()
-        end, rows = 0, []
-        for line in data.split(b"\n")[:-1]:
-            row = checked(line)
-            if row is None:
-                break
-            rows.append(row)
-            end += len(line) + 1
-        rest = data[end:].split(b"\n")
-        if any(checked(line) is not None for line in rest[1:]):
-            self._file.close()
-            raise RecordError(
-                f"Line {len(rows) + 1} is damaged while later lines are whole",
-                where=str(self.path),
-                do="the disk or an editor changed this file: delete it to run the stage again from its start",
-            )
-        if end < len(data):
-            os.ftruncate(self._file.fileno(), end)
-        if not rows:
-            self._write([{"fingerprint": fingerprint}])
-        elif rows[0].get("fingerprint") != fingerprint:
+        found = read_chain(self._file.read())
+        if found.rows and found.rows[0] != {"fingerprint": fingerprint}:
             self._file.close()
             raise RecordError("The journal belongs to other settings", where=str(self.path), do="delete this file")
-        self.rows = {row["id"]: row for row in rows[1:]}
+        if found.dropped:
+            print(f"{self.path.name}: {found.dropped}")
+        os.ftruncate(self._file.fileno(), found.end)
+        self._last = found.last
+        if not found.rows:
+            self._write([{"fingerprint": fingerprint}])
+        self.rows = {row["id"]: row for row in found.rows[1:]}
 
     def mine(self, parts: list[T]) -> list[T]:
         """Choose the parts of the work that this journal's writer does: all of them, where there is one writer."""
@@ -90,19 +86,25 @@ class Journal:
 
     def append(self, rows: list[dict]) -> None:
         """Make a finished batch durable before it counts as done; each row needs a text `id`."""
+        rows = struck_all(rows)
         self._write(rows)
         self.rows.update({row["id"]: row for row in rows})
 
     def _write(self, rows: list[dict]) -> None:
-        start = self._file.seek(0, os.SEEK_END)
+        start, last, lines = self._file.seek(0, os.SEEK_END), self._last, []
+        for row in rows:
+            text = canonical_json(row)
+            last = _checksum(last, text)
+            lines.append(canonical_json({**row, "_c": last}).encode() + b"\n")
         try:
-            data = memoryview(b"".join(_line(row) for row in rows))
+            data = memoryview(b"".join(lines))
             while data:
                 data = data[self._file.write(data) :]
             os.fsync(self._file.fileno())
         except OSError as error:
             os.ftruncate(self._file.fileno(), start)
             raise write_failure(self.path, error) from error
+        self._last = last
 
     def close(self) -> None:
         """Release the lock."""
@@ -120,30 +122,72 @@ class Journal:
 def read_rows(path: Path, fingerprint: str) -> dict[str, dict]:
     """Read the rows of a journal that another process may be writing, taking no lock and changing nothing.
 
-    A line that is not whole is no row here: its writer mends it, or it is computed again.
+    Lines that do not follow from those before them are no rows here: their writer mends them, or they are computed again.
     """
     try:
-        rows = [row for line in path.read_bytes().split(b"\n")[:-1] if (row := checked(line)) is not None]
-    except FileNotFoundError:
+        rows = read_chain(path.read_bytes()).rows if path.is_file() else []
+    except FileNotFoundError:  # the stage was recorded meanwhile
         return {}
     if not rows or rows[0] != {"fingerprint": fingerprint}:
         return {}
     return {row["id"]: row for row in rows[1:]}
 
 
-def _checksum(text: str) -> str:
-    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+@dataclass(frozen=True)
+class Chain:
+    """The lines of a journal that follow from one another: its rows, where they end, the last checksum, and what was lost."""
+
+    rows: list[dict]
+    end: int
+    last: str
+    dropped: str  # in words, "" for nothing or a line that was being written
 
 
-def _line(row: dict) -> bytes:
-    return canonical_json({**row, "_c": _checksum(canonical_json(row))}).encode() + b"\n"
+@dataclass(frozen=True)
+class Line:
+    """A line as it could have been written: its row, the checksum that it claims, and what that was made of."""
+
+    row: dict
+    checksum: str
+    text: str
 
 
-def checked(line: bytes) -> dict | None:
-    """Return the row of a whole line without its line break, None for a torn or changed one."""
+def read_chain(content: bytes) -> Chain:
+    """Read a journal's lines as far as each follows from the one before it.
+
+    Where a whole line does not, either of the two was changed: both are dropped, with all that follows.
+    """
+    lines = content.split(b"\n")[:-1]
+    good, ends, dropped = [], [0], ""
+    for number, content_of_line in enumerate(lines, start=1):
+        line = parse_line(content_of_line)
+        before = good[-1].checksum if good else ""
+        names_itself = line is not None and isinstance(line.row.get("id" if good else "fingerprint"), str)
+        if line is not None and names_itself and line.checksum == _checksum(before, line.text):
+            good.append(line)
+            ends.append(ends[-1] + len(content_of_line) + 1)
+            continue
+        if line is not None and good:
+            good.pop()
+            ends.pop()
+        if line is not None or any(parse_line(later) for later in lines[number:]):
+            dropped = f"line {number} does not follow from the one before it (changed, or of an older version): "
+            dropped += f"{len(lines) - len(good)} line(s) are dropped and computed again"
+        break
+    return Chain([line.row for line in good], ends[-1], good[-1].checksum if good else "", dropped)
+
+
+def parse_line(content: bytes) -> Line | None:
+    """Read a line without its line break, None for one that was never written so."""
     try:
-        row = json.loads(line)
-        found = row.pop("_c", None)
-        return row if found == _checksum(canonical_json(row)) else None
-    except (ValueError, AttributeError, TypeError):  # not JSON, not an object, or values that we never write
+        row = json.loads(content)
+        checksum = row.pop("_c")
+        text = canonical_json(row)
+        text.encode()
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):  # no JSON of ours, or no object
         return None
+    return Line(row, checksum, text) if isinstance(row, dict) and isinstance(checksum, str) else None
+
+
+def _checksum(before: str, text: str) -> str:
+    return hashlib.blake2b((before + text).encode(), digest_size=8).hexdigest()

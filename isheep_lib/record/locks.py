@@ -10,6 +10,9 @@ from pathlib import Path
 from typing import IO, Any, TextIO
 
 from isheep_lib.errors import RecordError
+from isheep_lib.record.rows import make_folder, write_failure
+
+LOOK_SECONDS = 0.3  # `is_held` takes the lock for a moment
 
 
 class RunLock:
@@ -25,15 +28,23 @@ class RunLock:
         Raises:
             RecordError: another live process holds the run, or workers do.
         """
-        run_dir.mkdir(parents=True, exist_ok=True)
-        self._file: TextIO = open(run_dir / ".lock", "a+", encoding="utf-8")  # noqa: SIM115 - held until release()
+        make_folder(run_dir)
+        try:
+            self._file: TextIO = open(run_dir / ".lock", "a+", encoding="utf-8")  # noqa: SIM115 - held until release()
+        except OSError as error:
+            raise write_failure(run_dir, error) from error
         if not locked(self._file, fcntl.LOCK_SH if shard else fcntl.LOCK_EX, timeout):
             raise self._refusal(run_dir, shard)
         if not shard:
             self._file.truncate(0)
         # Workers that start together each append one line, so the last line names a holder or one that has just left.
-        self._file.write(f"{shard + ', ' if shard else ''}process {os.getpid()} on {socket.gethostname()}\n")
-        self._file.flush()
+        try:
+            self._file.write(f"{shard + ', ' if shard else ''}process {os.getpid()} on {socket.gethostname()}\n")
+            self._file.flush()
+        except OSError as error:
+            with contextlib.suppress(OSError):  # closing would write it once more
+                self._file.close()
+            raise write_failure(run_dir, error) from error
 
     def _refusal(self, run_dir: Path, shard: str) -> RecordError:
         self._file.seek(0)
@@ -50,7 +61,7 @@ class RunLock:
 
     def is_last(self) -> bool:
         """Tell a leaving worker whether nobody else holds the run; it holds the run alone then."""
-        return locked(self._file, fcntl.LOCK_EX)
+        return locked(self._file, fcntl.LOCK_EX, LOOK_SECONDS)
 
     def release(self) -> None:
         """Let the run go."""
@@ -73,11 +84,12 @@ def locked(file: IO[Any], kind: int, timeout: float = 0.0) -> bool:
 def is_held(run_dir: Path) -> bool:
     """Tell whether a live process holds a run, without changing anything."""
     path = run_dir / ".lock"
-    if not path.is_file():
+    try:
+        # A network disk gives an exclusive lock only to a file that is open for writing.
+        with open(path, "r+" if os.access(path, os.W_OK) else "r", encoding="utf-8") as file:
+            return not locked(file, fcntl.LOCK_EX)
+    except (FileNotFoundError, NotADirectoryError):
         return False
-    # A network disk gives an exclusive lock only to a file that is open for writing.
-    with open(path, "r+" if os.access(path, os.W_OK) else "r", encoding="utf-8") as file:
-        return not locked(file, fcntl.LOCK_EX)
 
 
 @contextlib.contextmanager

@@ -2,37 +2,97 @@
 
     results/<run>/iter-<k>/<stage>/manifest.json    written last; it alone means "done"
 
-Covers paths, manifests, and what differs from them. Does not cover rows (`record.rows`).
+Covers paths, manifests, and what differs from them. Does not cover rows (`record.rows`) or the sheet of a whole run
+(`record.fixity.inventory`).
 """
 
-import json
+import difflib
+import glob
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from isheep_lib.errors import RecordError
+from pydantic import Field
+
+from isheep_lib.errors import ParameterError, RecordError
+from isheep_lib.params import run_file
+from isheep_lib.params.names import ALLOWED, path_problem
 from isheep_lib.record import provenance
+from isheep_lib.record.fixity.sealed import Described, Shape, read_sealed, shaped, write_sealed
 from isheep_lib.record.provenance import project_root
-from isheep_lib.record.rows import digest_file, write_atomic
+from isheep_lib.record.rows import digest_file
 from isheep_lib.record.stages import ORDER
 
 MANIFEST, PENDING = "manifest.json", "manifest.pending.json"
 # Weights are not committed with a reference record; their digests are.
 WEIGHTS = (".safetensors",)
+ABSENT = "absent"
+ABSENCE = (  # what it means, and what can be done
+    "Absent weights are known by their digests alone: a committed record holds none. What the run shows is whole, but these "
+    "models cannot be asked, served or exported. isheep rerun RUN trains them again, in a place of its own."
+)
 
 
 def run_folder(run: str) -> Path:
-    """Find a run by name under `results/`, or by a path that begins with /, . or ~; it need not exist yet."""
+    """Find a run by name under `results/`, or by a path that begins with /, . or ~; it need not exist yet.
+
+    Raises:
+        ParameterError: no folder can have this name (`params.names.path_problem`).
+    """
+    if problem := path_problem(run):
+        raise ParameterError(f"The run's name {problem}", where=f"run {run:.200}", allowed=ALLOWED, do="give another name")
     if run.startswith(("/", ".", "~")):
         return Path(run).expanduser().resolve()
     return project_root() / "results" / run.removeprefix("results/")
+
+
+def run_name(run_dir: Path) -> str:
+    """Write a run's folder as commands take it: its name under `results/`, or its path."""
+    results = project_root() / "results"
+    return run_dir.relative_to(results).as_posix() if run_dir.is_relative_to(results) else str(run_dir)
+
+
+def known_runs() -> list[str]:
+    """Name all runs under `results/`, those of sweeps included."""
+    results = project_root() / "results"
+    return sorted(run_name(path.parent) for path in results.rglob(run_file.params_path(Path()).name))
+
+
+def is_sweep(folder: Path) -> bool:
+    """Tell whether a folder is that of a sweep, begun or done: its notebook lies there, whole or not."""
+    return not run_file.params_path(folder).is_file() and any(folder.glob("*ablate*.ipynb"))
+
+
+def runs_in(folder: Path) -> list[Path]:
+    """List the runs that lie in a folder, such as those of a sweep."""
+    return sorted(path.parent for path in folder.glob(f"*/{run_file.params_path(Path()).name}"))
+
+
+def require_run(run_dir: Path) -> None:
+    """Refuse, as a RecordError, what is no run: nothing at all, a sweep, or another folder of runs; runs at hand are named."""
+    if run_file.params_path(run_dir).is_file() or stage_folders(run_dir):
+        return
+    name, inside = run_name(run_dir), [run_name(path) for path in runs_in(run_dir)]
+    if is_sweep(run_dir):
+        what, near = f"{name} is a sweep of {len(inside)} run(s), and this takes one run", inside
+        do = f"give one of its runs; isheep status {shlex.quote(name)} shows all of them"
+    elif inside:
+        what, near, do = f"{name} is no run, but a folder of runs", inside, "give one of them"
+    else:
+        known = known_runs()
+        near = difflib.get_close_matches(name, known, n=5, cutoff=0.3) or known[:5]
+        what, do = "There is no such run", "give a name under results, or a path that begins with /, . or ~"
+    raise RecordError(what, where=short(run_dir), allowed=", ".join(near), do=do)
 
 
 def find_file(name: str, parameter: str) -> Path:
     """Find a user's file (`provenance.find_file`), or raise a RecordError that names the parameter."""
     path = provenance.find_file(name)
     if path is None:
-        raise RecordError(f"{name} does not exist", where=parameter, do=f"give a path from here or from {project_root()}")
+        raise RecordError(
+            f"{name} {provenance.why_no_file(name)}", where=parameter, do=f"give a path from here or from {project_root()}"
+        )
     return path
 
 
@@ -47,25 +107,54 @@ def stage_folder(run_dir: Path, iteration: int, stage: str) -> Path:
     return run_dir / f"iter-{iteration}" / stage
 
 
+class _Parts(Shape):
+    inputs: dict[str, str]
+
+
+class _Counts(Shape):
+    in_: int = Field(alias="in")
+    kept: int
+    dropped: dict[str, int]
+
+
+class Manifest(Shape):
+    """What every manifest of a stage holds."""
+
+    stage: str
+    iteration: int
+    fingerprint: str
+    parts: _Parts
+    outputs: dict[str, Described]
+    counts: _Counts
+    tokens: dict[str, int]
+    seconds: float
+
+
 def read_manifest(folder: Path, name: str = MANIFEST) -> dict[str, Any] | None:
-    """Read a stage's manifest, None if the stage is not done."""
-    path = folder / name
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    """Read a stage's manifest, or another JSON document of its folder by name; None if there is none.
+
+    Raises:
+        RecordError: it is damaged, or was changed since it was written.
+    """
+    path, is_manifest = folder / name, name in (MANIFEST, PENDING)
+    do = f"it was changed by hand: restore it, or delete {folder} to run the stage again"
+    found = read_sealed(path, "The manifest" if is_manifest else name, do)
+    if found is None:
         return None
-    except json.JSONDecodeError as error:
-        raise RecordError(
-            f"The manifest is not JSON ({error.msg})",
-            where=str(path),
-            do=f"it was changed by hand: restore it, or delete {folder} to run the stage again",
-        ) from error
+    values, has_digest = found
+    if is_manifest and not has_digest:  # before schema 2 they carried none
+        if values.get("schema", 1) != 1:
+            raise RecordError("The manifest lost the digest of itself", where=str(path), do=do)
+        try:
+            shaped(Manifest, values)
+        except ValueError as error:
+            raise RecordError(f"The manifest does not hold what manifests do: {error}", where=str(path), do=do) from error
+    return values
 
 
 def write_manifest(folder: Path, manifest: dict[str, Any], name: str = MANIFEST) -> Path:
-    """Write a manifest atomically, readable by people."""
-    write_atomic(folder / name, json.dumps(manifest, indent=1, ensure_ascii=False, sort_keys=True) + "\n")
-    return folder / name
+    """Write a manifest atomically, readable by people, with a digest of itself."""
+    return write_sealed(folder / name, manifest)
 
 
 def describe_file(path: Path) -> dict[str, Any]:
@@ -73,9 +162,15 @@ def describe_file(path: Path) -> dict[str, Any]:
     return {"sha256": digest_file(path), "bytes": path.stat().st_size}
 
 
+def weights_state(folder: Path, manifest: dict[str, Any]) -> str:
+    """Say whether the weights that a stage made are here: "here", "absent", or "" where it made none."""
+    files = [folder / name for name in manifest["outputs"] if name.endswith(WEIGHTS)]
+    return "" if not files else "here" if all(file.is_file() for file in files) else ABSENT
+
+
 @dataclass(frozen=True)
 class Difference:
-    """One file that is not as its manifest says: `kind` is changed, missing or "not at hand"."""
+    """One file that is not as its manifest says: `kind` is changed, missing or, for weights, absent."""
 
     path: Path
     kind: str
@@ -83,19 +178,25 @@ class Difference:
 
 
 def differences(folder: Path, manifest: dict[str, Any], files: list[str] | None = None) -> list[Difference]:
-    """Hash a stage's outputs again (the named ones, default all) and list what differs; absent weights are "not at hand"."""
-    found = []
-    for name, kept in sorted(manifest["outputs"].items()):
-        if files is not None and name not in files:
-            continue
-        path = folder / name
+    """Hash a stage's outputs again (the named ones, default all) and list what differs; weights may be absent."""
+    kept = sorted((name, value) for name, value in manifest["outputs"].items() if files is None or name in files)
+    return [found for name, value in kept if (found := difference(folder / name, value))]
+
+
+def difference(path: Path, kept: dict[str, Any]) -> Difference | None:
+    """Compare a file with what was kept of it."""
+    try:
         if not path.is_file():
-            kind = "not at hand" if path.suffix in WEIGHTS else "missing"
-            found.append(Difference(path, kind, f"{kept['bytes']} bytes, sha256 {kept['sha256'][:12]}…"))
-        elif path.stat().st_size != kept["bytes"] or digest_file(path) != kept["sha256"]:
-            size = path.stat().st_size
-            found.append(Difference(path, "changed", f"{size} bytes, the manifest says {kept['bytes']}"))
-    return found
+            kind = ABSENT if path.suffix in WEIGHTS and not path.exists() else "missing"
+            return Difference(path, kind, f"{kept['bytes']} bytes, sha256 {kept['sha256'][:12]}…")
+        size = path.stat().st_size
+        if size == kept["bytes"] and digest_file(path) == kept["sha256"]:
+            return None
+        return Difference(path, "changed", f"{size} bytes, the manifest says {kept['bytes']}")
+    except FileNotFoundError:  # taken away between two looks
+        return Difference(path, "missing", f"{kept['bytes']} bytes, sha256 {kept['sha256'][:12]}…")
+    except OSError as error:
+        return Difference(path, "unreadable", error.strerror or str(error))
 
 
 def require_intact(folder: Path, files: list[str] | None = None) -> dict[str, Any]:
@@ -121,7 +222,9 @@ def require_intact(folder: Path, files: list[str] | None = None) -> dict[str, An
 
 def stage_folders(run_dir: Path) -> list[Path]:
     """List the stage folders of a run, begun or done, in the order of the work; other folders are not looked at."""
-    found = [folder for folder in run_dir.glob("iter-*/*/") if folder.name in ORDER and folder.parent.name[5:].isdecimal()]
+    # Path.glob would fail where a folder is taken away while it looks.
+    listed = (run_dir / name for name in glob.glob("iter-*/*/", root_dir=run_dir))  # noqa: PTH207
+    found = [folder for folder in listed if folder.name in ORDER and folder.parent.name[5:].isdecimal()]
     return sorted(found, key=lambda folder: (int(folder.parent.name[5:]), ORDER.index(folder.name)))
 
 

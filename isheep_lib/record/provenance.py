@@ -14,7 +14,9 @@ import sys
 from functools import cache
 from pathlib import Path
 
-from isheep_lib.errors import RecordError
+from isheep_lib.errors import ParameterError, RecordError
+from isheep_lib.params.names import path_problem
+from isheep_lib.reading.files import ABSENT, FILE, what_lies_at
 
 PACKAGES = (
     *("torch", "transformers", "peft", "accelerate", "datasets", "tokenizers", "numpy", "scikit-learn", "lm_eval"),
@@ -44,13 +46,31 @@ def project_root() -> Path:
 
 def find_file(name: str) -> Path | None:
     """Return a user's file, named from the current folder or from the clone's root; None if there is no such file."""
-    path = Path(name).expanduser()
-    return next((p.resolve() for p in (path, project_root() / path) if p.is_file()), None)
+    return next((path.resolve() for path in _places(name) if what_lies_at(path) == FILE), None)
+
+
+def why_no_file(name: str) -> str:
+    """Say why `find_file` finds none: "does not exist", "is a folder", "is a named pipe"."""
+    found = next((what for path in _places(name) if (what := what_lies_at(path)) != ABSENT), ABSENT)
+    return "does not exist" if found == ABSENT else f"is {found}"
+
+
+def _places(name: str) -> list[Path]:
+    return [expanded(name), project_root() / expanded(name)]
+
+
+def expanded(name: str) -> Path:
+    """Return a path with ~ replaced by the home folder, where there is one."""
+    with contextlib.suppress(RuntimeError):  # ~nobody, or no home at all
+        return Path(name).expanduser()
+    return Path(name)
 
 
 def folder_of(name: str) -> Path:
     """Return a folder that is to be written, named from the clone's root or by a whole path."""
-    path = Path(name).expanduser()
+    if problem := path_problem(name):
+        raise ParameterError(f"The folder's name {problem}", where=f"{name:.200}", do="give another folder")
+    path = expanded(name)
     return path if path.is_absolute() else project_root() / path
 
 
@@ -58,6 +78,15 @@ def peak_memory_mb() -> int:
     """Return the largest resident memory of this process so far, in MiB."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak // (1024 * 1024) if sys.platform == "darwin" else peak // 1024
+
+
+@cache
+def processor() -> str:
+    """Return the name of the processor, "" where the system does not tell."""
+    with contextlib.suppress(OSError), open("/proc/cpuinfo", encoding="utf-8") as file:
+        named = (line.partition(":")[2].strip() for line in file if line.startswith("model name"))
+        return next(named, platform.processor())
+    return platform.processor()
 
 
 def git_state() -> dict[str, object]:
@@ -90,6 +119,7 @@ def environment() -> dict[str, object]:
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
         "cores": os.cpu_count(),
+        "processor": processor(),
         "peak_memory_mb": peak_memory_mb(),
         "packages": versions(),
     }

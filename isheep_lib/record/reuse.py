@@ -5,22 +5,38 @@ first iteration, all filters one synthesis. Covers finding and taking over. Does
 """
 
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
+from isheep_lib.errors import RecordError
 from isheep_lib.record import manifests
+from isheep_lib.record.fixity import inventory
 from isheep_lib.record.folders import replacing
+from isheep_lib.record.rows import make_durable
 
 
 def find_same(run_dir: Path, iteration: int, stage: str, fingerprint: str) -> Path | None:
     """Return the folder of a finished stage with this fingerprint in another run beside this one, all its files at hand."""
     for path in sorted(run_dir.parent.glob(f"*/iter-{iteration}/{stage}/{manifests.MANIFEST}")):
-        manifest = manifests.read_manifest(path.parent)
-        if path.is_relative_to(run_dir) or not manifest or manifest["fingerprint"] != fingerprint:
+        if path.is_relative_to(run_dir):
             continue
-        files = {path.parent / name: kept["bytes"] for name, kept in manifest["outputs"].items()}
-        if all(file.is_file() and file.stat().st_size == size for file, size in files.items()):
+        try:
+            manifest = manifests.read_manifest(path.parent)
+        except RecordError:  # another run that is damaged is no reason to stop this one
+            continue
+        if not manifest or manifest["fingerprint"] != fingerprint:
+            continue
+        if all(_has_size(path.parent / name, kept["bytes"]) for name, kept in manifest["outputs"].items()):
             return path.parent
     return None
+
+
+def _has_size(path: Path, size: int) -> bool:
+    try:
+        return path.is_file() and path.stat().st_size == size
+    except OSError:  # it may be taken away as we look
+        return False
 
 
 def copy_stage(source: Path, folder: Path) -> None:
@@ -31,4 +47,17 @@ def copy_stage(source: Path, folder: Path) -> None:
         for name in manifest["outputs"]:
             (fresh / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source / name, fresh / name)  # no link: whoever edits one record must not change two
+            make_durable(fresh / name)
         manifests.write_manifest(fresh, {**manifest, "shared_from": shared_from})
+    make_durable(folder.parent)
+    inventory.renew(folder.parents[1], f"{folder.parent.name}/{folder.name}")
+
+
+def taken(found: Iterable[dict[str, Any]]) -> str:
+    """Say which of some stages, given by their manifests, were taken from which other run, "" where none was."""
+    by_run: dict[str, list[str]] = {}
+    for manifest in found:
+        if "shared_from" in manifest:
+            by_run.setdefault(manifest["shared_from"], []).append(f"iter-{manifest['iteration']}/{manifest['stage']}")
+    told = [f"{len(names)} taken from the run {run}: {', '.join(names)}" for run, names in by_run.items()]
+    return "; ".join(told)

@@ -7,12 +7,12 @@ Covers reading, writing, hashing, and what a task is. Does not cover seed tasks 
 (`record.manifests`) or crash-safe appending (`record.journal`).
 """
 
+import contextlib
 import errno
-import gzip
 import hashlib
 import json
 import os
-import zlib
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cache
@@ -20,6 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from isheep_lib.errors import DataError, IsheepError, RecordError
+from isheep_lib.reading.files import read_text
+from isheep_lib.reading.strict_json import NotJsonError, parse_json
+from isheep_lib.server_key import struck
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,7 @@ def as_pairs(rows: Iterable[Mapping[str, Any]]) -> list[Pair]:
     return [Pair.from_row(row) for row in rows]
 
 
+SURROGATE = re.compile("[\ud800-\udfff]")  # half a character, which no UTF-8 text holds
 PAIR_FIELDS = ("id", "instruction", "input", "output", "finish", "num_tokens")
 TASK_FIELDS = tuple(f.name for f in fields(Task))
 
@@ -101,6 +105,11 @@ def canonical_json(value: object) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
+def shown(text: str) -> str:
+    """Write a text from a file, or a file's name, on one line that no terminal chokes on or obeys."""
+    return text if text.isprintable() else ascii(text)[1:-1]
+
+
 def digest_text(text: str) -> str:
     """Hash text as UTF-8 with SHA-256."""
     return hashlib.sha256(text.encode()).hexdigest()
@@ -125,27 +134,47 @@ def forget_digests() -> None:
 
 def write_atomic(path: Path, content: str | bytes) -> None:
     """Write a file, text as UTF-8, so that readers see the old bytes or all of the new ones, also after a crash."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")  # two processes may write one cache
     try:
-        with open(partial, "wb") as file:
-            file.write(content.encode() if isinstance(content, str) else content)
-            file.flush()
-            os.fsync(file.fileno())
+        make_folder(path.parent)
+        partial.write_bytes(struck(content).encode() if isinstance(content, str) else content)
         publish(partial, path)
     except OSError as error:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            partial.unlink()
         raise write_failure(path, error) from error
 
 
 def publish(partial: Path, path: Path) -> None:
-    """Move a finished file to its final name and make the move durable."""
+    """Move a finished file to its final name, its bytes and the move durable: a power loss leaves the old file or this one."""
+    make_durable(partial)
     os.replace(partial, path)
-    directory = os.open(path.parent, os.O_RDONLY)
+    make_durable(path.parent)
+
+
+def make_folder(folder: Path) -> Path:
+    """Make a folder and those above it, so that a power loss does not take them away with what is put there.
+
+    Raises:
+        IsheepError: why that cannot be.
+    """
     try:
-        os.fsync(directory)
+        new = [each for each in (folder, *folder.parents) if not each.exists()]
+        folder.mkdir(parents=True, exist_ok=True)
+        for each in new:
+            make_durable(each.parent)
+    except OSError as error:
+        raise write_failure(folder, error) from error
+    return folder
+
+
+def make_durable(path: Path) -> None:
+    """Wait until a file's bytes, or a folder's names, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
     finally:
-        os.close(directory)
+        os.close(descriptor)
 
 
 def write_failure(path: Path, error: OSError) -> IsheepError:
@@ -156,7 +185,7 @@ def write_failure(path: Path, error: OSError) -> IsheepError:
         where=str(path),
         do="free some space and run the same command again: finished batches are kept and the stage resumes"
         if full
-        else "check the folder's permissions and run the same command again",
+        else "check the folder's permissions, or choose another place, and run the command again",
     )
 
 
@@ -174,37 +203,32 @@ def read_numbered(
     path: Path, allowed: str = "one JSON object a line", wrong: Callable[[dict], list[str]] = lambda row: []
 ) -> list[tuple[int, dict]]:
     """Read JSON objects with their line numbers; `allowed` is said of a file with bad lines, `wrong` names faults of a row."""
-    rows, problems = [], []
-    # Not splitlines(): a model may write U+2028 or form feeds, which JSON leaves unescaped inside strings.
-    for number, line in enumerate(read_text(path).split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            problems.append(f"{path}:{number}: not JSON ({error.msg} at column {error.colno}): {line.strip()[:60]!r}")
-            continue
-        found = wrong(row) if isinstance(row, dict) else [f"expected an object, got {type(row).__name__}"]
-        problems += [f"{path}:{number}: {what}" for what in found]
-        rows.append((number, row))
+    rows, problems = number_lines(read_text(path), path, wrong)
     if problems:
-        raise bad_rows(path.name, problems, allowed)
+        raise bad_rows(path.name, [problem for _, problem in problems], allowed)
     return rows
 
 
-def read_text(path: Path) -> str:
-    """Read a file of UTF-8 text, gzipped if its name ends so, with or without a byte order mark."""
-    try:
-        content = path.read_bytes()
-        return (gzip.decompress(content) if path.suffix == ".gz" else content).decode("utf-8-sig")
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise DataError(f"{path.name} is no gzipped text: {error}", where=str(path), do="fetch the file again") from error
-    except FileNotFoundError as error:
-        raise DataError(f"{path.name} does not exist", where=str(path), do="check the path") from error
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{path.name} is not UTF-8 text (byte {error.start})", where=str(path), do="save it as UTF-8"
-        ) from error
+def number_lines(
+    text: str, path: Path, wrong: Callable[[dict], list[str]] = lambda row: []
+) -> tuple[list[tuple[int, dict]], list[tuple[int, str]]]:
+    """Read JSON objects with their line numbers, and what is wrong with other lines, also with their numbers."""
+    rows, problems = [], []
+    # Not splitlines(): a model may write U+2028 or form feeds, which JSON leaves unescaped inside strings.
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = parse_json(line)
+        except NotJsonError as error:
+            at = "" if error.position is None else f" at column {error.position + 1}"
+            problems.append((number, f"{path}:{number}: not JSON ({error.reason}{at}): {line.strip()[:60]!r}"))
+            continue
+        found = wrong(row) if isinstance(row, dict) else [f"expected an object, got {type(row).__name__}"]
+        problems += [(number, f"{path}:{number}: {what}") for what in found]
+        if isinstance(row, dict):
+            rows.append((number, row))
+    return rows, problems
 
 
 def bad_rows(name: str, problems: list[str], allowed: str, do: str = "mend or remove these rows") -> DataError:

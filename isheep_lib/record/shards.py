@@ -16,7 +16,7 @@ from isheep_lib.errors import RecordError
 from isheep_lib.params.kinds import Section, Shard
 from isheep_lib.record import manifests
 from isheep_lib.record.fingerprints import stale_reason
-from isheep_lib.record.journal import Held, Journal, T, checked, read_rows
+from isheep_lib.record.journal import Held, Journal, T, parse_line, read_rows
 from isheep_lib.record.progress import Progress
 
 FINISHED = "/finished"  # id of the last row of a journal of all workers; no record's id begins so
@@ -97,20 +97,18 @@ class CommonJournal:
 
     def _obtain(self) -> bool:
         """Take the rows of a finished journal, or its lock; False while another worker writes it."""
-        if not self._last_row():
-            try:
-                self._journal = Journal(self.path, self._fingerprint, timeout=0.0)
-            except Held:
-                return False
-            self._rows = self._journal.rows
-            if FINISHED not in self._rows:
+        if self._last_row():
+            self._rows = read_rows(self.path, self._fingerprint)
+            if _is_finished(self._rows):
                 return True
-            self._close()  # it was finished between the two looks
-        self._rows = read_rows(self.path, self._fingerprint)
-        if len(self._rows) != self._rows.get(FINISHED, {}).get("rows", -1) + 1:
-            raise RecordError(
-                "A finished journal is damaged", where=str(self.path), do="delete this file to make it again, and start again"
-            )
+        try:  # also one that was finished and is damaged: what does not hold is dropped, and made again
+            self._journal = Journal(self.path, self._fingerprint, timeout=0.0)
+        except Held:
+            self._rows = None
+            return False
+        self._rows = self._journal.rows
+        if _is_finished(self._rows):  # between the two looks
+            self._close()
         return True
 
     def _last_row(self) -> bool:
@@ -119,10 +117,10 @@ class CommonJournal:
             with open(self.path, "rb") as file:
                 file.seek(max(0, self.path.stat().st_size - 200))
                 lines = file.read().split(b"\n")
-        except FileNotFoundError:
+        except (FileNotFoundError, IsADirectoryError):  # the journal says of the latter what to do
             return False
-        row = checked(lines[-2]) if len(lines) > 1 else None
-        return row is not None and row.get("id") == FINISHED
+        line = parse_line(lines[-2]) if len(lines) > 1 else None
+        return line is not None and line.row.get("id") == FINISHED
 
     def _size(self) -> int:
         return self.path.stat().st_size // 1024 if self.path.is_file() else 0
@@ -139,8 +137,12 @@ class CommonJournal:
     def __exit__(self, kind: type | None, value: BaseException | None, trace: TracebackType | None) -> None:
         """Let the journal go; a step that ended well is finished for all workers."""
         if self._journal and kind is None:
-            self._journal.append([{"id": FINISHED, "rows": len(self._journal.rows)}])
+            self._journal.append([{"id": FINISHED, "rows": len(self._journal.rows.keys() - {FINISHED})}])
         self._close()
+
+
+def _is_finished(rows: dict[str, dict]) -> bool:
+    return FINISHED in rows and rows[FINISHED].get("rows") == len(rows) - 1
 
 
 def is_recorded(folder: Path, parts: dict[str, Any]) -> bool:

@@ -1,4 +1,4 @@
-"""Rows in the forms people have them: JSON lines, a JSON list, parquet, a hub dataset pinned to a commit.
+"""Rows in the forms people have them: JSON lines, a JSON list, CSV, TSV, parquet, a hub dataset pinned to a commit.
 
     open_rows("mine/questions.parquet", "synthesize.seeds")
     open_rows("org/name@<40-hex commit>#config/split", "evaluate.data")
@@ -6,21 +6,25 @@
 Covers finding and reading. Does not cover what the rows mean (`synthesize.seeds`, `benchmarks.data`).
 """
 
-import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from isheep_lib.errors import DataError
-from isheep_lib.record.provenance import find_file, project_root
-from isheep_lib.record.rows import bad_rows, read_numbered, read_text
+from isheep_lib.reading.delimited import ENDINGS as DELIMITED
+from isheep_lib.reading.delimited import read_delimited
+from isheep_lib.reading.files import ENDINGS as PACKED
+from isheep_lib.reading.files import read_text
+from isheep_lib.reading.strict_json import NotJsonError, parse_json, parse_next
+from isheep_lib.record.provenance import find_file, project_root, why_no_file
+from isheep_lib.record.rows import bad_rows, number_lines
 
-FORMS = "JSON lines, a JSON list of objects, or parquet"
+FORMS = "JSON lines, a JSON list of objects, CSV or TSV with a line of column names, or parquet; also as .gz or .zst"
 PINNED = "org/name@<40-hex commit>, with #config/split if need be"
 DATASET = re.compile(r"(?P<repository>[\w.-]+/[\w.-]+)(?P<at>@(?P<commit>[^#]*))?(?:#(?P<config>[^/]*)(?:/(?P<split>.+))?)?")
-FILE_NAMES = (".jsonl", ".json", ".parquet")
+FILE_NAMES = (".jsonl", ".json", ".csv", ".tsv", ".parquet", ".gz", ".zst")
 
 
 @dataclass(frozen=True)
@@ -34,13 +38,13 @@ class Row:
 
 @dataclass(frozen=True)
 class Rows:
-    """All rows of a source; `unit` is what a row is called there. In a table every row has every column, null or not."""
+    """All rows of a source; `unit` is what a row is called there, `problems` name those that are none, with their numbers."""
 
     name: str
     where: str
     unit: str
     rows: list[Row]
-    is_table: bool = False
+    problems: list[tuple[int, str]] = field(default_factory=list)
 
 
 def open_rows(source: str, parameter: str) -> Rows:
@@ -49,13 +53,20 @@ def open_rows(source: str, parameter: str) -> Rows:
     Raises:
         DataError: it is absent, unreadable, not pinned, or has rows that are no objects; all such rows are listed.
     """
-    path, named = find_file(source), DATASET.fullmatch(source)
-    if path:
+    found = read_rows(source, parameter)
+    if found.problems:
+        raise bad_rows(found.name, [problem for _, problem in found.problems], FORMS)
+    return found
+
+
+def read_rows(source: str, parameter: str) -> Rows:
+    """Read a source as `open_rows` does, for a caller that has more to say of its rows: those that are bad are `problems`."""
+    if path := find_file(source):
         return _open_file(path)
-    folder = any(place.is_dir() for place in (Path(source).expanduser(), project_root() / source))
-    if folder or not named or (not named["at"] and Path(source).suffix in FILE_NAMES):
+    why, named = why_no_file(source), dataset_named(source)
+    if not named:
         raise DataError(
-            f"{source} {'is a folder' if folder else 'does not exist'}",
+            f"{source} {why}",
             where=parameter,
             allowed=f"a file ({FORMS}), or a hub dataset ({PINNED})",
             do=f"give a path from here or from {project_root()}",
@@ -72,42 +83,93 @@ def open_rows(source: str, parameter: str) -> Rows:
     )
 
 
+def dataset_named(source: str) -> re.Match[str] | None:
+    """Take the name of a hub dataset apart, None where something of this name lies here or it looks like a file's name."""
+    named = DATASET.fullmatch(source)
+    if not named or why_no_file(source) != "does not exist" or (not named["at"] and Path(source).suffix in FILE_NAMES):
+        return None
+    return named
+
+
 def _open_file(path: Path) -> Rows:
     with open(path, "rb") as file:
         start = file.read(4)
     if start == b"PAR1" or (start and path.suffix == ".parquet"):
         return _open_parquet(path)
     text = read_text(path)
+    ending = (Path(path.stem).suffix if path.suffix in PACKED else path.suffix).lower()
+    if ending in DELIMITED:
+        return _open_delimited(path, text, ending)
     if text.lstrip().startswith("["):
         return _open_list(path, text)
-    rows = [Row(number, f"{path}:{number}", row) for number, row in read_numbered(path, FORMS)]
-    return Rows(path.name, str(path), "line", rows)
+    numbered, problems = number_lines(text, path)
+    if problems and not numbered and (names := _one_object(text)):
+        what = f"{path}: one object, not a list of them; it has {names}"
+        return Rows(path.name, str(path), "line", [], [(1, what)])
+    rows = [Row(number, f"{path}:{number}", row) for number, row in numbered]
+    return Rows(path.name, str(path), "line", rows, problems)
+
+
+def _one_object(text: str) -> str:
+    """Name the fields of an object that is a whole file, "" for any other text."""
+    try:
+        found = parse_json(text)
+    except NotJsonError:
+        return ""
+    return ", ".join(map(repr, list(found)[:20])) if isinstance(found, dict) else ""
+
+
+def _open_delimited(path: Path, text: str, ending: str) -> Rows:
+    found, problems = read_delimited(text, ending)
+    rows = [Row(number, f"{path}:{line}", content) for number, (line, content) in enumerate(found, start=1)]
+    return Rows(path.name, str(path), "row", rows, [(line, f"{path}:{line}: {what}") for line, what in problems])
 
 
 def _open_list(path: Path, text: str) -> Rows:
-    """Read a JSON list; the line on which each item begins is looked up, as the parser does not tell it."""
-    try:
-        items = json.loads(text)
-    except json.JSONDecodeError as error:
-        problem = f"{path}:{error.lineno}: not JSON ({error.msg} at column {error.colno})"
-        raise bad_rows(path.name, [problem], FORMS) from error
-    decoder, between = json.JSONDecoder(), re.compile(r"[\s,]*")
-    rows, problems, line, end = [], [], 1, text.index("[") + 1
-    line += text.count("\n", 0, end)
-    for number, item in enumerate(items, start=1):
-        gap = between.match(text, end)
-        start = gap.end() if gap else end
-        line += text.count("\n", end, start)
+    """Read a JSON list item by item, each with the line on which it begins, as far as it is clear where items end."""
+    rows: list[Row] = []
+    problems: list[tuple[int, str]] = []
+    line, counted, end, closing = 1, 0, text.index("[") + 1, ","
+    number = 0
+    while closing == ",":
+        number += 1
+        start = _after_space(text, end)
+        if number == 1 and text.startswith("]", start):
+            end = start + 1
+            break
+        line, counted = line + text.count("\n", counted, start), start
         place = f"{path}:{line}, item {number}"
-        if isinstance(item, dict):
-            rows.append(Row(number, place, item))
-        else:
-            problems.append(f"{place}: expected an object, got {type(item).__name__}")
-        _, end = decoder.raw_decode(text, start)
-        line += text.count("\n", start, end)
-    if problems:
-        raise bad_rows(path.name, problems, FORMS)
-    return Rows(path.name, str(path), "item", rows)
+        try:
+            item, end = parse_next(text, start)
+            if isinstance(item, dict):
+                rows.append(Row(number, place, item))
+            else:
+                problems.append((number, f"{place}: expected an object, got {type(item).__name__}"))
+        except NotJsonError as error:
+            problems.append((number, _not_json(path, place, text, error)))
+            if error.end is None:
+                return Rows(path.name, str(path), "item", rows, problems)
+            end = error.end
+        end = _after_space(text, end)
+        closing, end = text[end : end + 1], end + 1
+        if closing not in (",", "]"):
+            problems.append((number, _not_json(path, place, text, NotJsonError("Expecting ',' delimiter", end - 1))))
+    if closing in (",", "]") and text[end:].strip():
+        problems.append((number, _not_json(path, "", text, NotJsonError("Extra data", _after_space(text, end)))))
+    return Rows(path.name, str(path), "item", rows, problems)
+
+
+def _after_space(text: str, start: int) -> int:
+    found = re.compile(r"[ \t\r\n]*").match(text, start)
+    return found.end() if found else start
+
+
+def _not_json(path: Path, place: str, text: str, error: NotJsonError) -> str:
+    if error.position is None:
+        unread = "" if error.end else "; what follows was not read"
+        return f"{place}: not JSON ({error.reason}){unread}"
+    line, column = text.count("\n", 0, error.position) + 1, error.position - text.rfind("\n", 0, error.position)
+    return f"{path}:{line}: not JSON ({error.reason} at column {column}); what follows was not read"
 
 
 def _open_parquet(path: Path) -> Rows:
@@ -159,4 +221,4 @@ def _first_line(error: Exception) -> str:
 
 def _table(name: str, where: str, contents: list[dict[str, Any]]) -> Rows:
     rows = [Row(number, f"{where}, row {number}", content) for number, content in enumerate(contents, start=1)]
-    return Rows(name, where, "row", rows, is_table=True)
+    return Rows(name, where, "row", rows)

@@ -18,7 +18,9 @@ from isheep_lib.errors import IsheepError
 from isheep_lib.iterate import chain
 from isheep_lib.params import run_file
 from isheep_lib.record import verification
-from isheep_lib.record.manifests import read_manifest, stage_folder
+from isheep_lib.record.fixity.inventory import INVENTORY
+from isheep_lib.record.manifests import ABSENCE, ABSENT, read_manifest, stage_folder, weights_state
+from isheep_lib.record.reuse import taken
 from isheep_lib.record.rows import read_jsonl
 from isheep_lib.record.stages import ORDER, steps
 from isheep_lib.report import notebook_html
@@ -26,6 +28,7 @@ from isheep_lib.report import notebook_html
 NOT_BEGUN = "not done"
 NOT_EVALUATED = "No model is evaluated yet."
 ABOVE = "; the table above holds the same numbers"
+VERDICTS = {"ok": "holds", "FAIL": "DIFFERS"}
 MAKING = ("synthesize", "assess", "filter")  # what makes, scores and chooses pairs
 
 
@@ -39,6 +42,11 @@ class Stage:
     page: str
     folder: Path
     manifest: dict[str, Any]
+
+    @property
+    def weights(self) -> str:
+        """Whether the weights that it made are here; see `manifests.weights_state`."""
+        return weights_state(self.folder, self.manifest) if self.manifest else ""
 
     @property
     def notebook(self) -> Path | None:
@@ -57,6 +65,11 @@ class Record:
     notebooks: dict[str, Path]
     links: dict[str, str]
     verdicts: list[verification.Verdict]
+
+    @property
+    def taken(self) -> str:
+        """Say which stages were taken from which other run."""
+        return taken(stage.manifest for stage in self.stages if stage.manifest)
 
     @property
     def iterations(self) -> dict[int, dict[str, Stage]]:
@@ -159,14 +172,15 @@ def _compared(tests: Table) -> str:
 
 
 def _verification(verdicts: list[chain.Verdict], files: int) -> Section:
-    rows = [{"what": v.item, "verdict": "holds" if v.holds else "DIFFERS", "detail": v.detail} for v in verdicts]
-    failed = [row for row in rows if row["verdict"] == "DIFFERS"]
-    absent = [v.item for v in verdicts if v.detail.startswith("not at hand")]
+    rows = [{"what": v.item, "verdict": VERDICTS.get(v.word, v.word), "detail": v.detail} for v in verdicts]
+    failed = [row for row in rows if row["verdict"] == VERDICTS["FAIL"]]
+    absent = [v.item for v in verdicts if v.word == ABSENT]
     said = f"{len(failed)} difference(s) from what was recorded."
     if not failed:
         said = f"Every file at hand hashes as its stage recorded it ({files - len(absent)} of {files} files), "
         said += "and every input is what the stage before it wrote."
-    said += f" Not at hand, known by their hashes: {', '.join(absent)}." if absent else ""
+    said += f" Absent: {', '.join(absent)}. {ABSENCE}" if absent else ""
+    said += "".join(f" {INVENTORY} {v.detail}." for v in verdicts if v.item == INVENTORY)
     parts = {"Differences": Table(failed)} if failed else {}
     return Section("verification", "Verification", said, parts | {"Every verdict": Table(rows)})
 
@@ -244,7 +258,8 @@ def stage(record: Record, one: Stage) -> dict[str, Any]:
             "finished": manifest.get("finished", ""),
             "commit": _at(manifest, ("git", "commit")) or "",
             "fingerprint": manifest.get("fingerprint", ""),
-            "made by": manifest.get("shared_from", ""),
+            "weights": f"absent. {ABSENCE}" if one.weights == ABSENT else one.weights,
+            "taken from": f"the run {manifest['shared_from']}" if "shared_from" in manifest else "",
         }
     shown = Table([{"fact": name, "value": value} for name, value in facts.items() if value != ""])
     return {**notebook(record, one.notebook), "state": one.state, "facts": shown}

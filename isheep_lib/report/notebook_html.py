@@ -18,7 +18,7 @@ from urllib.parse import quote
 from markupsafe import Markup
 
 from isheep_lib.errors import RecordError
-from isheep_lib.record.rows import read_text
+from isheep_lib.reading.files import read_text
 
 TAGS = {
     *("a", "b", "blockquote", "br", "caption", "code", "col", "colgroup", "dd", "details", "div", "dl", "dt", "em"),

@@ -23,6 +23,7 @@ from isheep_lib.display.stage_tables import funnel_table
 from isheep_lib.display.table import Table, clip
 from isheep_lib.record.folders import replacing, require_own
 from isheep_lib.record.progress import Progress
+from isheep_lib.record.rows import digest_file
 from isheep_lib.report import contents as report_contents
 from isheep_lib.report.contents import Record, Stage, index, notebook, read_record
 from isheep_lib.report.notebook_html import TEMPLATES, clean, plain
@@ -69,10 +70,19 @@ def write(run_dir: Path, out: Path | None = None) -> Path:
     return out / INDEX
 
 
+def listed(out: Path) -> dict[str, str]:
+    """Return the digests of an earlier report's pages, by name; of none where there is no report."""
+    return {name: digest_file(out / name) for name in _names(out) if (out / name).is_file()}
+
+
+def _names(out: Path) -> list[str]:
+    marker = out / MARKER
+    return marker.read_text(encoding="utf-8").split("\n") if marker.is_file() else []
+
+
 def _foreign(out: Path) -> list[Path]:
     """List what a folder holds that no report wrote."""
-    marker = out / MARKER
-    ours = {MARKER, *marker.read_text(encoding="utf-8").split("\n")} if marker.is_file() else set()
+    ours = {MARKER, *_names(out)}
     return [path for path in out.iterdir() if path.name not in ours]
 
 

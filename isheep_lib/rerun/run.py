@@ -22,9 +22,20 @@ from isheep_lib.iterate.run_params import SECTIONS, STAGE_PARAMS, recorded_param
 from isheep_lib.params import run_file
 from isheep_lib.record import locks
 from isheep_lib.record.fingerprints import stale_reason
-from isheep_lib.record.manifests import all_manifests, differences, read_manifest, run_folder, short, stage_folder
+from isheep_lib.record.manifests import (
+    ABSENT,
+    all_manifests,
+    differences,
+    read_manifest,
+    require_run,
+    run_folder,
+    run_name,
+    short,
+    stage_folder,
+)
 from isheep_lib.record.provenance import project_root
 from isheep_lib.record.reuse import copy_stage
+from isheep_lib.record.rows import digest_text
 from isheep_lib.record.stages import LEAVES, ORDER
 from isheep_lib.rerun.file_diff import compare_file
 from isheep_lib.rerun.notebook_diff import USUAL, Change, compare_cells, compared_cells
@@ -79,14 +90,16 @@ def rerun(
 ) -> list[Repeated]:
     """Execute stages of a record again in a new place and compare what comes out.
 
-    Stages and iterations that are not named are all of them; the new place is by default `rerun-<run>` under results. `tell` is
-    called with each stage that is finished; whatever stops the next one, these stand.
+    Stages and iterations that are not named are all of them; the new place is by default `rerun-<run>` under results, for a
+    record elsewhere with a digest of its path. `tell` is called with each stage that is finished; whatever stops the next
+    one, these stand.
 
     Raises:
         ParameterError, RecordError: the choice, the record or the place does not do; then nothing was executed.
         StageFailed: a notebook failed; what was repeated before is kept.
     """
     run_dir = run_dir.resolve()
+    require_run(run_dir)
     recorded = _recorded(run_dir)
     chosen = _chosen(recorded, stages, iterations)
     reads = {place: _read_by(place, recorded) for place in chosen}
@@ -174,7 +187,7 @@ def _require_whole(run_dir: Path, places: Sequence[Place]) -> None:
     for place in dict.fromkeys(places):
         folder = stage_folder(run_dir, *place)
         manifest = read_manifest(folder) or {"outputs": {}}
-        bad += [found for found in differences(folder, manifest) if found.kind != "not at hand"]
+        bad += [found for found in differences(folder, manifest) if found.kind != ABSENT]
     if bad:
         listed = "\n  ".join(f"{found.path.relative_to(run_dir)}: {found.kind} ({found.detail})" for found in bad)
         where, do = short(run_dir), "restore them; isheep verify shows the whole run"
@@ -197,13 +210,21 @@ def _require_repeatable(run_dir: Path, recorded: dict[Place, Any], reads: dict[P
 
 
 def _new_place(run_dir: Path, into: Path | None) -> Path:
-    place = into.expanduser().resolve() if into else run_folder(f"rerun-{run_dir.name}")
+    place = into.expanduser().resolve() if into else run_folder(_usual_name(run_dir))
     if place.is_relative_to(run_dir):
         raise RecordError("A record is not repeated inside itself", where=short(place), do="give another --into FOLDER")
     if place.exists():
         what = "The place of the repetition is taken"
         raise RecordError(what, where=short(place), do="give another --into FOLDER, or delete this one")
     return place
+
+
+def _usual_name(run_dir: Path) -> str:
+    """Name the place of a repetition under results, another one for each record: many records have the same last name."""
+    name = run_name(run_dir)
+    if not Path(name).is_absolute():
+        return f"rerun-{name}"
+    return f"rerun-{run_dir.name}-{digest_text(name)[:8]}"
 
 
 def _parameters(at: Place, manifest: dict[str, Any], place: Path) -> dict[str, Any]:

@@ -1,16 +1,23 @@
-"""What runs inside the sandbox: take on the limits, run one program, say how it ended.
+"""What both processes do first inside the sandbox: take on the limits, run a text, say how that ended.
 
-`sandbox.run` hands the text of this file to a fresh Python that sees no packages; so it imports the standard library alone.
-Does not cover what that Python sees of this machine (`sandbox.command`), or starting and watching it (`sandbox.run`).
+`sandbox.run` hands this module, `wire` and one of `program` and `tester` to a fresh Python that sees no packages; so they
+import the standard library and each other alone. Does not cover what that Python sees of this machine (`sandbox.command`),
+or starting and watching it (`sandbox.run`).
 """
+
+from __future__ import annotations
 
 import os
 import resource
 import sys
 
+TYPE_CHECKING = False  # typing itself takes longer to import than all that runs here
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 PACKAGES = "/packages"  # where the few packages that programs may import lie in the sandbox
 TMP = "/tmp"  # noqa: S108  # the sandbox's own
-STARTED, FAILED, MEMORY, EXIT = b"S", b"F", b"M", b"X"
+STARTED, PASSED, FAILED, MEMORY, EXIT, GONE, LARGE = b"S", b"P", b"F", b"M", b"X", b"G", b"L"
 DETAIL = 400  # bytes, so that a message is one write
 
 
@@ -37,19 +44,17 @@ def limit(memory_mb: int, disk_mb: int, cpu_seconds: int, processes: int) -> Non
         resource.setrlimit(kind, (min(wanted, ceiling), min(wanted + 1, ceiling)))
 
 
-def run(source: int, size: int, result: int) -> None:
-    """Run the program, and tell how it ended in a file: by the token alone that it came to its end.
-
-    The token follows the program in its file and is read after it: no variable of Python holds it while the program runs.
-    """
-    write, read, leave = os.write, os.read, os._exit  # the program may replace those of the module
-    text = read(source, size).decode()
-    module = type(sys)("program")  # not __main__: what stands under `if __name__ == "__main__"` is no part of an answer
-    sys.modules["program"] = module
+def confine(settings: dict, work: Callable[[str, dict], bytes]) -> None:
+    """Take on the limits of the settings, do the work with the text that lies ready, and say how that ended."""
+    if settings["user"]:
+        become(settings["user"])
+    limit(**{name: settings[name] for name in ("memory_mb", "disk_mb", "cpu_seconds", "processes")})
+    sys.path += settings["packages"]
+    write, leave, result = os.write, os._exit, settings["result"]  # a program may replace those of the module
+    text = os.pread(settings["source"], settings["size"], 0).decode()
     write(result, STARTED)
     try:
-        exec(compile(text, "<program>", "exec"), module.__dict__)  # noqa: S102
-        message = read(source, 64)
+        message = work(text, settings)
     except SystemExit:
         message = EXIT
     except MemoryError:
@@ -60,8 +65,13 @@ def run(source: int, size: int, result: int) -> None:
     leave(0)
 
 
+def execute(text: str, names: dict) -> None:
+    """Run a text in names of its own."""
+    exec(compile(text, "<program>", "exec"), names)  # noqa: S102
+
+
 def describe(error: BaseException, text: str) -> bytes:
-    """Return the last line of the traceback; without a message, the line of the program instead."""
+    """Return the last line of the traceback; without a message, the line of the text instead."""
     try:
         message = str(error)
     except BaseException:  # noqa: BLE001  # the program may define its own
@@ -74,12 +84,3 @@ def describe(error: BaseException, text: str) -> bytes:
     if not message and line:
         message = "".join(text.split("\n")[line - 1 : line]).strip()
     return f"{type(error).__name__}: {message}".encode(errors="replace")[:DETAIL]
-
-
-def main(settings: dict) -> None:
-    """Take on the limits of the settings and run the program."""
-    if settings["user"]:
-        become(settings["user"])
-    limit(**{name: settings[name] for name in ("memory_mb", "disk_mb", "cpu_seconds", "processes")})
-    sys.path += settings["packages"]
-    run(settings["source"], settings["size"], settings["result"])

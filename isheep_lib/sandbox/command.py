@@ -1,22 +1,25 @@
 """The command that starts a Python in bubblewrap: what a program sees of this machine, and what it is refused.
 
-    [*bubblewrap(user=0, disk_mb=64, seccomp=5), python(), *FLAGS, "-c", ...]
+    [*bubblewrap(user=0, disk_mb=64, seccomp=5), python(), *FLAGS, "-c", f"{inside(PROGRAM)}.main(...)"]
 
-Does not cover running it (`sandbox.run`) or what happens inside (`sandbox.child`).
+Does not cover running it (`sandbox.run`) or what happens inside (`sandbox.program`, `sandbox.tester`).
 """
 
 import errno
 import functools
 import importlib.util
+import marshal
 import os
 import secrets
 import shutil
+import socket
 import sys
 import tempfile
 from pathlib import Path
+from types import ModuleType
 
 from isheep_lib.errors import DataError
-from isheep_lib.sandbox import child
+from isheep_lib.sandbox import child, program, tester, wire
 
 FLAGS = ["-s", "-S", "-P", "-B", "-X", "utf8"]  # not -I: it would ignore the seed of hashing
 OFFERED = ("numpy",)  # tests of the plus benchmarks import it
@@ -25,7 +28,25 @@ NEW_USER_NAMESPACE = 0x10000000
 # What a process without any right can call to hold memory that no limit counts (shared memory belongs to no process), to
 # reach keys of the user or another process, or to ask the kernel for work that this filter does not see.
 REFUSED = ["memfd_create", "memfd_secret", "shmget", "semget", "msgget", "add_key", "request_key", "keyctl"]
-REFUSED += ["ptrace", "bpf", "perf_event_open", "userfaultfd", "io_uring_setup", "unshare", "setns"]
+REFUSED += ["ptrace", "process_vm_readv", "process_vm_writev", "pidfd_getfd", "kcmp", "unshare", "setns"]
+REFUSED += ["bpf", "perf_event_open", "userfaultfd", "io_uring_setup", "io_uring_enter", "io_uring_register"]
+
+
+PROGRAM, TESTER = program, tester  # what a process inside can be
+_SHARED = (child, wire)
+
+
+@functools.cache
+def inside(role: ModuleType) -> str:
+    """Return Python that makes the module of a role, with what it imports of ours, and ends in its name."""
+    files = {module.__name__: Path(str(module.__file__)) for module in (*_SHARED, role)}
+    # Compiled here, once: there it would take as long as the start of Python.
+    modules = [(name, compile(path.read_text("utf-8"), name, "exec")) for name, path in files.items()]
+    return f"""import marshal, sys
+for name, code in marshal.loads({marshal.dumps(modules)!r}):
+    module = sys.modules[name] = type(sys)(name)
+    exec(code, vars(module))
+module"""
 
 
 @functools.cache
@@ -67,6 +88,10 @@ def view() -> list[str]:
         words += ["--perms", "0755", "--dir", folder]
     for source, target in dict.fromkeys(binds):
         words += ["--ro-bind", source, target]
+        # Packages beside Python may hold a benchmark's own data, and so the answers.
+        for pattern in ("python3*/site-packages", "python3*/dist-packages"):
+            for packages in map(str, Path(source).glob(pattern)):
+                words += ["--tmpfs", packages, "--remount-ro", packages]
     for name in ("null", "zero", "random", "urandom"):
         words += ["--dev-bind", f"/dev/{name}", f"/dev/{name}"]
     return words
@@ -82,6 +107,10 @@ def refusals() -> bytes:
     rules = pyseccomp.SyscallFilter(pyseccomp.ALLOW)
     for name in REFUSED:
         rules.add_rule(pyseccomp.ERRNO(errno.EPERM), name)
+    # No namespace holds every family of sockets: those of virtual machines lead to the host, netlink to the kernel.
+    for name in ("socket", "socketpair"):
+        other = pyseccomp.Arg(0, pyseccomp.NE, socket.AF_UNIX)
+        rules.add_rule(pyseccomp.ERRNO(errno.EAFNOSUPPORT), name, other)
     flag = pyseccomp.Arg(0, pyseccomp.MASKED_EQ, NEW_USER_NAMESPACE, NEW_USER_NAMESPACE)
     rules.add_rule(pyseccomp.ERRNO(errno.EPERM), "clone", flag)
     rules.add_rule(pyseccomp.ERRNO(errno.ENOSYS), "clone3")  # its flags lie in memory; the C library falls back to clone

@@ -1,37 +1,38 @@
 """Model-written Python, run confined: no network, no files but Python's own, limits on time, memory, disk and processes.
 
     method = find_sandbox()  # "bubblewrap" or ""
-    run_programs({"one": "assert 1 + 1 == 2"}, method)  # {"one": Outcome(passed=True, reason="passed", detail="")}
+    one = Program("def one(): return 1", "assert one() == 1", {"one": "one"})
+    run_programs({"one": one}, method)  # {"one": Outcome(passed=True, reason="passed", detail="")}
 
-Each program gets a process of its own in a fresh temporary folder, without environment or stdin. It has passed when it
-came to its end: only then it hands back a token it was given for this one run. `sys.exit(0)`, `os._exit(0)` or
-printing do not do that. A program that searches its open files for the token could.
+A program and its tests each get a process and a sandbox of their own, in a fresh temporary folder, without environment or
+stdin. The tests call what the program defines through two pipes, over which plain values come back (`sandbox.wire`), and the
+verdict is theirs alone: the program neither sees them nor reaches their process.
 
-Covers running and telling how a program ended. Does not cover which program to run (`benchmarks.code_extraction`), what it
-sees (`sandbox.command`), or what happens inside the sandbox (`sandbox.child`).
+Covers running and telling how a program ended. Does not cover which program to run (`benchmarks.code_programs`), what it
+sees (`sandbox.command`), or what happens inside the sandbox (`sandbox.program`, `sandbox.tester`).
 """
 
 import contextlib
 import functools
 import os
 import resource
-import secrets
+import select
 import shutil
 import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from types import ModuleType
+from typing import Any, BinaryIO
 
 from isheep_lib.errors import DataError
 from isheep_lib.record.progress import Progress
-from isheep_lib.sandbox import child as sandbox_child
-from isheep_lib.sandbox.child import EXIT, FAILED, MEMORY, PACKAGES, STARTED, TMP
-from isheep_lib.sandbox.command import FLAGS, bubblewrap, offered, own_user, python, refusals
+from isheep_lib.sandbox.child import EXIT, FAILED, GONE, LARGE, MEMORY, PACKAGES, PASSED, STARTED, TMP
+from isheep_lib.sandbox.command import FLAGS, PROGRAM, TESTER, bubblewrap, inside, offered, own_user, python, refusals
 
 ENVIRONMENT = {"PYTHONHASHSEED": "0", "OPENBLAS_NUM_THREADS": "1"}
 FILES = 20_000  # in a program's folder; empty ones take memory, too
@@ -39,8 +40,23 @@ TICK = 0.05
 
 
 @dataclass(frozen=True)
+class Program:
+    """What a model wrote, and how it is tested.
+
+    Attributes:
+        code: the model's part, which is run to its end first.
+        tests: code that raises where the program is wrong.
+        names: what the tests call of the program, by their own names for it.
+    """
+
+    code: str
+    tests: str = ""
+    names: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Limits:
-    """What one program may use; memory counts each process and all of them together."""
+    """What one program may use, and its tests as much again; memory counts each process and all of them together."""
 
     seconds: float = 10.0
     cpu_seconds: int = 10
@@ -82,7 +98,7 @@ def why_not(method: str) -> str:
     if method == "bubblewrap" and not shutil.which("bwrap"):
         return "the command bwrap is not installed"
     try:
-        outcome = _run("import json", method, Limits(seconds=120.0))  # a busy machine is no reason to run no programs
+        outcome = _run(Program("import json"), method, Limits(seconds=120.0))  # a busy machine is no reason to run no programs
     except DataError as error:
         return error.what
     return "" if outcome.passed else f"a program that should pass ended with {outcome.reason}: {outcome.detail}"
@@ -104,7 +120,7 @@ def require_method(method: str) -> None:
 
 
 def run_programs(
-    programs: dict[str, str], method: str, limits: Limits = DEFAULT, label: str = "programs"
+    programs: dict[str, Program], method: str, limits: Limits = DEFAULT, label: str = "programs"
 ) -> dict[str, Outcome]:
     """Run programs by id, as many at a time as there are cores; outcomes come in the order of the programs."""
     require_method(method)
@@ -120,38 +136,101 @@ def run_programs(
     return {name: future.result() for name, future in futures.items()}
 
 
-def _run(program: str, method: str, limits: Limits) -> Outcome:
-    """Start a program and watch it to its end."""
-    text, token = program.encode(errors="replace"), secrets.token_bytes(16)
-    settings = asdict(limits) | {"user": 0, "size": len(text), "packages": [PACKAGES]}
+@dataclass
+class _Side:
+    """A started process, the program's or that of its tests: what it prints, and what it says of its end."""
+
+    process: subprocess.Popen[bytes]
+    printed: BinaryIO
+    pipe: int
+    message: bytes = b""
+
+    def listen(self, seconds: float) -> bool:
+        """Wait for a message for a while, and tell whether it is whole."""
+        poll = select.poll()
+        poll.register(self.pipe, select.POLLIN)
+        if poll.poll(seconds * 1000):
+            self.message += os.read(self.pipe, 4096)
+        return len(self.message) > len(STARTED)
+
+    def end(self) -> None:
+        """Kill the process and all that it started."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)  # and its namespace's first process, so all that is in there
+        self.process.wait()
+
+
+def _run(program: Program, method: str, limits: Limits) -> Outcome:
+    """Start a program and its tests, and watch them to their end."""
     with contextlib.ExitStack() as stack:
-        source, result, printed, rules = (stack.enter_context(tempfile.TemporaryFile()) for _ in range(4))
-        _fill(source, text + token)
-        settings |= {"source": source.fileno(), "result": result.fileno()}
-        before, folder = [], "/"
-        if method == "bubblewrap":
-            _fill(rules, refusals())
-            settings["user"] = own_user()
-            before = bubblewrap(settings["user"], limits.disk_mb, rules.fileno())
-        else:
-            settings["packages"] = sorted({str(path.parent) for path in offered()})
-            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="isheep-", ignore_cleanup_errors=True))
-        inside = Path(sandbox_child.__file__).read_text(encoding="utf-8")
-        process = subprocess.Popen(  # noqa: S603
-            [*before, python(), *FLAGS, "-c", f"{inside}\nmain({settings!r})"],
-            stdin=subprocess.DEVNULL,
-            stdout=printed,
-            stderr=subprocess.STDOUT,
-            cwd=folder,
-            env=ENVIRONMENT,
-            pass_fds=[file.fileno() for file in (source, result, rules)],
-            start_new_session=True,
-        )
-        reached = _watch(process, printed, limits, method)
-        said, message = os.pread(printed.fileno(), 4096, 0), os.pread(result.fileno(), 4096, 0)
-    if not message.startswith(STARTED):
-        raise DataError(f"The sandbox ({method}) did not start: {_one_line(said[-300:]) or reached}")
-    return Outcome(False, reached) if reached else _outcome(message, token, process.returncode)
+        with contextlib.ExitStack() as ends:
+            (asked, asks), (hears, answers) = _pipe(ends), _pipe(ends)
+            answering = _start(stack, PROGRAM, program.code, {"reads": asked, "writes": answers}, method, limits)
+            given = {"reads": hears, "writes": asks, "names": dict(program.names)}
+            asking = _start(stack, TESTER, program.tests, given, method, limits)
+        reached = _watch(asking, answering, limits, method)
+        if asking.message == STARTED + GONE:  # the program's own end says more
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                answering.process.wait(1.0)
+        codes = [side.process.poll() for side in (asking, answering)]
+        for side in (asking, answering):
+            side.end()
+            side.listen(0.0)
+            if not side.message.startswith(STARTED):
+                said = _one_line(os.pread(side.printed.fileno(), 4096, 0)[-300:])
+                raise DataError(f"The sandbox ({method}) did not start: {said or reached}")
+    if reached:
+        return Outcome(False, reached)
+    verdict = asking.message[1:2]
+    if verdict == PASSED:
+        return Outcome(True, "passed")
+    if verdict == LARGE:
+        return Outcome(False, "output")
+    return _ended(answering.message, codes[1]) if verdict == GONE else _ended(asking.message, codes[0])
+
+
+def _pipe(stack: contextlib.ExitStack) -> tuple[int, int]:
+    ends = os.pipe()
+    for end in ends:
+        stack.callback(os.close, end)
+    return ends
+
+
+def _start(
+    stack: contextlib.ExitStack, role: ModuleType, text: str, given: dict[str, Any], method: str, limits: Limits
+) -> _Side:
+    """Start the process of a role with its text and what it is given, pipes among it, until the stack is left."""
+    source, printed, rules = (_file(stack) for _ in range(3))
+    said, says = _pipe(stack)
+    content = text.encode(errors="replace")
+    _fill(source, content)
+    settings = asdict(limits) | given | {"source": source.fileno(), "size": len(content), "result": says}
+    settings |= {"user": 0, "packages": [PACKAGES]}
+    before, folder = [], "/"
+    if method == "bubblewrap":
+        _fill(rules, refusals())
+        settings["user"] = own_user()
+        before = bubblewrap(settings["user"], limits.disk_mb, rules.fileno())
+    else:
+        settings["packages"] = sorted({str(path.parent) for path in offered()})
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="isheep-", ignore_cleanup_errors=True))
+    process = subprocess.Popen(  # noqa: S603
+        [*before, python(), *FLAGS, "-c", f"{inside(role)}.main({settings!r})"],
+        stdin=subprocess.DEVNULL,
+        stdout=printed,
+        stderr=subprocess.STDOUT,
+        cwd=folder,
+        env=ENVIRONMENT,
+        pass_fds=[source.fileno(), rules.fileno(), says, given["reads"], given["writes"]],
+        start_new_session=True,
+    )
+    side = _Side(process, printed, said)
+    stack.callback(side.end)
+    return side
+
+
+def _file(stack: contextlib.ExitStack) -> BinaryIO:
+    return stack.enter_context(tempfile.TemporaryFile())
 
 
 def _fill(file: BinaryIO, content: bytes) -> None:
@@ -159,22 +238,22 @@ def _fill(file: BinaryIO, content: bytes) -> None:
     file.seek(0)
 
 
-def _watch(process: subprocess.Popen[bytes], printed: BinaryIO, limits: Limits, method: str) -> str:
-    """Wait until a program is gone or has used too much, clear away, and return which limit was reached, or ""."""
-    deadline, reached = time.monotonic() + limits.seconds, ""
-    try:
-        while not reached and process.poll() is None:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(TICK)
-            if os.fstat(printed.fileno()).st_size > limits.output_kb << 10:
-                reached = "output"
-            elif process.poll() is None:
-                reached = "timeout" if time.monotonic() > deadline else _used_up(process.pid, limits, method)
-        return reached
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)  # and its namespace's first process, so all that is in there
-        process.wait()
+def _watch(asking: _Side, answering: _Side, limits: Limits, method: str) -> str:
+    """Wait until the tests have ended or a limit is reached, and return which, or ""."""
+    deadline = time.monotonic() + limits.seconds
+    while True:
+        ended = asking.listen(TICK) or asking.process.poll() is not None
+        if any(os.fstat(side.printed.fileno()).st_size > limits.output_kb << 10 for side in (asking, answering)):
+            return "output"  # also where it ended just now
+        if ended:
+            return ""
+        if answering.process.poll() is not None:
+            answering.end()  # what it left behind would keep the tests waiting
+        for side in (asking, answering):
+            if reached := _used_up(side.process.pid, limits, method):
+                return reached
+        if time.monotonic() > deadline:
+            return "timeout"
 
 
 def _used_up(process: int, limits: Limits, method: str) -> str:
@@ -191,16 +270,14 @@ def _used_up(process: int, limits: Limits, method: str) -> str:
     return ""
 
 
-def _outcome(message: bytes, token: bytes, code: int) -> Outcome:
-    """Say how a program that reached no limit of ours ended, from what it handed back and its exit code."""
+def _ended(message: bytes, code: int | None) -> Outcome:
+    """Say how a process ended that did not pass, from what it said and its exit code; None while it still runs."""
     verdict, detail = message[1:2], _one_line(message[2:])
-    if message.endswith(token):
-        return Outcome(True, "passed")
     if verdict == FAILED:
         return Outcome(False, "failed", detail)
-    if verdict in (MEMORY, EXIT):
-        return Outcome(False, "memory" if verdict == MEMORY else "exit")
-    number = -code if code < 0 else max(0, code - 128)
+    if verdict == MEMORY:
+        return Outcome(False, "memory")
+    number = 0 if code is None or verdict == EXIT else -code if code < 0 else max(0, code - 128)
     if number == signal.SIGXCPU:
         return Outcome(False, "timeout")
     return Outcome(False, "killed", f"signal {number}") if number else Outcome(False, "exit")

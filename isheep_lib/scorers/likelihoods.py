@@ -14,12 +14,12 @@ from isheep_lib.scorers.scorer import Likelihood
 # Context and continuation by name; a group's texts stand side by side for each pair.
 TEXTS: tuple[dict[str, Callable[[Frame, Pair], tuple[str, str]]], ...] = (
     {
-        "task": lambda frame, pair: (frame.prompt(user_words(pair.task)), pair.output + frame.end),
-        "alone": lambda frame, pair: (frame.prompt(""), pair.output + frame.end),
+        "task": lambda frame, pair: (frame.prompt(user_words(pair.task)), frame.literal(pair.output) + frame.end),
+        "alone": lambda frame, pair: (frame.prompt(""), frame.literal(pair.output) + frame.end),
     },
     {
-        "output": lambda frame, pair: ("", pair.output or frame.end),
-        "pair": lambda frame, pair: ("", f"{user_words(pair.task)}\n\n{pair.output}"),
+        "output": lambda frame, pair: ("", frame.literal(pair.output) or frame.end),
+        "pair": lambda frame, pair: ("", frame.literal(f"{user_words(pair.task)}\n\n{pair.output}")),
     },
 )
 

@@ -9,8 +9,10 @@ from isheep_lib.record.funnel import funnel, require
 from isheep_lib.record.journal import WAITS
 from isheep_lib.record.rows import Task
 from isheep_lib.synthesize.near_duplicates import NearDuplicates
+from isheep_lib.synthesize.respond import response_prompt
 from isheep_lib.synthesize.rules import Item, instruction_problem
 from isheep_lib.synthesize.shared_params import Shared
+from isheep_lib.synthesize.writing import Writing
 
 
 @dataclass
@@ -30,9 +32,15 @@ class Candidates:
 class Intake:
     """Takes candidates one by one, against the rules, the tasks known so far, and the number wanted."""
 
-    shared: Shared
+    writing: Writing[Any]
     pool: NearDuplicates
+    asks: bool = True  # for responses: they need room in the model's context
     found: Candidates = field(default_factory=Candidates)
+
+    @property
+    def shared(self) -> Shared:
+        """The parameters that all methods have."""
+        return self.writing.shared
 
     @property
     def full(self) -> bool:
@@ -41,8 +49,11 @@ class Intake:
 
     def problem(self, item: Item, apart: Collection[str] = ()) -> tuple[str, str]:
         """Return why an item is no new task, and the detail; ("", "") if it is one. It may resemble the texts `apart`."""
-        if reason := instruction_problem(item, self.shared.instruction_rules):
+        if reason := instruction_problem(item, self.shared.instruction_rules, self.writing.frame.words):
             return reason, ""
+        prompts = {"the prompt for a response": response_prompt(self.writing, vars(item))} if self.asks else {}
+        if long := self.writing.overlong(prompts, self.shared.response_tokens):
+            return "beyond_context", " has ".join(*long.items())
         if near := self.pool.find(item.instruction, apart):
             return "near_duplicate", f"ROUGE-L {near[1]:.2f} with: {near[0]}"
         return ("beyond_target", "") if self.full else ("", "")

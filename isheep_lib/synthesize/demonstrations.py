@@ -1,6 +1,6 @@
 """Demonstrations: which tasks a prompt shows, seeds and perhaps tasks that the model wrote earlier.
 
-    demonstrations = prepare_demonstrations(engine, seeds, options, seed_of, journal)
+    demonstrations = prepare_demonstrations(engine, frame, seeds, options, seed_of, journal)
     demonstrations.draw(earlier, options, seed)      # tasks for one prompt
 
 Seeds are drawn alike, by perplexity under the present model or its inverse, or one from each K-means cluster of the
@@ -16,7 +16,7 @@ from typing import Any
 from isheep_lib.analysis.kmeans import cluster
 from isheep_lib.display.table import Table, clip
 from isheep_lib.engines.protocol import Engine
-from isheep_lib.prompting.chat import user_words
+from isheep_lib.prompting.chat import Frame, user_words
 from isheep_lib.record.journal import Journal
 from isheep_lib.record.rows import Task
 from isheep_lib.synthesize.list_options import ListOptions
@@ -85,12 +85,13 @@ class Demonstrations:
 
 
 def prepare_demonstrations(
-    engine: Engine, seeds: list[Task], options: ListOptions, seed_of: Callable[[str], int], journal: Journal
+    engine: Engine, frame: Frame, seeds: list[Task], options: ListOptions, seed_of: Callable[[str], int], journal: Journal
 ) -> Demonstrations:
     """Ask the model what `demonstration_choice` needs to know of the seeds, once.
 
     Args:
         engine: the model that will write.
+        frame: its chat frame.
         seeds: seed tasks.
         options: how seeds are drawn.
         seed_of: name of a draw to seed.
@@ -99,7 +100,7 @@ def prepare_demonstrations(
     if options.demonstration_choice == "uniform":
         return Demonstrations(seeds)
     if KEY not in journal.rows:
-        texts = [user_words(task) for task in seeds]
+        texts = [frame.literal(user_words(task)) for task in seeds]
         if options.demonstration_choice == "one_a_cluster":
             found: list[Any] = cluster(engine.embed(texts), options.demonstrations, seed_of("demonstrations/clusters"))
         else:

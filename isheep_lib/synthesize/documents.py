@@ -11,9 +11,10 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from isheep_lib.errors import DataError
-from isheep_lib.record.provenance import project_root
-from isheep_lib.record.rows import bad_rows, canonical_json, digest_text, read_text
-from isheep_lib.record.sources import open_rows
+from isheep_lib.reading.files import FOLDER, read_text, what_lies_at
+from isheep_lib.record.provenance import expanded, project_root
+from isheep_lib.record.rows import SURROGATE, bad_rows, canonical_json, digest_text
+from isheep_lib.record.sources import read_rows
 
 ENDINGS = (".txt", ".md")
 
@@ -40,7 +41,7 @@ def load_documents(source: str, parameter: str) -> list[Document]:
         DataError: the source is absent, unreadable or empty, or rows have no text, other fields that are no text, or an id
             that comes twice. All such rows are listed.
     """
-    folder = next((p for p in (Path(source).expanduser(), project_root() / source) if p.is_dir()), None)
+    folder = next((p for p in (expanded(source), project_root() / source) if what_lies_at(p) == FOLDER), None)
     found = _read_folder(folder) if folder else _read_rows(source, parameter)
     if not found:
         raise DataError(f"{source} holds no document", where=parameter, do="add rows with a text, or .txt and .md files")
@@ -58,19 +59,24 @@ def _read_folder(folder: Path) -> list[Document]:
 
 
 def _read_rows(source: str, parameter: str) -> list[Document]:
-    rows, documents, problems = open_rows(source, parameter), [], []
+    rows, documents = read_rows(source, parameter), []
+    problems = list(rows.problems)
     for row in rows.rows:
         values = {f.name: row.content.get(f.name) or "" for f in fields(Document)}
         values["id"] = values["id"] or f"document-{row.number:03d}"
         wrong = [name for name, value in values.items() if not isinstance(value, str)]
         if wrong:
-            problems.append(f"{row.place}: {', '.join(wrong)} should be text")
+            problems.append((row.number, f"{row.place}: {', '.join(wrong)} should be text"))
+        elif broken := [name for name, value in values.items() if SURROGATE.search(value)]:
+            what = f"{', '.join(broken)} must be valid Unicode, it holds half a character"
+            problems.append((row.number, f"{row.place}: {what}"))
         elif not values["text"].strip():
-            problems.append(f"{row.place}: no text")
+            problems.append((row.number, f"{row.place}: no text"))
         else:
             documents.append(Document(**{**values, "text": values["text"].strip()}))
     twice = [id_ for id_, number in Counter(document.id for document in documents).items() if number > 1]
-    problems += [f"{rows.name}: the id {id_!r} comes twice" for id_ in twice]
-    if problems:
-        raise bad_rows(rows.name, problems, "text, and optionally id, title, source, licence (all text)")
+    told = [problem for _, problem in sorted(problems, key=lambda each: each[0])]
+    told += [f"{rows.name}: the id {id_!r} comes twice" for id_ in twice]
+    if told:
+        raise bad_rows(rows.name, told, "text, and optionally id, title, source, licence (all text)")
     return documents

@@ -3,7 +3,7 @@
 import re
 
 from isheep_lib.engines.protocol import Request
-from isheep_lib.prompting.chat import render
+from isheep_lib.prompting.chat import Frame, render
 from isheep_lib.record.rows import Task
 from isheep_lib.synthesize.list_options import ListOptions
 from isheep_lib.synthesize.rules import Item
@@ -56,11 +56,13 @@ def parse_list(text: str, first: int, finish: str) -> list[Item]:
     return items
 
 
-def list_request(id_: str, demonstrations: list[Task], shared: Shared, options: ListOptions, seed: int) -> Request:
-    """Ask for the continuation of one list; in the bare frame, as a list is text to continue and not a question."""
+def list_request(
+    id_: str, demonstrations: list[Task], frame: Frame, shared: Shared, options: ListOptions, seed: int
+) -> Request:
+    """Ask for the continuation of one list; it stands in no frame, as a list is text to continue and not a question."""
     return Request(
         id_,
-        list_prompt(demonstrations, options.tasks_per_prompt),
+        frame.literal(list_prompt(demonstrations, options.tasks_per_prompt)),
         shared.instruction_tokens,
         shared.instruction_temperature,
         shared.instruction_top_p,

@@ -1,10 +1,11 @@
 """Rules on an instruction alone, before it has a response."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from isheep_lib.analysis.words import words
+from isheep_lib.prompting.special_tokens import find_special
 
 STRAY = re.compile(r"\b(?:Instruction|Input|Output)[ \t]*:", re.IGNORECASE)
 URL = re.compile(r"https?://|www\.", re.IGNORECASE)
@@ -26,10 +27,11 @@ class Item:
     cut: bool = False
 
 
-def instruction_problem(item: Item, rules: bool = True) -> str:
+def instruction_problem(item: Item, rules: bool = True, special: Sequence[str] = ()) -> str:
     """Name the rule that an instruction breaks, "" if none (rules of the released code, see docs/rules.md).
 
-    Without rules only what is no task at all is dropped: cut off, or empty.
+    Without rules only what is no task at all is dropped: cut off, or empty. `special` are words that the model's tokenizer
+    takes for special tokens.
     """
     instruction, both = item.instruction, f"{item.instruction}\n{item.input}"
     checks: tuple[tuple[str, Callable[[], object]], ...] = (
@@ -41,6 +43,7 @@ def instruction_problem(item: Item, rules: bool = True) -> str:
         ("stray_label", lambda: STRAY.search(both) or "noinput" in both.lower()),
         ("forbidden_word", lambda: FORBIDDEN_WORDS.search(both)),
         ("url", lambda: URL.search(both)),
+        ("special_token", lambda: find_special(special, both)),
         ("no_words", lambda: not words(instruction)),
     )
     return next((name for name, broken in (checks if rules else checks[:2]) if broken()), "")

@@ -1,6 +1,7 @@
-"""Seed tasks in the forms people have them: JSON lines, a JSON list, the Self-Instruct schema, parquet, a hub dataset.
+"""Seed tasks in the forms people have them: rows of tasks, of conversations, or of the Self-Instruct schema.
 
     load_seeds("seeds/tasks.jsonl", [])
+    load_seeds("mine/chats.jsonl.gz", [])
     load_seeds("mine/questions.parquet", ["instruction=question", "output=meta.answer"])
     load_seeds("org/name@<40-hex commit>#config/split", [])
 
@@ -10,27 +11,45 @@ Covers mapping and checking them. Does not cover reading files (`record.sources`
 import difflib
 import math
 import re
+import warnings
 from collections.abc import Iterable, Iterator
+from functools import cache
 from typing import Any
 
 from isheep_lib.errors import DataError
 from isheep_lib.record.provenance import find_file
-from isheep_lib.record.rows import TASK_FIELDS, Task, bad_rows, canonical_json, digest_file, digest_text, parse_fields
-from isheep_lib.record.sources import Rows, open_rows
+from isheep_lib.record.rows import (
+    SURROGATE,
+    TASK_FIELDS,
+    Task,
+    bad_rows,
+    canonical_json,
+    digest_file,
+    digest_text,
+    parse_fields,
+)
+from isheep_lib.record.sources import Rows, read_rows
+from isheep_lib.synthesize.conversations import ASSISTANT, USER, Conversation, is_conversation, read_conversation, role_at
+from isheep_lib.synthesize.conversations import FIELDS as CONVERSATIONS
 
 PARAMETER, MAPPING = "synthesize.seeds", "synthesize.seed_fields"
-FIELDS = "instruction (text), and optionally id, kind, input, output (text), or the Self-Instruct schema"
+FIELDS = (
+    "instruction (text), and optionally id, kind, input, output (text), a conversation (messages), or the Self-Instruct schema"
+)
 MEND = f"mend or remove these rows; fields of other names are told by {MAPPING}, such as instruction=question"
-# Said by the Self-Instruct data of an instruction that needs none; an input of mere punctuation is one.
-NO_INPUT = re.compile(r"\W*(?:no\s*input|none|n/?a)\W*", re.IGNORECASE)
-SURROGATE = re.compile("[\ud800-\udfff]")
+# Said by data of an instruction that needs none; an input of mere punctuation is one.
+NO_INPUT = re.compile(
+    r"\W*(?:no[\s_-]*inputs?(?:\s+(?:is\s+)?(?:needed|required|necessary|provided|given))?|none|null|n/?a|无输入|無輸入|没有输入|沒有輸入)\W*",
+    re.IGNORECASE,
+)
 ABSENT = object()
 
 
 def load_seeds(source: str, fields: list[str]) -> list[Task]:
     """Read seed tasks: an instruction is required; `id`, `kind`, `input` and `output` are optional text.
 
-    A Self-Instruct row gives one task, with its first instance. A row without an id is named by its number.
+    A Self-Instruct row gives one task, with its first instance; a conversation its first user turn and the answer to it
+    (`synthesize.conversations`). A row without an id is named by its number; null is the same as no field.
 
     Args:
         source: a file, from the current folder or the clone's root, or a hub dataset pinned to a commit.
@@ -40,19 +59,27 @@ def load_seeds(source: str, fields: list[str]) -> list[Task]:
         DataError: the source is absent, unreadable or empty, or a row is not an object, lacks an instruction, has a
             field that is not text, or repeats an id or an instruction with the same input. All such rows are listed.
     """
-    mapping, found = parse_fields(fields), open_rows(source, PARAMETER)
-    if not found.rows:
+    mapping, found = parse_fields(fields), read_rows(source, PARAMETER)
+    if not found.rows and not found.problems:
         raise DataError(f"{found.name} holds no seed task", where=found.where, do="add rows with an instruction")
-    _check_mapping(found, mapping)
-    tasks, problems, seen = [], [], {}
+    if found.rows:
+        _check_mapping(found, mapping)
+    tasks, problems, seen, with_system = [], list(found.problems), {}, 0
     for row in found.rows:
-        values, wrong = _read_row(row.content, mapping, found.is_table)
+        values, wrong, has_system = _read_row(row.content, mapping)
         task = Task(**{**values, "id": values["id"] or f"seed-{row.number:03d}"})
         if wrong := wrong or list(_repeats(task, seen, f"{found.unit} {row.number}")):
-            problems.append(f"{row.place}: {'; '.join(wrong)}")
+            problems.append((row.number, f"{row.place}: {'; '.join(wrong)}"))
         tasks.append(task)
+        with_system += has_system
     if problems:
-        raise bad_rows(found.name, problems, FIELDS, MEND)
+        raise bad_rows(found.name, [problem for _, problem in sorted(problems, key=lambda each: each[0])], FIELDS, MEND)
+    if with_system:
+        warnings.warn(
+            f"{found.name}: {with_system} of {len(tasks)} conversations have a system turn, which no seed takes over; "
+            "model.system_prompt is the run's own",
+            stacklevel=2,
+        )
     return tasks
 
 
@@ -60,12 +87,19 @@ def digest_seeds(source: str, fields: list[str]) -> str:
     """Hash what decides the seed tasks: a file's bytes, or the tasks of a dataset.
 
     Raises:
-        DataError: the source is absent, or a dataset that `load_seeds` refuses.
+        DataError: `load_seeds` refuses them.
     """
     path = find_file(source)
     if path:
-        return digest_file(path)
+        digest = digest_file(path)
+        _check(str(path), digest, tuple(fields))
+        return digest
     return digest_text(canonical_json([vars(task) for task in load_seeds(source, fields)]))
+
+
+@cache  # a run asks for the digest often; what was refused is read again
+def _check(source: str, _digest: str, fields: tuple[str, ...]) -> None:
+    load_seeds(source, list(fields))
 
 
 def _value_at(content: Any, path: str) -> Any:
@@ -109,8 +143,8 @@ def _check_mapping(found: Rows, mapping: dict[str, str]) -> None:
     )
 
 
-def _read_row(content: dict[str, Any], mapping: dict[str, str], is_table: bool) -> tuple[dict[str, str], list[str]]:
-    """Return the text of every field of a task, "" where it is absent, and what is wrong with the row."""
+def _read_row(content: dict[str, Any], mapping: dict[str, str]) -> tuple[dict[str, str], list[str], bool]:
+    """Return the text of every field of a task, "" for none, what is wrong, and whether a system turn was left out."""
     names = {ours: mapping.get(ours, ours) for ours in TASK_FIELDS}
     problems: list[str] = []
     # A row or a mapping that says where input or output are has its instances for something else.
@@ -118,28 +152,59 @@ def _read_row(content: dict[str, Any], mapping: dict[str, str], is_table: bool) 
     if by_instances:
         names |= {"input": "instances.0.input", "output": "instances.0.output"}
         problems += _instances_problems(content)
+    spoken, talk = _conversation(content, mapping)
+    problems += [f"{spoken}: {problem}" for problem in talk.problems]
+    given = {"instruction": talk.instruction, "output": talk.output} if spoken else {}
     values = dict.fromkeys(TASK_FIELDS, "")
     for ours, theirs in names.items():
         label = ours if ours == theirs else f"{ours} ({theirs})"
-        value = _value_at(content, theirs)
-        if value is ABSENT or (value is None and is_table):
+        value = given[ours] if ours in given and (ours not in mapping or theirs == spoken) else _value_at(content, theirs)
+        if spoken and ours == "instruction" and talk.problems:
+            continue
+        if value is ABSENT or value is None:
             if ours == "instruction":
                 problems.append(f"no {label}; the row has {_listed(content) or 'no fields'}")
             continue
-        if ours == "id" and isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
-            value = str(value)
-        if not isinstance(value, str):
-            problems.append(f"{label} must be text, it is {_kind(value)}")
-        elif SURROGATE.search(value):
-            problems.append(f"{label} must be valid Unicode, it holds half a character: {value[:60]!r}")
-        elif ours == "instruction" and not value.strip():
-            problems.append(f"no {label}; it is blank")
-        else:
-            values[ours] = value.strip()
+        text, wrong = _text(ours, label, value)
+        values[ours] = text
+        problems += wrong or _wrong_turn(content, ours, label, theirs)
+    values["input"] = "" if NO_INPUT.fullmatch(values["input"]) else values["input"]
     if by_instances:
-        values["input"] = "" if NO_INPUT.fullmatch(values["input"]) else values["input"]
         values["kind"] = values["kind"] or ("classification" if content.get("is_classification") is True else "")
-    return values, problems
+    return values, problems, talk.has_system
+
+
+def _conversation(content: dict[str, Any], mapping: dict[str, str]) -> tuple[str, Conversation]:
+    """Find the field that holds a row's turns, "" where it has an instruction or is told of one, and read them."""
+    told = mapping.get("instruction", "")
+    if told and is_conversation(value := _value_at(content, told)):
+        return told, read_conversation(value)
+    name = next((name for name in CONVERSATIONS if content.get(name) is not None), "")
+    if told or not name or content.get("instruction") is not None:
+        return "", Conversation()
+    return name, read_conversation(content[name])
+
+
+def _text(ours: str, label: str, value: Any) -> tuple[str, list[str]]:
+    """Return a field's text, trimmed, and what is wrong with it."""
+    if ours == "id" and isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+        value = str(value)
+    if not isinstance(value, str):
+        return "", [f"{label} must be text, it is {_kind(value)}"]
+    if SURROGATE.search(value):
+        return "", [f"{label} must be valid Unicode, it holds half a character: {value[:60]!r}"]
+    if ours == "instruction" and not value.strip():
+        return "", [f"no {label}; it is blank"]
+    return value.strip(), []
+
+
+def _wrong_turn(content: dict[str, Any], ours: str, label: str, theirs: str) -> list[str]:
+    """Name a mapping to somebody else's turn, such as instruction=messages.0.content where that is a system turn."""
+    wanted = {"instruction": USER, "output": ASSISTANT}.get(ours, "")
+    role = role_at(_value_at(content, theirs.rpartition(".")[0])) if wanted else ""
+    if role in ("", wanted):
+        return []
+    return [f"{label} is the {role}'s turn, not the {wanted}'s; without this mapping conversations are read by their roles"]
 
 
 def _instances_problems(content: dict[str, Any]) -> Iterator[str]:

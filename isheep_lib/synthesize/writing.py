@@ -1,12 +1,14 @@
 """What a method writes with: the model, parameters, earlier tasks, seeds of its own randomness, and journals."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Generic, TypeVar
 
+from isheep_lib.engines.generate import lengths, overlong
 from isheep_lib.engines.protocol import Engine
+from isheep_lib.errors import DataError
 from isheep_lib.params.kinds import Section
 from isheep_lib.prompting.chat import Frame
 from isheep_lib.record.rows import Task
@@ -14,6 +16,7 @@ from isheep_lib.synthesize.seeds import load_seeds
 from isheep_lib.synthesize.shared_params import Shared
 
 Own = TypeVar("Own", bound=Section)
+SHOWN = 20  # seeds that an error names
 
 
 @dataclass(frozen=True)
@@ -44,3 +47,24 @@ class Writing(Generic[Own]):
     def seeds(self) -> list[Task]:
         """Read the seed tasks."""
         return load_seeds(self.shared.seeds, self.shared.seed_fields)
+
+    def overlong(self, prompts: Mapping[str, str], spare: int) -> dict[str, str]:
+        """Say by name how long those prompts are that leave no room for `spare` new tokens."""
+        return overlong(self.engine, prompts, spare)
+
+    def lengths(self, texts: Mapping[str, str]) -> dict[str, int]:
+        """Count the tokens of texts by name, {} where no text is too long."""
+        return lengths(self.engine, texts)
+
+    def refuse_seeds(self, long: Mapping[str, str], do: str) -> None:
+        """Refuse seeds that do not fit the model's context, with what is said of each by id, before anything is written."""
+        if long:
+            listed = "\n  ".join(f"{id_}: {said}" for id_, said in list(long.items())[:SHOWN])
+            more = f"\n  and {len(long) - SHOWN} more" if len(long) > SHOWN else ""
+            limit, context = self.shared.instruction_tokens, self.engine.context
+            raise DataError(
+                f"{len(long)} seed task(s) are too long:\n  {listed}{more}",
+                where=self.shared.seeds,
+                allowed=f"a prompt and {limit} new tokens together at most {context}, the model's context",
+                do=do,
+            )

@@ -11,9 +11,9 @@ import random
 from dataclasses import dataclass
 from typing import Any
 
-from isheep_lib.engines.tokens import encode, encode_rest
 from isheep_lib.errors import YieldError
 from isheep_lib.prompting.chat import Frame, user_words
+from isheep_lib.prompting.special_tokens import encode, encode_rest
 from isheep_lib.record.funnel import funnel
 from isheep_lib.record.rows import Pair
 from isheep_lib.train.params import Train
@@ -47,7 +47,7 @@ class TrainRow:
 def encode_row(pair: Pair, frame: Frame, tokenizer: Any, max_length: int) -> TrainRow:
     """Turn a pair into tokens, the prompt exactly as the model is asked later, cut at `max_length` tokens."""
     prompt = encode(tokenizer, frame.prompt(user_words(pair.task)))
-    response = encode_rest(tokenizer, pair.output)
+    response = encode_rest(tokenizer, frame.literal(pair.output))
     ids = prompt + response + encode_rest(tokenizer, frame.end)
     return TrainRow(pair.id, ids[:max_length], len(prompt), len(ids) > max_length, not response or not pair.output.strip())
 

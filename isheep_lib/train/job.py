@@ -10,7 +10,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from isheep_lib.record.rows import read_jsonl, write_atomic, write_jsonl
+from isheep_lib.record.rows import canonical_json, digest_file, digest_text, read_jsonl, write_atomic, write_jsonl
 from isheep_lib.train.dataset import Data, TrainRow
 from isheep_lib.train.params import TrainParams
 
@@ -34,6 +34,12 @@ class Job:
     params: TrainParams
     seed: int
     work: Path
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of what decides the result, wherever it is computed and by however many processes."""
+        rows = digest_file(self.work / ROWS)
+        return digest_text(canonical_json({"params": self.params.deciding(), "rows": rows, "seed": self.seed}))
 
     def save(self) -> Path:
         """Write the job into its folder and return the file."""

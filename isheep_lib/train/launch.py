@@ -23,11 +23,13 @@ from typing import TextIO
 import yaml
 
 from isheep_lib import errors
-from isheep_lib.errors import IsheepError, RecordError, TrainingError
+from isheep_lib.errors import IsheepError, RecordError, TrainingError, install
+from isheep_lib.reading.files import FILE, what_lies_at
 from isheep_lib.record import manifests
 from isheep_lib.record.progress import PROGRESS_FILE, DisplaySink, Relay, watching
+from isheep_lib.record.provenance import expanded
 from isheep_lib.train.job import FAILURE, JOB, WATCHED, Job
-from isheep_lib.train.params import TrainParams
+from isheep_lib.train.params import Train, TrainParams
 
 FOLDER = Path(__file__).parent / "parallel"
 SHIPPED = sorted(path.stem for path in FOLDER.glob("*.yaml"))
@@ -41,19 +43,21 @@ def config_file(parallel: str) -> Path:
     """Find the accelerate config, ours by its name or one by its path, or raise a TrainingError."""
     if parallel in SHIPPED:
         return FOLDER / f"{parallel}.yaml"
-    path = Path(parallel).expanduser().resolve()
-    if not path.is_file():
+    path = expanded(parallel).absolute()
+    if what_lies_at(path) != FILE:
         allowed = f"{', '.join(SHIPPED)}, or the path of an accelerate config"
         raise TrainingError(f"No accelerate config {parallel!r}", where="train.parallel", allowed=allowed)
     return path
 
 
-def check_devices(params: TrainParams) -> None:
+def check_devices(params: Train) -> None:
     """Refuse processes beyond the devices, shards without a GPU, missing packages (TrainingError), before weights are read."""
+    if params.method != "qlora" and params.num_processes == 1:
+        return
     import torch
 
     if params.method == "qlora":
-        _need("bitsandbytes", "train.method qlora", 'pip install "isheep[qlora]"')
+        _need("bitsandbytes", "train.method qlora", install("qlora"))
         if not torch.cuda.device_count():
             do = "set train.method to lora; on a CPU the product with 4-bit weights has no gradient"
             raise TrainingError("A base in 4 bits needs a GPU, and this machine has none", where="train.method qlora", do=do)
@@ -72,13 +76,13 @@ def check_devices(params: TrainParams) -> None:
             allowed=f"at most {devices} on each machine",
         )
     if kind == "DEEPSPEED":
-        _need("deepspeed", f"train.parallel {params.parallel}", "pip install deepspeed, or set train.parallel to fsdp2")
+        _need("deepspeed", f"train.parallel {params.parallel}", f"{install('deepspeed')}; or set train.parallel to fsdp2")
 
 
 def _distributed_type(path: Path) -> str:
     try:
         found = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError):
+    except (yaml.YAMLError, ValueError, RecursionError):
         found = None
     if not isinstance(found, dict) or "distributed_type" not in found:
         do = "accelerate config --config_file FILE writes one"
@@ -149,12 +153,12 @@ def failure(work: Path, code: int, lines: list[str]) -> IsheepError:
 @contextlib.contextmanager
 def _shown(state: Path, log: Path) -> Iterator[dict[str, str]]:
     """Show the processes' progress and the end of their log; give the environment in which they write it."""
-    relay, view = Relay(state, "", os.environ.get(PROGRESS_FILE)), DisplaySink()
+    relay, view = Relay(state, onward=os.environ.get(PROGRESS_FILE)), DisplaySink()
 
     def look() -> None:
         relay.poll()
         if lines := tail(log):
-            view.show("\n".join(lines))
+            view.write("\n".join(lines))
 
     try:
         with watching(look):

@@ -3,15 +3,18 @@
 Covers loading and peft's configuration. Does not cover training (`train.trainer`).
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
-from transformers import AutoConfig, AutoModelForCausalLM, BitsAndBytesConfig
+from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 from transformers.pytorch_utils import Conv1D
 
+from isheep_lib.engines.tokens import own_context
 from isheep_lib.errors import TrainingError
+from isheep_lib.models.load import load_config
 from isheep_lib.train.dataset import TrainRow
 from isheep_lib.train.job import Job
 from isheep_lib.train.loss import tensors, token_losses
@@ -32,6 +35,7 @@ def load_trainable(job: Job) -> Any:
         more["quantization_config"] = four_bits(params.dtype)
         more["device_map"] = {"": torch.cuda.current_device()}
     dtype = torch.float32 if params.method == "full" else getattr(torch, params.dtype)
+    more["config"] = load_config(job.model)
     model = AutoModelForCausalLM.from_pretrained(job.model, dtype=dtype, use_safetensors=True, trust_remote_code=False, **more)
     if params.method == "full":
         return model
@@ -41,25 +45,42 @@ def load_trainable(job: Job) -> Any:
     return get_peft_model(model, lora_config(params))
 
 
-def check_targets(folder: Path, targets: list[str]) -> None:
-    """Refuse layers that a model does not have, naming those it has (TrainingError); its weights are not read."""
-    if targets == ["all-linear"]:
-        return
+def check_targets(folder: Path, params: Train) -> None:
+    """Refuse layers that a model lacks or that take no adapter (TrainingError), naming those it has; no weights are read."""
+    targets = params.target_modules
     with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(folder, trust_remote_code=False))
+        model = AutoModelForCausalLM.from_config(load_config(folder))
     linear = [name for name, module in model.named_modules() if isinstance(module, torch.nn.Linear | Conv1D)]
-    absent = [target for target in targets if not any(f".{name}".endswith(f".{target}") for name in linear)]
+    allowed = ", ".join(["all-linear", *dict.fromkeys(name.rpartition(".")[2] for name in linear)])
+    wanted = [] if targets == ["all-linear"] else targets
+    absent = [target for target in wanted if not any(f".{name}".endswith(f".{target}") for name in linear)]
     if absent:
+        what = f"No layer of the model is called {', '.join(absent)}"
+        raise TrainingError(what, where="train.target_modules", allowed=allowed)
+    try:
+        get_peft_model(model, lora_config(params))
+    except ValueError as error:  # of Mamba's layers some are read by kernels that would pass an adapter by
+        do = "name the layers in train.target_modules and leave these out"
+        raise TrainingError(str(error), where="train.target_modules", allowed=allowed, do=do) from error
+
+
+def check_context(folder: Path, rows: Sequence[TrainRow]) -> None:
+    """Refuse rows that are longer than the model's context (TrainingError); its weights are not read."""
+    config = load_config(folder).get_text_config()
+    limit = own_context(folder, config, AutoTokenizer.from_pretrained(folder, trust_remote_code=False))
+    long = [row.id for row in rows if limit and len(row.input_ids) > limit]
+    if long:
         raise TrainingError(
-            f"No layer of the model is called {', '.join(absent)}",
-            where="train.target_modules",
-            allowed=", ".join(["all-linear", *dict.fromkeys(name.rpartition(".")[2] for name in linear)]),
+            f"{len(long)} row(s) are longer than the model's context, such as {long[0]}",
+            where="train.max_length",
+            allowed=f"at most {limit} tokens",
+            do="lower train.max_length, which shortens them",
         )
 
 
 def check_packing(folder: Path) -> None:
     """Refuse packed rows where a model lets them see one another (TrainingError); a random layer of each kind is tried."""
-    config = AutoConfig.from_pretrained(folder, trust_remote_code=False).get_text_config()
+    config = load_config(folder).get_text_config()
     kinds = getattr(config, "layer_types", None) or [""]
     config.num_hidden_layers = max(kinds.index(kind) for kind in kinds) + 1
     config.vocab_size, config.pad_token_id = min(config.vocab_size, 1000), None  # no gigabytes of embeddings

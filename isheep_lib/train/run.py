@@ -17,16 +17,18 @@ from typing import Any
 
 from isheep_lib.engines import parity
 from isheep_lib.models.base import ModelRef, check_adapters
+from isheep_lib.models.folder import TEMPLATES
 from isheep_lib.models.merged import merged_folder
 from isheep_lib.train import batch_plan, checkpoints, launch
 from isheep_lib.train.dataset import Data, encode_row, mask_rows, masked_text, prepare
 from isheep_lib.train.job import RESULT, Job, save_rows
-from isheep_lib.train.model import check_packing, check_targets
+from isheep_lib.train.model import check_context, check_packing, check_targets
 from isheep_lib.train.params import TrainParams
 
 __all__ = ["encode_row", "fine_tune", "lay_out", "mask_rows", "masked_text", "prepare"]
 
 TOKENIZER_FILES = ("tokenizer*", "special_tokens_map.json", "vocab*", "merges.txt", "added_tokens.json", "*.jinja", "*.model")
+TOKENIZER_FILES += (f"{TEMPLATES}/*.jinja",)
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,8 @@ def lay_out(model: ModelRef, data: Data, params: TrainParams, seed: int) -> Layo
     launch.check_devices(params)
     check_adapters(model)
     if params.method != "full":
-        check_targets(model.path, params.target_modules)
+        check_targets(model.path, params)
+    check_context(model.path, [*data.train, *data.held_out])
     if params.batching == "packed":
         check_packing(model.path)
     plan = batch_plan.plan([len(row.input_ids) for row in data.train], params, seed)
@@ -152,10 +155,12 @@ def _take(checkpoint: Path, layout: Layout, out: Path) -> tuple[str, ...]:
     folder.mkdir(parents=True)
     for source, wanted in ((layout.model.path, TOKENIZER_FILES if folder.name == "model" else ()), (checkpoint, patterns)):
         for path in sorted({path for pattern in wanted for path in source.glob(pattern)}):
-            shutil.copyfile(path, folder / path.name)
+            target = folder / path.relative_to(source)
+            target.parent.mkdir(exist_ok=True)
+            shutil.copyfile(path, target)
     if folder.name == "adapter":
         _tidy(folder / "adapter_config.json", layout.model.name)
-    return tuple(f"{folder.name}/{path.name}" for path in sorted(folder.iterdir()))
+    return tuple(str(path.relative_to(out)) for path in sorted(folder.rglob("*")) if path.is_file())
 
 
 def _tidy(config: Path, name: str) -> None:

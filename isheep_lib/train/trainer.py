@@ -17,7 +17,8 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any
+from pickle import UnpicklingError
+from typing import Any, NoReturn
 
 import torch
 from accelerate import PartialState
@@ -147,7 +148,7 @@ class Learner(Trainer):
         self.accelerator.wait_for_everyone()
         if self.is_world_process_zero():
             folder = self.job.work / "checkpoints"
-            checkpoints.mark_whole(folder / f"checkpoint-{self.state.global_step}")
+            checkpoints.mark_whole(folder / f"checkpoint-{self.state.global_step}", self.job.digest)
             checkpoints.drop_old(folder)  # only now: a crash always finds one that is whole
 
 
@@ -198,7 +199,11 @@ def train(job: Job) -> None:
     bar = Progress("training", len(learner.plan.steps), "step", began) if first else contextlib.nullcontext()
     with bar as progress:
         learner.add_callback(_Shown(progress))
-        learner.train(resume_from_checkpoint=str(found) if found else None)
+        try:
+            learner.train(resume_from_checkpoint=str(found) if found else None)
+        except UnpicklingError as error:  # torch refuses what is not plain numbers
+            do = "delete this folder, which somebody made or changed: the training goes on from the one before"
+            raise TrainingError(f"A checkpoint holds what no training saves: {error}", where=str(found), do=do) from error
     seconds = time.monotonic() - started
     if first:
         tokens = sum(len(learner.rows[i].input_ids) for step in learner.plan.steps[began:] for rows in step for i in rows)
@@ -219,7 +224,7 @@ def train(job: Job) -> None:
 def _agreed(job: Job) -> tuple[Path | None, list[str]]:
     """Let the first process choose the checkpoint; one that was started for another training is a TrainingError."""
     first = PartialState().is_main_process
-    found, said = checkpoints.last_whole(job.work / "checkpoints") if first else (None, [])
+    found, said = checkpoints.last_whole(job.work / "checkpoints", job.digest) if first else (None, [])
     mine = {name: digest_file(job.work / name) for name in (JOB, ROWS)}
     found, theirs = broadcast_object_list([found, mine])
     if theirs != mine:
@@ -291,9 +296,17 @@ def main(path: Path) -> int:
         write_atomic(job.work / FAILURE, json.dumps(values) + "\n")
         return 1
     if torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()  # a thread of it that still runs when Python ends would abort the process
+        torch.distributed.barrier()  # a process that leaves first would break what others still send it
+        torch.distributed.destroy_process_group()
     return 0
 
 
+def leave(code: int) -> NoReturn:
+    """End this process without Python's own clearing up: DeepSpeed keeps groups alive, whose threads would abort it then."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    leave(main(Path(sys.argv[1])) or 0)

@@ -64,6 +64,27 @@ def test_a_value_may_have_iterations_of_its_own_and_overrides_add_up(tmp_path):
     assert found.points[1].params.synthesize.instructions == 99
 
 
+def test_changes_of_the_command_replace_those_of_the_file_and_values_of_axes_replace_both(tmp_path):
+    axes = {"train.epochs": [3, 4]}
+    path = written(tmp_path, axes=axes, override="train.epochs:1 train.lora_rank:2", control=False)
+    found = sweep.open_sweep(path, override='train.lora_rank:3 model.system_prompt:"You are brief."')
+    assert [(p.params.train.epochs, p.params.train.lora_rank) for p in found.points] == [(3, 3), (4, 3)]
+    assert {p.params.model.system_prompt for p in found.points} == {"You are brief."}
+    assert found.points[0].override == 'train.lora_rank:3 model.system_prompt:"You are brief." train.epochs:3'
+
+
+def test_two_axes_that_change_the_same_parameter_are_refused(tmp_path):
+    axes = {"train.epochs": [3, 4], "a": {"one": "train.epochs:1", "two": "train.epochs:2"}}
+    with pytest.raises(ParameterError, match=r"train\.epochs: given twice, as train\.epochs:3 and as train\.epochs:1"):
+        opened(tmp_path, axes=axes)
+
+
+def test_values_of_an_axis_may_hold_blanks_and_look_like_numbers(tmp_path):
+    axes = {"model.system_prompt": ["You are brief.", "010", "it's: [x"]}
+    found = opened(tmp_path, axes=axes, control=False)
+    assert [p.params.model.system_prompt for p in found.points] == axes["model.system_prompt"]
+
+
 def test_another_name_moves_every_run(tmp_path):
     found = sweep.open_sweep(written(tmp_path), name=str(tmp_path / "elsewhere"))
     assert {manifests.run_folder(point.run).parent for point in found.points} == {tmp_path / "elsewhere"}
@@ -180,9 +201,10 @@ def test_every_ablation_of_the_paper_has_a_file_and_a_small_one():
 
 def test_the_machine_is_asked_before_anything_runs(tmp_path, monkeypatch):
     found = opened(tmp_path, override="model.base_model:nobody/nothing", control=False)
-    with pytest.raises(ParameterError, match="not pinned"):
+    with pytest.raises(ParameterError, match="every run: nobody/nothing has no commit, the hub was not reached"):
         runs.check_runs(found, "stop")
-    monkeypatch.setattr(runs, "find_model", lambda name: None)
+    monkeypatch.setattr(runs.hub_ids, "settle", lambda section, _: section)
+    monkeypatch.setattr(runs.needs, "check", lambda *_: None)
     claims.claim_params(tmp_path / "s/threshold-0.1", {"seed": 1})
     with pytest.raises(ParameterError, match=r"threshold-0.1: .*\n?.*seed"):
         runs.check_runs(found, "stop")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from isheep_lib.assess import scoring
 from isheep_lib.assess.params import Assess
 from isheep_lib.assess.scoring import Assessment, Scores, require_read, score_pairs
-from isheep_lib.errors import DataError, ParameterError, YieldError
+from isheep_lib.errors import ParameterError, YieldError
 from isheep_lib.iterate.run_params import AssessParams
 from isheep_lib.params.check import check
 from isheep_lib.params.kinds import is_routing
@@ -22,9 +22,9 @@ from isheep_lib.record.journal import WAITS, Journal
 from isheep_lib.record.rows import Pair, as_pairs
 from isheep_lib.record.shards import CommonJournal, ShardJournal
 from isheep_lib.scorers import likelihoods as reading
-from isheep_lib.scorers.table import columns, scorer
+from isheep_lib.scorers.table import columns, columns_of, scorer
 from tests.frames import hand_made
-from tests.scripted import ScriptedEngine
+from tests.scripted import Letters, ScriptedEngine
 
 few = settings(max_examples=40, deadline=None)
 FRAME = hand_made("f", "<", ">", "END")
@@ -245,21 +245,18 @@ def test_nothing_asked_is_nothing_done_and_needs_no_model(tmp_path):
     assert scoring.counts(found, []) == {"in": 2, "kept": 2, "dropped": {}}
 
 
-@pytest.mark.parametrize(("scorers", "longest"), [(["pmi"], "<Task 1.>longEND"), (["expected", "greedy"], None)])
-def test_a_text_beyond_the_context_is_named_before_anything_is_scored(tmp_path, scorers, longest):
+@pytest.mark.parametrize("scorers", [["pmi"], ["expected"], ["greedy"], ["sampled", "pmi"]])
+def test_a_pair_beyond_the_context_is_unread_by_every_scorer_and_the_others_are_scored(tmp_path, scorers):
     class Narrow(ScriptedEngine):
-        def batches(self, requests):
-            if any("long" in request.prompt for request in requests):
-                raise DataError(" ".join(f"{r.id}={r.prompt}" for r in requests if "long" in r.prompt))
-            return super().batches(requests)
+        tokenizer, context = Letters(), 3000
 
     engine, pairs = Narrow(by_id({})), made(3)
-    pairs[1]["output"] = "long"
-    with pytest.raises(DataError) as caught:
-        score(engine, pairs, scorers, tmp_path)
-    assert "p1" in str(caught.value) and "p0" not in str(caught.value)
-    assert longest is None or str(caught.value) == f"p1={longest}"
-    assert engine.calls == []
+    pairs[1]["output"] = "long " * 600
+    found = score(engine, pairs, scorers, tmp_path, parse_retries=1)
+    columns = columns_of(scorers, "both")
+    assert found[1].unread == dict.fromkeys(columns, "beyond_context") and not found[1].scores
+    assert all(set(row.scores) == set(columns) for row in (found[0], found[2]))
+    assert "long long" not in str(engine.calls) + str([request.prompt for request in engine.asked])
 
 
 # What the model writes
@@ -368,6 +365,16 @@ def test_tries_go_on_until_readable_or_the_limit_and_a_cut_journal_is_resumed(dr
     path.write_bytes(b"".join(lines[: 1 + cut % len(lines)]))
     assert score(again, pairs, ["greedy", "sampled"], folder, parse_retries=limit) == expected
     assert len(again.asked) <= len(engine.asked)
+
+
+@pytest.mark.parametrize(("reply", "found"), [("perhaps 3||x</think>8||good", {"greedy_quality": 8.0}), ("3||x", {})])
+def test_thinking_that_the_frame_opened_is_not_read_as_a_score(tmp_path, reply, found):
+    thinking = hand_made("f", "<", "><think>\n", "END")
+    with Journal(tmp_path / "j.jsonl", "f") as journal:
+        opened = Assessment(ScriptedEngine(lambda request: reply), thinking, AssessParams(level="quality"), seed_of)
+        (row,) = score_pairs(opened, as_pairs(made(1)), ["greedy"], journal)
+    assert row.scores == found
+    assert row.raw == {"greedy_quality": [reply]}
 
 
 def test_scoring_goes_on_where_it_stopped(tmp_path):

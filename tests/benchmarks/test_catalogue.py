@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from isheep_lib.benchmarks import code_extraction, lm_eval_tasks
+from isheep_lib.benchmarks import code_programs, lm_eval_tasks
 from isheep_lib.benchmarks.catalogue import BENCHMARKS, PACKAGES, parse_entry, parse_source
 from isheep_lib.benchmarks.ifeval import ACCURACIES
 
@@ -65,7 +65,7 @@ def test_a_task_is_led_back_to_its_benchmark(task):
 
 
 def test_code_and_nothing_else_says_how_an_answer_becomes_a_program():
-    assert [name for name, b in BENCHMARKS.items() if (b.kind == "code") != (b.program in code_extraction.PROGRAMS)] == []
+    assert [name for name, b in BENCHMARKS.items() if (b.kind == "code") != (b.program in code_programs.PROGRAMS)] == []
 
 
 def test_a_subject_is_led_back_to_mmlu():

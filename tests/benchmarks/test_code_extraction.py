@@ -10,10 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from isheep_lib.benchmarks import evalplus_compare
-from isheep_lib.benchmarks.code_extraction import (
+from isheep_lib.benchmarks.code_extraction import cut_completion, extract_code
+from isheep_lib.benchmarks.code_programs import (
     CONVERSIONS,
-    cut_completion,
-    extract_code,
     humaneval_program,
     mbpp_program,
     plus_program,
@@ -182,6 +181,47 @@ def test_the_setup_of_mbpp_may_use_what_the_answer_defines(method):
         "wrong": mbpp_program(doc, answer.replace("n.v", "2"), chat=True),
     }
     assert passed(programs, method) == {"chat": True, "completion": True, "empty": False, "wrong": False}
+
+
+@pytest.mark.parametrize(
+    ("tests", "solution", "names"),
+    [
+        (["assert f(1) == 2"], "", ["f"]),
+        (["assert set(f(1)) == set(math.gcd(2, 4))"], "", ["f"]),
+        (["import numpy as np\nassert np.allclose(f(g(1)), 2)"], "def f(x): pass\ndef g(x): pass", ["f", "g"]),
+        (["assert sum(10, 15) == 6"], "def sum(a, b):\n    return 6", ["sum"]),
+        (["assert sum(10, 15) == 6"], "", ["sum"]),
+        (["def equal(a, b): return a == b\nassert equal(f(1), 2)"], "", ["f"]),
+        (["assert abs(f(1) - 2) < 1"], "import math\ndef f(x): return helper(x)\ndef helper(x): return x", ["f"]),
+        (["assert f(Node(1)) == 2"], "class Node: pass\ndef f(x): pass", ["Node", "f"]),
+        (["assert f("], "", []),
+    ],
+)
+def test_what_tests_call_is_asked_of_the_program_and_nothing_else(tests, solution, names):
+    program = mbpp_program({"test_list": tests, "test_setup_code": "", "code": solution}, "", chat=True)
+    assert program.names == {name: name for name in names}
+
+
+def test_the_helpers_of_a_prompt_are_the_tests_own(method):
+    doc = {
+        "prompt": "def double(x):\n    return 2 * x\n\ndef f(x):\n    pass\n",
+        "entry_point": "f",
+        "test": "def check(candidate):\n    assert candidate(double(1)) == double(2) and f(3) == 6\n",
+    }
+    right, wrong = "def f(x):\n    return 2 * x\n", "def double(x):\n    return 0\n\ndef f(x):\n    return 0\n"
+    programs = {
+        name: humaneval_program(doc, f"```python\n{code}```", True) for name, code in {"right": right, "wrong": wrong}.items()
+    }
+    assert passed(programs, method) == {"right": True, "wrong": False}
+
+
+def test_a_function_that_has_a_built_in_name_is_the_programs(method):
+    doc = {"test_list": ["assert sum(10, 15) == 6"], "code": "def sum(a, b):\n    return 6"}
+    programs = {
+        answer: mbpp_program(doc, answer, False)
+        for answer in ("def sum(a, b):\n    return 6\n", "def total(a, b):\n    return 6\n")
+    }
+    assert list(passed(programs, method).values()) == [True, False]
 
 
 def package(name):
@@ -416,8 +456,8 @@ def test_all_bad_plus_records_are_named_at_once(tmp_path):
     [
         ("absent.jsonl", None, "does not exist"),
         ("absent.jsonl.gz", None, "does not exist"),
-        ("plain.jsonl.gz", b'{"task_id": 1}', "is no gzipped text"),
-        ("cut.jsonl.gz", gzip.compress(b"x" * 1000, mtime=0)[:-9], "is no gzipped text"),
+        ("plain.jsonl.gz", b'{"task_id": 1}', "cannot be unpacked as gzip"),
+        ("cut.jsonl.gz", gzip.compress(b"x" * 1000, mtime=0)[:-9], "cannot be unpacked as gzip"),
         ("empty.jsonl", b"\n", "holds no records"),
     ],
 )

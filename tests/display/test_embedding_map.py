@@ -110,7 +110,14 @@ def test_texts_without_words_have_vectors_of_nothing(texts):
     assert vectors_by_words(texts).shape == (len(texts), 1)
 
 
-def test_a_model_gives_its_own_vectors_in_the_order_of_the_texts(tiny_model, monkeypatch):
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """Return the folder of kept vectors, empty at first."""
+    monkeypatch.setenv("ISHEEP_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "vectors"
+
+
+def test_a_model_gives_its_own_vectors_in_the_order_of_the_texts(tiny_model, monkeypatch, cache):
     wanted = Model(base_model=str(tiny_model), inference_dtype="float32")
     texts = ["the garden", "a red river", "how to write a list of small ideas", "one"]
     engine = open_engine(find_model(str(tiny_model)), wanted)
@@ -121,7 +128,7 @@ def test_a_model_gives_its_own_vectors_in_the_order_of_the_texts(tiny_model, mon
     assert vectors_by_model([], str(tiny_model), wanted).shape[0] == 0
 
 
-def test_the_engine_is_closed_also_when_it_fails(monkeypatch, tiny_model):
+def test_the_engine_is_closed_also_when_it_fails(monkeypatch, tiny_model, cache):
     closed = []
 
     def broken(texts):

@@ -246,3 +246,40 @@ def test_pdflatex_compiles_a_table_with_everything_in_it(tmp_path):
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "main.tex"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout[-2000:]
+
+
+NUMBERED = Table([{"a": 1}], "as measured; in %", "Table 1, part 2 of 2, ")
+
+
+@pytest.mark.parametrize(
+    ("table", "given", "caption"),
+    [
+        (NUMBERED, {}, r"\caption{As measured; in \%}"),
+        (NUMBERED, {"subject": "Models"}, r"\caption{Models: as measured; in \%}"),
+        (NUMBERED, {"subject": "measured"}, r"\caption{As measured; in \%}"),
+        (NUMBERED, {"continued": True}, r"\caption[]{As measured; in \% (continued)}"),
+        (Table([{"a": 1}], "", "Table 1"), {}, None),
+    ],
+)
+def test_latex_numbers_a_table_itself(tmp_path, table, given, caption):
+    save_table(table, tmp_path, "t", **given)
+    text = (tmp_path / "t.tex").read_text()
+    assert "Table 1" not in text
+    assert (caption in text) if caption else (r"\caption" not in text)
+    assert (r"\ContinuedFloat" in text) == bool(given.get("continued"))
+    assert (tmp_path / "t.md").read_text().startswith("Table 1")
+
+
+@pytest.mark.skipif(not shutil.which("pdflatex"), reason="pdflatex is not installed")
+def test_a_continued_table_keeps_the_number_and_is_listed_once(tmp_path):
+    for name, continued in (("a", False), ("b", True), ("c", False)):
+        save_table(NUMBERED, tmp_path, name, continued=continued)
+    packages = PACKAGES.removeprefix("% Needs: ") + r"\usepackage{caption}"
+    inputs = r"\listoftables " + " ".join(rf"\input{{{name}}}" for name in "abc") + r"\ref{tab:b}"
+    (tmp_path / "main.tex").write_text(f"\\documentclass{{article}}{packages}\\begin{{document}}{inputs}\\end{{document}}")
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "main.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert re.findall(r"numberline \{(\d)\}", (tmp_path / "main.lot").read_text()) == ["1", "2"]
+    labels = dict(re.findall(r"newlabel\{tab:(\w)\}\{\{(\d)\}", (tmp_path / "main.aux").read_text()))
+    assert labels == {"a": "1", "b": "1", "c": "2"}

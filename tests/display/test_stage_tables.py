@@ -112,10 +112,11 @@ def test_a_check_that_was_not_made_says_why():
 
 
 def test_a_plan_is_a_grid_of_iterations_and_stages_with_reasons():
+    taken = {"iteration": 1, "stage": "synthesize", "shared_from": "first"}
     steps = [
-        SimpleNamespace(iteration=1, stage="assess", state="stale", note="differs in code (assess)"),
-        SimpleNamespace(iteration=0, stage="evaluate", state="done", note=""),
-        SimpleNamespace(iteration=1, stage="synthesize", state="done", note=""),
+        SimpleNamespace(iteration=1, stage="assess", state="stale", note="differs in code (assess)", manifest=None),
+        SimpleNamespace(iteration=0, stage="evaluate", state="done", note="", manifest={}),
+        SimpleNamespace(iteration=1, stage="synthesize", state="done", note="", manifest=taken),
     ]
     table = stage_tables.plan_table(steps)
     assert table.columns == ["iteration", *ORDER]
@@ -123,7 +124,8 @@ def test_a_plan_is_a_grid_of_iterations_and_stages_with_reasons():
         ("0", "", "", "done"),
         ("1", "done", "stale", ""),
     ]
-    assert table.caption == "iter-1/assess is stale: it differs in code (assess)"
+    said = "iter-1/assess is stale: it differs in code (assess); 1 taken from the run first: iter-1/synthesize"
+    assert table.caption == said
 
 
 def test_the_ledger_lists_finished_stages_in_the_order_of_work(run_dir):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from isheep_lib.display.table import Table, clip, samples, verbatim
+from isheep_lib.display.table import FoldedTable, Table, clip, samples, verbatim
 
 few = settings(max_examples=50, deadline=None)
 HOSTILE = "<script>alert('x & y')</script><img src=x onerror=\"go()\">"
@@ -92,3 +92,26 @@ def test_samples_are_drawn_by_seed_and_keep_the_order():
 
 def test_more_samples_than_rows_are_all_rows():
     assert [row["id"] for row in samples([{"id": 1}, {"id": 2}], ["id"], 9, 0).rows] == [1, 2]
+
+
+def test_a_long_text_is_folded_and_opens_to_all_of_it_escaped():
+    long = HOSTILE * 20
+    table = FoldedTable([{"a": long, "b": HOSTILE[:30]}], short=40)
+    shown = table._repr_html_()
+    assert shown.count("<details><summary>") == 1
+    assert f"<summary>{html.escape(long[:40])}" in shown
+    assert f"</summary>{html.escape(long)}</details>" in shown
+    assert "<script>" not in shown
+    assert long not in repr(table)
+    assert f"(+{len(long) - 40} characters)" in repr(table)
+
+
+def test_a_text_without_end_is_cut_and_says_by_how_much():
+    shown = FoldedTable([{"a": "x" * 5000}], short=10, longest=100)._repr_html_()
+    assert "x" * 101 not in shown
+    assert "(+4900 characters)" in shown
+
+
+def test_a_heading_stands_before_the_caption():
+    table = Table([], "as measured", "Table 1 ")
+    assert (table.caption, table.title) == ("Table 1 as measured", "as measured")

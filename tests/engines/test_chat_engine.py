@@ -192,8 +192,23 @@ def test_no_stop_texts_are_not_sent_as_an_empty_list(engine, serve):
         (says("8||good"), "8||good", "end", 3),
         (says("8||goo", "length"), "8||goo", "length", 3),
         (says(" 8\n"), " 8\n", "end", 3),
-        (says("half of a", "content_filter"), "", "end", 3),
-        (says(None, "content_filter"), "", "end", 3),
+        (says("half of a", "content_filter"), "", "refused", 3),
+        (says(None, "content_filter"), "", "refused", 3),
+        (says("half of a", "SAFETY"), "", "refused", 3),
+        ({"choices": [{"message": {"content": None, "refusal": "I may not."}, "finish_reason": "stop"}]}, "", "refused", 0),
+        *((says("8", whole), "8", "end", 3) for whole in ("eos_token", "stop_sequence", "end_turn", "STOP", "stop", "", None)),
+        *((says("8", cut), "8", "length", 3) for cut in ("max_tokens", "MAX_TOKENS", "model_length")),
+        (says("8", None, usage={"completion_tokens": 8}), "8", "length", 8),  # all tokens that it was allowed
+        (says([{"type": "text", "text": "8||"}, {"type": "text", "text": "good"}]), "8||good", "end", 3),
+        (
+            says([{"type": "thinking", "thinking": [{"type": "text", "text": "3?"}]}, {"type": "text", "text": "8"}]),
+            "8",
+            "end",
+            3,
+        ),
+        (says([{"type": "output_text", "text": "8"}]), "8", "end", 3),
+        (says(["8"]), "8", "end", 3),
+        (says([]), "", "end", 3),
         (says(""), "", "end", 3),
         (says(" \n"), "", "end", 3),
         (says(None), "", "end", 3),
@@ -210,20 +225,22 @@ def test_an_answer_is_its_text_and_why_it_ended(engine, serve, answer, text, fin
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
-        ({"choices": []}, "holds no message of text"),
+        ({"choices": [], "prompt_filter_results": ["hate"]}, "without any choice (its list is empty); it says {'prompt_filter"),
         ({}, "holds no message of text"),
         ({"choices": 5}, "holds no message of text"),
         ({"choices": ["text"]}, "holds no message of text"),
         ({"choices": [{"text": "8", "finish_reason": "stop"}]}, "holds no message of text"),
-        (says(["8"]), "holds no message of text"),
-        (says("8", "tool_calls"), "ended by 'tool_calls'"),
-        (says("8", None), "ended by 'None'"),
+        (says([{"type": "text", "text": 8}]), "holds no message of text"),
+        (says({"text": "8"}), "holds no message of text"),
+        (says("8", "tool_calls"), "ended by 'tool_calls', which asks for a tool"),
+        (says("8", "flummoxed"), "ended by 'flummoxed', which tells neither whether it is whole or cut"),
     ],
 )
 def test_an_answer_that_is_no_text_stops_the_stage_after_the_others_were_handed_over(engine, serve, answer, said):
     # All but the first are handed over together.
     kept, error = until_it_fails(engine(serve(of(3, (200, answer))), concurrency=1), 4, seconds=0.3)
-    assert f"r3 {said}" in error
+    assert said in error
+    assert "r3" in error
     assert [c.id for c in kept] == ["r0", "r1", "r2"]
 
 
@@ -231,7 +248,7 @@ def test_an_answer_that_is_no_text_stops_the_stage_after_the_others_were_handed_
 def test_a_prompt_that_the_server_filters_is_answered_with_nothing(engine, serve, code):
     server = serve(of(2, (400, {"error": {"message": "The prompt was filtered.", "code": code}})))
     found = {c.id: c for c in generate(engine(server), requests(5))}
-    assert found.pop("r2") == Completion("r2", "", "end", 0)
+    assert found.pop("r2") == Completion("r2", "", "refused", 0)
     assert {c.text for c in found.values()} == {f"re: question {i}" for i in (0, 1, 3, 4)}
     assert len(server.asked) == 5
 
@@ -262,6 +279,82 @@ def test_a_server_that_refuses_both_names_of_the_limit_is_asked_no_further(engin
     assert [sorted(body)[0] for body in server.asked] == ["max_tokens", "max_completion_tokens"]
 
 
+def refusing(names, tell):
+    """A script that refuses these parameters as `tell` says it of those that were sent."""
+
+    def script(number, body):
+        sent = [name for name in names if name in body]
+        return tell(sent) if sent else None
+
+    return script
+
+
+REFUSALS = {
+    "by param": lambda sent: (400, {"error": {"message": "Unsupported value.", "param": sent[0], "code": "unsupported_value"}}),
+    "by message": lambda sent: (400, {"error": {"message": f"Unsupported parameter: '{sent[0]}' is not supported."}}),
+    "all at once": lambda sent: (400, {"message": f"{', '.join(sent)}: extra fields not permitted"}),
+    "by pydantic": lambda sent: (
+        422,
+        {"detail": [{"loc": ["body", n], "msg": "Extra inputs are not permitted"} for n in sent]},
+    ),
+    "in camel case": lambda sent: (400, {"error": {"message": f"Unknown name {sent[0].replace('top_p', 'topP')}"}}),
+    "in no word": lambda sent: (422, {"error": "unprocessable"}),
+}
+
+
+@pytest.mark.parametrize("tell", REFUSALS.values(), ids=REFUSALS)
+@pytest.mark.parametrize(
+    "names", [["temperature"], ["top_p"], ["seed"], ["temperature", "top_p", "seed"]], ids=lambda names: "+".join(names)
+)
+def test_what_a_judge_refuses_is_left_out_told_once_and_recorded(engine, serve, capsys, names, tell):
+    server = serve(refusing(names, tell))
+    opened = engine(server, concurrency=1)
+    everything(opened, 6)
+    everything(opened, 6)
+    assert len(server.answered) == 12
+    assert len(server.asked) - 12 <= 7
+    kept = {"temperature", "top_p", "seed"} - set(names)
+    assert all({name for name in ("temperature", "top_p", "seed") if name in body} == kept for body in server.answered)
+    assert opened.facts()["left_out"] == sorted(names)
+    assert capsys.readouterr().out.count("judge refuses") == 1
+
+
+def test_of_two_parameters_that_may_not_stand_together_the_temperature_stays(engine, serve):
+    both = "`temperature` and `top_p` cannot both be specified for this model. Please use only one."
+    told = lambda number, body: (400, {"message": both}) if {"temperature", "top_p"} <= set(body) else None  # noqa: E731
+    server = serve(told)
+    opened = engine(server)
+    everything(opened, 4)
+    assert opened.facts()["left_out"] == ["top_p"]
+
+
+@pytest.mark.parametrize("words", ["Extra inputs are not permitted: max_tokens", NEW_NAME])
+def test_a_judge_that_refuses_the_old_limit_and_the_temperature_is_asked_without_both(engine, serve, words):
+    def script(number, body):
+        if "max_tokens" in body:
+            return 422, {"detail": words}
+        return (400, {"error": {"message": "temperature may only be 1"}}) if "temperature" in body else None
+
+    opened = engine(serve(script))
+    everything(opened, 4)
+    assert opened.facts()["left_out"] == ["temperature"]
+
+
+def test_a_refusal_that_is_not_about_parameters_leaves_them_and_ends_with_its_own_words(engine, serve):
+    server = serve(lambda number, body: (400, {"error": {"message": f"no such model (try {number})"}}))
+    opened = engine(server, concurrency=1)
+    _, error = until_it_fails(opened, 3)
+    assert "no such model (try 0)" in error
+    assert opened.facts()["left_out"] == []
+    assert len(server.asked) <= 8
+
+
+def test_once_it_has_answered_a_server_is_not_asked_without_what_it_took(engine, serve):
+    server = serve(of(2, (400, {"error": {"message": "bad request"}})))
+    until_it_fails(engine(server, concurrency=1), 5)
+    assert len(server.asked) == 3
+
+
 def test_another_refusal_does_not_change_the_name_of_the_limit(engine, serve):
     server = serve(lambda number, body: (400, {"error": {"message": "max_tokens is too large"}}))
     _, error = until_it_fails(engine(server, concurrency=1), 3)
@@ -279,6 +372,9 @@ def test_another_refusal_does_not_change_the_name_of_the_limit(engine, serve):
         (500, "<html>oops</html>"),
         (503, {"detail": "loading"}),
         (200, "this is no JSON"),
+        (200, '{"choices": ' + "[" * 100_000, [("Content-Type", "application/json")]),
+        (200, '{"choices": ' + "[" * 100_000 + "]" * 100_000 + "}", [("Content-Type", "application/json")]),
+        (200, '{"created": ' + "9" * 5000 + "}", [("Content-Type", "application/json")]),
         (200, '["no object"]'),
         (200, {"error": {"message": "upstream failed", "code": 502}}),
         (200, says("half", "error")),
@@ -297,6 +393,59 @@ def test_retry_after_is_waited_for_while_the_other_server_works(engine, serve):
     everything(engine(busy, free), 30)
     assert len(free.answered) == 30
     assert len(busy.asked) <= 3  # those in flight together
+
+
+@pytest.mark.parametrize("wait", ["60", "1e9"])
+def test_a_rate_limit_longer_than_patience_ends_at_once_and_says_how_long_to_wait(engine, serve, wait):
+    server = serve(lambda number, body: (429, "too many", [("Retry-After", wait)]) if number > 1 else None)
+    start = time.monotonic()
+    kept, error = until_it_fails(engine(server, concurrency=1), 5)
+    assert [c.id for c in kept] == ["r0", "r1"]
+    assert time.monotonic() - start < 20
+    assert all(part in error for part in (f"again in {float(wait):.0f} s", "raise timeout_seconds", "is kept", "too many"))
+    assert "start a server" not in error
+
+
+def test_what_is_in_flight_when_a_server_limits_requests_is_still_taken(engine, serve):
+    def script(number, body):
+        if body["seed"] == 0:
+            return 429, "too many", [("Retry-After", "60")]
+        time.sleep(0.5)
+        return None
+
+    kept, error = until_it_fails(engine(serve(script), concurrency=3), 3)
+    assert [c.id for c in kept] == ["r1", "r2"] or [c.id for c in kept] == ["r2", "r1"]
+    assert "raise timeout_seconds" in error
+
+
+def test_a_rate_limit_within_patience_is_waited_for(engine, serve):
+    server = serve(lambda number, body: (429, "too many", [("Retry-After", "1")]) if number == 1 else None)
+    everything(engine(server, concurrency=1, timeout_seconds=20), 4)
+    assert len(server.asked) == 5
+
+
+def test_a_rate_limit_of_the_list_of_models_is_told_as_one(serve):
+    server = serve(models=(429, {"error": "too many"}))
+    with pytest.raises(EngineError, match="the server limits requests") as caught:
+        preflight("judge", settings(server))
+    assert "start the server" not in str(caught.value)
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+def test_no_redirect_is_followed_neither_with_the_key_nor_without(engine, serve, monkeypatch, status):
+    monkeypatch.setenv("ISHEEP_SERVER_KEY", KEY)
+    other = serve()
+    server = serve(lambda number, body: (status, "", [("Location", f"{other.url}/chat/completions")]))
+    _, error = until_it_fails(engine(server), 1)
+    assert f"sends requests on to {other.url}/chat/completions" in error
+    assert "give it in place of this one" in error
+    assert not other.asked
+    listing = serve()
+    listing.send = lambda handler, status, content, headers=(): ChatServer.send(
+        listing, handler, 307, "", [("Location", f"{other.url}/models")]
+    )
+    with pytest.raises(EngineError, match="sends requests on"):
+        preflight("judge", settings(listing))
 
 
 def test_an_answer_that_takes_too_long_is_asked_of_the_other_server(engine, serve):
@@ -377,9 +526,9 @@ def test_a_quota_that_is_used_up_ends_with_the_words_of_the_server(engine, serve
 
 @pytest.mark.parametrize("status", [400, 404, 413, 422])
 def test_a_refused_request_stops_the_stage_at_once_with_record_and_message(engine, serve, status):
-    server = serve(of(2, (status, {"error": {"message": "temperature must be 1"}})))
+    server = serve(of(2, (status, {"error": {"message": "the prompt is too long"}})))
     kept, error = until_it_fails(engine(server, concurrency=1), 5)
-    assert f"r2 with status {status}: temperature must be 1" in error
+    assert f"r2 with status {status}: the prompt is too long" in error
     assert "base_urls end in /v1" in error
     assert [c.id for c in kept] == ["r0", "r1"]
     assert len(server.asked) == 3
@@ -402,7 +551,7 @@ def test_the_key_is_sent_and_never_shown(engine, serve, monkeypatch, caplog, cap
     for told in ((400, f"what is {KEY}?"), (403, f"who is {KEY}?"), (500, f"oops {KEY}"), (200, {"error": KEY})):
         _, error = until_it_fails(engine(serve(lambda number, body, told=told: told), timeout_seconds=0.2), 1)
         shown.append(error)
-    assert all("(key)" in error for error in shown[2:])
+    assert all("[key]" in error for error in shown[2:])
     monkeypatch.setenv("ISHEEP_SERVER_KEY", KEY + "-old")
     with pytest.raises(EngineError, match="ISHEEP_SERVER_KEY is refused") as refused:
         preflight("judge", settings(server))
@@ -464,7 +613,8 @@ def test_a_server_without_a_list_of_models_is_taken_and_the_facts_say_so(engine,
 def test_facts_name_the_judge_as_its_replies_do_and_what_is_not_known(engine, serve):
     opened = engine(serve(reports="judge-b"), serve(reports="judge-a"))
     unknown = {"weights": "unknown", "dtype": "unknown"}
-    facts = {"engine": "chat", "requested": "judge", "served": "", "servers": 2, "servers_without_list": 0, **unknown}
+    facts = {"engine": "chat", "requested": "judge", "served": "", "servers": 2, "servers_without_list": 0}
+    facts |= {"left_out": [], **unknown}
     assert opened.facts() == facts
     everything(opened, 30)
     assert opened.facts() == {**facts, "served": "judge-a, judge-b"}

@@ -19,7 +19,13 @@ from isheep_lib.models.base import find_model
 from isheep_lib.models.load import load_model
 from tests.engines.test_decisions import by_hand
 
-PROMPTS = ["write three words", "why is the river", "compare the old bread and the small city", "list", "a song for the teacher"]
+PROMPTS = [
+    "write three words",
+    "why is the river",
+    "compare the old bread and the small city",
+    "list",
+    "a song for the teacher",
+]
 REQUESTS = [
     Request(f"r{number}-{temperature}", prompt, 24, temperature, top_p, number)
     for number, prompt in enumerate(PROMPTS * 3)
@@ -103,7 +109,9 @@ def test_an_architecture_that_leaves_float64_is_refused(tiny_model, monkeypatch)
         model.logits([3, 4])
 
 
-OTHER = "from tests.engines.test_exact import *; import sys; print(texts(TransformersEngine(find_model(sys.argv[1]), settings())))"
+OTHER = (
+    "from tests.engines.test_exact import *; import sys; print(texts(TransformersEngine(find_model(sys.argv[1]), settings())))"
+)
 
 
 def test_other_instruction_sets_and_threads_give_the_same_texts(tiny_model, exact):

@@ -225,6 +225,8 @@ def test_a_request_travels_as_token_ids_with_its_sampling_and_comes_back_by_toke
         ({"text": "two<|im_end|> red", "finish_reason": "length"}, "end", "two", "<|im_end|>"),
         ({"text": "two red", "finish_reason": "length"}, "length", "two red", ""),
         ({"text": "x", "finish_reason": "length", "token_ids": [20] * 8}, "length", " ".join(["letter"] * 8), ""),
+        ({"text": "two red", "finish_reason": "eos_token"}, "end", "two red", "<|im_end|>"),
+        ({"text": "two red", "finish_reason": None}, "length", "two red", ""),  # all tokens that it was allowed
         # The server ended it by a token that is none of our ends.
         ({"text": "x", "finish_reason": "stop", "token_ids": [20, 21], "stop_reason": 21}, "end", "x", "number"),
     ],
@@ -246,7 +248,8 @@ def test_answers_mean_the_same_with_and_without_token_ids(engine, serve, choice,
     ("answer", "said"),
     [
         ({"choices": [{"text": "x", "finish_reason": "content_filter"}]}, "ended by 'content_filter'"),
-        ({"choices": []}, "does not hold one choice"),
+        ({"choices": []}, "without any choice"),
+        ({"choices": [{"text": "x", "finish_reason": "odd"}]}, "tells neither whether it is whole or cut"),
         ({"choices": [{"text": "x", "finish_reason": "length", "token_ids": [20, 21]}]}, "after 2 of 8 tokens"),
     ],
 )
@@ -275,6 +278,9 @@ def once(*told):
         (500, "<html>oops</html>"),
         (503, {"detail": "loading"}),
         (200, "this is no JSON"),
+        (200, '{"choices": ' + "[" * 100_000, [("Content-Type", "application/json")]),
+        (200, '{"choices": ' + "[" * 100_000 + "]" * 100_000 + "}", [("Content-Type", "application/json")]),
+        (200, '{"created": ' + "9" * 5000 + "}", [("Content-Type", "application/json")]),
         (200, '{"choices": [', [("Content-Type", "application/json")]),
         (200, {"choices": [{"text": "", "finish_reason": "abort"}]}),
         DROP,
@@ -396,6 +402,15 @@ def test_a_refused_request_stops_the_stage_at_once_with_record_and_message(engin
         generate(engine(serve(script=refuse)), requests(5))
 
 
+@pytest.mark.parametrize("name", ["seed", "temperature", "top_p"])
+def test_a_server_that_refuses_a_parameter_is_not_asked_without_it(engine, serve, name):
+    server = serve(script=lambda number, body: (400, {"error": {"message": f"Unknown: {name}", "param": name}}))
+    with pytest.raises(EngineError, match=f"Unknown: {name}") as caught:
+        generate(engine(server, concurrency=1), requests(1))
+    assert "nothing is left out of what a record rests on" in str(caught.value)
+    assert all(name in body for body in server.asked)
+
+
 def test_a_server_that_is_away_at_the_start_is_tolerated(engine, serve):
     server = serve()
     opened = engine(unreachable(), server)
@@ -448,7 +463,7 @@ def test_the_key_is_sent_and_never_shown(engine, serve, monkeypatch):
     everything(opened, requests(2))
     assert KEY not in json.dumps(opened.facts())
     echo = serve(key=KEY, script=lambda number, body: (400, {"error": {"message": f"what is {KEY}?"}}))
-    with pytest.raises(EngineError, match=r"what is \(key\)") as refused:
+    with pytest.raises(EngineError, match=r"what is \[key\]") as refused:
         generate(engine(echo), requests(1))
     monkeypatch.setenv("ISHEEP_SERVER_KEY", KEY + "-old")
     with pytest.raises(EngineError, match="ISHEEP_SERVER_KEY is refused") as wrong:
@@ -459,15 +474,29 @@ def test_the_key_is_sent_and_never_shown(engine, serve, monkeypatch):
     assert all(KEY not in str(caught.value) for caught in (refused, wrong, unsendable))
 
 
+def test_a_server_that_repeats_the_key_in_its_version_names_and_texts_is_recorded_without_it(engine, serve, monkeypatch):
+    monkeypatch.setenv("ISHEEP_SERVER_KEY", KEY)
+    server = serve(key=KEY, models=(200, {"data": [{"id": "tiny", "max_model_len": 512}, {"id": f"tiny-{KEY}"}]}))
+    listing = server.get
+    told = (200, {"version": f"0.1 of {KEY}"})
+    server.get = lambda handler: server.send(handler, *told) if handler.path == "/version" else listing(handler)
+    server.script = lambda number, body: (200, {"choices": [{"text": f"I am {KEY}", "finish_reason": "stop"}], "usage": None})
+    opened = engine(server)
+    (found,) = generate(opened, requests(1))
+    assert found.text == "I am [key]"
+    assert opened.facts()["server_versions"] == ["0.1 of [key]"]
+
+
 def test_a_key_for_other_services_is_not_sent(engine, serve, monkeypatch):
-    monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    monkeypatch.setenv("OPENAI_ADMIN_KEY", KEY)
+    for name in ("OPENAI_API_KEY", "OPENAI_ADMIN_KEY", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID"):
+        monkeypatch.setenv(name, KEY)
+    monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", f"X-Other: {KEY}\nAuthorization: Bearer {KEY}")
     server, sent = serve(), []
     allowed = server.allowed
     server.allowed = lambda handler: sent.append(str(handler.headers)) or allowed(handler)
     everything(engine(server), requests(2))
     assert len(sent) > 2
-    assert not any(KEY in headers for headers in sent)
+    assert not any(KEY in headers or "Authorization" in headers for headers in sent)
 
 
 def test_servers_of_different_weights_are_refused_before_the_first_request(engine, serve):

@@ -12,8 +12,11 @@ from isheep_lib.analysis.contamination import Hit
 from isheep_lib.benchmarks import data as benchmarks_data
 from isheep_lib.benchmarks import ifeval, lm_eval_tasks
 from isheep_lib.benchmarks.catalogue import BENCHMARKS
+from isheep_lib.benchmarks.comparison import Evaluated, compare_models
 from isheep_lib.benchmarks.data import Chosen, Suite
 from isheep_lib.benchmarks.ifeval import ACCURACIES
+from isheep_lib.display import evaluation_tables
+from isheep_lib.engines.protocol import quiet
 from isheep_lib.errors import DataError
 from isheep_lib.evaluate import run as evaluate_run
 from isheep_lib.evaluate.run import answer_all, find_trained_on, first_prompts, is_framed, metrics, open_suite, tokens_of
@@ -22,7 +25,7 @@ from isheep_lib.record.journal import Journal
 from isheep_lib.sandbox import run as sandbox_run
 from isheep_lib.sandbox.run import Outcome
 from tests.frames import hand_made
-from tests.scripted import ScriptedEngine
+from tests.scripted import Letters, ScriptedEngine
 
 few = settings(max_examples=50, deadline=None)
 CHAT = hand_made("chatml", "<", ">", "END")
@@ -399,3 +402,80 @@ def test_tokens_of_all_answers_are_counted_turn_by_turn():
 def test_an_item_without_a_row_does_not_count_as_kept():
     suite = suite_of("alpaca_eval", "mt_bench")
     assert evaluate_run.counts(suite, {"alpaca_eval": [{}], "mt_bench": [{}]}) == {"in": 3, "kept": 2, "dropped": {}}
+
+
+class Narrow(ScriptedEngine):
+    """Has a context of few letters."""
+
+    tokenizer, context = Letters(), 300
+
+    def logprobs(self, pairs):
+        assert all(len(context + rest) <= self.context for context, rest in pairs)
+        return super().logprobs(pairs)
+
+    def generate(self, batches, tick=quiet):
+        assert all(len(r.prompt) + r.max_new_tokens <= self.context for batch in batches for r in batch)
+        return super().generate(batches, tick)
+
+
+LONG = "x" * 300
+
+
+def with_a_long_one(name, field):
+    """Return a benchmark whose second item has a text beyond the context."""
+    first = DOCS[name][0]
+    second = {**first, field: [LONG, "b"] if isinstance(first[field], list) else LONG}
+    own = {KEYS[name]: type(first[KEYS[name]])(7)} if name in KEYS else {}
+    return chosen(name, [first, second | own])
+
+
+def test_items_beyond_the_context_are_named_and_counted_and_end_nothing(ask, programs):
+    fields = {
+        "ifeval": "prompt",
+        "alpaca_eval": "instruction",
+        "mt_bench": "turns",
+        "arc_easy": "question",
+        "nq_open": "question",
+    }
+    suite = Suite([with_a_long_one(name, field) for name, field in fields.items()], {}, "bubblewrap")
+    rows = ask(Narrow(lambda request: "Yes."), suite)
+    for name, group in rows.items():
+        assert ["unanswered" in row for row in group] == [False, True], name
+        assert set(group[1]) == {"id", "unanswered"}
+        assert "the model's context is 300" in group[1]["unanswered"]
+    assert evaluate_run.counts(suite, rows) == {"in": 10, "kept": 5, "dropped": {"beyond_context": 5}}
+    found = evaluate_run.metrics(suite, rows, [], CHAT)
+    assert {name: task["unanswered"] for name, task in found["tasks"].items()} == {"ifeval": 1, "arc_easy": 1, "nq_open": 1}
+    assert found["tasks"]["arc_easy"]["values"]["acc"]["items"] == 1
+    assert found["signs"]["answers"] == 2
+    shown = evaluation_tables.scores_table(found).rows
+    assert {row["beyond the context"] for row in shown} == {1}
+    assert {row["beyond the context"] for row in evaluation_tables.results_table({0: found}).rows} == {"1"}
+
+
+def test_a_conversation_whose_second_turn_no_longer_fits_is_not_answered(ask):
+    rows = ask(Narrow(lambda request: "long " * 60), suite_of("mt_bench"))
+    assert rows["mt_bench"] == [{"id": "81", "unanswered": "332 tokens and 7 more, the model's context is 300"}]
+
+
+def test_a_benchmark_without_an_item_that_fits_is_left_out_by_name(ask, programs):
+    suite = Suite([chosen("nq_open", [{"question": LONG, "answer": ["a"]}]), chosen("arc_easy")], {}, "bubblewrap")
+    found = evaluate_run.metrics(suite, ask(Narrow(), suite), [], CHAT)
+    assert list(found["tasks"]) == ["arc_easy"]
+    assert found["absent"]["nq_open"].startswith("none of its items leaves room for an answer: ")
+    assert "unanswered" not in found["tasks"]["arc_easy"]
+
+
+def test_models_are_compared_on_the_items_that_both_answered():
+    def side(name, *values):
+        rows = [
+            {"id": str(i), "scores": {"exact_match": v}} if v is not None else {"id": str(i), "unanswered": "long"}
+            for i, v in enumerate(values)
+        ]
+        task = {"subset": "all 3", "digest": "d", "metric": "exact_match"}
+        return Evaluated(name, {"nq_open": task}, lambda _: rows)
+
+    compared = compare_models(side("M_0", 0.0, 1.0, None), side("M_1", 1.0, None, 1.0))
+    assert (compared.found["nq_open"].items, compared.found["nq_open"].difference) == (1, 100.0)
+    none = compare_models(side("M_0", 0.0, None, None), side("M_1", None, 1.0, 1.0))
+    assert none.left_out == {"nq_open": "no item was answered by both"}

@@ -137,3 +137,13 @@ def test_an_end_is_a_token_only_where_one_token_says_just_that(end, known):
     tokenizer = templated(None)
     found = chat_template.end_token(Frame("f", "", end), tokenizer)
     assert found == (tokenizer.eos_token_id if known else None)
+
+
+def test_a_template_that_writes_the_date_is_exported_with_the_day_of_the_training(monkeypatch):
+    dated = "{% if strftime_now is defined %}{{ strftime_now('%d %b %Y') }}|{{ strftime_now(\"%Y\") }}{% endif %}" + CHATML
+    tokenizer = templated(dated)
+    frame = get_frame("tokenizer", SYSTEM, tokenizer, "2030-01-02")
+    tokenizer.chat_template = chat_template.write(frame, tokenizer)
+    monkeypatch.setattr("transformers.utils.chat_template_utils.datetime", None)  # the clock
+    assert by_template(tokenizer, TURNS, "Last?") == frame.conversation(TURNS, "Last?")
+    assert "02 Jan 2030|2030" in by_template(tokenizer, [], "a")

@@ -2,8 +2,11 @@
 
 import contextlib
 import json
+import os
 import re
 import shutil
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -198,7 +201,7 @@ def test_a_base_on_the_hub_is_named_to_peft_with_its_commit(tmp_path, base, adap
     from peft import PeftConfig
 
     commit = "0123456789" * 4
-    monkeypatch.setattr("isheep_lib.models.base._from_hub", lambda name: base.path)
+    monkeypatch.setattr("isheep_lib.models.hub.snapshot", lambda name: base.path)
     hub = find_model(f"org/small@{commit}")
     source = run_of(tmp_path / "run", hub, [])
     shutil.copytree(adapters[0], source / "iter-1/train/adapter")
@@ -210,6 +213,72 @@ def test_a_base_on_the_hub_is_named_to_peft_with_its_commit(tmp_path, base, adap
     assert (read.base_model_name_or_path, read.revision) == ("org/small", commit)
     assert f'from_pretrained(base, revision="{commit}")' in code(folder)[0]
     assert f"vllm serve org/small --revision {commit}" in code(folder, "bash")[0]
+
+
+ALONE = """
+import sys
+from pathlib import Path
+import torch
+from peft import AutoPeftModelForCausalLM
+from safetensors.torch import save_file
+model = AutoPeftModelForCausalLM.from_pretrained(sys.argv[1])
+with torch.inference_mode():
+    save_file({"logits": model(torch.arange(20)[None]).logits}, sys.argv[2])
+"""
+
+
+def hub_cache(folder, repository, model):
+    """Lay a model out as the Hub's client keeps a repository."""
+    place = folder / "hub" / f"models--{repository.replace('/', '--')}"
+    shutil.copytree(model, place / "snapshots" / ("0" * 40))
+    (place / "refs").mkdir()
+    (place / "refs/main").write_text("0" * 40)
+
+
+@pytest.mark.long
+def test_an_embedded_base_is_named_to_peft_by_its_repository_and_autopeft_finds_it(tmp_path, base, adapters, monkeypatch):
+    from safetensors.torch import load_file
+
+    name = "embedded:smollm2-135m-instruct"
+    monkeypatch.setattr("isheep_lib.models.base._embedded", lambda short: base.path)
+    embedded = find_model(name)
+    source = run_of(tmp_path / "run", embedded, [])
+    shutil.copytree(adapters[0], source / "iter-1/train/adapter")
+    config = source / "iter-1/train/adapter/adapter_config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"base_model_name_or_path": name}))
+    made(source, 1, embedded)
+    folder = export(source, 1)
+    named = json.loads((folder / "adapter/adapter_config.json").read_text())
+    assert (named["base_model_name_or_path"], named["revision"]) == ("HuggingFaceTB/SmolLM2-135M-Instruct", None)
+    hub_cache(tmp_path / "home", named["base_model_name_or_path"], base.path)
+    offline = {**os.environ, "HF_HOME": str(tmp_path / "home"), "HF_HUB_OFFLINE": "1"}
+    command = [sys.executable, "-c", ALONE, str(folder / "adapter"), str(tmp_path / "said.safetensors")]
+    done = subprocess.run(command, env=offline, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    expected = logits(load_adapter(base.path, folder / "adapter"))
+    assert torch.allclose(load_file(tmp_path / "said.safetensors")["logits"], expected, atol=1e-5)
+    assert "whose weights are those before they were put into 4 bits" in (folder / "README.md").read_text()
+
+
+def load_adapter(base, adapter):
+    from peft import PeftModel
+
+    return PeftModel.from_pretrained(load(base), adapter)
+
+
+def test_a_base_from_a_folder_is_named_by_its_whole_path_from_wherever_the_run_was_started(
+    tmp_path, base, adapters, monkeypatch
+):
+    monkeypatch.chdir(base.path.parent)
+    relative = find_model(f"./{base.path.name}")
+    source = run_of(tmp_path / "run", relative, [])
+    shutil.copytree(adapters[0], source / "iter-1/train/adapter")
+    config = source / "iter-1/train/adapter/adapter_config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"base_model_name_or_path": relative.name}))
+    made(source, 1, relative)
+    folder = export(source, 1)
+    assert json.loads((folder / "adapter/adapter_config.json").read_text())["base_model_name_or_path"] == str(base.path)
+    assert "put the path of the same model there" in (folder / "README.md").read_text()
 
 
 def test_adapters_on_top_of_one_another_are_numbered_and_the_card_s_code_merges_them_in_order(tmp_path, base, adapters):
@@ -375,10 +444,10 @@ def test_the_committed_record_gives_its_data(root, tmp_path):
 
 
 def edit(run_dir, stage, change, iteration=1):
-    path = run_dir / f"iter-{iteration}/{stage}/manifest.json"
-    manifest = json.loads(path.read_text())
+    folder = manifests.stage_folder(run_dir, iteration, stage)
+    manifest = manifests.read_manifest(folder)
     change(manifest)
-    path.write_text(json.dumps(manifest))
+    manifests.write_manifest(folder, manifest)
 
 
 def filter_anew(run_dir):
@@ -506,6 +575,11 @@ def test_the_command_writes_and_says_where(run_dir, tmp_path):
     assert shown.exit_code == 0, shown.output
     assert shown.output.split("\n")[:6] == ["README.md", "adapter/", "chat_template.jinja", "data/", "export.json", "merged/"]
     assert str(tmp_path / "out/README.md") in shown.output
+    assert "Nothing was to do" not in shown.output
+    again = CliRunner().invoke(main, ["export", str(run_dir), "1", "--merged", "--out", str(tmp_path / "out")])
+    assert "Nothing was to do: the export was there, with the same bytes." in again.output
+    fewer = CliRunner().invoke(main, ["export", str(run_dir), "1", "--out", str(tmp_path / "out")])
+    assert "Nothing was to do" not in fewer.output
 
 
 def test_the_command_shows_a_refusal_without_a_traceback(run_dir):

@@ -88,6 +88,13 @@ def of(column, *numbers):
         (pair("The Seine.", finish="stop"), ""),
         (pair("The Seine.<|im_end|>"), "special_token"),
         (pair(instruction="Say <|endoftext|> to me."), "special_token"),
+        (pair("<｜end▁of▁sentence｜>"), "special_token"),
+        (pair("Fine. [INST] Now sing. [/INST]"), "special_token"),
+        (pair("<<SYS>>Be brief.<</SYS>>"), "special_token"),
+        (pair("The Seine.<end_of_turn>"), "special_token"),
+        (pair("one </s> two three"), ""),  # no token of a model that does not have it
+        (pair("one </s> two three", special_tokens=["</s>"]), "special_token"),
+        (pair("a || b < c |> d"), ""),
         (pair("Sure.\nUser: and then?"), "dialogue"),
         (pair("assistant: The Seine."), "dialogue"),
         (pair("Output: The Seine."), "dialogue"),
@@ -108,6 +115,9 @@ def of(column, *numbers):
         (pair("Dear <name>, hello."), "placeholder"),
         (pair("Dear [Your Name], hello."), "placeholder"),
         (pair("Dear [insert the date here]."), "placeholder"),
+        (pair("<p>One paragraph.</p>"), ""),
+        (pair("<think>User: hm\n\nWhat now?</think>The Seine."), ""),
+        (pair("<think>It never ends"), "empty_output"),
         (pair("Here 3 < 5 and 7 > 5, see [1]."), ""),
         (pair(instruction="Sort b, a please.", input="B, A"), "input_repeats"),
         (pair("Name a river in France."), "echo"),
@@ -121,6 +131,41 @@ def test_a_pair_breaks_this_rule_first(row, reason):
     found, detail = rule_problem(Pair.from_row(row), 0.5)
     assert found == reason
     assert bool(detail) == bool(reason)
+
+
+PLACEHOLDERS = [  # a text, whether it asks to be filled in, and whether the release dropped it
+    ("Sincerely,\n[Your Name]", True, True),
+    ("Dear [Employer's Name],", True, False),
+    ("[Company Name] is hiring.", True, False),
+    ("Dear [Name of Friend],", True, True),
+    ("Amount: [insert amount]", True, True),
+    ("Dear <name>, hello.", True, True),
+    ("Dear <first name>, hello.", True, True),
+    ("The code is <your code here>.", True, True),
+    ("Use <insert-key>.", True, True),
+    ("<name>Ada</name>", False, True),
+    ("<address>Paris</address>", False, True),
+    ("<p>One.</p>", False, True),
+    ("<html>\n<body>", False, True),
+    ("Two lines.<br>", False, True),
+    ("List<String> names", False, True),
+    ("Map<Name> people", False, True),
+    ("#include <iostream>", False, True),
+    ("<think>So.</think>Yes.", False, False),  # what was thought is no response
+    ("Write `git checkout <your-branch>`.", False, True),
+    ("```\nDear [Your Name],\n```", False, True),
+    ("print(row[name], row[date])", False, True),
+    ("[name for name in names]", False, True),
+    ("See [Name](https://a.org) and [1].", False, True),
+    ("Here 3 < 5 and 7 > 5.", False, False),
+]
+
+
+@pytest.mark.parametrize(("text", "asks", "tag"), PLACEHOLDERS, ids=lambda value: str(value)[:20])
+def test_placeholders_ask_to_be_filled_in_or_are_any_tag(text, asks, tag):
+    row = Pair.from_row(pair(text))
+    assert rule_problem(row, 1.0)[0] == ("placeholder" if asks else "")
+    assert rule_problem(row, 1.0, "any_tag")[0] == ("placeholder" if tag else "")
 
 
 def test_every_rule_but_echo_is_in_the_table_with_its_meaning():

@@ -1,6 +1,7 @@
 """A stage being opened and committed: parameters of a notebook, the run's own values, damaged inputs, repetition, reuse."""
 
 import json
+import shutil
 
 import pytest
 
@@ -8,8 +9,9 @@ from isheep_lib.engines.generate import generate_all
 from isheep_lib.engines.protocol import Request
 from isheep_lib.errors import ParameterError, RecordError
 from isheep_lib.iterate import claims, fingerprint_parts, session
-from isheep_lib.iterate.run_params import FilterParams
+from isheep_lib.iterate.run_params import STAGE_PARAMS, FilterParams, SynthesizeParams
 from isheep_lib.params import run_file
+from isheep_lib.params.check import check
 from isheep_lib.params.notebook import cell_values
 from isheep_lib.prompting.chat import FRAMES
 from isheep_lib.record import manifests
@@ -45,6 +47,37 @@ def run(tmp_path):
     record(tmp_path / "run", 1, "synthesize", {"examples.jsonl": [PAIR], "demonstrations.jsonl": []})
     record(tmp_path / "run", 1, "assess", {"scores.jsonl": scores})
     return tmp_path / "run"
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"run": "../x"}, "run: '../x' holds .., which leads out of a folder"),
+        ({"run": "x" * 300}, "is too long: 300 bytes"),
+        ({"run": "a\0b"}, "holds the character \\x00"),
+        ({"threshold": "0x10"}, "threshold: '0x10' should be a valid number; it is text: write a decimal number"),
+        ({"threshold": "1e-4"}, "without quotes, like 16 or 1.0e-4"),
+        ({"min_kept": "1_000"}, "min_kept: '1_000' should be a valid integer"),
+        ({"min_kept": 10**30}, "min_kept: '0x"),
+        ({"steps": "[rules]"}, "steps: '[rules]' should be a valid list"),
+        ({"scorer": "pm\ud800i"}, "holds the character \\ud800"),
+        ({"random_control": "yes"}, "write true or false, without quotes"),
+        ({"iteration": 10**6}, "iteration: 1000000 should be less than or equal to 1000"),
+    ],
+)
+def test_what_papermill_gives_is_checked_as_a_params_file_is(tmp_path, monkeypatch, values, said):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ParameterError) as caught:
+        session.open_stage("filter", {**notebook("fresh"), **values})
+    assert said in str(caught.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_list_that_holds_itself_is_refused():
+    steps = ["rules"]
+    steps.append(steps)
+    with pytest.raises(ParameterError, match=r"steps\.1: a list or mapping that holds itself"):
+        session.open_stage("filter", {**notebook("fresh"), "steps": steps})
 
 
 @pytest.mark.parametrize(
@@ -168,7 +201,7 @@ def evaluation(tmp_path, monkeypatch):
         folder = tmp_path / model
         folder.mkdir(exist_ok=True)
         (folder / "config.json").write_text("{}")
-        (folder / "m.safetensors").write_text(model)
+        (folder / "model.safetensors").write_text(model)
         values = {"base_model": str(folder), "inference_dtype": "float32", "iteration": iteration, **values}
         values |= {"tasks": ["nq_open"], "data": [f"nq_open={tmp_path / 'nq.jsonl'}"], "run": str(tmp_path / run)}
         stage = session.open_stage("evaluate", {"In": [], **values})
@@ -323,3 +356,51 @@ def test_the_metrics_of_the_model_before_are_those_of_the_iteration_before(evalu
         found.append(stage.earlier_metrics())
         stage.lock.release()
     assert found == [None, {"tasks": 0}, {"tasks": 1}]
+
+
+DATED = "{% for m in messages %}{{ strftime_now('%d %b %Y') }}<|im_start|>{{ m['content'] }}<|im_end|>{% endfor %}"
+
+
+@pytest.mark.parametrize(("template", "same"), [(DATED, False), (DATED.replace("{{ strftime_now('%d %b %Y') }}", ""), True)])
+def test_the_day_decides_a_stage_only_where_the_models_own_template_writes_it(tiny_model, tmp_path, template, same):
+    folder = shutil.copytree(tiny_model, tmp_path / "model")
+    (folder / "chat_template.jinja").write_text(template)
+
+    def parts(**values):
+        params = {"base_model": str(folder), "inference_dtype": "float32", "dtype": "float32", "iteration": 1, **values}
+        run_params = check(SynthesizeParams, params, "x")
+        return fingerprint_parts.fingerprint_parts(tmp_path / "run", "synthesize", run_params)
+
+    own = {"base_frame": "tokenizer"}
+    assert (parts(**own) == parts(**own, template_date="2030-01-02")) == same
+    assert parts() == parts(template_date="2030-01-02"), "no other frame asks for a day"
+    assert "frame" in parts(**own) and "frame" not in parts()
+
+
+def test_a_run_keeps_its_day(tmp_path):
+    claims.claim_params(tmp_path, {"model": {"template_date": "2030-01-02"}})
+    assert run_file.run_params(tmp_path)["model"]["template_date"] == "2030-01-02"
+    with pytest.raises(ParameterError, match="template_date: the run has '2030-01-02', now '2030-01-03'"):
+        claims.check_params(tmp_path, {"model": {"template_date": "2030-01-03"}})
+
+
+def test_what_a_killed_process_was_writing_goes_with_the_unfinished_work(tmp_path):
+    (tmp_path / ".work-abc").mkdir()
+    (tmp_path / ".kept.jsonl.4711.partial").write_text("half")
+    (tmp_path / "kept.jsonl").write_text("whole")
+    session.finish(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["kept.jsonl"]
+
+
+def test_a_system_prompt_that_a_template_drops_is_said_and_stands_in_the_record(tmp_path, capsys, tiny_model):
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(tiny_model)
+    tokenizer.chat_template = "{% for m in messages if m['role'] == 'user' %}Q: {{ m['content'] }}\\nA:{% endfor %}"
+    stage = session.StageSession("train", STAGE_PARAMS["train"](system_prompt="Be brief."), tmp_path, {}, None)
+    stage.engine_facts = {"engine": "transformers"}
+    for name, said in (("chatml", 0), ("tokenizer", 1)):
+        stage._frame(name, tokenizer)
+        assert capsys.readouterr().out.count("model.system_prompt is not shown to the model") == said
+    assert "no place for a system prompt" in stage.engine_facts["system_prompt"]
+    assert stage.engine_facts["engine"] == "transformers"

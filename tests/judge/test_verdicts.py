@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from isheep_lib.analysis.win_rates import length_bias, length_controlled, mt_bench_summary, position_bias, win_rate
-from isheep_lib.errors import DataError
 from isheep_lib.judge import verdicts as judge_verdicts
 from isheep_lib.judge.params import prompt_files
 from isheep_lib.judge.verdicts import (
@@ -23,7 +22,7 @@ from isheep_lib.prompting.chat import FOLDER, render
 from isheep_lib.prompting.verdict_parsing import parse_grade, parse_verdict
 from isheep_lib.record.journal import WAITS, Journal
 from tests.frames import hand_made
-from tests.scripted import ScriptedEngine
+from tests.scripted import Letters, ScriptedEngine
 
 few = settings(max_examples=50, deadline=None)
 FRAME = hand_made("f", "<", ">", "END")
@@ -236,6 +235,17 @@ def test_a_reply_that_repeats_itself_for_ever_is_read_all_the_same(mark):
     assert parse_grade(mark * 20000)[0] is None
 
 
+@pytest.mark.parametrize(
+    ("reply", "preference", "reason"), [("[[B]]?</think>[[A]]", 1.0, ""), ("[[A]] or", None, judge_verdicts.CUT)]
+)
+def test_thinking_that_the_frame_opened_is_no_verdict(tmp_path, reply, preference, reason):
+    thinking = hand_made("f", "<", "><think>\n", "END")
+    engine = ScriptedEngine(lambda request: reply, finish="length")
+    with Journal(tmp_path / "j.jsonl", "f") as journal:
+        rows = judge_pairs(Judge(engine, thinking, "written", 99), *apart(pairs(1)), seed_of, journal)
+    assert (rows[0]["preference"], rows[0]["unread"], rows[0]["raw"]) == (preference, reason, reply)
+
+
 # What the judge is asked
 
 
@@ -356,22 +366,18 @@ def test_an_item_without_an_answer_is_not_asked_about_and_has_its_reason(tmp_pat
 
 
 @pytest.mark.parametrize("verdicts", WAYS)
-def test_prompts_beyond_the_context_are_named_before_anything_runs(tmp_path, verdicts):
+def test_answers_beyond_the_judges_context_are_unread_with_that_reason_and_the_others_read(tmp_path, verdicts):
     class Short(Scripted):
-        def batches(self, requests):
-            long = [r.id for r in requests if len(r.prompt) > 1500]
-            if long:
-                raise DataError(f"too long: {long}")
-            return super().batches(requests)
+        tokenizer, context = Letters(), 1700
 
-    engine = Short()
-    with pytest.raises(DataError, match=r"pair/q1/model_first', 'pair/q1/baseline_first"):
-        judged(engine, [*pairs(1), pair("q1", "T", "x" * 2000, "y")], tmp_path, verdicts)
+    rows = judged(Short(), [*pairs(1), pair("q1", "T", "x" * 2000, "y")], tmp_path, verdicts)
+    assert [row["unread"] for row in rows] == ["", "", "beyond_context", "beyond_context"]
+    assert [row["preference"] for row in rows[2:]] == [None, None]
     docs, answers = questions(2)
     answers["m1"]["answers"][1] = "x" * 2000
-    with pytest.raises(DataError, match="grade/m1/2"):
-        graded(engine, docs, answers, tmp_path, verdicts)
-    assert engine.calls == []
+    (tmp_path / "mt").mkdir()
+    turns = graded(Short(), docs, answers, tmp_path / "mt", verdicts)
+    assert [row["unread"] for row in turns] == ["", "", "", "beyond_context"]
 
 
 # Judges

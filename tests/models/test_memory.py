@@ -1,5 +1,7 @@
 """Room and number format: what fits is told before a model is loaded, and what is faster is measured."""
 
+import json
+
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
@@ -13,6 +15,9 @@ from isheep_lib.models.memory import GIB, check_room, weight_bytes
 def test_weights_are_counted_from_the_files_headers_in_the_wanted_format(tmp_path):
     save_file({"a": np.zeros((3, 4), dtype=np.float16), "b": np.zeros(5, dtype=np.float32)}, tmp_path / "one.safetensors")
     save_file({"c": np.zeros((2, 2, 2), dtype=np.float32)}, tmp_path / "two.safetensors")
+    index = {"weight_map": {"a": "one.safetensors", "b": "one.safetensors", "c": "two.safetensors"}}
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
+    save_file({"again": np.zeros(100)}, tmp_path / "consolidated.safetensors")  # the same weights once more, which nobody loads
     assert weight_bytes(tmp_path, "float32") == 4 * (12 + 5 + 8)
     assert weight_bytes(tmp_path, "bfloat16") == 2 * (12 + 5 + 8)
 

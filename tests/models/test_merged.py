@@ -98,7 +98,7 @@ def test_weights_that_do_not_fit_the_gpus_are_refused_with_what_would(weights, g
 
 def test_without_vllm_the_command_that_installs_it_is_named(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(EngineError, match=r"pip install 'isheep\[vllm\]' for GPUs, make setup-vllm"):
+    with pytest.raises(EngineError, match=r"pip install -c constraints.txt -e '.\[vllm\]'(.|\n)*make setup-vllm"):
         check_installed()
 
 

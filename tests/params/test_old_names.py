@@ -85,7 +85,20 @@ def test_a_parameter_that_is_given_under_both_names_is_refused(tmp_path: Path) -
     path.write_text(DEFAULT.read_text(encoding="utf-8").replace("  max_length:", "  cutoff: 64\n  max_length:"))
     with pytest.raises(ParameterError) as caught:
         load_run(path)
-    assert "train.cutoff: is now train.max_length, which is given too; keep that one" in caught.value.what
+    numbers = [n for n, line in enumerate(path.read_text().splitlines(), 1) if "cutoff" in line or " max_length" in line]
+    said = "train.cutoff (line {}): is now train.max_length (line {}), which is given too; keep that one"
+    assert said.format(*numbers) in caught.value.what
+
+
+@pytest.mark.parametrize("options", ["abc", "3", "true", "[a]"])
+def test_an_old_name_whose_new_place_is_no_section_is_left_to_the_check(tmp_path: Path, options: str) -> None:
+    path = tmp_path / "odd.yaml"
+    text = DEFAULT.read_text(encoding="utf-8").replace(
+        "synthesize:", f"synthesize:\n  options: {options}\n  demonstrations: 3", 1
+    )
+    path.write_text(text[: text.index("  options:\n")] + text[text.index("assess:") :])
+    with pytest.raises(ParameterError, match=r"synthesize\.options \(line"):
+        load_run(path)
 
 
 def test_a_problem_with_an_old_name_is_told_with_the_line_of_the_file(tmp_path: Path) -> None:

@@ -1,10 +1,13 @@
 """Parameters: every problem at once, with the nearest name, the line and what to do."""
 
+import os
 import pathlib
 import warnings
 
 import pytest
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from isheep_lib.benchmarks.catalogue import BENCHMARKS, parse_entry
 from isheep_lib.errors import ParameterError
@@ -21,12 +24,18 @@ from isheep_lib.iterate.run_params import (
 )
 from isheep_lib.params.check import check
 from isheep_lib.params.kinds import Place, Shard, is_execution, is_routing
+from isheep_lib.params.overrides import layered, read_overrides, write_change
+from isheep_lib.params.yaml_file import dump_yaml, read_yaml
 from isheep_lib.scorers.table import SCORERS
 from isheep_lib.synthesize.list_options import ListOptions
 
 ROOT = pathlib.Path(__file__).parents[2]
 DEFAULT = ROOT / "params" / "smollm2-135m.yaml"
 FILES = sorted([*(ROOT / "params").glob("*.yaml"), *(ROOT / "params/methods").glob("*.yaml")])  # those of sweeps: test_sweep
+
+
+# Nine lists, each of the one before it ten times: a million values in 200 bytes.
+LAUGHS = "a0: &a0 [x,x]\n" + "".join(f"a{n}: &a{n} [{','.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 9))
 
 
 def refusal(kind=None, values=None, *, path=DEFAULT, override="", run=""):
@@ -328,7 +337,7 @@ def test_a_bad_setting_of_training_is_named_with_what_is_allowed(value):
 
 def test_only_what_chooses_inputs_or_a_model_is_routing():
     names = {f"{s}.{n}" for s, kind in SECTIONS.items() for n in kind.model_fields if is_routing(kind, n)}
-    assert names == {"assess.assessor", "train.setting"}
+    assert names == {"assess.assessor", "train.setting", "model.template_date"}
 
 
 @pytest.mark.parametrize(
@@ -405,7 +414,6 @@ ASKS = "assess.scorers:[expected,greedy,perplexity]"
         ("model.vllm_adapters:lora", "model.vllm_adapters: 'lora' is no longer there: adapters are always merged"),
         ("filter.top_end:lowest", "filter.top_end: 'lowest' is no longer there: nothing keeps the worst pairs"),
         ("train.batching:shuffled", "train.batching: 'shuffled' is no longer there: grouped trains the same rows"),
-        ("train.cutoff:512 train.max_length:512x", "train.max_length: '512x' should be a valid integer"),
     ],
 )
 def test_values_that_contradict_one_another_are_refused(override, said):
@@ -505,12 +513,28 @@ def test_a_contradiction_of_two_steps_or_two_lists_is_told_once():
     assert message.count("expected must ask") == message.count("filter.criteria: 'both' are not all assessed") == 1
 
 
-@pytest.mark.parametrize("number", ["1e-4", "2e5", "1E-4"])
-def test_a_number_that_yaml_takes_for_text_is_explained(tmp_path, number):
-    path = edited(tmp_path, "learning_rate: 2.0e-4", f"learning_rate: {number}")
+@pytest.mark.parametrize(("text", "value"), [("1e-4", 1e-4), ("2.5E-5", 2.5e-5), (".5", 0.5), ("+1e-3", 1e-3)])
+def test_a_number_may_be_written_in_every_decimal_way(tmp_path, text, value):
+    assert load_run(edited(tmp_path, "learning_rate: 2.0e-4", f"learning_rate: {text}")).train.learning_rate == value
+
+
+@pytest.mark.parametrize(
+    "text", ["0x10", "0o17", "010", "1:30", "1_000", ".inf", "-.inf", ".nan", "1e", "1,5", "'2'", "٣", "２"]
+)
+@pytest.mark.parametrize(("old", "name"), [("epochs: 2", "train.epochs"), ("learning_rate: 2.0e-4", "train.learning_rate")])
+def test_a_number_in_other_forms_is_text_and_refused_where_a_number_is_wanted(tmp_path, text, old, name):
+    path = edited(tmp_path, old, f"{name.split('.')[1]}: {text}")
     message = refusal(path=path)
-    assert f"train.learning_rate (line {line_of(path, 'learning_rate')}): YAML reads {number} as text" in message
-    assert "like 1.0e-4" in message
+    given = text.strip("'")
+    assert f"{name} (line {line_of(path, f'{text}')}): {given!r} should be a valid" in message
+    assert "write a decimal number, without quotes, like 16 or 1.0e-4" in message
+
+
+@pytest.mark.parametrize("text", ["yes", "no", "on", "off", "y", "1", "'true'"])
+def test_only_true_and_false_are_truth_values(tmp_path, text):
+    message = refusal(path=edited(tmp_path, "dora: false", f"dora: {text}"))
+    assert "should be a valid boolean" in message
+    assert ("write true or false, without quotes" in message) == (text != "1")
 
 
 @pytest.mark.parametrize(
@@ -558,7 +582,20 @@ def test_missing_parameters_and_sections_are_named(tmp_path):
         ("assess.scorers:[pmi,expected]", "assess", "scorers", ["pmi", "expected"]),
         ("model.base_model:embedded:other", "model", "base_model", "embedded:other"),
         ("model.base_model:org/name@0123", "model", "base_model", "org/name@0123"),
-        ("train.epochs:1   train.epochs:4", "train", "epochs", 4),
+        ("train.epochs:4 \t", "train", "epochs", 4),
+        ('model.system_prompt:"You are brief."', "model", "system_prompt", "You are brief."),
+        ("model.system_prompt:'You''re brief: always.'", "model", "system_prompt", "You're brief: always."),
+        ("'model.system_prompt:You are: brief.'", "model", "system_prompt", "You are: brief."),
+        ('"model.system_prompt:Don\'t say [x"', "model", "system_prompt", "Don't say [x"),
+        ("model.system_prompt:don't", "model", "system_prompt", "don't"),
+        ("model.system_prompt:你\u3000好", "model", "system_prompt", "你\u3000好"),
+        ('model.system_prompt:"#1, a=b"', "model", "system_prompt", "#1, a=b"),
+        ('model.system_prompt:""', "model", "system_prompt", ""),
+        ('model.system_prompt:"one\\ntwo \\"x\\""', "model", "system_prompt", 'one\ntwo "x"'),
+        ("assess.scorers:[pmi, expected]", "assess", "scorers", ["pmi", "expected"]),
+        ("assess.scorers:[ 'pmi' , \"expected\" ]", "assess", "scorers", ["pmi", "expected"]),
+        ("synthesize.seed_fields:[instruction=my question]", "synthesize", "seed_fields", ["instruction=my question"]),
+        ("train.learning_rate:1e-5", "train", "learning_rate", 1e-5),
     ],
 )
 def test_an_override_changes_one_value_and_no_other(override, section, field, value):
@@ -568,9 +605,59 @@ def test_an_override_changes_one_value_and_no_other(override, section, field, va
     assert found == before
 
 
-def test_an_override_may_change_the_top_level_and_run_wins_over_it():
-    run = load_run(DEFAULT, "seed:5 run:a", run="b")
-    assert (run.seed, run.run) == (5, "b")
+@pytest.mark.parametrize(
+    ("name", "kept"),
+    [
+        *[
+            (name, name)
+            for name in ("a", "my-run_2.1+x", "sweep/low", "盐-实验", "results/x", "it's a run", "{x}", "a..b", "console")
+        ],
+        *[(name, name) for name in ("/tmp/x", "/tmp/.hidden/-x", "~/x", "./x", "x" * 200, "盐" * 66)],
+        ("sweep/low/", "sweep/low"),
+    ],
+)
+def test_a_run_may_have_any_name_that_a_folder_below_results_or_elsewhere_can_have(name, kept):
+    assert load_run(DEFAULT, run=name).run == kept
+    assert check(TrainParams, {"run": name}, "train.ipynb").run == kept
+
+
+def test_an_override_may_change_the_top_level():
+    run = load_run(DEFAULT, "seed:5 run:a")
+    assert (run.seed, run.run) == (5, "a")
+    assert load_run(DEFAULT, "seed:5", run="b").run == "b"
+
+
+@pytest.mark.parametrize(
+    ("override", "run", "said"),
+    [
+        ("train.epochs:1 train.epochs:4", "", "train.epochs: given twice, as train.epochs:1 and as train.epochs:4"),
+        ("train.epochs:1 train.epochs:1", "", "train.epochs: given twice"),
+        ("train.cutoff:512 train.max_length:256", "", "given twice, as train.cutoff:512 and as train.max_length:256"),
+        ("train:{epochs: 1} train.epochs:2", "", "given twice, as train:{epochs: 1} and as train.epochs:2"),
+        ("synthesize.max_batches:1 synthesize.options.max_batches:2", "", "given twice, as synthesize.max_batches:1"),
+        ("run:a", "b", "run: given twice, as run:a and as the run's name, b"),
+    ],
+)
+def test_a_change_given_twice_is_named_in_both_places(override, run, said):
+    assert said in refusal(override=override, run=run)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("run: a\nseed: 1\nrun: b\n", "run (line 3): given twice, on lines 1 and 3"),
+        ("train:\n  epochs: 1\n  dtype: auto\n  epochs: 1\n", "train.epochs (line 4): given twice, on lines 2 and 4"),
+        ("train: {epochs: 1,\n  epochs: 2}\n", "train.epochs (line 2): given twice, on lines 1 and 2"),
+        ("judge:\n  x: [{a: 1, a: 2}]\n", "judge.x.0.a (line 2): given twice, on lines 2 and 2"),
+        ("train: {epochs: 1}\ntrain: {dtype: auto}\n", "train (line 2): given twice, on lines 1 and 2"),
+        (
+            "train:\n  cutoff: 1\n  max_length: 2\n",
+            "train.cutoff (line 2): is now train.max_length (line 3), which is given too; keep that one",
+        ),
+    ],
+)
+def test_a_name_given_twice_in_a_file_is_named_with_both_lines(tmp_path, text, said):
+    assert said in refusal(path=written(tmp_path, text))
 
 
 @pytest.mark.parametrize("override", ["train.epochs", "train.epochs=3", "seed.x:1", "train.epochs:1 junk"])
@@ -581,7 +668,9 @@ def test_an_override_that_is_no_assignment_is_shown_the_form(override):
     assert "where: override" in message
 
 
-@pytest.mark.parametrize("override", ["assess.scorers:[text", "train.epochs:{", "model.system_prompt:'x", "run:2024-02-30"])
+@pytest.mark.parametrize(
+    "override", ["assess.scorers:[text", "train.epochs:{", "model.system_prompt:'x", "run:*x", "run:!x", "run:@a"]
+)
 def test_an_override_that_is_no_yaml_is_refused_as_a_parameter(override):
     assert override in refusal(override=override)
 
@@ -595,7 +684,26 @@ def test_an_override_that_is_no_yaml_is_refused_as_a_parameter(override):
         ("just words\n", "is not a mapping"),
         ("run: [1\n", "not YAML"),
         ("run: a\n  seed: 1\n", "not YAML"),
-        ("a: !!python/object/apply:os.getcwd []\n", "not YAML"),
+        ("a: !!python/object/apply:os.getcwd []\n", "a (line 1): the tag !!python/object/apply:os.getcwd is not read"),
+        ("a: !!binary aGk=\n", "a (line 1): the tag !!binary is not read; write a plain value"),
+        ("b: 1\na: !!set {x}\n", "a (line 2): the tag !!set is not read"),
+        ("a: !!timestamp 2024-01-01\n", "a (line 1): the tag !!timestamp is not read"),
+        ("a: !!int x\n", "a (line 1): the tag !!int is not read"),
+        ("a: !own x\n", "a (line 1): the tag !own is not read"),
+        ("a: &m {b: 1}\nc:\n  <<: *m\n", "c.<< (line 3): merge keys are not read"),
+        ("? [a]\n: 1\n", "(line 1): a name must be a text"),
+        ("a: 1\n---\nb: 2\n", "expected a single document"),
+        ("a: *x\n", "found undefined alias 'x'"),
+        ("a: &x [*x]\n", "a.0 (line 1): a list or mapping that holds itself"),
+        ("a: &x {b: {c: *x}}\n", "a.b.c (line 1): a list or mapping that holds itself"),
+        (f"a: {'[' * 100_000}\n", "lists and mappings are too deep inside one another"),
+        (f"a: {'{b: ' * 40}{'}' * 40}\n", "more than 30 lists and mappings inside one another"),
+        ("- " * 50_000 + "a\n", "lists and mappings are too deep inside one another"),
+        ("a: 9" + "9" * 5000 + "\n", "a (line 1): a number of 5001 characters"),
+        ("a: x\0y\n", "it holds a NUL (byte 4)"),
+        ("\ta: 1\n", "found character '\\t' that cannot start any token"),
+        (LAUGHS, "more than 20000 values, counting those that aliases (*name) repeat"),
+        ("# " + "x" * 2**18, "The params file has 262146 bytes"),
     ],
 )
 def test_a_file_that_is_no_yaml_mapping_is_refused(tmp_path, text, said):
@@ -608,7 +716,26 @@ def test_a_file_that_is_no_yaml_mapping_is_refused(tmp_path, text, said):
 def test_a_file_that_is_not_utf8_is_refused(tmp_path):
     path = tmp_path / "p.yaml"
     path.write_bytes(b"run: caf\xe9\n")
-    assert "not YAML" in refusal(path=path)
+    assert "p.yaml is not UTF-8 text (byte 8)" in refusal(path=path)
+    path.write_bytes("run: x\n".encode("utf-16"))
+    assert "p.yaml is not UTF-8 text (byte 0); it looks like UTF-16" in refusal(path=path)
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_name(tmp_path):
+    path = tmp_path / "p.yaml"
+    path.write_bytes(b"\xef\xbb\xbf" + DEFAULT.read_bytes())
+    assert load_run(path) == load_run(DEFAULT)
+
+
+def test_a_pipe_is_refused_as_a_params_file_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "p.yaml")
+    assert "p.yaml is a named pipe" in refusal(path=tmp_path / "p.yaml")
+
+
+def test_aliases_repeat_a_value(tmp_path):
+    text = DEFAULT.read_text().replace("lora_rank: 8", "lora_rank: &n 3").replace("epochs: 2", "epochs: *n")
+    run = load_run(written(tmp_path, text))
+    assert (run.train.epochs, run.train.lora_rank) == (3, 3)
 
 
 def test_an_absent_file_is_answered_with_those_beside_it(tmp_path):
@@ -631,3 +758,55 @@ def test_parameters_cannot_be_changed_after_the_check():
 def test_a_params_file_round_trips_through_yaml(tmp_path):
     run = load_run(DEFAULT)
     assert load_run(written(tmp_path, yaml.safe_dump(run.model_dump()))) == run
+    assert load_run(written(tmp_path, dump_yaml(run.model_dump()))) == run
+
+
+yaml_text = st.text(st.characters(exclude_categories=["Cs", "Cc"])) | st.sampled_from(
+    [
+        "1e-4",
+        "0x10",
+        "0o17",
+        "010",
+        "08",
+        "yes",
+        "null",
+        "~",
+        "",
+        "1:30",
+        ".inf",
+        "<<",
+        "=",
+        "2024-01-01",
+        "1_000",
+        "a: b",
+        "#x",
+    ]
+)
+yaml_leaves = st.none() | st.booleans() | st.integers(-(10**20), 10**20) | st.floats(allow_nan=False, allow_infinity=False)
+yaml_values = st.recursive(
+    yaml_leaves | yaml_text,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(yaml_text.filter(lambda t: t != "<<"), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.dictionaries(st.text("abcdef_", min_size=1), yaml_values, max_size=3))
+def test_any_values_are_read_as_they_were_written(tmp_path_factory, values):
+    path = tmp_path_factory.mktemp("yaml") / "p.yaml"
+    path.write_text(dump_yaml(values), encoding="utf-8")
+    assert read_yaml(path)[0] == values
+
+
+@settings(max_examples=100, deadline=None)
+@given(yaml_values)
+def test_any_value_is_changed_to_by_an_override_as_it_was_written(value):
+    (change, other) = read_overrides(f"{write_change('a.b', value)} c:1")
+    assert (change.name, change.value, other.value) == ("a.b", value, 1)
+
+
+def test_later_layers_of_overrides_replace_what_they_change_too():
+    layers = ['a.b:1 model.system_prompt:"x y"', "a.b:[2, 3] train.cutoff:5", "train.max_length:6"]
+    assert layered(layers) == 'model.system_prompt:"x y" a.b:[2, 3] train.max_length:6'
+    assert layered(["a.b:1", "a:{c: 2}"]) == "a:{c: 2}"
+    assert layered(["", ""]) == ""

@@ -105,6 +105,7 @@ def test_as_released_differs_from_the_paper_by_the_releases_quirks_alone() -> No
         "synthesize.options.max_batches": (16, 600),
         "assess.assessor": ("current", "base"),
         "assess.max_unread": (0.5, 1.0),
+        "filter.placeholders": ("to_fill_in", "any_tag"),
     }
 
 

@@ -157,6 +157,112 @@ def test_a_tokenizer_without_a_template_is_refused_with_the_frames_to_choose_fro
     assert "choose one of these" in message
 
 
+# Templates that ask for, refuse or drop what others take
+
+NEEDS_SYSTEM = (
+    "{% if messages[0]['role'] != 'system' %}{{ raise_exception('a system message first') }}{% endif %}"
+    "{% for m in messages %}<{{ m['role'] }}>{{ m['content'] }}</s>{% endfor %}"
+    "{% if add_generation_prompt %}<assistant>{% endif %}"
+)
+NEEDS_AND_DROPS_SYSTEM = NEEDS_SYSTEM.replace(
+    "<{{ m['role'] }}>{{ m['content'] }}", "<{{ m['role'] }}>{{ m['content'] if not loop.first }}"
+)
+FORBIDS_SYSTEM = (
+    "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system') }}{% endif %}"
+    + NEEDS_SYSTEM.split("endif %}", 1)[1]
+)
+ONE_TURN = "{% if messages|length > N %}{{ raise_exception('one turn only') }}{% endif %}Q: {{ messages[-1]['content'] }}\nA:"
+BY_PLACE = "[INST] {{ messages[1]['content'] }} [/INST]{% if messages[2] %} {{ messages[2]['content'] }}</s>{% endif %}"
+PYTHON_ERROR = "{% if messages|length > 1 %}{{ messages[5]['content'] + 1 }}{% endif %}Q: {{ messages[0]['content'] }}\nA:"
+PARTS = (
+    "{% for m in messages %}<{{ m['role'] }}>{% for p in m['content'] %}{% if p['type'] == 'text' %}{{ p['text'] }}{% endif %}"
+    "{% endfor %}</s>{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}"
+)
+
+
+@pytest.mark.parametrize(
+    ("template", "prompt", "system", "dropped"),
+    [
+        (NEEDS_SYSTEM, "<system>Be brief.</s><user>Hi</s><assistant>", "Be brief.", ""),
+        (NEEDS_AND_DROPS_SYSTEM, "<system></s><user>Hi</s><assistant>", "Be brief.", "Be brief."),
+        (FORBIDS_SYSTEM, "<user>Hi</s><assistant>", None, "Be brief."),
+        (ONE_TURN.replace("N", "1"), "Q: Hi\nA:", None, "Be brief."),
+        (ONE_TURN.replace("N", "2"), "Q: Hi\nA:", None, "Be brief."),
+        (PYTHON_ERROR, "Q: Hi\nA:", None, "Be brief."),
+        (BY_PLACE, "[INST] Hi [/INST]", "Be brief.", "Be brief."),
+        (PARTS, "<system>Be brief.</s><user>Hi</s><assistant>", "Be brief.", ""),
+    ],
+    ids=["needs", "needs_and_drops", "forbids", "one_message", "one_turn", "python_error", "by_place", "parts"],
+)
+def test_what_can_frame_a_question_frames_it_and_a_dropped_system_prompt_is_said(template, prompt, system, dropped):
+    frame = get_frame("tokenizer", "Be brief.", templated(template))
+    assert (frame.prompt("Hi"), frame.system, frame.dropped) == (prompt, system, dropped)
+    assert frame.opener() == prompt.partition("Hi")[0]
+    assert frame.end == "</s>"
+    assert bool(frame.notes) == bool(dropped)
+    assert "model.system_prompt is not shown" in "".join(
+        [*frame.notes.values(), "" if dropped else "model.system_prompt is not shown"]
+    )
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_our_own_frames_say_nothing_of_system_prompts(name):
+    assert get_frame(name, "Be brief.", templated()).notes == {}
+
+
+def test_several_turns_in_a_template_for_one_are_one_model_error_with_its_words():
+    frame = get_frame("tokenizer", "", templated(ONE_TURN.replace("N", "1")))
+    with pytest.raises(ModelError, match="refuses these messages: one turn only") as caught:
+        frame.conversation([("One?", "1")], "Two?")
+    assert caught.value.where == "frame tokenizer: user, assistant, user"
+    assert "plain, alpaca, chatml, llama3" in caught.value.do
+
+
+@pytest.mark.parametrize("template", ["{{ raise_exception('never') }}", "nothing", "{{ messages[9]['content'] }}", "{% if %}"])
+def test_a_template_that_frames_no_question_is_refused(template):
+    with pytest.raises(ModelError, match="No chat template of the model's tokenizer frames a question"):
+        get_frame("tokenizer", "", templated(template))
+
+
+def test_of_templates_without_a_default_the_first_that_frames_a_question_is_the_frame(tmp_path):
+    named = {"tool_use": "{{ raise_exception('no tools') }}", "rag": CHATML, "zero": "no words"}
+    for tokenizer in saved_in_every_form(named, tmp_path):
+        assert get_frame("tokenizer", "S", tokenizer).prompt("Hi") == get_frame("chatml", "S", tokenizer).prompt("Hi")
+    named.pop("rag")
+    for tokenizer in saved_in_every_form(named, tmp_path / "without"):
+        with pytest.raises(ModelError, match="frames a question") as caught:
+            get_frame("tokenizer", "S", tokenizer)
+        assert "templates: tool_use, zero" in caught.value.where
+
+
+def saved_in_every_form(named, folder):
+    """Save named templates as files beside the tokenizer, and as a list in its config, and load both."""
+    from transformers import AutoTokenizer
+
+    for form in (True, False):
+        templated(dict(named)).save_pretrained(folder / str(form), save_jinja_files=form)
+        yield AutoTokenizer.from_pretrained(folder / str(form))
+
+
+@pytest.mark.parametrize(
+    ("after", "end"),
+    [
+        ("<|end|>\\n' + '</s>", "<|end|>"),  # Phi-3: the end of a turn, then of the conversation
+        (" </s>", "</s>"),
+        ("<|end|>\\n<|assistant|>\\n", "<|end|>"),  # the next turn is opened whatever is asked for
+        ("\\n###\\n", "###"),  # no token at all
+        ("", "</s>"),
+    ],
+)
+def test_an_answer_ends_at_the_first_special_token_that_follows_it(after, end):
+    template = "{% for m in messages %}{{ m['content'] + (m['role'] == 'assistant') * ('AFTER') }}{% endfor %}".replace(
+        "AFTER", after
+    )
+    tokenizer = templated(template)
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<|end|>"]})
+    assert get_frame("tokenizer", "", tokenizer).end == end
+
+
 # Conversations
 
 TURNS = [("One {a}?", "1 {b}"), ("Two?", "2")]
@@ -251,3 +357,16 @@ def test_the_embedded_models_own_template_makes_the_same_conversation():
     expected = by_template(tokenizer, TURNS, "Last?", "Be brief.")
     for name in ("chatml", "tokenizer"):
         assert get_frame(name, "Be brief.", tokenizer).conversation(TURNS, "Last?") == expected
+
+
+DATED = (
+    "{% if strftime_now is defined %}{% set today = strftime_now('%A, %d %b %Y, %H:%M') %}{% endif %}{{ today }}"
+    "{% for m in messages %}<{{ m['role'] }}>{{ m['content'] }}</s>{% endfor %}"
+)
+
+
+def test_a_template_is_told_the_day_of_the_run_and_never_the_clocks(monkeypatch):
+    monkeypatch.setattr("transformers.utils.chat_template_utils.datetime", None)  # the clock
+    frame = get_frame("tokenizer", "S", templated(DATED), "2030-01-02")
+    assert frame.prompt("Hi") == "Wednesday, 02 Jan 2030, 00:00<system>S</s><user>Hi</s>"
+    assert get_frame("tokenizer", "S", templated(DATED)).prompt("Hi").startswith("Friday, 26 Jul 2024, 00:00<")

@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from isheep_lib.errors import DataError
 from isheep_lib.record.answer_cache import answers_folder, keep, read_known, with_known
 from isheep_lib.record.journal import Journal
 
@@ -112,10 +111,16 @@ def test_the_same_rows_kept_twice_are_one_file_and_others_another(tmp_path):
     assert read_known(tmp_path) == {"a": {"id": "a"}, "b": {"id": "b", "text": "é\u2028x"}}
 
 
-def test_a_damaged_file_is_named(tmp_path):
-    (tmp_path / "x.jsonl").write_text('{"id": "a"}\n{"id"', encoding="utf-8")
-    with pytest.raises(DataError, match=r"x\.jsonl:2: not JSON"):
-        read_known(tmp_path)
+@pytest.mark.parametrize(
+    "content", [b'{"id":"a","score":1.5', b'{"id":"a","score":2.5}\n', b'{"id":"a","score":NaN}\n', b"", b"\xff"]
+)
+def test_a_file_that_was_changed_since_is_left_out_in_words_and_its_answers_are_asked_again(tmp_path, capsys, content):
+    keep(tmp_path, [{"id": "a", "score": 1.5}])
+    keep(tmp_path, [{"id": "b"}])
+    (path,) = [path for path in tmp_path.iterdir() if b'"a"' in path.read_bytes()]
+    path.write_bytes(content)
+    assert read_known(tmp_path) == {"b": {"id": "b"}}
+    assert capsys.readouterr().out == f"{path} is not as it was kept: these answers are asked again\n"
 
 
 def test_a_folder_that_cannot_be_written_costs_no_evaluation(tmp_path, capsys):

@@ -126,7 +126,7 @@ def test_a_deleted_output_is_missing_and_absent_weights_are_not_at_hand(stage):
     (stage / "log.jsonl").unlink()
     (stage / "adapter" / "adapter_model.safetensors").unlink()
     found = differences(stage, manifests.read_manifest(stage))
-    assert {d.path.name: d.kind for d in found} == {"adapter_model.safetensors": "not at hand", "log.jsonl": "missing"}
+    assert {d.path.name: d.kind for d in found} == {"adapter_model.safetensors": "absent", "log.jsonl": "missing"}
     with pytest.raises(RecordError, match=r"2 file\(s\) of iter-1/train"):
         require_intact(stage)
 
@@ -139,7 +139,7 @@ def test_changed_weights_are_changed(stage):
 def test_only_the_named_files_are_looked_at(stage):
     (stage / "adapter" / "adapter_model.safetensors").unlink()
     assert require_intact(stage, ["log.jsonl"])["iteration"] == 1
-    with pytest.raises(RecordError, match="not at hand"):
+    with pytest.raises(RecordError, match="absent"):
         require_intact(stage, ["adapter/adapter_model.safetensors"])
 
 
@@ -300,3 +300,61 @@ def test_a_model_was_trained_on_the_rows_of_its_own_training_and_of_its_ancestor
     fed(tmp_path, **starts)
     for k, iterations in enumerate(expected):
         assert manifests.trained_on(tmp_path, k) == {f"iter-{i}/filter/kept.jsonl": f"digest-{i}" for i in iterations}
+
+
+# Which folder is a run
+
+
+@pytest.fixture
+def clone(tmp_path, monkeypatch):
+    """Return the root of a clone with a run, a sweep of two runs, and a committed record of the run's name."""
+    monkeypatch.setattr(manifests, "project_root", lambda: tmp_path)
+    for name in ("mine", "thresholds/low", "thresholds/high", "reference/mine"):
+        claim_params(tmp_path / "results" / name, SECTIONS)
+    (tmp_path / "results/thresholds/ablate.ipynb").write_text("{}")
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", ["mine", "reference/mine", "thresholds/low"])
+def test_a_run_s_name_leads_back_to_its_folder(clone, name):
+    assert manifests.run_name(clone / "results" / name) == name
+    assert manifests.run_folder(manifests.run_name(manifests.run_folder(name))) == clone / "results" / name
+    manifests.require_run(manifests.run_folder(name))
+
+
+def test_a_run_elsewhere_is_named_by_its_path(clone):
+    elsewhere = clone / "elsewhere"
+    assert manifests.run_folder(manifests.run_name(elsewhere)) == elsewhere
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        (
+            "thresholds",
+            r"(?s)thresholds is a sweep of 2 run\(s\).*allowed: thresholds/high, thresholds/low\n.*isheep status thresh",
+        ),
+        ("reference", r"(?s)reference is no run, but a folder of runs.*allowed: reference/mine\n"),
+        ("mime", r"(?s)There is no such run.*allowed: mine, reference/mine"),
+        ("", r"(?s)no run, but a folder of runs.*allowed: mine"),
+    ],
+)
+def test_what_is_no_run_is_called_what_it_is_with_the_runs_at_hand(clone, name, said):
+    with pytest.raises(RecordError, match=said):
+        manifests.require_run(manifests.run_folder(name))
+
+
+def test_a_sweep_that_works_for_the_first_time_is_a_sweep(clone):
+    (clone / "results/thresholds/ablate.ipynb").rename(clone / "results/thresholds/.ablate.partial.ipynb")
+    assert manifests.is_sweep(clone / "results/thresholds")
+    assert not manifests.is_sweep(clone / "results/reference")
+
+
+@pytest.mark.parametrize(("left", "state"), [("all", "here"), ("rows", "absent"), ("none of its own", "")])
+def test_weights_are_here_or_absent_or_none_were_made(stage, left, state):
+    manifest = manifests.read_manifest(stage)
+    if left == "rows":
+        (stage / "adapter/adapter_model.safetensors").unlink()
+    if left == "none of its own":
+        del manifest["outputs"]["adapter/adapter_model.safetensors"]
+    assert manifests.weights_state(stage, manifest) == state

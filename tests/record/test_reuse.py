@@ -1,12 +1,10 @@
 """Sharing: a stage of another run is taken over when its fingerprint is the same and its files are whole."""
 
-import json
-
 import pytest
 
 from isheep_lib.errors import RecordError
 from isheep_lib.record import manifests
-from isheep_lib.record.reuse import copy_stage, find_same
+from isheep_lib.record.reuse import copy_stage, find_same, taken
 
 
 def finished(run, fingerprint="f", text="row\n", **more):
@@ -53,7 +51,7 @@ def test_what_is_taken_over_is_whole_and_says_where_it_came_from(tmp_path):
     (target / ".work-old").mkdir()
     copy_stage(source, target)
     manifest = manifests.require_intact(target)
-    assert manifest == {**json.loads((source / "manifest.json").read_text()), "shared_from": "one"}
+    assert manifest == {**manifests.read_manifest(source), "shared_from": "one"}
     assert sorted(p.name for p in target.iterdir()) == ["adapter", "log.jsonl", "manifest.json"]
     assert not list(target.parent.glob(".*"))
 
@@ -79,3 +77,12 @@ def test_a_changed_file_is_not_taken_over(tmp_path):
     with pytest.raises(RecordError, match=r"log\.jsonl: changed"):
         copy_stage(source, tmp_path / "two/iter-1/train")
     assert not (tmp_path / "two/iter-1/train").exists()
+
+
+def test_stages_of_other_runs_are_told_by_run():
+    made = [{"iteration": k, "stage": stage} for k, stage in ((0, "evaluate"), (1, "synthesize"), (1, "assess"))]
+    assert taken(made) == ""
+    found = [made[0] | {"shared_from": "one"}, made[1] | {"shared_from": "two"}, made[2] | {"shared_from": "one"}]
+    assert (
+        taken(found) == "2 taken from the run one: iter-0/evaluate, iter-1/assess; 1 taken from the run two: iter-1/synthesize"
+    )

@@ -11,6 +11,7 @@ from isheep_lib.errors import DataError, RecordError
 from isheep_lib.iterate import claims
 from isheep_lib.record import manifests
 from isheep_lib.record.fingerprints import fingerprint
+from isheep_lib.record.fixity import inventory
 from isheep_lib.record.rows import write_jsonl
 from isheep_lib.report import pages
 
@@ -294,12 +295,36 @@ def test_what_is_not_done_says_so(run_dir):
     assert "iter-1-evaluate.html" not in found
 
 
+def test_stages_that_another_run_made_are_told_on_the_first_page_and_on_their_own(run_dir):
+    assert "Not all was computed for this run" not in read(pages.write(run_dir).parent)["index.html"].text
+    folder = manifests.stage_folder(run_dir, 1, "synthesize")
+    manifests.write_manifest(folder, {**manifests.read_manifest(folder), "shared_from": "first<b>"})
+    found = read(pages.write(run_dir).parent)
+    assert "1 taken from the run first<b>: iter-1/synthesize." in found["index.html"].text
+    assert "the run first<b>" in found["iter-1-synthesize.html"].text
+
+
+def test_absent_weights_are_told_beside_their_stage_and_what_that_means(reference):
+    found = read(reference)
+    assert found["index.html"].text.count("weights absent") == 3
+    assert "Absent weights are known by their digests alone" in found["index.html"].text
+    verdicts = found["index.html"].text
+    assert "iter-1/train/adapter/adapter_model.safetensorsabsent" in "".join(verdicts.split())
+    assert "absent. Absent weights are known" in found["iter-1-train.html"].text
+
+
 def test_an_edited_file_is_named_on_the_first_page(run_dir):
     finish(run_dir, 1, "train", log=[{"step": 1}])
     (run_dir / "iter-1" / "train" / "log.jsonl").write_text("")
     text = read(pages.write(run_dir).parent)["index.html"].text
     assert "iter-1/train/log.jsonl" in text.split("The ledger")[1]
     assert "everything at hand" not in text
+
+
+def test_the_first_page_quotes_the_root_digest(run_dir):
+    assert inventory.renew(run_dir) == ""
+    pages.write(run_dir)
+    assert f"root sha256 {inventory.root_of(run_dir)}" in (run_dir / "report" / "index.html").read_text()
 
 
 def test_facts_that_differ_between_stages_are_all_named(run_dir):

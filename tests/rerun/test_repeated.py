@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import nbformat
 import pytest
@@ -162,9 +163,21 @@ def test_a_stage_gets_its_recorded_parameters_in_the_new_place_and_asks_anew(rec
 
 def test_the_new_place_lies_beside_other_runs_unless_another_is_given(record, kernel, tmp_path, monkeypatch):
     monkeypatch.setattr(manifests, "project_root", lambda: tmp_path)
-    rerun(record, ["filter"], [1])
+    shutil.copytree(record, tmp_path / "results/recorded")
+    rerun(tmp_path / "results/recorded", ["filter"], [1])
     assert (tmp_path / "results/rerun-recorded/iter-1/filter/manifest.json").is_file()
     assert kernel.given[1, "filter"]["run"] == "results/rerun-recorded"  # names no machine
+
+
+def test_records_of_one_name_are_repeated_in_places_of_their_own(record, kernel, tmp_path, monkeypatch):
+    monkeypatch.setattr(manifests, "project_root", lambda: tmp_path)
+    copies = [tmp_path / name for name in ("results/recorded", "results/reference/recorded", "a/recorded", "b/recorded")]
+    for copy in copies:
+        shutil.copytree(record, copy)
+        rerun(copy, ["filter"], [1])
+    places = {path.parents[2].relative_to(tmp_path / "results") for path in tmp_path.glob("results/rerun-*/**/manifest.json")}
+    assert len(places) == len(copies)
+    assert {Path("rerun-recorded"), Path("rerun-reference/recorded")} < places
 
 
 @pytest.mark.parametrize(
@@ -186,7 +199,7 @@ def test_a_choice_that_is_not_recorded_is_refused_with_what_is(record, kernel, t
 
 
 def test_a_folder_without_a_record_is_refused(tmp_path):
-    with pytest.raises(RecordError, match="No finished stage here"):
+    with pytest.raises(RecordError, match="There is no such run"):
         rerun(tmp_path / "nothing", into=tmp_path / "new")
 
 

@@ -19,7 +19,7 @@ import pytest
 from isheep_lib.errors import DataError
 from isheep_lib.sandbox import run as sandbox_run
 from isheep_lib.sandbox.command import UNUSED_USERS, own_user, refusals
-from isheep_lib.sandbox.run import Limits, Outcome, _run, find_sandbox, run_programs, why_not
+from isheep_lib.sandbox.run import Limits, Outcome, Program, _run, find_sandbox, run_programs, why_not
 
 SECONDS = 1 + os.getpid() / 1e8  # stands in the command line of every process of a program of ours
 IMPORTS = "import ctypes, os, signal, socket, sys, time\n"
@@ -62,7 +62,7 @@ def gone(mark, timeout=3.0):
 
 
 def run_program(program, method, limits=sandbox_run.DEFAULT):
-    return run_programs({"program": program}, method, limits)["program"]
+    return run_programs({"program": Program(program)}, method, limits)["program"]
 
 
 def attack(program, method, seconds=None, **limits):
@@ -169,6 +169,20 @@ for folder in {[str(p) for p in folders]}:
     assert not attack(program, usable("unconfined")).passed  # so the program does look
 
 
+def test_no_package_beside_python_can_be_read(confined):
+    program = """
+import glob
+for library in ("/usr/lib", "/usr/local/lib", "/lib", sys.prefix + "/lib", sys.base_prefix + "/lib"):
+    for folder in glob.glob(library + "/python3*/*-packages"):
+        assert os.listdir(folder) == [], folder
+        try: open(folder + "/new", "w")
+        except OSError: continue
+        raise AssertionError(folder)
+"""
+    assert attack(program, confined).passed
+    assert not attack(program, usable("unconfined")).passed  # so the program does look
+
+
 def test_nothing_outside_can_be_written(confined, tmp_path):
     target = tmp_path / "made"
     program = f"""
@@ -197,17 +211,61 @@ def test_no_socket_leads_outside(confined):
         unix.listen()
         program = f"""
 for family, address in ((socket.AF_INET, {tcp.getsockname()!r}), (socket.AF_UNIX, {name!r}), (socket.AF_INET, ("1.1.1.1", 53))):
-    with socket.socket(family) as s:
-        s.settimeout(0.5)
-        try: s.connect(address)
-        except OSError: continue
-        raise AssertionError(address)
+    try:
+        with socket.socket(family) as s:
+            s.settimeout(0.5)
+            s.connect(address)
+    except OSError: continue
+    raise AssertionError(address)
 """
         assert attack(program, confined, seconds=no_slower(10)).passed
         for server in (tcp, unix):
             server.settimeout(0.05)
             with pytest.raises(TimeoutError):
                 server.accept()
+
+
+@pytest.mark.parametrize("call", ["socket", "socketpair"])
+def test_no_family_of_sockets_but_the_programs_own_can_be_opened(confined, call):
+    program = f"""
+def opened(family, kind, protocol=0):
+    ends = (ctypes.c_int * 2)(-1, -1)
+    number = libc.{call}(family, kind, protocol, ends)
+    if number >= 0:
+        for end in (number, *ends): end > 2 and os.close(end)
+    return number >= 0
+libc = ctypes.CDLL(None, use_errno=True)
+kinds = [kind | flags for kind in (*range(7), 10) for flags in (0, socket.SOCK_CLOEXEC, socket.SOCK_NONBLOCK)]
+found = {{family for family in range(64) for kind in kinds for protocol in (0, 6, 17) if opened(family, kind, protocol)}}
+assert found == {{socket.AF_UNIX}}, found
+for family in (-1, 1 << 16, (1 << 16) + 1, (1 << 31) - 1, -(1 << 31)): assert not opened(family, 1), family
+assert not opened(40, 1) and ctypes.get_errno() == 97, ctypes.get_errno()
+"""
+    outcome = attack(program, confined, seconds=no_slower(20))
+    assert outcome.passed, outcome
+    assert not attack(program, usable("unconfined"), seconds=no_slower(20)).passed  # so the program does look
+
+
+def test_what_a_number_holds_above_its_32_bits_opens_no_family(confined):
+    program = """
+libc = ctypes.CDLL(None)
+for high in (1 << 32, 1 << 63, 0xffffffff << 32):
+    for family in (2, 10, 16, 17, 38, 40): assert libc.syscall(41, ctypes.c_uint64(high | family), 1, 0) == -1, (high, family)
+"""
+    assert attack(program, confined, seconds=no_slower(20)).passed
+
+
+def test_a_call_by_another_interface_of_the_kernel_ends_the_program(confined):
+    program = "libc = ctypes.CDLL(None)\nassert libc.syscall(0x40000000 + 41, 40, 1, 0) == -1\nraise ValueError('refused')"
+    outcome = attack(program, confined, seconds=no_slower(20))
+    assert outcome.reason == "killed" or outcome.detail == "ValueError: refused", outcome
+
+
+def test_a_pair_of_sockets_inside_works(confined):
+    program = (
+        "a, b = socket.socketpair()\na.send(b'x')\nassert b.recv(1) == b'x'\nimport asyncio\nasyncio.run(asyncio.sleep(0))"
+    )
+    assert attack(program, confined, seconds=no_slower(20)).passed
 
 
 def test_the_environment_holds_no_secret(method, monkeypatch):
@@ -308,6 +366,10 @@ def test_memory_of_all_processes_together_is_bounded(method):
         "libc.unshare(0x10000000)",  # a user namespace, in it a mount namespace, in it as large a tmpfs as one likes
         "libc.syscall(435, bytes(88), 88)",
         "libc.syscall(425, 8, bytes(200))",
+        "libc.syscall(426, 0, 0, 0, 0, None, 0)",
+        "libc.syscall(427, 0, 0, None, 0)",
+        "libc.process_vm_readv(os.getpid(), None, 0, None, 0, 0)",
+        "libc.syscall(438, 3, 0, 0)",  # pidfd_getfd
         "libc.mount(b'none', b'/tmp', b'tmpfs', 0, None)",
         "libc.setuid(0) if os.getuid() else -1",
         "libc.ptrace(0, 0, 0, 0)",
@@ -322,8 +384,8 @@ def test_calls_that_lead_around_the_limits_are_refused(confined, call):
 
 def test_a_program_ends_though_its_caller_was_killed(confined):
     code = f"""
-from isheep_lib.sandbox.run import run_programs, Limits
-run_programs({{"a": "import time; time.sleep(1000)"}}, {confined!r}, Limits(seconds={no_slower(2)}))
+from isheep_lib.sandbox.run import run_programs, Limits, Program
+run_programs({{"a": Program("import time; time.sleep(1000)")}}, {confined!r}, Limits(seconds={no_slower(2)}))
 """
     with subprocess.Popen([sys.executable, "-c", code]) as caller:
         mark = f"'seconds': {no_slower(2)!r}"
@@ -336,7 +398,7 @@ run_programs({{"a": "import time; time.sleep(1000)"}}, {confined!r}, Limits(seco
 
 def test_outcomes_come_in_the_order_of_the_programs(method):
     programs = {"slow": "import time; time.sleep(0.3)", "bad": "assert False", "a": "", "exit": "raise SystemExit"}
-    outcomes = run_programs(programs, method, Limits(seconds=no_slower(20)))
+    outcomes = run_programs({name: Program(code) for name, code in programs.items()}, method, Limits(seconds=no_slower(20)))
     assert [(name, outcome.reason) for name, outcome in outcomes.items()] == [
         ("slow", "passed"),
         ("bad", "failed"),
@@ -361,7 +423,7 @@ def test_where_no_sandbox_is_the_error_says_what_is_missing(monkeypatch):
             with pytest.raises(DataError, match="bwrap is not installed") as raised:
                 run_program("pass", method)
             assert "apt-get install bubblewrap" in raised.value.do
-        assert run_programs({"a": "pass"}, "unconfined")["a"].passed
+        assert run_programs({"a": Program("pass")}, "unconfined")["a"].passed
     finally:
         why_not.cache_clear()
 
@@ -414,7 +476,7 @@ def test_what_was_said_before_the_first_look_is_in_the_error(monkeypatch):
     monkeypatch.setattr(sandbox_run, "FLAGS", ["-c", code])
     began = time.monotonic()
     with pytest.raises(DataError, match="did not start: no such option"):
-        _run("pass", "unconfined", Limits())
+        _run(Program("pass"), "unconfined", Limits())
     assert time.monotonic() - began < 10, "waited for a process that still holds the file"
 
 

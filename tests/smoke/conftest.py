@@ -17,7 +17,9 @@ def finished(root: Path, tiny_model: Path, once: Callable[[str, Callable[[Path],
         flags = [text for name, value in parameters.items() for text in ("-p", name, str(value))]
         result = call(root, str(BIN / "papermill"), "notebooks/iterate.ipynb", str(folder / "iterate.ipynb"), *flags)
         assert result.returncode == 0, result.stderr[-3000:]
-        assert "iteration 2 train" in result.stderr, "progress did not reach the terminal through two levels of kernels"
+        assert "train, stage 4 of 5 of iteration 2 of 2: training" in result.stderr, (
+            "progress did not reach the terminal through two levels of kernels"
+        )
 
     run = once("runs", make) / "whole"
     before = written(run)

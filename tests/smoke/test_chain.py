@@ -12,6 +12,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from isheep_lib.record.fixity import inventory
 from tests.runs import BIN, alone, call, claimed, command, written
 
 absent = importlib.util.find_spec("eval_framework") is None
@@ -58,7 +59,7 @@ def test_the_trained_model_is_held_against_its_training_before_it_is_asked(finis
 def test_an_engine_that_cannot_work_is_named_in_seconds_and_nothing_is_lost(
     root: Path, tiny_model: Path, tmp_path: Path
 ) -> None:
-    override = f"model.base_model:{tiny_model} model.engine:server model.base_urls:[http://127.0.0.1:9/v1]"
+    override = "model.engine:server model.base_urls:[http://127.0.0.1:9/v1]"
     result = call(root, *command(tmp_path / "r", tiny_model, 1), "--override", override)
     assert result.returncode == 1
     assert "No server is reachable" in result.stderr
@@ -169,13 +170,18 @@ def own(finished: Path, tmp_path: Path) -> Path:
     return shutil.copytree(finished, tmp_path / "own")
 
 
-def test_a_finished_run_is_reused_verified_and_shown(root: Path, own: Path, tiny_model: Path) -> None:
+def test_a_finished_run_is_reused_verified_and_shown(root: Path, finished: Path, own: Path, tiny_model: Path) -> None:
     before = written(own)
     again = call(root, *command(own, tiny_model, 2))
     assert again.returncode == 0, again.stderr[-3000:]
     assert written(own) == before
     verified = call(root, str(BIN / "isheep"), "verify", str(own))
     assert verified.returncode == 0, verified.stdout
+    root_digest = inventory.root_of(own)
+    assert f"up to iteration 2; root sha256 {root_digest}" in verified.stdout
+    assert "run by hand" not in verified.stdout, "the executed notebook is not covered"
+    assert root_digest in (own / "iterate.ipynb").read_text()
+    assert root_digest == inventory.root_of(finished), "nothing was made anew"
     shown = call(root, str(BIN / "isheep"), "status", str(own))
     assert shown.returncode == 0
     assert "M_2" in shown.stdout

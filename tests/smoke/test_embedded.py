@@ -95,3 +95,30 @@ def test_the_tokenizer_frame_equals_the_chatml_frame_of_this_model(engine):
     assert own.prompt("Say hi.") == chatml.prompt("Say hi.")
     turns = [("Say hi.", "Hi")]
     assert own.conversation(turns, "Again.") == chatml.conversation(turns, "Again.")
+
+
+def test_a_tokenizer_that_closes_texts_leaves_the_likelihood_of_a_continuation_as_it_is(engine, tmp_path):
+    from tokenizers.processors import TemplateProcessing
+    from transformers import AutoTokenizer
+
+    from isheep_lib.engines.open import open_engine
+    from isheep_lib.engines.params import Model
+    from isheep_lib.models.base import find_model
+
+    folder = tmp_path / "closing"
+    folder.mkdir()
+    for path in find_model(NAME).path.iterdir():
+        (folder / path.name).symlink_to(path)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    end = tokenizer.eos_token
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
+        single=f"$A {end}", pair=f"$A $B {end}", special_tokens=[(end, tokenizer.eos_token_id)]
+    )
+    for path in folder.glob("tokenizer*"):
+        path.unlink()
+    tokenizer.save_pretrained(folder)
+    closing = open_engine(find_model(str(folder)), Model(inference_dtype="float32"))
+    pair = ("The capital of France is", " Paris.")
+    assert closing.tokenizer(pair[0])["input_ids"][-1] == tokenizer.eos_token_id
+    assert closing.logprobs([pair]) == engine.logprobs([pair])
+    assert engine.logprobs([pair])[0][0] > -2.0

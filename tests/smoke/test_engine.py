@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM
 
 from isheep_lib.engines import parity
-from isheep_lib.engines.exact.decisions import decide
 from isheep_lib.engines.batching.prefix_cache import Reader, clusters, common_prefix
 from isheep_lib.engines.dtype import gain
-from isheep_lib.engines.generate import generate_all, refuse_long
+from isheep_lib.engines.exact.decisions import decide
+from isheep_lib.engines.generate import generate_all, overlong
 from isheep_lib.engines.params import Model
 from isheep_lib.engines.protocol import Request
 from isheep_lib.engines.transformers_engine import TransformersEngine
-from isheep_lib.errors import DataError, EngineError, ModelError
+from isheep_lib.errors import EngineError, ModelError
 from isheep_lib.models.base import ModelRef, find_model
 from isheep_lib.models.load import ATTENTION, load_model
 from isheep_lib.record.journal import Journal
@@ -56,8 +56,9 @@ def test_batches_hold_one_kind_of_sampling_within_the_cache(engine, prompts):
 
 
 def test_a_text_that_cannot_be_scored_is_named_by_its_record_before_any_is(engine):
-    with pytest.raises(DataError, match=r"i1-r0-p003/quality: 2100 \+ 4"):
-        refuse_long(engine, {"i1-r0-p001/quality": "the", "i1-r0-p003/quality": "the " * 2100})
+    said = "2045 tokens and 4 more, the model's context is 2048"
+    texts = {"i1-r0-p001/quality": "the " * 2044, "i1-r0-p003/quality": "the " * 2045}
+    assert overlong(engine, texts) == {"i1-r0-p003/quality": said}
 
 
 def test_attention_by_groups_equals_the_library_attention(engine, plain):

@@ -52,6 +52,6 @@ def test_without_itables_and_ipywidgets_the_same_tables_are_shown_and_both_model
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), *([before] if before else [])]))
     shown = explored(root, finished, tmp_path / "explore.ipynb", ask_models=True)
     for name in ("sortable", "menus"):
-        assert "isheep[explore]" in shown[name]["text/html"]
+        assert ".[explore]" in shown[name]["text/html"]
     for said in ("M_1, as recorded", "M_1, asked now, greedy", "M_2, asked now, greedy"):
         assert said in shown["afterwards"]["text/plain"]

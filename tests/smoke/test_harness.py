@@ -390,6 +390,11 @@ def test_programs_are_run_and_a_model_with_a_frame_is_asked_for_a_code_block(ask
         assert [(row["scores"], row["outcome"], row["detail"]) for row in rows[name]] == [
             ({"pass_at_1": 1.0}, "passed", "")
         ] * 3
+        ran, own = (
+            [text.replace("\r\n", "\n").strip() for text in texts]
+            for texts in ([row["program"] for row in rows[name]], code.values())
+        )
+        assert ran == own or (frame is FRAME and all(text.endswith(end) for text, end in zip(ran, own, strict=True)))
         assert all(("code block" in request.prompt) == (frame is FRAME) for request in engine.asked)
         assert all(("\ndef" in request.stop) == (frame is PLAIN and name.startswith("humaneval")) for request in engine.asked)
     rows, _ = ask(chosen, PLAIN, ScriptedEngine(lambda r: "\n".join(block.asked[0].prompt for _ in "12")), method, journal="x")

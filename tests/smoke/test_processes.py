@@ -108,10 +108,10 @@ def test_what_one_process_began_two_can_end(alone_long, tiny_model: Path, tmp_pa
     class Killed(BaseException):
         pass
 
-    def dies(path: Path) -> None:
+    def dies(path: Path, job: str) -> None:
         if checkpoints.step_of(path) == 10:
             raise Killed
-        plain(path)
+        plain(path, job)
 
     plain = checkpoints.mark_whole
     monkeypatch.setattr(trainer.checkpoints, "mark_whole", dies)
@@ -214,7 +214,8 @@ def test_a_stage_of_two_processes_is_recorded_as_that_of_one(
     done = call(root, str(BIN / "isheep"), "iterate", "1", *more)
     assert done.returncode == 0, done.stderr[-3000:]
     lines = [line for line in done.stderr.replace("\r", "\n").splitlines() if "training:" in line]
-    assert any("iteration 1 train" in line for line in lines), "the processes' progress did not reach the terminal"
+    shown = any("train, stage 4 of 5 of iteration 1: training" in line for line in lines)
+    assert shown, "the processes' progress did not reach the terminal"
     first, second = (json.loads((run / "iter-1/train/manifest.json").read_text()) for run in (one, two))
     assert second["fingerprint"] == first["fingerprint"]
     assert second["parameters"]["num_processes"] == 2

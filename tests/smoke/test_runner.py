@@ -1,6 +1,9 @@
 """The runner with real kernels: whatever ends a notebook, the saved copy and the verdict tell the truth."""
 
 import json
+import signal
+import subprocess
+import sys
 import time
 
 import nbformat
@@ -73,6 +76,42 @@ def test_processes_that_a_kernel_left_behind_end_with_it(tmp_path):
     while psutil.pid_exists(orphan) and psutil.Process(orphan).status() != psutil.STATUS_ZOMBIE:
         assert time.monotonic() < deadline, "the orphan lives on"
         time.sleep(0.1)
+
+
+RUNS = """
+import sys
+from pathlib import Path
+from isheep_lib.iterate import runner
+from isheep_lib.iterate.stopping import signals
+with signals():
+    runner.execute(Path(sys.argv[1]), Path(sys.argv[1]).with_name("out.ipynb"), {})
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_a_kernel_amid_a_cell_and_its_children_end_with_the_command_and_leave_no_folder_for_long(tmp_path, monkeypatch, number):
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "t"))
+    (tmp_path / "t").mkdir()
+    start = "import subprocess, pathlib, time, os\nfrom isheep_lib.iterate.stopping import end_with_parent\nend_with_parent()\n"
+    child = "p = subprocess.Popen(['sleep', '300'], start_new_session=True)\n"
+    note = f"pathlib.Path({str(tmp_path / 'pid')!r}).write_text(f'{{os.getpid()}} {{p.pid}}')\nwhile True: time.sleep(0.1)\n"
+    with open(tmp_path / "log", "w") as log:
+        notebook = str(write_notebook(tmp_path, start + child + note))
+        command = subprocess.Popen([sys.executable, "-c", RUNS, notebook], stdout=log, stderr=log)
+    while not (tmp_path / "pid").exists() or " " not in (tmp_path / "pid").read_text():
+        assert command.poll() is None, (tmp_path / "log").read_text()
+        time.sleep(0.05)
+    family = [psutil.Process(int(pid)) for pid in (tmp_path / "pid").read_text().split()]
+    command.send_signal(number)
+    command.wait(timeout=30)
+    _, alive = psutil.wait_procs(family, timeout=10)
+    assert not alive
+    said = (tmp_path / "log").read_text()
+    assert "IPKernelApp" not in said
+    assert "ZMQError" not in said
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "t"))  # which this process has settled before
+    runner.execute(write_notebook(tmp_path, "1 + 1"), tmp_path / "again.ipynb", {})
+    assert not list((tmp_path / "t").glob("isheep-*"))
 
 
 @pytest.mark.parametrize("name", ["dept", "a=__import__('os').system('touch pwned');z"])

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from isheep_lib.iterate import runner
 from isheep_lib.record import verification
 from tests.runs import BIN, PARAMS, call
 
@@ -25,11 +26,12 @@ def ablate(root: Path, path: Path, model: Path, *more: str) -> str:
 
 
 def test_a_dry_sweep_is_planned_in_an_executed_notebook_and_runs_nothing(root, tiny_model, tmp_path):
-    said = ablate(root, sweep_file(tmp_path, probe=0), tiny_model, "--dry")
-    assert "4 runs of 24 stages, of which" in said
-    assert verification.verify_notebook(tmp_path / "s/ablate.ipynb") == []
-    text = (tmp_path / "s/ablate.ipynb").read_text()
-    assert "nothing is known of synthesize, assess, filter, train, evaluate" in text
+    given = {"sweep": str(sweep_file(tmp_path)), "override": f"model.base_model:{tiny_model}", "dry": True}
+    runner.execute(root / "notebooks/ablate.ipynb", tmp_path / "ablate.ipynb", given)
+    assert verification.verify_notebook(tmp_path / "ablate.ipynb") == []
+    text = (tmp_path / "ablate.ipynb").read_text()
+    assert "4 runs of 24 stages, of which" in text
+    assert "No record says what these cost: synthesize, assess, train, evaluate" in text
     assert "dry: planned only" in text
     assert list((tmp_path / "s").glob("*/iter-*")) == []
 
@@ -38,7 +40,8 @@ def test_a_dry_sweep_is_planned_in_an_executed_notebook_and_runs_nothing(root, t
 def test_a_sweep_shares_stages_shows_progress_and_is_reused_when_started_again(root, tiny_model, tmp_path):
     path = sweep_file(tmp_path)
     said = ablate(root, path, tiny_model)
-    assert "low-control (2 of 4) iteration 1 train" in said, "progress did not reach the terminal through three kernels"
+    shown = "low-control (2 of 4): train, stage 4 of 5 of iteration 1: training"
+    assert shown in said, "progress did not reach the terminal through three kernels"
     shared = json.loads((tmp_path / "s/high/iter-1/assess/manifest.json").read_text())["shared_from"]
     assert shared == "low"
     counts = {
@@ -54,3 +57,4 @@ def test_a_sweep_shares_stages_shows_progress_and_is_reused_when_started_again(r
     assert "it is the reference" in table
     again = ablate(root, path, tiny_model)
     assert "of which 15 are distinct and 0 still to run" in again
+    assert "Nothing was to do: all 15 stages of the sweep were done before." in again

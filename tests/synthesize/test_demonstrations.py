@@ -13,6 +13,7 @@ from isheep_lib.record.rows import Task
 from isheep_lib.synthesize.demonstrations import KEY, Demonstrations, prepare_demonstrations
 from isheep_lib.synthesize.list_options import ListOptions
 from tests.scripted import ScriptedEngine
+from tests.writings import FRAME
 
 few = settings(max_examples=80, deadline=None)
 SEEDS = [Task(f"seed-{n}", f"Name {n} rivers.") for n in range(8)]
@@ -132,7 +133,7 @@ class Knowing(ScriptedEngine):
 
 def prepare(engine, path, **values):
     with Journal(path / "j.jsonl", "f") as journal:
-        return prepare_demonstrations(engine, SEEDS, parameters(**values), len, journal)
+        return prepare_demonstrations(engine, FRAME, SEEDS, parameters(**values), len, journal)
 
 
 def test_a_perplexity_is_that_of_the_seed_alone_by_token(tmp_path):
@@ -147,7 +148,7 @@ def test_the_input_of_a_seed_belongs_to_its_text(tmp_path):
     engine = ScriptedEngine()
     seeds = [Task("a", "Add.", "1, 2"), Task("b", "Sing.")]
     with Journal(tmp_path / "j.jsonl", "f") as journal:
-        prepare_demonstrations(engine, seeds, parameters(demonstration_choice="perplexity"), len, journal)
+        prepare_demonstrations(engine, FRAME, seeds, parameters(demonstration_choice="perplexity"), len, journal)
     assert engine.calls == [[("", "Add.\n\n1, 2"), ("", "Sing.")]]
 
 

@@ -3,11 +3,11 @@
 import pytest
 
 from isheep_lib.engines.protocol import Completion
-from isheep_lib.errors import YieldError
+from isheep_lib.errors import DataError, YieldError
 from isheep_lib.record.rows import Task
 from isheep_lib.synthesize.methods.evol_instruct import OPERATORS, EvolInstruct, read_rewriting
 from isheep_lib.synthesize.params import Synthesize
-from tests.scripted import ScriptedEngine
+from tests.scripted import Letters, ScriptedEngine
 from tests.writings import writing
 
 SEEDS = [Task("seed-0", "Name three uses of salt.")]
@@ -155,3 +155,17 @@ def test_every_task_draws_its_operator_by_its_own_seed(tmp_path):
     shown = EvolInstruct().evidence(found)
     assert [row["operator"] for row in shown.rows] == list(OPERATORS)
     assert sum(row["written"] for row in shown.rows) == 40
+
+
+def test_all_seeds_without_room_for_a_rewriting_are_named_before_anything_is_asked(tmp_path):
+    class Narrow(Equals):
+        tokenizer, context = Letters(), 1500
+
+    engine = Narrow(["never asked"])
+    seeds = [*SEEDS, Task("seed-1", "Sort these. " + "word " * 300), Task("seed-2", "Add these.", "1, " * 500)]
+    with pytest.raises(DataError) as caught:
+        evolve(engine, tmp_path, seeds, instruction_tokens=50, options={"parents": 1})
+    assert "seed-0" not in caught.value.what
+    assert caught.value.what.startswith("2 seed task(s) are too long:")
+    assert "seed-1: " in caught.value.what and "seed-2: " in caught.value.what
+    assert engine.asked == []

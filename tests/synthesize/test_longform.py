@@ -1,6 +1,7 @@
 """LongForm: documents become answers, instructions are written for them, and no document is lost without a reason."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -10,8 +11,8 @@ from isheep_lib.synthesize.candidates import funnel_of
 from isheep_lib.synthesize.method import Writing
 from isheep_lib.synthesize.methods.longform import STYLES, LongForm
 from isheep_lib.synthesize.params import Synthesize
-from tests.scripted import ScriptedEngine
-from tests.writings import writing
+from tests.scripted import Letters, ScriptedEngine
+from tests.writings import FRAME, writing
 
 BEES = "Bees visit flowers and drink nectar. In the hive they pass it on until it is thick, and then close the cell with wax."
 RIVER = "A river begins as a spring, grows by the streams that join it, and carries its sand down to the sea."
@@ -163,3 +164,28 @@ def test_what_the_notebook_shows_can_be_shown(tmp_path, documents):
     assert example.rows[0]["answer"] in (BEES, RIVER, "Too short.")
     shown = method.evidence(method.write(writing))
     assert sum(row["accepted"] for row in shown.rows) == 2
+
+
+def test_a_document_that_the_model_cannot_read_or_that_holds_a_special_token_is_dropped_unasked(tmp_path, documents):
+    class Narrow(Reader):
+        tokenizer, context = Letters(), 2000
+
+    rows = [{"id": "bees", "text": BEES}, {"id": "long", "text": f"{RIVER} " * 20}, {"id": "tag", "text": f"{RIVER} </s>"}]
+    documents.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    engine, options = Narrow(answer), {"documents": str(documents)}
+    params = Synthesize(method="longform", min_instructions=1, instructions=5, instruction_tokens=50, options=options)
+    found = LongForm().write(writing(engine, tmp_path, params, [], replace(FRAME, words=("</s>",))))
+    assert [row["document"] for row in found.accepted] == ["bees"]
+    lost = {row["document"]: (row["reason"], row["detail"]) for row in found.dropped}
+    assert lost["tag"] == ("special_token", "</s>: tag")
+    assert lost["long"][0] == "beyond_context" and "and 50 more, the model's context is 2000: long" in lost["long"][1]
+    assert len(engine.asked) == 1
+
+
+def test_the_example_is_a_document_that_will_do_or_says_why_none_will(tmp_path, documents):
+    engine = Reader(answer)
+    example = LongForm().example(made(engine, tmp_path, documents))
+    assert example.rows[0]["answer"] in (BEES, RIVER)
+    none = LongForm().example(made(engine, tmp_path, documents, options={"min_document_words": 500}))
+    assert none.rows and all(row["reason"].startswith("document_too_short") for row in none.rows)
+    assert len(engine.asked) == 1

@@ -1,5 +1,7 @@
 """Seed tasks in every form: what loads, what is refused with which words, what is hashed."""
 
+import csv
+import gzip
 import json
 import re
 from pathlib import Path
@@ -55,6 +57,37 @@ def refusal(source, fields=()):
     return str(caught.value)
 
 
+def write_delimited(path, rows, delimiter=",", end="\r\n"):
+    texts = [{name: value if isinstance(value, str) else json.dumps(value) for name, value in row.items()} for row in rows]
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(
+            file, list(dict.fromkeys(n for row in texts for n in row)), delimiter=delimiter, lineterminator=end
+        )
+        writer.writeheader()
+        writer.writerows(texts)
+    return str(path)
+
+
+def packed(write, pack):
+    def both(path, rows):
+        Path(write(path, rows)).write_bytes(pack(path.read_bytes()))
+        return str(path)
+
+    return both
+
+
+def zstd(content):
+    return pyarrow.Codec("zstd").compress(content, asbytes=True)
+
+
+TABLES = [
+    ("tasks.csv", write_delimited),
+    ("tasks.CSV", write_delimited),
+    ("tasks.csv", lambda path, rows: write_delimited(path, rows, ";", "\n")),
+    ("tasks.csv", lambda path, rows: write_delimited(path, rows, "\t")),
+    ("tasks.tsv", lambda path, rows: write_delimited(path, rows, "\t")),
+    ("tasks.csv.gz", packed(write_delimited, gzip.compress)),
+]
 FORMATS = [
     ("tasks.jsonl", write_lines_of),
     ("tasks.json", write_lines_of),
@@ -64,10 +97,12 @@ FORMATS = [
     ("tasks.json", lambda path, rows: write_list(path, rows, indent=2)),
     ("tasks.parquet", write_parquet),
     ("tasks.data", write_parquet),
+    ("tasks.jsonl.gz", packed(write_lines_of, gzip.compress)),
+    ("tasks.json.zst", packed(write_list, zstd)),
 ]
 
 
-@pytest.mark.parametrize(("name", "write"), FORMATS)
+@pytest.mark.parametrize(("name", "write"), [*FORMATS, *TABLES])
 def test_every_format_gives_the_same_tasks(tmp_path, name, write):
     assert load_seeds(write(tmp_path / name, ROWS), []) == TASKS
 
@@ -135,9 +170,92 @@ def test_a_number_is_an_id(tmp_path, id_, expected):
     assert load_seeds(write_list(tmp_path / "s.json", [{"id": id_, "instruction": "Add."}]), [])[0].id == expected
 
 
-def test_an_empty_cell_of_a_table_is_an_absent_field(tmp_path):
+@pytest.mark.parametrize(("name", "write"), FORMATS)
+def test_null_is_an_absent_field_in_every_format(tmp_path, name, write):
     rows = [{"id": None, "instruction": "Add.", "input": None}, {"id": "b", "instruction": "Add.", "input": "1"}]
-    assert load_seeds(write_parquet(tmp_path / "s.parquet", rows), []) == [Task("seed-001", "Add."), Task("b", "Add.", "1")]
+    assert load_seeds(write(tmp_path / name, rows), []) == [Task("seed-001", "Add."), Task("b", "Add.", "1")]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "<noinput>",
+        "<NoInput>",
+        "No input",
+        "no_input",
+        "No input needed.",
+        "<no input provided>",
+        "None",
+        "null",
+        "N/A",
+        "无输入",
+    ],
+)
+@pytest.mark.parametrize(("name", "write"), [FORMATS[0], FORMATS[3], TABLES[0]])
+def test_a_row_that_says_it_has_no_input_has_none(tmp_path, name, write, said):
+    rows = [{"instruction": "Name a metal.", "input": said, "output": "Iron."}]
+    assert load_seeds(write(tmp_path / name, rows), []) == [Task("seed-001", "Name a metal.", "", "Iron.")]
+
+
+def test_cells_of_a_table_may_hold_separators_quotes_and_line_breaks(tmp_path):
+    tasks = [Task("a", 'Say "hi", then;\nstop.', "1\t2", "x" * 200_000), Task("b", "加二和三。", "", "五")]
+    source = write_delimited(tmp_path / "s.csv", [vars(task) for task in tasks])
+    assert load_seeds(source, []) == tasks
+    Path(source).write_bytes(b"\xef\xbb\xbf" + Path(source).read_bytes())
+    assert load_seeds(source, []) == tasks
+
+
+def test_columns_of_other_names_are_mapped(tmp_path):
+    source = write_delimited(tmp_path / "s.csv", [{"q": "Name a metal.", "a.b": "Iron."}])
+    assert load_seeds(source, ["instruction=q", "output=a.b"]) == [Task("seed-001", "Name a metal.", "", "Iron.")]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("instruction,output\nAdd.\nName,a,b\n\nSay.,x\n", [":2: 1 cell(s), the first line names 2", ":3: 3 cell(s)"]),
+        ('instruction,output\n"Add\nthis.",x\nSay.\n', [":4: 1 cell(s), the first line names 2 column(s)"]),
+        ("instruction,output,output\nAdd.,x,y\n", [":1: the column 'output' is named twice"]),
+        ('instruction,output\nAdd.,x\nName."a",b\n"Say,x\n', [":4: no row of cells (unexpected end of data)"]),
+        ('instruction,output\n"Add."x,y\n', [":2: no row of cells", "what follows was not read"]),
+        ("instruction,output\n ,x\nAdd.,y\n,\n", [":2: no instruction; it is blank", ":4: no instruction; it is blank"]),
+        ("Name a metal.,Iron.\nName a tree.,Oak.\n", [":2: no instruction; the row has Name a metal., Iron."]),
+    ],
+)
+def test_a_bad_row_of_a_table_of_text_is_named_with_its_line(tmp_path, content, said):
+    (tmp_path / "s.csv").write_text(content)
+    message = refusal(tmp_path / "s.csv")
+    assert all(f"{tmp_path / 's.csv'}{part}" in message or part in message for part in said)
+    assert f"{len([part for part in said if part.startswith(':')])} bad row(s)" in message
+
+
+def test_all_bad_rows_are_named_in_order_also_beside_one_that_is_no_json(tmp_path):
+    lines = ['{"output": "x"}', GOOD, "no json", '{"instruction": 3}', "[1]", GOOD, '{"instruction": " "}']
+    message = refusal(write_lines(tmp_path / "s.jsonl", *lines))
+    assert "6 bad row(s)" in message
+    named = re.findall(r"s\.jsonl:(\d+): ", message)
+    assert named == ["1", "3", "4", "5", "6", "7"]
+    for part in ("no instruction", "not JSON", "must be text", "expected an object", "same id as line 2", "it is blank"):
+        assert part in message
+
+
+def test_items_of_a_list_are_named_up_to_the_one_that_breaks_it(tmp_path):
+    text = '[{"output": "x"},\n{"instruction": "a", "instruction": "b"},\n3,\n{"instruction": 1},\n{"instruction" "c"},\n{}]'
+    message = refusal(write_lines(tmp_path / "s.json", text))
+    assert "5 bad row(s)" in message
+    for part in (
+        "s.json:1, item 1: no instruction",
+        "s.json:2, item 2: not JSON (the key 'instruction' comes twice)",
+        "s.json:3, item 3: expected an object",
+        "s.json:4, item 4: instruction must be text",
+        "s.json:5: not JSON (Expecting ':' delimiter at column 16); what follows was not read",
+    ):
+        assert part in message
+
+
+def test_bad_seeds_are_refused_when_they_are_hashed(tmp_path):
+    with pytest.raises(DataError, match="no instruction"):
+        digest_seeds(write_lines(tmp_path / "s.jsonl", '{"output": "x"}'), [])
 
 
 def test_the_same_instruction_with_another_input_is_another_task(tmp_path):
@@ -181,11 +299,10 @@ BAD_ROWS = [
     ({"instruction": "Add.", "input": 3}, "input must be text, it is a number"),
     (
         {"instruction": ["Add."], "output": None},
-        "instruction must be text, it is a list; output must be text, it is null",
+        "instruction must be text, it is a list",
     ),
     ({"instruction": "Add.", "kind": {"a": 1}}, "kind must be text, it is an object"),
     ({"instruction": "Add.", "id": True}, "id must be text, it is true or false"),
-    ({"instruction": "Add.", "id": float("nan")}, "id must be text, it is a number"),
     ({"instruction": "Add.", "input": "\udc00"}, r"input must be valid Unicode, it holds half a character: '\udc00'"),
     ({"instruction": "Add.", "instances": []}, "instances is empty"),
     ({"instruction": "Add.", "instances": {}}, "instances must be a list of objects with input and output, it is an object"),
@@ -247,13 +364,35 @@ NOT_READABLE = [
     ("s.jsonl", b'{"instruction": "x"', "s.jsonl:1: not JSON ("),
     ("s.jsonl", GOOD.encode() + b"\nplain words", "s.jsonl:2: not JSON (Expecting value at column 1): 'plain words'"),
     ("s.jsonl", GOOD.encode() + b'\n["instruction"]', "s.jsonl:2: expected an object, got list"),
-    ("s.csv", b"instruction,output\nName a metal.,Iron.\n", "s.csv:1: not JSON"),
-    ("s.csv", b"instruction,output\n", "allowed: JSON lines, a JSON list of objects, or parquet"),
+    ("s.jsonl", b'{"instruction": "Add.", "id": NaN}', "s.jsonl:1: not JSON (NaN is no JSON; write null)"),
+    ("s.csv", b"instruction,output\n", "s.csv holds no seed task"),
     ("s.json", b'[\n{"instruction": "x"},\n{"instruction" "y"}]', "s.json:3: not JSON (Expecting ':' delimiter at column 16)"),
     ("s.json", b'[{"instruction": "x"}', "s.json:1: not JSON"),
     ("s.json", b'[{"instruction": "x"},\n "y", [1]]', "s.json:2, item 2: expected an object, got str"),
     ("s.json", b'[{"instruction": "x"},\n "y", [1]]', "s.json:2, item 3: expected an object, got list"),
     ("s.jsonl", b'{"instruction": "Caf\xe9"}', "s.jsonl is not UTF-8 text (byte 20)"),
+    (
+        "s.jsonl",
+        b'{"instruction": "x"}\n{"instruction": "y", "instruction": "z"}',
+        "s.jsonl:2: not JSON (the key 'instruction' comes",
+    ),
+    ("s.jsonl", b'{"instruction": "x", "n": 9' + b"9" * 5000 + b"}", "s.jsonl:1: not JSON (a number of 5001 digits"),
+    (
+        "s.jsonl",
+        b'{"instruction": "x", "n": ' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+        "s.jsonl:1: not JSON (more than 100 lists",
+    ),
+    (
+        "s.json",
+        b'[{"instruction": "x"},\n{"a": ' + b"[" * 100_000 + b"]" * 100_000 + b"}]",
+        "s.json:2, item 2: not JSON (more than",
+    ),
+    ("s.json", b'[{"instruction": "x"},\n{"a": 9' + b"9" * 5000 + b"}]", "s.json:2, item 2: not JSON (a number of 5001 digits"),
+    ("s.json", b'[{"instruction": "x"}]\n[]', "s.json:2: not JSON (Extra data at column 1)"),
+    ("s.json", b'[{"instruction": "x"},]', "s.json:1: not JSON ("),
+    ("s.json", b'{\n "data": [{"instruction": "x"}]\n}', "one object, not a list of them; it has 'data'"),
+    ("s.jsonl", b'{"instruction": "x"}\0', "s.jsonl is no text: it holds a NUL (byte 20)"),
+    ("s.jsonl.gz", GOOD.encode(), "s.jsonl.gz cannot be unpacked as gzip"),
     ("s.json", '[{"instruction": "x"}]'.encode("utf-16"), "s.json is not UTF-8 text (byte 0)"),
     ("s.parquet", GOOD.encode(), "s.parquet is no parquet file that can be read"),
     ("s.parquet", b"PAR1 and nothing else", "s.parquet is no parquet file that can be read"),

@@ -3,22 +3,26 @@
 import tempfile
 import zlib
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from isheep_lib.errors import YieldError
+from isheep_lib.errors import DataError, YieldError
+from isheep_lib.filter.steps.rules import rule_problem
 from isheep_lib.iterate.run_params import SynthesizeParams
 from isheep_lib.params.old_names import renew
-from isheep_lib.record.rows import Task
+from isheep_lib.prompting.special_tokens import literal
+from isheep_lib.record.rows import Pair, Task
 from isheep_lib.synthesize.candidates import Candidates, funnel_of, shown_tasks
 from isheep_lib.synthesize.lists import list_prompt, list_request, parse_list
 from isheep_lib.synthesize.respond import respond
 from isheep_lib.synthesize.rules import Item, instruction_problem
+from tests import writings
 from tests.frames import hand_made
-from tests.scripted import ScriptedEngine
+from tests.scripted import Letters, ScriptedEngine
 from tests.writings import writing
 
 few = settings(max_examples=50, deadline=None)
@@ -225,7 +229,7 @@ def test_every_prompt_has_its_own_seed_demonstrations_and_stop(tmp_path):
     ],
 )
 def test_stop_texts_that_are_given_replace_the_next_number(tmp_path, values, expected):
-    assert list_request("x", SEEDS[:2], parameters(**values), parameters(**values).options, 0).stop == expected
+    assert list_request("x", SEEDS[:2], writings.FRAME, parameters(**values), parameters(**values).options, 0).stop == expected
     engine = ScriptedEngine([listed("Explain how bees make honey.")])
     collect(engine, tmp_path, max_batches=1, **values)
     assert [request.stop for request in engine.asked] == [expected]
@@ -412,3 +416,62 @@ def test_responses_are_asked_in_the_models_frame_and_trimmed(tmp_path):
         {**rows[1], "output": "La", "finish": "length", "num_tokens": 10},
     ]
     assert [(r.prompt, r.stop) for r in engine.asked] == [("<Add.\n\n1, 2>", ("END",)), ("<Sing.>", ("END",))]
+
+
+class Narrow(ScriptedEngine):
+    """Has a context of letters."""
+
+    tokenizer = Letters()
+
+    def __init__(self, answers, context):
+        super().__init__(answers)
+        self.context = context
+
+
+def test_all_seeds_that_could_make_a_prompt_too_long_are_named_before_anything_is_asked(tmp_path):
+    short = [Task(f"seed-{n}", f"Name {n} rivers.") for n in range(4)]
+    seeds = [*short, Task("seed-8", "Sort these words. " + "word " * 90), Task("seed-9", "Add these numbers.", "1, " * 150)]
+    params = parameters(instruction_tokens=50)
+    longest = len(list_prompt(short[:2], params.options.tasks_per_prompt))
+    engine = Narrow(["never asked"], longest + 50 + 20)
+    with pytest.raises(DataError) as caught:
+        params.chosen.write(writing(engine, tmp_path, params, seeds, FRAME))
+    assert caught.value.what == "2 seed task(s) are too long:\n  seed-9: 470 tokens\n  seed-8: 468 tokens"
+    assert str(engine.context) in caught.value.allowed
+    assert "any 2 of the others" in caught.value.do
+    assert engine.asked == []
+    fitting = Narrow([listed("Explain how bees make honey.")] * 3, longest + 50 + 20)
+    assert params.chosen.write(writing(fitting, tmp_path, params, short, FRAME)).accepted
+
+
+def test_a_task_that_leaves_no_room_for_its_response_is_dropped_with_its_length(tmp_path):
+    engine = Narrow([listed("Explain how bees make honey.", "Describe a calm autumn day " + "and night " * 12 + ".")], 10**6)
+    found = collect(engine, tmp_path, max_batches=1, response_tokens=10**6 - 100)
+    assert [row["instruction"] for row in found.accepted] == ["Explain how bees make honey."]
+    assert [row["reason"] for row in found.dropped] == ["beyond_context"]
+    assert "and 999900 more, the model's context is 1000000" in found.dropped[0]["detail"]
+
+
+SPEAKING = replace(FRAME, words=("</s>", "<|im_end|>"))
+
+
+def test_words_that_are_special_tokens_are_marked_in_lists_and_dropped_in_tasks(tmp_path):
+    seeds = [Task("seed-0", "What does </s> mean?"), Task("seed-1", "Name two rivers.")]
+    params = parameters(max_batches=1)
+    engine = ScriptedEngine([listed("Explain how bees make honey.", "Say what </s> does in a web page.")])
+    found = params.chosen.write(writing(engine, tmp_path, params, seeds, SPEAKING))
+    assert literal("What does </s> mean?", ["</s>"]) in engine.asked[0].prompt
+    assert [row["instruction"] for row in found.accepted] == ["Explain how bees make honey."]
+    assert [(row["reason"], row["instruction"]) for row in found.dropped] == [
+        ("special_token", "Say what </s> does in a web page.")
+    ]
+
+
+def test_a_response_with_a_word_that_is_a_special_token_names_it_in_its_row(tmp_path):
+    rows = [{"id": name, "instruction": "Sing.", "input": ""} for name in "ab"]
+    made = writing(ScriptedEngine(["one </s> two", "La"]), tmp_path, parameters(), SEEDS, SPEAKING)
+    with made.open_journal("responses") as journal:
+        one, other = respond(made, rows, journal)
+    assert one["special_tokens"] == ["</s>"] and "special_tokens" not in other
+    assert rule_problem(Pair.from_row(one), 1.0)[0] == "special_token"
+    assert rule_problem(Pair.from_row(other), 1.0)[0] == ""

@@ -14,6 +14,7 @@ import torch
 
 from isheep_lib.errors import EngineError, RecordError, TrainingError
 from isheep_lib.iterate.run_params import TrainParams
+from isheep_lib.record.manifests import write_manifest
 from isheep_lib.train import launch
 from isheep_lib.train.job import Job
 
@@ -131,8 +132,8 @@ def test_what_a_machine_can_do_is_not_refused(monkeypatch, wanted, here):
         ({"num_processes": 16, "num_machines": 2}, {"gpus": 4}, r"8 processes on a machine with 4 GPU\(s\)"),
         ({"num_processes": 2, "parallel": "fsdp2"}, {}, r"fsdp2 needs GPUs(.|\n)*train\.parallel to ddp"),
         ({"num_processes": 2, "parallel": "zero3"}, {"packages": ["deepspeed"]}, "zero3 needs GPUs"),
-        ({"num_processes": 2, "parallel": "zero3"}, {"gpus": 2}, r"deepspeed is not installed(.|\n)*pip install deepspeed"),
-        ({"num_processes": 1, "method": "qlora"}, {"gpus": 1}, r"bitsandbytes is not installed(.|\n)*isheep\[qlora\]"),
+        ({"num_processes": 2, "parallel": "zero3"}, {"gpus": 2}, r"deepspeed is not installed(.|\n)*-e '.\[deepspeed\]'"),
+        ({"num_processes": 1, "method": "qlora"}, {"gpus": 1}, r"bitsandbytes is not installed(.|\n)*-e '.\[qlora\]'"),
         ({"num_processes": 1, "method": "qlora"}, {"packages": ["bitsandbytes"]}, "in 4 bits needs a GPU(.|\n)*no gradient"),
         ({"num_processes": 2, "parallel": "none.yaml"}, {}, r"No accelerate config 'none\.yaml'"),
     ],
@@ -171,13 +172,14 @@ def instead(monkeypatch, program):
 
 
 def test_processes_that_end_well_leave_no_trace_but_their_log(job_file, monkeypatch, capfd):
-    state = "import os, json; open(os.environ['ISHEEP_PROGRESS'], 'w').write(json.dumps({'line': 'step 3/4', 'last': True}))"
-    instead(monkeypatch, f"print('said'); {state}")
+    state = {"label": "training", "count": 3, "total": 4, "unit": "step"}
+    write = f"import os, json; open(os.environ['ISHEEP_PROGRESS'], 'w').write(json.dumps({state}))"
+    instead(monkeypatch, f"print('said'); {write}")
     (job_file.parent / "failure.json").write_text("of an earlier attempt")
     launch.start(job_file, params())
     assert sorted(path.name for path in job_file.parent.iterdir()) == ["job.json", "training.log"]
     assert launch.tail(job_file.parent / "training.log") == ["said"]
-    assert "step 3/4" in capfd.readouterr().err
+    assert "3/4" in capfd.readouterr().err
 
 
 def test_a_process_that_dies_gives_an_error_with_the_end_of_its_log(job_file, monkeypatch):
@@ -270,9 +272,7 @@ def begun(run, name="work", **changed):
 
 
 def test_joining_a_training_that_is_over_returns_at_once(run):
-    folder = run / "iter-1/train"
-    folder.mkdir(parents=True)
-    (folder / "manifest.json").write_text("{}")
+    write_manifest(run / "iter-1/train", {})
     assert launch.join(run, 1, 1, 600.0) == "iteration 1 is trained"
     assert launch.commands(run, 1, 1, 600.0) == "iteration 1 is trained"
 

@@ -97,7 +97,7 @@ def test_peft_is_told_what_the_parameters_say():
     [["all-linear"], ["q_proj"], LINEAR, ["self_attn.q_proj"], ["layers.1.mlp.up_proj"], ["model.layers.0.self_attn.k_proj"]],
 )
 def test_layers_that_a_model_has_are_accepted_by_the_end_of_their_name(tiny_model, targets):
-    check_targets(tiny_model, targets)
+    check_targets(tiny_model, TrainParams(target_modules=targets))
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_layers_that_a_model_has_are_accepted_by_the_end_of_their_name(tiny_mode
 )
 def test_all_layers_that_a_model_lacks_are_named_with_those_it_has(tiny_model, targets, absent):
     with pytest.raises(TrainingError) as caught:
-        check_targets(tiny_model, targets)
+        check_targets(tiny_model, TrainParams(target_modules=targets))
     assert caught.value.what.endswith(f" {absent}")
     assert caught.value.where == "train.target_modules"
     assert caught.value.allowed == f"all-linear, {', '.join(LINEAR)}, lm_head"
@@ -122,7 +122,7 @@ def test_all_layers_that_a_model_lacks_are_named_with_those_it_has(tiny_model, t
 
 def test_layers_are_checked_without_reading_weights(tiny_model, tmp_path):
     shutil.copyfile(tiny_model / "config.json", tmp_path / "config.json")
-    check_targets(tmp_path, ["q_proj"])
+    check_targets(tmp_path, TrainParams(target_modules=["q_proj"]))
     check_packing(tmp_path)
 
 
@@ -152,7 +152,16 @@ OTHERS = {
 
 def test_layers_that_transformers_writes_its_own_way_can_be_trained(tmp_path):
     GPT2Config(vocab_size=64, n_embd=32, n_head=4, n_layer=2).save_pretrained(tmp_path)
-    check_targets(tmp_path, ["c_attn"])
+    check_targets(tmp_path, TrainParams(target_modules=["c_attn"]))
+
+
+def test_layers_that_take_no_adapter_are_told_before_anything_is_read(tmp_path):
+    MambaConfig(**SMALL, state_size=4).save_pretrained(tmp_path)
+    check_targets(tmp_path, TrainParams(target_modules=["in_proj", "x_proj"]))
+    with pytest.raises(TrainingError, match="'out_proj' is incompatible with Mamba") as caught:
+        check_targets(tmp_path, TrainParams())
+    assert "in_proj" in caught.value.allowed
+    assert "leave these out" in caught.value.do
 
 
 @pytest.mark.parametrize("name", OTHERS)

@@ -70,6 +70,13 @@ def test_packed_rows_have_no_padding(model, no_weights):
     assert table(layout)["padding"] == "0.0% of the positions computed (packed)"
 
 
+def test_rows_beyond_the_models_context_are_refused_before_weights_are_read(model, no_weights):
+    laid_out(model, rows=(2048, 4), max_length=4096)
+    with pytest.raises(TrainingError, match=r"2 row\(s\) are longer than the model's context, such as r1") as caught:
+        laid_out(model, rows=(2048, 2049, 3000), max_length=4096)
+    assert caught.value.allowed == "at most 2048 tokens" and caught.value.where == "train.max_length"
+
+
 def test_a_layer_that_is_not_there_is_refused_before_weights_are_read(model, no_weights):
     with pytest.raises(TrainingError, match="No layer of the model is called W_pack, query"):
         laid_out(model, target_modules=["q_proj", "W_pack", "query"])
@@ -92,7 +99,7 @@ def test_a_base_in_4_bits_without_its_package_is_refused_before_weights_are_read
     with pytest.raises(TrainingError, match="The package bitsandbytes is not installed") as caught:
         laid_out(model, method="qlora")
     assert caught.value.where == "train.method qlora"
-    assert caught.value.do == 'pip install "isheep[qlora]"'
+    assert caught.value.do == "pip install -c constraints.txt -e '.[qlora]', in the clone"
 
 
 def test_an_adapter_that_is_not_there_is_refused_before_weights_are_read(model, no_weights, tmp_path):

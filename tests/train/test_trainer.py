@@ -1,8 +1,12 @@
 """The training itself: resumed anywhere it gives the same bytes, its losses are the plain ones, what is broken stops it."""
 
+import atexit
 import gc
 import json
+import os
+import pickle
 import shutil
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -85,7 +89,9 @@ def _or_die(plain, learner, logs, step, more):
 def at_mark(patch, step):
     """Die when a checkpoint's files are written and it is not marked as whole."""
     plain = checkpoints.mark_whole
-    patch.setattr(checkpoints, "mark_whole", lambda path: dies() if checkpoints.step_of(path) == step else plain(path))
+    patch.setattr(
+        checkpoints, "mark_whole", lambda path, job: dies() if checkpoints.step_of(path) == step else plain(path, job)
+    )
 
 
 def at_clearing(patch, step):
@@ -155,6 +161,55 @@ def test_a_torn_newest_checkpoint_is_skipped_with_a_sentence_that_is_seen(whole,
     assert (result(job)["log"], weights(job, 4)) == (result(whole)["log"], weights(whole, 4))
 
 
+def planted(file):
+    class Planted:
+        def __reduce__(self):
+            return open, (str(file), "w")
+
+    return pickle.dumps(Planted(), protocol=2)
+
+
+DAMAGE = {
+    "one bit of the weights": lambda found, _: flip(found / "adapter_model.safetensors"),
+    "one bit of the optimizer": lambda found, _: flip(found / "optimizer.pt"),
+    "older weights": lambda found, _: shutil.copy(found.with_name("checkpoint-2") / "adapter_model.safetensors", found),
+    "a planted program": lambda found, ran: (found / "optimizer.pt").write_bytes(planted(ran)),
+    "a folder of no step": lambda found, _: [shutil.rmtree(found), found.with_name("checkpoint-x").mkdir()],
+    "a file of a step to come": lambda found, _: [shutil.rmtree(found), found.with_name("checkpoint-4").write_text("")],
+}
+
+
+def flip(path):
+    content = bytearray(path.read_bytes())
+    content[-9] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_training_on_a_damaged_checkpoint_goes_on_from_the_one_before_and_gives_the_same_bytes(whole, tmp_path, damage):
+    job = Job(whole.model, whole.params, SEED, tmp_path / "job")
+    shutil.copytree(whole.work, job.work)
+    job.save()
+    DAMAGE[damage](job.work / "checkpoints/checkpoint-4", tmp_path / "ran")
+    trainer.train(job)
+    assert not (tmp_path / "ran").exists()
+    assert result(job)["began_after_step"] == 2
+    assert len(result(job)["said"]) == 1 and "training goes on after step 2" in result(job)["said"][0]
+    assert (result(job)["log"], weights(job, 4)) == (result(whole)["log"], weights(whole, 4))
+
+
+def test_a_planted_program_that_the_mark_was_made_anew_for_is_not_run_and_named(whole, tmp_path):
+    job = Job(whole.model, whole.params, SEED, tmp_path / "job")
+    shutil.copytree(whole.work, job.work)
+    job.save()
+    found = job.work / "checkpoints/checkpoint-4"
+    (found / "optimizer.pt").write_bytes(planted(tmp_path / "ran"))
+    checkpoints.mark_whole(found, job.digest)
+    with pytest.raises(TrainingError, match=r"holds what no training saves(.|\n)*checkpoint-4(.|\n)*delete this folder"):
+        trainer.train(job)
+    assert not (tmp_path / "ran").exists()
+
+
 def test_a_training_that_is_started_anew_for_lack_of_a_whole_checkpoint_gives_the_same_bytes(whole, tmp_path):
     job = Job(whole.model, whole.params, SEED, tmp_path / "job")
     shutil.copytree(whole.work, job.work)
@@ -163,7 +218,7 @@ def test_a_training_that_is_started_anew_for_lack_of_a_whole_checkpoint_gives_th
         (job.work / f"checkpoints/checkpoint-{step}/whole.json").write_bytes(b"")
     trainer.train(job)
     assert [line.partition(" and was ")[0] for line in result(job)["said"]] == [
-        f"checkpoint-{step} is torn (whole.json cannot be read)" for step in (2, 4)
+        f"checkpoint-{step} is torn (whole.json is not JSON (Expecting value))" for step in (2, 4)
     ]
     assert (result(job)["log"], weights(job, 4)) == (result(whole)["log"], weights(whole, 4))
 
@@ -324,6 +379,19 @@ def test_a_process_that_trains_to_the_end_leaves_a_result_and_no_error(whole, tm
     assert trainer.main(job.work / "job.json") == 0
     assert not (tmp_path / "failure.json").exists()
     assert result(job)["log"] == result(whole)["log"]
+
+
+@pytest.mark.parametrize("code", [0, 1])
+def test_a_process_that_has_trained_leaves_before_what_would_abort_it(code, tmp_path):
+    child = os.fork()
+    if not child:
+        atexit.register(os.abort)  # as a thread of a group that is still there does when Python clears up
+        sys.stdout = open(tmp_path / "said", "w")  # noqa: SIM115 - leaving flushes it
+        print("whole")
+        trainer.leave(code)
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == code
+    assert (tmp_path / "said").read_text() == "whole\n"
 
 
 def laid_out(model, rows=None, **changed):

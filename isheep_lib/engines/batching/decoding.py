@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from isheep_lib.engines.batching.prefix_cache import Past
+from isheep_lib.engines.batching.prefix_cache import Past, forward
 
 PREFILL = 0.3  # cost of reading a prompt token, in new tokens; only the estimate of progress depends on it
 COMPACT = 0.125  # share of ended rows at which the batch is made smaller: the cache is copied then
@@ -62,12 +62,5 @@ def decode(
             tokens, mask = tokens[index], mask[index]
             rows, live = [rows[line] for line in left], [True] * len(left)
         mask = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1)
-        scores = model(
-            input_ids=tokens,
-            attention_mask=mask,
-            position_ids=mask.sum(-1, keepdim=True) - 1,
-            past_key_values=cache,
-            use_cache=True,
-            logits_to_keep=1,
-        ).logits[:, -1]
+        scores = forward(model, tokens, mask, mask.sum(-1, keepdim=True) - 1, cache, 1)[:, -1]
     return new

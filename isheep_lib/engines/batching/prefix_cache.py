@@ -6,12 +6,14 @@ Covers attention caches and sharing. Does not cover what follows a prompt (`deco
 """
 
 import copy
+import inspect
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
 import torch
 from transformers import DynamicCache
+from transformers.cache_utils import LinearAttentionCacheLayerMixin
 
 LEAST_ROOT = 16  # tokens that all prompts must share before a pass of their own pays
 LEAST_SHARE = 0.5  # of a prompt, shared with its neighbour, for the two to be read together
@@ -32,6 +34,27 @@ class Past:
         cache.layers = [copy.copy(layer) for layer in self.cache.layers]
         cache.batch_select_indices(index)
         return Past(cache, self.mask[index])
+
+
+def is_recurrent(config: Any) -> bool:
+    """Tell whether a model keeps states instead of keys, as Mamba does: they can be neither padded nor cut nor shared."""
+    return any(isinstance(layer, LinearAttentionCacheLayerMixin) for layer in DynamicCache(config=config).layers)
+
+
+def forward(
+    model: Any, tokens: torch.Tensor, mask: torch.Tensor, positions: torch.Tensor, cache: DynamicCache | None, keep: int
+) -> torch.Tensor:
+    """Compute logits, rows x `keep` x vocabulary, of tokens that follow what a cache holds; the cache is extended.
+
+    A model is given what it takes: those with ALiBi count positions themselves, recurrent ones call their cache otherwise.
+    """
+    taken = inspect.signature(model.forward).parameters
+    named = "cache_params" if "cache_params" in taken else "past_key_values"
+    asked: dict[str, Any] = {"input_ids": tokens, "attention_mask": mask, named: cache, "use_cache": cache is not None}
+    more = {"position_ids": positions, "logits_to_keep": keep}
+    takes_all = any(parameter.kind is parameter.VAR_KEYWORD for parameter in taken.values())
+    asked |= {name: value for name, value in more.items() if takes_all or name in taken}
+    return model(**asked).logits[:, -keep:]
 
 
 def common_prefix(rows: list[list[int]]) -> int:
@@ -133,15 +156,8 @@ class Reader:
         if past:
             mask = torch.cat([past.mask, mask], dim=1)
         cache: Any = (past.cache if past else DynamicCache(config=self.model.config)) if use_cache else None
-        logits = self.model(
-            input_ids=tokens,
-            attention_mask=mask,
-            position_ids=(mask.cumsum(-1) - 1).clamp(min=0)[:, -width:],
-            past_key_values=cache,
-            use_cache=use_cache,
-            logits_to_keep=keep,
-        ).logits
-        return logits, Past(cache, mask) if use_cache else None
+        positions = (mask.cumsum(-1) - 1).clamp(min=0)[:, -width:]
+        return forward(self.model, tokens, mask, positions, cache, keep), Past(cache, mask) if use_cache else None
 
 
 def _joined(pasts: list[Past]) -> Past:

@@ -40,7 +40,9 @@ class Counts:
 class Arbiter:
     """Decides next tokens as exact arithmetic would."""
 
-    def __init__(self, double: DoubleModel, fast: Callable[[list[int]], torch.Tensor], encode: Callable[[str], list[int]]) -> None:
+    def __init__(
+        self, double: DoubleModel, fast: Callable[[list[int]], torch.Tensor], encode: Callable[[str], list[int]]
+    ) -> None:
         """Measure the error of the fast pass.
 
         Args:

@@ -93,9 +93,7 @@ def _nucleus(values: torch.Tensor, top_p: float, error: Error, temperature: floa
     return inside, open_ & (first_out <= last)
 
 
-def _drawn(
-    shares: torch.Tensor, inside: torch.Tensor, open_: torch.Tensor, uniform: torch.Tensor, error: float
-) -> Decision:
+def _drawn(shares: torch.Tensor, inside: torch.Tensor, open_: torch.Tensor, uniform: torch.Tensor, error: float) -> Decision:
     """Find the entry whose share of what is inside holds the number, and whether no other could.
 
     Shares, inside and open are rows x entries in the order that divides the range. Of the open entries any part may be inside:

@@ -7,6 +7,7 @@ Does not cover what to do then (`pool`) or what an answer says (`responses`, `en
 import asyncio
 import json
 import logging
+import math
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -14,12 +15,15 @@ from email.utils import mktime_tz, parsedate_tz
 from typing import TYPE_CHECKING, Any
 
 from isheep_lib.errors import EngineError
+from isheep_lib.server_key import KEY, MARK, struck
 
 if TYPE_CHECKING:  # it takes half a second to import
+    from httpx2 import Request
     from openai import APIStatusError, AsyncOpenAI
 
-KEY = "ISHEEP_SERVER_KEY"
 CONNECT_SECONDS = 10.0
+# What is sent beside the key; others come from variables of the environment that are meant for other services.
+HEADERS = {"accept", "accept-encoding", "connection", "content-length", "content-type", "host", "user-agent"}
 
 
 class RequestRefused(EngineError):
@@ -35,12 +39,22 @@ class Trouble(Exception):
 
     Attributes:
         lost: it may be another process, with another model, when it answers again.
+        limited: it answers too many requests of ours, or others', and will do so again later.
         wait: seconds that it asked for.
     """
 
-    def __init__(self, text: str, *, lost: bool = False, wait: float = 0.0) -> None:
+    def __init__(self, text: str, *, lost: bool = False, limited: bool = False, wait: float = 0.0) -> None:
         super().__init__(text)
-        self.lost, self.wait = lost, wait
+        self.lost, self.limited, self.wait = lost, limited, wait
+
+    @property
+    def advice(self) -> str:
+        """Say what to do about a server that limits requests, "" for others."""
+        if not self.limited:
+            return ""
+        after = f"in {math.ceil(self.wait)} s" if 0 < self.wait < math.inf else "later"
+        more = f"timeout_seconds to more than {math.ceil(self.wait)}" if 0 < self.wait < math.inf else "timeout_seconds"
+        return f"the server limits requests: run the same command again {after}, or raise {more}; lower concurrency asks less"
 
 
 @dataclass(frozen=True)
@@ -52,7 +66,7 @@ class Call:
     # Makes the result of an answer, a model object of the client, in the thread of the servers.
     read: Callable[[Any], Any] = lambda answer: answer
     # What to do where a server refuses it.
-    do: str = "compare the server's model and limits with base_model, context_tokens and the stage's parameters"
+    do: str = "check base_urls and the server's model"
 
 
 class Endpoint:
@@ -69,23 +83,31 @@ class Endpoint:
 
         Args:
             url: address below which paths lie, usually ending in /v1.
-            key: sent as bearer token; "" sends the word none, as the client sends no request without a key.
+            key: sent as bearer token to this address alone, "" for none: no redirect is followed.
             seconds: longest time for one answer.
 
         Raises:
             EngineError: the key cannot be sent.
         """
-        from openai import AsyncOpenAI, Timeout
+        from openai import AsyncOpenAI, DefaultAsyncHttpxClient, Timeout
 
         if not (key.isascii() and key.isprintable()):
             raise EngineError("The key holds characters that cannot be sent", where=f"environment variable {KEY}")
-        logging.getLogger("httpx2").setLevel(logging.WARNING)  # a line per request would flood a notebook
+        for name in ("httpx2", "httpcore2", "openai"):  # lines for each request would flood a notebook, and show headers
+            logging.getLogger(name).setLevel(logging.WARNING)
         self.url, self.lost, self.gate = url, False, asyncio.Lock()
         self._key, self._seconds = key, seconds
-        # Retries are `replicas`', which asks another server.
-        self._client = AsyncOpenAI(
-            base_url=url, api_key=key or "none", max_retries=0, timeout=Timeout(None, connect=min(CONNECT_SECONDS, seconds))
-        )
+
+        async def mend_headers(request: "Request") -> None:
+            for name in set(request.headers) - HEADERS:
+                del request.headers[name]
+            if key:
+                request.headers["Authorization"] = f"Bearer {key}"
+
+        timeout = Timeout(None, connect=min(CONNECT_SECONDS, seconds))
+        http = DefaultAsyncHttpxClient(follow_redirects=False, timeout=timeout, event_hooks={"request": [mend_headers]})
+        # Retries are `replicas`', which asks another server. The client sends nothing without some key.
+        self._client = AsyncOpenAI(base_url=url, api_key="none", max_retries=0, timeout=timeout, http_client=http)
 
     async def ask(self, call: Call) -> Any:
         """Send a request and return what it reads in the answer.
@@ -116,7 +138,7 @@ class Endpoint:
         try:
             status, cards = 200, getattr(await self._get("/models"), "data", None)
         except RequestRefused as refusal:
-            if refusal.status in (401, 403):
+            if refusal.status in (401, 403) or 300 <= refusal.status < 400:
                 raise
             if refusal.status == 404 and may_lack:
                 return None
@@ -155,15 +177,23 @@ class Endpoint:
             raise Trouble(f"{self.url} is not reachable ({type(error.__cause__).__name__})", lost=True) from error
         except json.JSONDecodeError as error:
             return error.doc
+        except (ValueError, RecursionError) as error:  # a number of 5000 digits, nesting without end, other bytes than UTF-8
+            return str(error)
         except APIStatusError as error:
             raise self._failure(call, error) from None  # its own text may show the key
-        return answer if isinstance(answer, BaseModel) else str(answer)
+        return _without_key(answer) if isinstance(answer, BaseModel) else struck(str(answer))
 
     def _failure(self, call: Call, error: "APIStatusError") -> Trouble | RequestRefused:
         status, said = error.status_code, self._shown(error.body or error.response.text)
         if status in (408, 429) or status >= 500:
             wait = _retry_after(error.response.headers.get("Retry-After", ""))
-            return Trouble(f"{self.url} answered with status {status}: {said}", lost=status >= 500, wait=wait)
+            what = f"{self.url} answered with status {status}: {said}"
+            return Trouble(what, lost=status >= 500, limited=status == 429 or wait > 0, wait=wait)
+        if 300 <= status < 400:
+            to = error.response.headers.get("Location", "an address that it does not name")
+            what = f"The server sends requests on to {to} (status {status})"
+            do = "if you trust that address, give it in place of this one: prompts and the key go to no other than those given"
+            return RequestRefused(what, status=status, where=self.url, do=do)
         if status not in (401, 403):
             what = f"The server refused the request of {call.id} with status {status}: {said}"
             return RequestRefused(what, status=status, where=str(error.request.url), do=call.do)
@@ -173,15 +203,30 @@ class Endpoint:
         return RequestRefused(what + (f": {said}" if status == 403 else ""), status=status, where=self.url, do=do)
 
     def _shown(self, said: Any) -> str:
-        """Return what a server says about a failure, in at most 500 characters and without the key."""
+        """Return what a server says about a failure, in at most 500 characters and without the key, however short."""
         for name in ("message", "detail"):
             said = said.get(name, said) if isinstance(said, dict) else said
-        text = " ".join(str(said).split())
-        return (text.replace(self._key, "(key)") if self._key else text)[:500]
+        text = struck(" ".join(str(said).split()))
+        return (text.replace(self._key, MARK) if self._key else text)[:500]
 
     async def close(self) -> None:
         """Close the connections."""
         await self._client.close()
+
+
+def _without_key(answer: Any) -> Any:
+    """Strike the key from every text of an answer, which is the client's model of JSON."""
+    from openai import BaseModel
+
+    if isinstance(answer, BaseModel):
+        for name, value in list(answer):
+            setattr(answer, name, _without_key(value))
+        return answer
+    if isinstance(answer, dict):
+        return {struck(name): _without_key(value) for name, value in answer.items()}
+    if isinstance(answer, list):
+        return [_without_key(value) for value in answer]
+    return struck(answer) if isinstance(answer, str) else answer
 
 
 def _retry_after(text: str) -> float:

@@ -38,11 +38,40 @@ def start_command(model: ModelRef, settings: Model, flags: str = "") -> str:
 
 def serve_command(run_dir: Path, iteration: int) -> str:
     """Merge the model of an iteration, or raise a RecordError where it was not trained; return the command that serves it."""
-    known = run_file.run_params(run_dir).get("model")
-    if not known:
-        raise RecordError("There is no such run", where=manifests.short(run_dir), do="give a name under results")
-    settings = Model(**known)
+    settings = _settings(run_dir)
+    trained = list(manifests.of_stage(run_dir, "train"))
+    if iteration not in (0, *trained):
+        raise RecordError(
+            f"Iteration {iteration} is not trained" + (" yet" if iteration > 0 else ""),
+            where=manifests.short(run_dir),
+            allowed=f"iterations {', '.join(map(str, (0, *trained)))}; 0 is the base model",
+            do=f"give one of these, or train it first: isheep iterate {max(1, iteration)} with the run's --params and --run",
+        )
     model = model_of(run_dir, settings.base_model, iteration)
     name, folder = shlex.quote(served_name(model, settings)), shlex.quote(str(merged_folder(model)))
     dtype = "bfloat16" if settings.inference_dtype == "auto" else settings.inference_dtype
     return f"vllm serve {folder} --served-model-name {name} --dtype {dtype}"
+
+
+def served_models(run_dir: Path) -> list[dict[str, str]]:
+    """List the models of a run from the base to the newest, whether their weights are here, and how each is chosen.
+
+    Raises:
+        RecordError: it is no run.
+    """
+    settings, name = _settings(run_dir), shlex.quote(manifests.run_name(run_dir))
+    base = {"model": "M_0", "what": f"the base model, {settings.base_model}", "weights": ""}
+    rows = [base | {"command": f"isheep serve {name} 0"}]
+    for k, (folder, manifest) in manifests.of_stage(run_dir, "train").items():
+        what = f"trained in iteration {k}, from M_{manifest.get('starts_from', 0)}"
+        found = {"model": f"M_{k}", "what": what, "weights": manifests.weights_state(folder, manifest)}
+        rows.append(found | {"command": f"isheep serve {name} {k}"})
+    return rows
+
+
+def _settings(run_dir: Path) -> Model:
+    manifests.require_run(run_dir)
+    known = run_file.run_params(run_dir).get("model")
+    if not known:
+        raise RecordError("The run does not say which model it used", where=manifests.short(run_file.params_path(run_dir)))
+    return Model(**known)

@@ -8,7 +8,6 @@ what a request and an answer mean (`server_engine`, `chat_engine`).
 """
 
 import asyncio
-import os
 import queue
 import threading
 import time
@@ -19,8 +18,9 @@ from typing import Any
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_exception, wait_random_exponential
 
 from isheep_lib.engines.params import Model
-from isheep_lib.engines.servers.client import KEY, Call, Endpoint, Trouble
+from isheep_lib.engines.servers.client import Call, Endpoint, Trouble
 from isheep_lib.errors import EngineError
+from isheep_lib.server_key import server_key
 
 PAUSE = wait_random_exponential(multiplier=0.5, max=30.0)  # in seconds, after failures in a row
 SHOWN = 5  # names of models in an error, as an address may list hundreds
@@ -54,7 +54,7 @@ class Replicas:
         Raises:
             EngineError: no address has the model, one wants another key or is no such server, or the key cannot be sent.
         """
-        key, seconds = os.environ.get(KEY, "").strip(), settings.request_seconds
+        key, seconds = server_key(), settings.request_seconds
         self._servers = {url: Endpoint(url, key, seconds) for url in (given.rstrip("/") for given in settings.base_urls)}
         self.name, self.concurrency, self.timeout = name, settings.concurrency, settings.timeout_seconds
         self._pause, self._check, self._may_lack_list = pause, check, may_lack_list
@@ -71,11 +71,12 @@ class Replicas:
 
     def _find(self, advise: Callable[[list[str]], str]) -> None:
         """Keep the addresses that have the model, and those that are not reachable now."""
-        seen, others, away = [], [], 0
+        seen, others, away, advice = [], [], 0, ""
         for url, listed in self.survey(lambda server: server.models(may_lack=self._may_lack_list)).items():
             if isinstance(listed, Trouble):
                 away += 1
                 seen.append(str(listed))
+                advice = advice or listed.advice
             elif listed is None or self.name in listed:
                 self.lists[url] = listed
             else:
@@ -86,7 +87,12 @@ class Replicas:
         if not self.lists:
             what = "No server is reachable" if away == len(seen) else f"No server {self._verb} {self.name!r}"
             where = "; ".join(seen) or "base_urls is empty"
-            raise EngineError(what, where=where, allowed=f"a server of {self.name!r}", do=advise(others))
+            raise EngineError(
+                what,
+                where=where,
+                allowed=f"a server of {self.name!r}",
+                do=(advice if away == len(seen) else "") or advise(others),
+            )
 
     def retrying(self, **more: Any) -> AsyncRetrying:
         """Make what tries again as long as it is `Trouble`, with pauses that grow with failures in a row."""
@@ -179,7 +185,9 @@ class _Round:
         self.waiting: asyncio.Queue[Call] = asyncio.Queue()
         self.answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._failing = {server.url: time.monotonic() for server in servers if server.lost}
-        self._problem = ""
+        self._problem, self._advice = "", ""
+        self._until: dict[str, float] = {}  # address to when it may be asked again
+        self._flying = 0  # requests that were sent and not answered yet
 
     async def start(self) -> asyncio.Task:
         return asyncio.create_task(self._run())
@@ -193,17 +201,27 @@ class _Round:
                     workers.create_task(self._work(server))
         except TimeoutError:
             what = f"No server answered for {self._replicas.timeout:g} s; the last failure was {self._problem}"
+            if back := self._back():
+                what = f"No server may be asked for {back - time.monotonic():.0f} s; the last failure was {self._problem}"
             where = ", ".join(server.url for server in self._servers)
-            do = "what was finished is kept: start a server and run again (timeout_seconds says how long to wait)"
-            self.answers.put(NoServer(what, where=where, do=do))
+            do = self._advice or "start a server and run again (timeout_seconds says how long to wait)"
+            self.answers.put(NoServer(what, where=where, do=f"what was finished is kept: {do}"))
         except BaseExceptionGroup as failed:
             self.answers.put(failed.exceptions[0])
 
     def _give_time(self) -> None:
-        """End the round some time after all servers have begun to fail."""
+        """End the round some time after all servers have begun to fail, and now if none may be asked again by then."""
         if not self._deadline.expired():
             none = len(self._failing) == len(self._servers)
-            self._deadline.reschedule(max(self._failing.values()) + self._replicas.timeout if none else None)
+            self._deadline.reschedule((time.monotonic() if self._back() else self._end()) if none else None)
+
+    def _end(self) -> float:
+        return max(self._failing.values()) + self._replicas.timeout
+
+    def _back(self) -> float:
+        """Return when the first server may be asked again where that is after the end, else 0."""
+        first = min((self._until.get(url, 0.0) for url in self._failing), default=0.0)
+        return first if len(self._failing) == len(self._servers) and not self._flying and first > self._end() else 0.0
 
     def _note(self, state: RetryCallState) -> None:
         self._problem = self._problem or str(state.outcome and state.outcome.exception())
@@ -221,15 +239,18 @@ class _Round:
         if server.lost:  # it failed while this worker waited for work
             self.waiting.put_nowait(call)
             return
+        self._flying += 1
         try:
             self.answers.put(await server.ask(call))
             self._failing.pop(server.url, None)
         except Trouble as trouble:
             # To the end: a request that brings servers down must not hold up the others.
             self.waiting.put_nowait(call)
-            self._problem = f"{call.id}: {trouble}"
+            self._problem, self._advice = f"{call.id}: {trouble}", trouble.advice
+            self._until[server.url] = time.monotonic() + trouble.wait
             server.lost = server.lost or trouble.lost
             self._failing.setdefault(server.url, time.monotonic())
             raise
         finally:
+            self._flying -= 1
             self._give_time()

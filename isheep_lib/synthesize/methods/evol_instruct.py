@@ -16,7 +16,7 @@ from pydantic import AfterValidator, Field
 from isheep_lib.analysis.words import words
 from isheep_lib.display.table import Table, samples
 from isheep_lib.engines.generate import ask, choose_all, generate_all
-from isheep_lib.engines.protocol import Completion, Request
+from isheep_lib.engines.protocol import SPARE, Completion, Request
 from isheep_lib.params.kinds import Positive, Section, distinct
 from isheep_lib.prompting.chat import render, user_words
 from isheep_lib.record.journal import Journal
@@ -89,7 +89,7 @@ class EvolInstruct(Method[EvolOptions]):
         """
         lines = {f"{n:03d}": [task] for n, task in enumerate(self._parents(writing))}  # a seed, then what became of it
         known = [task.instruction for task in (*writing.seeds, *writing.earlier)]
-        intake = Intake(writing.shared, pool_of(known, writing.shared.max_rouge))
+        intake = Intake(writing, pool_of(known, writing.shared.max_rouge))
         with writing.open_journal("rewritings") as rewritten, writing.open_journal("answers") as answered:
             for generation in range(1, writing.options.rounds + 1):
                 if not intake.full:
@@ -115,7 +115,8 @@ class EvolInstruct(Method[EvolOptions]):
         return Table(rows or [{"operator": "none was used"}], "what each operator brought")
 
     def _parents(self, writing: Writing[EvolOptions]) -> list[Task]:
-        """Draw the seeds that are rewritten."""
+        """Draw the seeds that are rewritten; all must fit the model's context, whichever are drawn."""
+        writing.refuse_seeds(_overlong_seeds(writing), "shorten or remove them, or lower synthesize.instruction_tokens")
         wanted = writing.options.parents or -(-writing.shared.instructions // writing.options.rounds)
         draw = random.Random(writing.seed_of("parents"))  # noqa: S311 - reproducible, not secret
         return draw.sample(writing.seeds, min(wanted, len(writing.seeds)))
@@ -164,10 +165,20 @@ def _request(writing: Writing[EvolOptions], id_: str, task: Task, operator: Oper
     return Request(id_, prompt, *sampling, writing.seed_of(id_), stop=(frame.end,))
 
 
+def _overlong_seeds(writing: Writing[EvolOptions]) -> dict[str, str]:
+    """Say by id how long the prompts of seeds are that have no room for a rewriting, or to be compared with it."""
+    limit, long = writing.shared.instruction_tokens, dict[str, str]()
+    for operator in writing.options.operators:
+        prompts = {task.id: _request(writing, "", task, operator).prompt for task in writing.seeds}
+        long = writing.overlong(prompts, limit) | long
+    compared = {task.id: _equal_prompt(writing, task, "") for task in writing.seeds}
+    return writing.overlong(compared, limit + SPARE) | long
+
+
 def _rewriting_problem(item: Item, parent: Task, intake: Intake) -> tuple[str, str] | None:
     """Return the first reason to eliminate a rewriting by its text alone, None if there is none (WizardLM, h2o-wizardlm)."""
     text = item.instruction
-    if rule := instruction_problem(item, intake.shared.instruction_rules):
+    if rule := instruction_problem(item, intake.shared.instruction_rules, intake.writing.frame.words):
         return rule, ""
     if words(text) in (words(parent.instruction), words(user_words(parent))):
         return "unchanged", ""
@@ -179,13 +190,14 @@ def _rewriting_problem(item: Item, parent: Task, intake: Intake) -> tuple[str, s
 
 def _equal(writing: Writing[EvolOptions], journal: Journal, left: dict[str, tuple[Task, Item]]) -> dict[str, tuple[str, str]]:
     """Ask the model which rewritings equal their parents; return those that do, with the probability it gives to yes."""
-    prompts = {
-        i: writing.frame.prompt(render("evol-equal.txt", first=user_words(parent), second=item.instruction))
-        for i, (parent, item) in left.items()
-    }
+    prompts = {i: _equal_prompt(writing, parent, item.instruction) for i, (parent, item) in left.items()}
     logs = choose_all(writing.engine, prompts, [SAME, OTHER], journal, "comparing")
     yes = {i: 1 / (1 + math.exp(min(700.0, other - same))) for i, (same, other) in logs.items()}
     return {i: ("equal", f"{share:.0%} yes") for i, share in yes.items() if share > 0.5}
+
+
+def _equal_prompt(writing: Writing[EvolOptions], parent: Task, rewritten: str) -> str:
+    return writing.frame.prompt(render("evol-equal.txt", first=user_words(parent), second=rewritten))
 
 
 def _answer_problem(answer: str) -> tuple[str, str] | None:

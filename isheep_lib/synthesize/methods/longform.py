@@ -17,6 +17,7 @@ from isheep_lib.engines.generate import ask, generate_all
 from isheep_lib.engines.protocol import Completion, Request
 from isheep_lib.params.kinds import Positive, Section, Share, distinct
 from isheep_lib.prompting.chat import render
+from isheep_lib.prompting.special_tokens import encode_rest, find_special
 from isheep_lib.record.journal import Journal
 from isheep_lib.synthesize.candidates import Candidates, Intake, pool_of
 from isheep_lib.synthesize.documents import Document, digest_documents, load_documents
@@ -56,6 +57,8 @@ class LongForm(Method[LongFormOptions]):
     reasons: ClassVar[dict[str, str]] = {
         "document_too_short": "the document has fewer words than `min_document_words`",
         "document_too_long": "the document has more words than `max_document_words`",
+        "special_token": "the document holds a word that the model's tokenizer takes for a special token",
+        "beyond_context": "the document leaves no room for an instruction in the model's context",
         "copies_document": "more of the instruction than `max_document_copy` is copied from the document",
     }
 
@@ -75,8 +78,12 @@ class LongForm(Method[LongFormOptions]):
         return samples(rows, ["id", "title", "text", "source", "licence"], 3, 0, f"{len(rows)} documents, for example")
 
     def example(self, writing: Writing[LongFormOptions]) -> Example:
-        """Write the instruction of one document in the first style."""
-        document, style = self._documents(writing)[0], writing.options.styles[0]
+        """Write the instruction of one document in the first style; where none will do, say why the first do not."""
+        problems = {document: _document_problem(document, writing) for document in self._documents(writing)}
+        document, style = next((d for d, problem in problems.items() if not problem), None), writing.options.styles[0]
+        if document is None:
+            said = [{"document": d.id, "reason": ": ".join(problem or ())} for d, problem in problems.items()]
+            return Example("no document will do", "", said[:3])
         request = _request(writing, "example", document, style)
         said = ask(writing.engine, request)
         item = _read(said, document, writing.options)
@@ -88,12 +95,12 @@ class LongForm(Method[LongFormOptions]):
         Raises:
             YieldError: fewer than `min_instructions` were accepted; with the top reasons and examples.
         """
-        shared, options = writing.shared, writing.options
+        shared = writing.shared
         earlier = [task.instruction for task in writing.earlier if shared.dedup_scope == "run"]
-        intake, waiting = Intake(shared, pool_of(earlier, shared.max_rouge)), []
+        intake, waiting = Intake(writing, pool_of(earlier, shared.max_rouge), asks=False), []
         for document in self._documents(writing):
-            if problem := _document_problem(document, options):
-                intake.take(f"i{writing.iteration}-{document.id}", Item("", "", ""), {"document": document.id}, problem)
+            if problem := _document_problem(document, writing):
+                intake.take(_id(writing, document), Item("", "", ""), {"document": document.id}, problem)
             else:
                 waiting.append(document)
         with writing.open_journal("instructions") as journal:
@@ -124,8 +131,8 @@ class LongForm(Method[LongFormOptions]):
         return documents
 
     def _write_batch(self, writing: Writing[LongFormOptions], intake: Intake, journal: Journal, batch: list[Document]) -> None:
-        ids = {f"i{writing.iteration}-{document.id}": document for document in batch}
-        styles = {i: random.Random(writing.seed_of(f"{i}/style")).choice(writing.options.styles) for i in ids}  # noqa: S311
+        ids = {_id(writing, document): document for document in batch}
+        styles = {i: _style(writing, document) for i, document in ids.items()}
         requests = [_request(writing, i, document, styles[i]) for i, document in ids.items()]
         said = generate_all(writing.engine, requests, journal, "instructions")
         for i, document in ids.items():
@@ -137,11 +144,26 @@ class LongForm(Method[LongFormOptions]):
             intake.take(i, item, {"document": document.id, "style": styles[i], **answer}, problem)
 
 
-def _document_problem(document: Document, options: LongFormOptions) -> tuple[str, str] | None:
-    length = len(words(document.text))
+def _id(writing: Writing[LongFormOptions], document: Document) -> str:
+    return f"i{writing.iteration}-{document.id}"
+
+
+def _style(writing: Writing[LongFormOptions], document: Document) -> Style:
+    seed = writing.seed_of(f"{_id(writing, document)}/style")
+    return random.Random(seed).choice(writing.options.styles)  # noqa: S311 - reproducible, not secret
+
+
+def _document_problem(document: Document, writing: Writing[LongFormOptions]) -> tuple[str, str] | None:
+    length, options = len(words(document.text)), writing.options
     if length < options.min_document_words:
         return "document_too_short", f"{length} words: {document.id}"
-    return ("document_too_long", f"{length} words: {document.id}") if length > options.max_document_words else None
+    if length > options.max_document_words:
+        return "document_too_long", f"{length} words: {document.id}"
+    if found := find_special(writing.frame.words, document.text):
+        return "special_token", f"{found[0]}: {document.id}"
+    prompt = _request(writing, document.id, document, _style(writing, document)).prompt
+    long = writing.overlong({document.id: prompt}, writing.shared.instruction_tokens)
+    return ("beyond_context", f"{long[document.id]}: {document.id}") if long else None
 
 
 def _request(writing: Writing[LongFormOptions], id_: str, document: Document, style: Style) -> Request:
@@ -164,4 +186,4 @@ def _read(said: Completion, document: Document, options: LongFormOptions) -> Ite
 
 def _tokens(writing: Writing[LongFormOptions], document: Document) -> int:
     """Count the tokens of a document, as those of a response that the model wrote."""
-    return len(writing.engine.tokenizer(document.text, add_special_tokens=False)["input_ids"]) + 1
+    return len(encode_rest(writing.engine.tokenizer, document.text)) + 1

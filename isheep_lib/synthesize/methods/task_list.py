@@ -10,13 +10,15 @@ from typing import ClassVar
 from isheep_lib.display.table import Table, samples
 from isheep_lib.engines.generate import ask, generate_all
 from isheep_lib.errors import DataError
+from isheep_lib.prompting.chat import user_words
 from isheep_lib.synthesize.candidates import Candidates, Intake, pool_of
 from isheep_lib.synthesize.demonstrations import Demonstrations, prepare_demonstrations
 from isheep_lib.synthesize.list_options import ListOptions
-from isheep_lib.synthesize.lists import list_request, parse_list
-from isheep_lib.synthesize.method import Example, Method, Need, Writing
+from isheep_lib.synthesize.lists import list_prompt, list_request, parse_list
+from isheep_lib.synthesize.method import Example, Method, Need
 from isheep_lib.synthesize.rules import instruction_problem
 from isheep_lib.synthesize.shared_params import Shared
+from isheep_lib.synthesize.writing import Writing
 
 
 class TaskList(Method[ListOptions]):
@@ -58,10 +60,11 @@ class TaskList(Method[ListOptions]):
         """Continue one list and cut it into tasks."""
         options, shared, seed = writing.options, writing.shared, writing.seed_of("example")
         shown = self._demonstrations(writing).draw(writing.earlier, options, seed)
-        request = list_request("example", shown, shared, options, seed)
+        request = list_request("example", shown, writing.frame, shared, options, seed)
         said = ask(writing.engine, request)
         items = parse_list(said.text, options.demonstrations + 1, said.finish)
-        problems = [instruction_problem(item, shared.instruction_rules) or "passes the rules" for item in items]
+        rules = shared.instruction_rules
+        problems = [instruction_problem(item, rules, writing.frame.words) or "passes the rules" for item in items]
         rows = [{"instruction": i.instruction, "input": i.input, "rule": p} for i, p in zip(items, problems, strict=True)]
         return Example(request.prompt, said.text, rows)
 
@@ -77,7 +80,7 @@ class TaskList(Method[ListOptions]):
         shared, options, demonstrations = writing.shared, writing.options, self._demonstrations(writing)
         known = [task.instruction for task in demonstrations.seeds]
         before = [task.instruction for task in writing.earlier if shared.dedup_scope == "run"]
-        intake = Intake(shared, pool_of([*known, *before], shared.max_rouge))
+        intake = Intake(writing, pool_of([*known, *before], shared.max_rouge))
         with writing.open_journal("instructions") as journal:
             for batch in range(options.max_batches):
                 if intake.full:
@@ -87,7 +90,7 @@ class TaskList(Method[ListOptions]):
                 tasks = writing.earlier + intake.found.tasks()
                 ids = [f"i{writing.iteration}-r{batch}-p{n:03d}" for n in range(options.prompts_per_batch)]
                 shown = {i: demonstrations.draw(tasks, options, writing.seed_of(f"{i}/demonstrations")) for i in ids}
-                requests = [list_request(i, shown[i], shared, options, writing.seed_of(i)) for i in ids]
+                requests = [list_request(i, shown[i], writing.frame, shared, options, writing.seed_of(i)) for i in ids]
                 lists = generate_all(writing.engine, requests, journal, f"instructions, batch {batch + 1}")
                 for id_ in ids:
                     intake.found.tokens += lists[id_].num_tokens
@@ -108,5 +111,26 @@ class TaskList(Method[ListOptions]):
                 where=writing.shared.seeds,
                 do="add seeds, or lower synthesize.options.demonstrations",
             )
+        writing.refuse_seeds(
+            overlong_seeds(writing),
+            f"shorten or remove them: with any {options.demonstrations} of the others a prompt fits; or lower "
+            "synthesize.options.demonstrations or synthesize.instruction_tokens",
+        )
         with writing.open_journal("demonstrations") as journal:
-            return prepare_demonstrations(writing.engine, seeds, options, writing.seed_of, journal)
+            return prepare_demonstrations(writing.engine, writing.frame, seeds, options, writing.seed_of, journal)
+
+
+def overlong_seeds(writing: Writing[ListOptions]) -> dict[str, str]:
+    """Say by id how long the seeds are without which every prompt fits the model's context, whichever seeds are drawn."""
+    options, limit, written = writing.options, writing.shared.instruction_tokens, writing.options.generated_demonstrations
+    counts = writing.lengths({task.id: user_words(task) for task in writing.seeds})
+    ranked = sorted(writing.seeds, key=lambda task: -counts.get(task.id, 0))
+    for first in range(len(ranked)):
+        # A task that the model wrote is no longer than what it may write.
+        sizes = {options.demonstrations: limit, options.demonstrations - written: limit * (1 + written)}
+        if not any(
+            writing.overlong({"": list_prompt(ranked[first : first + size], options.tasks_per_prompt)}, spare)
+            for size, spare in sizes.items()
+        ):
+            return {task.id: f"{counts[task.id]} tokens" for task in ranked[:first]}
+    return {task.id: f"{counts[task.id]} tokens" for task in ranked}

@@ -1,4 +1,4 @@
-"""Estimates of a sweep: rates from records, extrapolation, and when a probe is needed."""
+"""Estimates of a sweep: the sum over its distinct stages, and when a probe is needed."""
 
 from pathlib import Path
 
@@ -7,9 +7,9 @@ import yaml
 
 from isheep_lib.ablate import estimate, sweep
 from isheep_lib.ablate import runs as ablate_runs
-from isheep_lib.ablate.runs import work
+from isheep_lib.iterate.estimate import items
 from isheep_lib.iterate.run_params import load_run
-from isheep_lib.record import manifests
+from isheep_lib.record import manifests, provenance
 
 PARAMS = "params/smollm2-135m.yaml"
 STAGES = ("synthesize", "assess", "filter", "train", "evaluate")
@@ -22,17 +22,20 @@ def opened(folder: Path, **changes: object) -> sweep.Sweep:
     return sweep.open_sweep(str(path))
 
 
-def record(run: Path, stage: str, seconds: float, rows: int, *, kept: int | None = None, tokens: int = 0) -> None:
-    folder = manifests.stage_folder(run, 1, stage)
+def record(found: sweep.Sweep, name: str, stage: str, seconds: float, rows: int, kept: int = 0, tokens: int = 0) -> None:
+    """Record a stage of the sweep's first run under the name of any."""
+    folder = manifests.stage_folder(manifests.run_folder(f"{found.file.name}/{name}"), 1, stage)
     folder.mkdir(parents=True)
     manifest = {
         "stage": stage,
         "iteration": 1,
         "seconds": seconds,
         "notebook_seconds": seconds + 4,
-        "counts": {"in": rows, "kept": rows if kept is None else kept, "dropped": {}},
+        "counts": {"in": rows, "kept": kept or rows, "dropped": {}},
         "tokens": {"answers": tokens},
-        "parameters": {"epochs": 2},
+        "outputs": {},
+        "environment": provenance.environment(),
+        "parameters": found.points[0].params.stage(stage, 1).model_dump(exclude={"run"}),
     }
     manifests.write_manifest(folder, manifest)
 
@@ -43,16 +46,17 @@ def rows(table) -> dict[str, dict]:
 
 @pytest.fixture
 def found(tmp_path) -> sweep.Sweep:
-    return opened(tmp_path, control=False, override='evaluate.tasks:["ifeval:10","arc_easy:30"] synthesize.instructions:200')
+    """A sweep of a model that no record at hand is of."""
+    own = 'model.base_model:never/seen evaluate.tasks:["ifeval:10","arc_easy:30"] synthesize.instructions:200 train.epochs:2'
+    return opened(tmp_path, control=False, override=own)
 
 
 def test_hours_and_tokens_are_in_proportion_to_rows_and_every_kernel_starts_once(found):
-    run = found.folder / "probe"
-    record(run, "synthesize", 100, 80, kept=50, tokens=1000)
-    record(run, "assess", 25, 50)
-    record(run, "filter", 5, 50, kept=20)
-    record(run, "train", 40, 20, tokens=400)  # two epochs
-    record(run, "evaluate", 8, 4, tokens=80)
+    record(found, "probe", "synthesize", 100, 80, kept=50, tokens=1000)
+    record(found, "probe", "assess", 25, 50)
+    record(found, "probe", "filter", 5, 50, kept=20)
+    record(found, "probe", "train", 40, 20, tokens=400)  # two epochs
+    record(found, "probe", "evaluate", 80, 40, tokens=800)
     table = estimate.estimate_table(found)
     line = rows(table)
     assert line["synthesize"]["hours"] == f"{(4 + 2 * 200) / 3600:.2f}"  # one synthesis for both runs
@@ -65,42 +69,39 @@ def test_hours_and_tokens_are_in_proportion_to_rows_and_every_kernel_starts_once
     total = (4 + 400) + (4 + 100) + (8 + 40) + (8 + 320) + (12 + 240)
     assert line["all"]["hours"] == f"{total / 3600:.2f}"
     assert line["all"]["tokens"] == f"{4000 + 3200 + 2400:,}"
-    assert "without a record" not in table.caption
+    assert "has no record" not in table.caption
+    assert "probe/iter-1, on this machine" in table.caption
 
 
 def test_what_is_done_is_not_estimated_again(found):
-    record(manifests.run_folder(found.points[0].run), "synthesize", 100, 200)
+    record(found, found.points[0].name, "synthesize", 100, 200)
     line = rows(estimate.estimate_table(found))["synthesize"]
     assert (line["to run"], line["hours"]) == (0, "0.00")
     assert line["hours from the start"] == f"{(4 + 100) / 3600:.2f}"
 
 
-def test_the_slowest_record_counts_because_answers_known_before_make_others_too_fast(found):
-    record(found.folder / "probe", "evaluate", 100, 10)
-    record(manifests.run_folder(found.points[0].run), "evaluate", 10, 40)
-    assert estimate.rates(found)["evaluate"].seconds == 10
-
-
 def test_nothing_known_is_said_and_not_counted_as_nothing(found):
+    record(found, "probe", "filter", 5, 50)  # asks no model
     line = rows(estimate.estimate_table(found))
-    assert {line[stage]["hours"] for stage in STAGES} == {"unknown"}
-    assert "without a record" in estimate.estimate_table(found).caption
+    assert {line[stage]["hours"] for stage in STAGES if stage != "filter"} == {"unknown"}
+    assert "what has no record is not in the total" in estimate.estimate_table(found).caption
 
 
-def test_total_base_learns_from_all_data_so_far_up_to_the_limit(tmp_path):
-    axes = {"train.setting": ["one_base", "total_base"]}
-    limited = "synthesize.instructions:200 train.max_rows:500 train.epochs:1"
-    items = work(opened(tmp_path, axes=axes, iterations=3, control=False, override=limited))
-    units = {(w.point.name, w.iteration): estimate.units_of(w, 1.0) for w in items if w.stage == "train"}
-    assert units["setting-one_base", 3] == 200
-    assert (units["setting-total_base", 2], units["setting-total_base", 3]) == (400, 500)
+def test_a_probe_says_what_it_takes_and_how_it_is_asked_for(found, tmp_path):
+    said = estimate.probe_sentence(found)
+    assert "synthesize, assess, train, evaluate" in said
+    assert "--probe" in said
+    assert "50 of 200 instructions" in said
+    for stage in STAGES:
+        record(found, found.points[1].name, stage, 1, 10)
+    assert estimate.probe_sentence(found) == "Records of this model say what every stage costs"
 
 
 def test_a_probe_is_a_valid_small_run_that_asks_every_benchmark_in_proportion():
     params = load_run(manifests.find_file(PARAMS, "params"))
     small = load_run(manifests.find_file(PARAMS, "params"), estimate.probe_override(params, 50))
-    asked = estimate.items(small)
-    assert list(asked) == list(estimate.items(params))
+    asked = items(small)
+    assert list(asked) == list(items(params))
     assert 50 <= sum(asked.values()) <= 50 + len(asked)
     assert asked["ifeval"] == max(asked.values())
     assert small.synthesize.instructions == 50
@@ -124,15 +125,16 @@ def test_a_probe_goes_through_every_stage_where_nothing_is_known(found, started)
 
 
 def test_a_run_no_larger_than_a_probe_is_its_own_probe(tmp_path, started):
-    small = opened(tmp_path, override="synthesize.instructions:40")
+    small = opened(tmp_path, override="synthesize.instructions:40 model.base_model:never/seen")
     assert "was the probe" in estimate.probe(small, "stop")
     assert started == [("threshold-0.1", 1, 40)]
 
 
 def test_there_is_no_probe_where_records_are_or_none_is_wanted(found, tmp_path, started):
     for stage in STAGES:
-        record(manifests.run_folder(found.points[1].run), stage, 1, 10)
-    assert "records of this sweep" in estimate.probe(found, "stop")
+        record(found, found.points[1].name, stage, 1, 10)
+    assert "no probe: records" in estimate.probe(found, "stop")
     (tmp_path / "b").mkdir()
-    assert "nothing is known of synthesize" in estimate.probe(opened(tmp_path / "b", probe=0), "stop")
+    unknown = opened(tmp_path / "b", probe=0, override="model.base_model:never/seen")
+    assert "nothing is known of synthesize" in estimate.probe(unknown, "stop")
     assert started == []
