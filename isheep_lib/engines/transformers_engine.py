@@ -109,8 +109,8 @@ class TransformersEngine:
             uniform = draws[asked, [len(new[i]) for i in asked]]
             if self._arbiter is None:
                 return decide(scores, uniform, first.temperature, first.top_p).tokens
-            texts = [(batch[i].id, rows[i] + new[i]) for i in asked]
-            return self._arbiter.choose(scores, uniform, first.temperature, first.top_p, texts.__getitem__)
+            so_far = [(batch[i].id, rows[i] + new[i]) for i in asked]
+            return self._arbiter.choose(scores, uniform, first.temperature, first.top_p, so_far.__getitem__)
 
         def ended(row: int, new: list[int]) -> bool:
             return new[-1] in ends or (bool(texts) and any(stop in self.tokenizer.decode(new[-TAIL:]) for stop in texts))

@@ -1,4 +1,4 @@
-"""Exact decisions: the texts are those of a plain loop in float64, however rough the fast pass is and whoever shares the batch."""
+"""Exact decisions: texts are those of a plain loop in float64, however rough the fast pass is, whoever shares the batch."""
 
 import ast
 import os
@@ -24,7 +24,7 @@ PROMPTS = [
     "why is the river",
     "compare the old bread and the small city",
     "list",
-    "a song for the teacher",
+    "a song for one",
 ]
 REQUESTS = [
     Request(f"r{number}-{temperature}", prompt, 24, temperature, top_p, number)

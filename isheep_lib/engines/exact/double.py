@@ -18,12 +18,12 @@ from isheep_lib.models.load import load_model
 class NothingShorter(TorchFunctionMode):
     """Inside it, whatever asks for float32 gets float64."""
 
-    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run a function of torch with float64 for float32."""
         named = {name: _longer(value) for name, value in (kwargs or {}).items()}
-        if function is torch.Tensor.float:
+        if func is torch.Tensor.float:
             return args[0].double()
-        return function(*map(_longer, args), **named)
+        return func(*map(_longer, args), **named)
 
 
 def _longer(value: Any) -> Any:
