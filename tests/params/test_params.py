@@ -108,6 +108,14 @@ def test_batching_addresses_and_reuse_alone_may_change_within_a_run():
     ("change", "complaint"),
     [
         ("model.engine:server", "base_urls: the engine server needs at least one address"),
+        (
+            "model.numerics:exact model.inference_dtype:bfloat16",
+            "numerics: exact tokens come from the engine transformers in float32",
+        ),
+        (
+            "model.numerics:exact model.engine:vllm model.inference_dtype:float32",
+            "not from vllm in float32; set numerics to plain",
+        ),
         ("model.base_urls:[ftp://a.b/v1]", "'ftp://a.b/v1' is no http or https address"),
         ("model.base_urls:[here]", "'here' is no http or https address"),
         ("model.base_urls:[http://a.b/v1,http://a.b/v1/]", "none twice"),
