@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import torch
 
-TOP = 1024  # candidates sorted first; a nucleus that needs more is found by sorting the whole vocabulary
+TOP = (1024, 8192)  # candidates sorted first; a nucleus that needs more is found by sorting the whole vocabulary
 
 
 @dataclass(frozen=True)
@@ -50,12 +50,12 @@ def decide(logits: torch.Tensor, uniform: torch.Tensor, temperature: float, top_
         logits = logits.cpu()
     if temperature == 0:
         return _best(logits, error.gap)
-    logs = torch.log_softmax(logits.double() / temperature, dim=-1)
-    uniform = uniform.to(logs)
+    uniform = uniform.to(logits.device, torch.float64)
     if top_p >= 1:
-        sure = torch.ones_like(logs, dtype=torch.bool)
-        return _drawn(logs.exp(), sure, torch.zeros_like(sure), uniform, error.mass)
-    values, tokens = _candidates(logs, top_p + error.mass)
+        shares = torch.softmax(logits.double() / temperature, dim=-1)
+        sure = torch.ones_like(shares, dtype=torch.bool)
+        return _drawn(shares, sure, torch.zeros_like(sure), uniform, error.mass)
+    values, tokens = _candidates(logits, temperature, top_p + error.mass)
     sure, open_ = _nucleus(values, top_p, error, temperature)
     tokens, order = tokens.sort(dim=-1)
     found = _drawn(values.exp().gather(-1, order), sure.gather(-1, order), open_.gather(-1, order), uniform, error.mass)
@@ -67,14 +67,20 @@ def _best(logits: torch.Tensor, gap: float) -> Decision:
     return Decision(logits.argmax(-1), best[:, 0] - best[:, -1] > gap)  # argmax takes the first of equal ones
 
 
-def _candidates(logs: torch.Tensor, needed: float) -> tuple[torch.Tensor, torch.Tensor]:
+def _candidates(logits: torch.Tensor, temperature: float, needed: float) -> tuple[torch.Tensor, torch.Tensor]:
     """Return log-probabilities from the largest on, with their token ids, until all rows have the needed mass or everything."""
-    values, tokens = logs.topk(min(TOP, logs.shape[-1]), dim=-1)
-    if values.shape[-1] < logs.shape[-1] and bool((values[:, :-1].exp().sum(-1) <= needed).any()):
-        return logs.sort(dim=-1, descending=True, stable=True)
-    tokens, order = tokens.sort(dim=-1)
-    values, order = values.gather(-1, order).sort(dim=-1, descending=True, stable=True)
-    return values, tokens.gather(-1, order)
+    total = (logits.double() / temperature).logsumexp(-1, keepdim=True)
+    for number in TOP:
+        if number >= logits.shape[-1]:
+            break
+        values, tokens = logits.topk(number, dim=-1)
+        values = values.double() / temperature - total
+        if bool((values[:, :-1].exp().sum(-1) > needed).all()):
+            tokens, order = tokens.sort(dim=-1)  # of equal ones the smaller id comes first
+            values, order = values.gather(-1, order).sort(dim=-1, descending=True, stable=True)
+            return values, tokens.gather(-1, order)
+    values, tokens = logits.sort(dim=-1, descending=True, stable=True)
+    return values.double() / temperature - total, tokens
 
 
 def _nucleus(values: torch.Tensor, top_p: float, error: Error, temperature: float) -> tuple[torch.Tensor, torch.Tensor]:
