@@ -59,7 +59,7 @@ def test_the_base_model_reads_every_answer_of_every_model_from_probabilities(loc
 def test_a_run_beside_another_says_how_many_stages_it_took_over(local: Path) -> None:
     text = (local / "iterate.ipynb").read_text()
     assert "4 stage(s) ran: " in text
-    assert "4 taken from the run whole: iter-0/evaluate, " in text
+    assert "4 taken from the run whole: iter-1/synthesize, iter-1/assess, " in text
 
 
 def test_its_own_answers_are_what_self_preference_is_measured_against(local: Path) -> None:
