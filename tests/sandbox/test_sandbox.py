@@ -152,6 +152,21 @@ def test_endless_printing_is_ended(method):
     assert attack("print('x' * 60_000)", method, seconds=no_slower(20)).passed
 
 
+def test_a_program_that_prints_without_end_before_its_tests_have_begun_has_failed(confined, monkeypatch):
+    start = sandbox_run._start
+
+    def busy(stack, role, *given):
+        side = start(stack, role, *given)
+        if role is sandbox_run.TESTER:
+            os.killpg(side.process.pid, signal.SIGSTOP)
+        return side
+
+    monkeypatch.setattr(sandbox_run, "_start", busy)
+    assert attack("while True: print('x' * 1000)", confined, seconds=no_slower(20)) == Outcome(False, "output")
+    with pytest.raises(DataError, match="did not start: timeout"):
+        attack("pass", confined, seconds=2)
+
+
 def test_no_file_outside_can_be_read(confined, tmp_path, root):
     secret = tmp_path / "secret"
     secret.write_text("hunter2")
