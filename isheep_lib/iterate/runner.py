@@ -5,6 +5,7 @@ notebook says which cell failed, the whole process tree of the kernel ends with 
 published atomically, its digest inside the manifest that makes the stage done.
 """
 
+import asyncio
 import contextlib
 import logging
 import os
@@ -19,6 +20,7 @@ from typing import Any
 import nbformat
 import papermill
 import psutil
+from jupyter_core.utils import ensure_event_loop
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import NBClientEngine, papermill_engines
@@ -49,6 +51,7 @@ class TruthfulClient(PapermillNotebookClient):
             except BaseException as error:
                 if not isinstance(error, CellExecutionError):
                     stopping.end(_family(self))  # now: a kernel that is asked to end finishes its cell first
+                    _leave_tasks()
                 self.nb_man.cell_exception(self.nb.cells[index], cell_index=index, exception=error)
                 if isinstance(error, CellExecutionError):
                     break  # papermill raises its own error after saving
@@ -96,6 +99,12 @@ class TruthfulEngine(NBClientEngine):
 def _family(client: TruthfulClient) -> list[psutil.Process]:
     process = getattr(getattr(client.km, "provisioner", None), "process", None)
     return stopping.family_of(process.pid) if process else []
+
+
+def _leave_tasks() -> None:
+    """Let what still waits for an ended kernel fail in silence; asyncio would print it after the last line."""
+    for task in asyncio.all_tasks(ensure_event_loop()):
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())
 
 
 papermill_engines.register("isheep", TruthfulEngine)

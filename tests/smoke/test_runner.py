@@ -81,6 +81,7 @@ def test_processes_that_a_kernel_left_behind_end_with_it(tmp_path):
 RUNS = """
 import sys
 from pathlib import Path
+from jupyter_core.utils import run_sync
 from isheep_lib.iterate import runner
 from isheep_lib.iterate.stopping import signals
 with signals():
@@ -120,3 +121,40 @@ def test_a_parameter_that_the_notebook_does_not_have_never_starts_a_kernel(tmp_p
         runner.execute(write_notebook(tmp_path, "print(depth)"), tmp_path / "o.ipynb", {name: 1})
     assert not list(tmp_path.glob("*o.*"))
     assert not (tmp_path / "pwned").exists()
+
+
+SLOW_TO_LEAVE = """
+import asyncio, gc, os, signal, sys, threading, time
+from pathlib import Path
+from jupyter_core.utils import run_sync
+from isheep_lib.iterate import runner
+from isheep_lib.iterate.stopping import signals
+
+cleanup = runner.TruthfulClient._cleanup_kernel
+def late(self):
+    run_sync(asyncio.sleep)(2.5)  # a busy machine: what watches the kernel looks once more meanwhile
+    cleanup(self)
+runner.TruthfulClient._cleanup_kernel = late
+
+notebook, amid = map(Path, sys.argv[1:])
+def interrupt():
+    while not amid.exists():
+        time.sleep(0.05)
+    os.kill(os.getpid(), signal.SIGINT)
+threading.Thread(target=interrupt, daemon=True).start()
+try:
+    with signals():
+        runner.execute(notebook, notebook.with_name("out.ipynb"), {})
+except KeyboardInterrupt:
+    print("stopped", file=sys.stderr)
+gc.collect()
+"""
+
+
+def test_an_interrupted_command_says_nothing_after_its_last_line_however_long_its_kernel_takes_to_end(tmp_path):
+    amid = tmp_path / "amid"
+    notebook = write_notebook(tmp_path, f"import time\nopen({str(amid)!r}, 'w').close()\ntime.sleep(60)")
+    ended = subprocess.run([sys.executable, "-c", SLOW_TO_LEAVE, notebook, amid], capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 0
+    assert ended.stderr.splitlines()[-1] == "stopped"
+    assert "Kernel died" not in ended.stderr.split("stopped")[-1]
