@@ -292,5 +292,21 @@ def rerun(run: str, stages: tuple[str, ...], iterations: tuple[int, ...], into: 
     sys.exit(1 if differing else 0)
 
 
+@main.command()
+@click.argument("run")
+@click.option("--stage", "stages", multiple=True, help="Only this stage. Repeatable.")
+@click.option("--iteration", "iterations", multiple=True, type=int, help="Only this iteration. Repeatable.")
+@click.option("--sample", default=0, show_default=True, help="Answers, and scores, of each stage to look at; 0 is all.")
+def check(run: str, stages: tuple[str, ...], iterations: tuple[int, ...], sample: int) -> None:
+    """Hold a record against the model here, token by token and without generating; exit 1 where it is not explained."""
+    from isheep_lib.engines.exact.token_check import NOT_EXPLAINED
+    from isheep_lib.record import manifests
+    from isheep_lib.rerun import check as rerun_check
+
+    found = rerun_check.check(manifests.run_folder(run), stages, iterations, sample, lambda one: click.echo(one.line()))
+    click.echo(f"\n{rerun_check.summary(found)}")
+    sys.exit(any(one.verdict == NOT_EXPLAINED for one in found))
+
+
 if __name__ == "__main__":
     main(prog_name="isheep")

@@ -34,6 +34,7 @@ class ScriptedEngine:
         closed: whether it was told to let go.
     """
 
+    vocabulary: Any = None
     tokenizer: Any = None
     context = 0  # nobody knows it
 

@@ -38,6 +38,7 @@ def preflight(served: str, settings: Model) -> None:
 class ChatEngine:
     """One judge behind servers; of the protocol `isheep_lib.engines.protocol.Engine` it knows what needs no tokens."""
 
+    vocabulary: Any = None
     tokenizer: Any = None
     context = 0  # only the server knows it
 

@@ -38,6 +38,7 @@ class Completion:
     finish: str  # "end" (an end token), "stop" (a stop text), "length" (the limit) or "refused" (a judge's server filtered it)
     num_tokens: int  # generated tokens, an end token included
     stopped_by: str = ""  # the stop text or the end token's text, "" at the limit
+    tokens: tuple[int, ...] = field(default=(), repr=False)  # the generated ones, where the engine knows them
 
 
 def quiet(units: float) -> None:
@@ -47,6 +48,7 @@ def quiet(units: float) -> None:
 class Engine(Protocol):
     """What every engine can do; a record's result does not depend on the records around it."""
 
+    vocabulary: Any  # the `engines.tokens.Vocabulary` of the model, None where only a server knows it
     tokenizer: Any
     context: int  # prompt and new tokens together at most, 0 where only a server knows it
 

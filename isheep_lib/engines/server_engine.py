@@ -69,8 +69,8 @@ class ServerEngine:
         self._versions = sorted({version for version in answers if isinstance(version, str)})
         self._used = list(self._servers.lists)
         contexts = [listed[self.name] for listed in self._servers.lists.values() if listed and listed[self.name]]
-        self._vocabulary = replace(vocabulary, context=min([vocabulary.context, *contexts]))
-        self.tokenizer, self.context = vocabulary.tokenizer, self._vocabulary.context
+        self.vocabulary = replace(vocabulary, context=min([vocabulary.context, *contexts]))
+        self.tokenizer, self.context = vocabulary.tokenizer, self.vocabulary.context
 
     def facts(self) -> dict[str, Any]:
         """Name the model as served, the servers and their versions; the probe in nats per token, once it was made."""
@@ -87,7 +87,7 @@ class ServerEngine:
 
     def batches(self, requests: list[Request]) -> list[list[Request]]:
         """Return one request per batch; see the protocol."""
-        self._vocabulary.check_lengths(requests, {r.id: len(self._vocabulary.encode(r.prompt)) for r in requests})
+        self.vocabulary.check_lengths(requests, {r.id: len(self.vocabulary.encode(r.prompt)) for r in requests})
         return [[request] for request in requests]
 
     def probe(self, pairs: Sequence[tuple[str, str]] = PROBES) -> dict[str, Scores]:
@@ -146,11 +146,11 @@ class ServerEngine:
         yield from self._servers.ask(self._generation(request) for batch in batches for request in batch)
 
     def _generation(self, request: Request) -> Call:
-        tokens, _ = self._vocabulary.stops(request)
+        tokens, _ = self.vocabulary.stops(request)
         return self._call(
             request.id,
-            self._vocabulary.encode(request.prompt),
-            partial(read_completion, self._vocabulary, request),
+            self.vocabulary.encode(request.prompt),
+            partial(read_completion, self.vocabulary, request),
             max_tokens=request.max_new_tokens,
             temperature=request.temperature,
             top_p=request.top_p,
@@ -165,14 +165,14 @@ class ServerEngine:
 
     def logprobs(self, pairs: list[tuple[str, str]]) -> Scores:
         """Score continuations; see the protocol."""
-        self._vocabulary.check_texts([a + b for a, b in map(self._vocabulary.encode_pair, pairs)], spare=1)
+        self.vocabulary.check_texts([a + b for a, b in map(self.vocabulary.encode_pair, pairs)], spare=1)
         self._check_weights()
         calls = (self._score_call(i, pair) for i, pair in enumerate(pairs) if encode_rest(self.tokenizer, pair[1]))
         found = dict(chain.from_iterable(self._servers.ask(calls)))
         return [found.get(i, (0.0, 0)) for i in range(len(pairs))]
 
     def _score_call(self, index: int, pair: tuple[str, str]) -> Call:
-        return self._total_call(f"text {index + 1}", *self._vocabulary.encode_pair(pair), index)
+        return self._total_call(f"text {index + 1}", *self.vocabulary.encode_pair(pair), index)
 
     def _total_call(self, id_: str, context: list[int], rest: list[int], key: Any) -> Call:
         """Ask for the log-probability of the rest; the result is the key with it."""
@@ -182,8 +182,8 @@ class ServerEngine:
     def choices(self, prompts: list[str], labels: list[str]) -> list[list[float]]:
         """Score labels, a request for each prompt and token of the longest label; see the protocol."""
         tree = label_paths(self.tokenizer, labels)
-        encoded = [self._vocabulary.encode(prompt) for prompt in prompts]
-        self._vocabulary.check_texts(encoded, spare=len(tree.stem) + 1)
+        encoded = [self.vocabulary.encode(prompt) for prompt in prompts]
+        self.vocabulary.check_texts(encoded, spare=len(tree.stem) + 1)
         self._check_weights()
         tokens = tree.wanted
         parts = [[own[start : start + MOST_TOP] for start in range(0, len(own), MOST_TOP)] for own in tokens]
@@ -223,7 +223,7 @@ class ServerEngine:
         return found
 
     def _vector_call(self, index: int, text: str) -> Call:
-        form: dict[str, Any] = {"model": self.name, "input": self._vocabulary.encode_start(text), "encoding_format": "float"}
+        form: dict[str, Any] = {"model": self.name, "input": self.vocabulary.encode_start(text), "encoding_format": "float"}
         form["extra_body"] = {"add_special_tokens": False, "use_activation": False}
 
         def read(answer: Any) -> tuple[int, np.ndarray]:

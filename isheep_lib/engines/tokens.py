@@ -81,8 +81,9 @@ class Vocabulary:
         found = [(text.find(stop), stop) for stop in stops if stop in text]
         if found:
             cut, stop = min(found)
-            return Completion(request.id, text[:cut], "stop", len(new), stop)
-        return Completion(request.id, text, "end" if ended else "length", len(new), ends[new[-1]] if ended else "")
+            return Completion(request.id, text[:cut], "stop", len(new), stop, tuple(new))
+        finish, by = ("end", ends[new[-1]]) if ended else ("length", "")
+        return Completion(request.id, text, finish, len(new), by, tuple(new))
 
 
 def load_vocabulary(model: ModelRef, context_tokens: int = 0) -> Vocabulary:

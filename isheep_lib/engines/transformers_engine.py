@@ -55,9 +55,9 @@ class TransformersEngine:
         self._reader: Reader = Reader(self.model, self.pad, self.batch_tokens)
         self._vectors: Reader = Reader(_Vectors(self.model), self.pad, self.batch_tokens)
         self._exact_output: dict[str, torch.nn.Module] | None = None
-        self._arbiter: Arbiter | None = None
+        self.arbiter: Arbiter | None = None
         if settings.numerics == "exact":
-            self._arbiter = Arbiter(DoubleModel(model), self._logits_of, self.vocabulary.encode)
+            self.arbiter = Arbiter(DoubleModel(model), self._logits_of, self.vocabulary.encode)
 
     @torch.inference_mode()
     def _logits_of(self, tokens: list[int]) -> torch.Tensor:
@@ -70,13 +70,13 @@ class TransformersEngine:
             "version": versions()["transformers"],
             "dtype": self.dtype,
             "device": torch.cuda.get_device_name(0) if device() == "cuda" else device(),
-            "numerics": self._arbiter.facts() if self._arbiter else "plain",
+            "numerics": self.arbiter.facts() if self.arbiter else "plain",
         }
 
     def close(self) -> None:
         """Give the memory back."""
         # ty: ignore[invalid-assignment] - nothing is asked of a closed engine
-        self.model = self._reader = self._vectors = self._exact_output = self._arbiter = None
+        self.model = self._reader = self._vectors = self._exact_output = self.arbiter = None
         if device() == "cuda":
             torch.cuda.empty_cache()
 
@@ -107,10 +107,10 @@ class TransformersEngine:
 
         def choose(scores: torch.Tensor, asked: list[int], new: list[list[int]]) -> torch.Tensor:
             uniform = draws[asked, [len(new[i]) for i in asked]]
-            if self._arbiter is None:
+            if self.arbiter is None:
                 return decide(scores, uniform, first.temperature, first.top_p).tokens
             so_far = [(batch[i].id, rows[i] + new[i]) for i in asked]
-            return self._arbiter.choose(scores, uniform, first.temperature, first.top_p, so_far.__getitem__)
+            return self.arbiter.choose(scores, uniform, first.temperature, first.top_p, so_far.__getitem__)
 
         def ended(row: int, new: list[int]) -> bool:
             return new[-1] in ends or (bool(texts) and any(stop in self.tokenizer.decode(new[-TAIL:]) for stop in texts))
@@ -142,6 +142,21 @@ class TransformersEngine:
                 for i, value in zip(group, values, strict=True):
                     results[i] = (round(value, 4), len(encoded[i][1]))
         return results
+
+    @torch.inference_mode()
+    def forced(self, rows: list[list[int]], starts: list[int]) -> Iterator[tuple[int, int, torch.Tensor]]:
+        """Read rows of tokens and yield the logits that predict each from its start on, in parts of bounded memory.
+
+        Yields:
+            Number of the row, place after its start of the first token predicted, logits of shape places x vocabulary.
+        """
+        units = clusters(rows) if self.shared_tokens else [[i] for i in range(len(rows))]
+        find = self._shared_vectors_of if self.shared_tokens else self._vectors_of
+        for group in _within(units, lambda i: len(rows[i]), self.batch_tokens):
+            vectors, _ = find([rows[i] for i in group], [starts[i] for i in group])
+            for i, own in zip(group, vectors, strict=True):
+                for first in range(0, len(own), LOGIT_POSITIONS):
+                    yield i, first, self._head(own[first : first + LOGIT_POSITIONS])
 
     def _vectors_of(self, rows: list[list[int]], starts: list[int]) -> tuple[list[torch.Tensor], list[list[int]]]:
         """Return the vectors that predict each row's tokens from its start, and these tokens."""

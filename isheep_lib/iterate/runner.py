@@ -29,7 +29,7 @@ from traitlets.config import Config
 
 from isheep_lib.errors import ParameterError, StageFailed
 from isheep_lib.iterate import session, stopping
-from isheep_lib.record import folders, manifests
+from isheep_lib.record import folders, manifests, shards
 from isheep_lib.record.fixity import inventory
 from isheep_lib.record.progress import PROGRESS_FILE, Relay, State, watching
 from isheep_lib.record.rows import make_folder, publish, write_failure
@@ -229,7 +229,7 @@ def run_stage(
     manifests.write_manifest(folder, manifest)
     (folder / manifests.PENDING).unlink()
     inventory.renew(run_dir, f"iter-{iteration}/{stage}")
-    session.finish(folder)
+    shards.finish(folder)
     return manifest
 
 

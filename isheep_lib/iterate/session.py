@@ -12,6 +12,7 @@ import json
 import os
 import shutil
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -21,19 +22,20 @@ from typing import Any, Generic
 from isheep_lib.display.table import Table
 from isheep_lib.engines import parity
 from isheep_lib.engines.open import open_engine, preflight
-from isheep_lib.engines.params import TrainedModel
+from isheep_lib.engines.params import Model, TrainedModel
 from isheep_lib.engines.protocol import Engine
+from isheep_lib.engines.transcript import TRANSCRIPT, Recorded
 from isheep_lib.errors import RecordError
-from isheep_lib.iterate import claims, stopping
+from isheep_lib.iterate import asked, claims, stopping
 from isheep_lib.iterate.fingerprint_parts import fingerprint_parts
-from isheep_lib.iterate.run_params import STAGE_PARAMS, Asking, EvaluateParams, P, SynthesizeParams, WithModel
+from isheep_lib.iterate.run_params import STAGE_PARAMS, Asking, P, SynthesizeParams, WithModel
 from isheep_lib.models import trained
 from isheep_lib.models.base import ModelRef
 from isheep_lib.params import old_names
 from isheep_lib.params.check import check
 from isheep_lib.params.notebook import cell_values
 from isheep_lib.prompting.chat import Frame, get_frame
-from isheep_lib.record import answer_cache, locks, manifests, provenance, shards
+from isheep_lib.record import locks, manifests, provenance, shards
 from isheep_lib.record.fingerprints import fingerprint, stale_reason
 from isheep_lib.record.fixity import inventory
 from isheep_lib.record.journal import WAITS
@@ -56,6 +58,7 @@ class StageSession(Generic[P]):
     lock: locks.RunLock | None
     repeats: bool = False
     tokens: dict[str, int] = field(default_factory=dict)
+    engine: Recorded | None = None
     engine_facts: dict[str, Any] = field(default_factory=dict)
     started: float = field(default_factory=time.monotonic)
 
@@ -116,11 +119,21 @@ class StageSession(Generic[P]):
 
     def open_engine(self: "StageSession[Asking]") -> tuple[Engine, Frame]:
         """Load the model of this stage and its chat frame."""
-        preflight(self.model, self.params)
-        engine = open_engine(self.model, self.params)
-        held = parity.hold_against_weights(engine, self.run_dir, self.model, self.model_iteration, self.params)
-        self.engine_facts = {**engine.facts(), "parity": held}  # some facts are known only after the first question
+
+        def opened() -> Engine:
+            preflight(self.model, self.params)
+            engine = open_engine(self.model, self.params)
+            held = parity.hold_against_weights(engine, self.run_dir, self.model, self.model_iteration, self.params)
+            self.engine_facts = {"parity": held}
+            return engine
+
+        engine = self.recorded(opened, self.model, self.params)
         return engine, self._frame(self.params.frame_of(self.model_iteration), engine.tokenizer)
+
+    def recorded(self, opened: Callable[[], Engine], model: ModelRef | None, settings: Model) -> Engine:
+        """Open what answers this stage, its answers on record; see `asked.open_recorded`."""
+        self.engine = asked.open_recorded(self, opened, model, settings)
+        return self.engine
 
     def open_tokenizer(self: "StageSession[WithModel]") -> tuple[Any, Frame]:
         """Load the tokenizer alone, with the frame of trained models."""
@@ -143,11 +156,6 @@ class StageSession(Generic[P]):
     def journal(self, name: str) -> shards.ShardJournal:
         """Open this worker's journal of one step of the stage; it also shows what other workers have finished."""
         return shards.ShardJournal(self.work, name, fingerprint(self.parts), *shards.place_of(self.params))
-
-    def answers(self: "StageSession[EvaluateParams]") -> contextlib.AbstractContextManager[shards.ShardJournal]:
-        """Open the journal of answers with those that this model gave before; a repetition asks anew."""
-        folder = answer_cache.answers_folder(self.parts, str(self.engine_facts.get("device", "")))
-        return answer_cache.with_known(self.journal("answers"), folder, self.params.reuse_answers and not self.repeats)
 
     def common_journal(self, name: str) -> shards.ShardJournal | shards.CommonJournal:
         """Open the journal of a step that one worker does for all of them."""
@@ -208,12 +216,14 @@ class StageSession(Generic[P]):
             raise RecordError(f"{missing} row(s) were not computed", where=str(self.folder), do="start the stage again")
         under_runner = os.environ.get(UNDER_RUNNER) == str(self.folder)
         try:
+            asked.keep(self)
             if missing:
                 said = f"{self.shard} is done: {missing} rows of other shards are still missing"
                 return f"{said}; the last worker records the stage"
             with locks.turn(self.run_dir) if self.shard else contextlib.nullcontext():
                 if self.shard and shards.is_recorded(self.folder, self.parts):
                     return f"{self.shard} is done; another worker has recorded the stage in {manifests.short(self.folder)}"
+                rows = rows | ({TRANSCRIPT: self.engine.rows()} if self.engine else {})
                 for name, content in rows.items():
                     write_jsonl(self.out / name, content)
                 for name, document in (documents or {}).items():
@@ -226,7 +236,7 @@ class StageSession(Generic[P]):
                 )
                 unfit = "" if under_runner else inventory.renew(self.run_dir, f"iter-{self.params.iteration}/{self.name}")
         finally:
-            leave(self.folder, self.lock)
+            shards.leave(self.folder, self.lock)
         said = f"{self.name} of iteration {self.params.iteration} is recorded in {manifests.short(path.parent)}"
         return f"{said}; but {unfit}" if unfit else said
 
@@ -258,30 +268,13 @@ class StageSession(Generic[P]):
             "outputs": {name: manifests.describe_file(self.out / name) for name in sorted(outputs)},
             "counts": counts,
             "tokens": self.tokens,
-            "engine": self.engine_facts,
+            "engine": {**self.engine_facts, **(self.engine.facts() if self.engine else {})},  # some are known last
             "seconds": round(time.monotonic() - self.started, 1),
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
             "environment": provenance.environment(),
             "git": provenance.git_state(),
             **more,
         }
-
-
-def finish(folder: Path) -> None:
-    """Remove the unfinished work of a stage that is done."""
-    for work in folder.glob(".work-*"):
-        shutil.rmtree(work)
-    for half in folder.glob(".*.partial"):  # of a process that was killed as it wrote
-        half.unlink(missing_ok=True)
-
-
-def leave(folder: Path, lock: locks.RunLock | None) -> None:
-    """Let the run go; once the stage is recorded, whoever leaves last removes its unfinished work. A runner holds the lock."""
-    if lock is None:
-        return
-    if manifests.read_manifest(folder) and lock.is_last():  # other workers may still write or read their journals
-        finish(folder)
-    lock.release()
 
 
 def open_stage(stage: str, names: dict[str, Any]) -> StageSession:
@@ -311,7 +304,7 @@ def open_stage(stage: str, names: dict[str, Any]) -> StageSession:
         parts = fingerprint_parts(run_dir, stage, params)
         recorded = not under_runner and manifests.read_manifest(folder) is not None
         if shard and shards.is_recorded(folder, parts):
-            leave(folder, lock)
+            shards.leave(folder, lock)
             shards.turn_away(folder)
     except BaseException:
         if lock:

@@ -98,18 +98,26 @@ def open_judge(stage: Stage) -> verdicts.Judge:
         from isheep_lib.engines.chat_engine import ChatEngine
         from isheep_lib.engines.chat_engine import preflight as find_chat
 
-        find_chat(params.judge_model, settings)
-        engine: Engine = ChatEngine(params.judge_model, settings)
+        def asked() -> Engine:
+            find_chat(params.judge_model, settings)
+            return ChatEngine(params.judge_model, settings)
+
+        engine = stage.recorded(asked, None, settings)
         frame = Frame("chat", "{{ messages[0]['content'] }}")  # the server's own template stands around a prompt
         stage.engine_facts = engine.facts()
     else:
         model = find_model(settings.base_model)
-        preflight(model, settings)
-        engine = open_engine(model, settings)
-        held = parity.hold_against_weights(engine, stage.run_dir, model, 0, settings)
+
+        def opened() -> Engine:
+            preflight(model, settings)
+            found = open_engine(model, settings)
+            stage.engine_facts = {"parity": parity.hold_against_weights(found, stage.run_dir, model, 0, settings)}
+            return found
+
+        engine = stage.recorded(opened, model, settings)
         frame = get_frame(params.judge_frame, params.system_prompt, engine.tokenizer, params.template_date)
         print(*frame.notes.values(), sep="\n", end="\n" if frame.notes else "")
-        stage.engine_facts = {**engine.facts(), "parity": held, **frame.notes}
+        stage.engine_facts |= {**engine.facts(), **frame.notes}
     return verdicts.Judge(engine, frame, params.verdicts, params.verdict_tokens)
 
 

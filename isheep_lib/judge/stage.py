@@ -1,9 +1,13 @@
 """What judging uses of its open stage, which a room above this one opens (`iterate.session`)."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
+from isheep_lib.engines.params import Model
+from isheep_lib.engines.protocol import Engine
 from isheep_lib.judge.params import JudgeParams
+from isheep_lib.models.base import ModelRef
 
 
 class Stage(Protocol):
@@ -13,6 +17,9 @@ class Stage(Protocol):
     run_dir: Path
     parts: dict[str, Any]
     engine_facts: dict[str, Any]
+
+    def recorded(self, opened: Callable[[], Engine], model: ModelRef | None, settings: Model) -> Engine:
+        """Open what answers this stage, its answers on record."""
 
     def read(self, stage: str, file: str, iteration: int | None = None) -> list[dict]:
         """Read the rows of an earlier stage."""

@@ -1,27 +1,22 @@
 """Answers that were given before: the same model asked the same thing is not asked again.
 
 Rows lie in the cache folder, one folder for what decides an answer (weights, engine, its code, precision, device; where
-precision is less than float32 also the benchmarks asked), one file for an evaluation; a row's id ends with a digest of the
-prompt and its sampling.
+precision is less than float32 also the benchmarks asked), one file for an evaluation; rows are those of a transcript, whose
+id is a digest of the prompt and its sampling.
 
 Covers keeping and finding. Does not cover asking (`engines`) or the journal of a stage at work (`record.journal`).
 """
 
-import contextlib
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from isheep_lib.errors import DataError, RecordError
+from isheep_lib.errors import DataError
 from isheep_lib.record.folders import cache_folder
-from isheep_lib.record.journal import Journal
 from isheep_lib.record.rows import canonical_json, digest_text, read_jsonl, write_jsonl
 
 DECIDING = ("engine", "inference_dtype", "context_tokens", "served_model")
 # What decides which rows are computed beside one another: in bfloat16 a row's last bits, and so a choice, depend on it.
 BESIDE = ("tasks", "data", "subset_seed", "few_shot", "answer_tokens")
-
-J = TypeVar("J", bound=Journal)
 
 
 def answers_folder(parts: dict[str, Any], device: str) -> Path:
@@ -60,19 +55,3 @@ def keep(folder: Path, rows: list[dict[str, Any]]) -> None:
 
 def _name(rows: list[dict[str, Any]]) -> str:
     return digest_text(canonical_json(rows))[:24]
-
-
-@contextlib.contextmanager
-def with_known(journal: J, folder: Path, reuse: bool) -> Iterator[J]:
-    """Hold a journal that also knows what the folder has, and keep there what is asked in the meantime.
-
-    A folder that cannot be written costs a later evaluation time; it is no reason to lose this one.
-    """
-    earlier = read_known(folder) if reuse else {}
-    with journal:
-        journal.rows = earlier | journal.rows
-        yield journal
-        try:
-            keep(folder, [row for id_, row in journal.rows.items() if id_ not in earlier])
-        except (RecordError, OSError) as error:
-            print(f"These answers are not kept for later evaluations: {error}")

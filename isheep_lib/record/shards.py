@@ -3,10 +3,11 @@
     responses.shard-3-of-64.jsonl    of one worker; without shards the name is responses.jsonl
     instructions.jsonl               of all workers: one writes it, the others wait and then read it
 
-Covers who writes and who reads which journal, and what a worker says in the end. Does not cover recording a stage
-(`iterate.session`) or a journal's lines (`record.journal`).
+Covers who writes and who reads which journal, what a worker says in the end, and what of its work goes then. Does not cover
+recording a stage (`iterate.session`) or a journal's lines (`record.journal`).
 """
 
+import shutil
 import time
 from pathlib import Path
 from types import TracebackType
@@ -17,6 +18,7 @@ from isheep_lib.params.kinds import Section, Shard
 from isheep_lib.record import manifests
 from isheep_lib.record.fingerprints import stale_reason
 from isheep_lib.record.journal import Held, Journal, T, parse_line, read_rows
+from isheep_lib.record.locks import RunLock
 from isheep_lib.record.progress import Progress
 
 FINISHED = "/finished"  # id of the last row of a journal of all workers; no record's id begins so
@@ -161,3 +163,20 @@ def turn_away(folder: Path) -> None:
     """End the notebook of a worker that comes when nothing is left to do, by SystemExit with 0, which papermill takes well."""
     print(f"{folder.parent.name}/{folder.name} is done and recorded in {manifests.short(folder)}: no shard is left to fill")
     raise SystemExit(0)
+
+
+def finish(folder: Path) -> None:
+    """Remove the unfinished work of a stage that is done."""
+    for work in folder.glob(".work-*"):
+        shutil.rmtree(work)
+    for half in folder.glob(".*.partial"):  # of a process that was killed as it wrote
+        half.unlink(missing_ok=True)
+
+
+def leave(folder: Path, lock: RunLock | None) -> None:
+    """Let the run go; once the stage is recorded, whoever leaves last removes its unfinished work. A runner holds the lock."""
+    if lock is None:
+        return
+    if manifests.read_manifest(folder) and lock.is_last():  # other workers may still write or read their journals
+        finish(folder)
+    lock.release()

@@ -16,16 +16,13 @@ from typing import Any
 import nbformat
 
 from isheep_lib.display.table import Table, clip
-from isheep_lib.errors import ParameterError, RecordError
+from isheep_lib.errors import RecordError
 from isheep_lib.iterate import claims, runner
-from isheep_lib.iterate.run_params import SECTIONS, STAGE_PARAMS, recorded_params
+from isheep_lib.iterate.run_params import SECTIONS, STAGE_PARAMS
 from isheep_lib.params import run_file
 from isheep_lib.record import locks
 from isheep_lib.record.fingerprints import stale_reason
 from isheep_lib.record.manifests import (
-    ABSENT,
-    all_manifests,
-    differences,
     read_manifest,
     require_run,
     run_folder,
@@ -36,12 +33,9 @@ from isheep_lib.record.manifests import (
 from isheep_lib.record.provenance import project_root
 from isheep_lib.record.reuse import copy_stage
 from isheep_lib.record.rows import digest_text
-from isheep_lib.record.stages import LEAVES, ORDER
 from isheep_lib.rerun.file_diff import compare_file
 from isheep_lib.rerun.notebook_diff import USUAL, Change, compare_cells, compared_cells
-
-Place = tuple[int, str]  # iteration and stage
-OWN = ("shard", "num_shards")  # a worker's, not the stage's
+from isheep_lib.rerun.plan import Place, choose, parameters_in, read_by, recorded_stages, require_repeatable, require_whole
 
 
 @dataclass(frozen=True)
@@ -100,13 +94,13 @@ def rerun(
     """
     run_dir = run_dir.resolve()
     require_run(run_dir)
-    recorded = _recorded(run_dir)
-    chosen = _chosen(recorded, stages, iterations)
-    reads = {place: _read_by(place, recorded) for place in chosen}
-    _require_whole(run_dir, [*chosen, *(place for places in reads.values() for place in places)])
-    _require_repeatable(run_dir, recorded, reads)
+    recorded = recorded_stages(run_dir)
+    chosen = choose(recorded, stages, iterations)
+    reads = {place: read_by(place, recorded) for place in chosen}
+    require_whole(run_dir, [*chosen, *(place for places in reads.values() for place in places)])
+    require_repeatable(run_dir, recorded, reads)
     place = _new_place(run_dir, into)
-    given = {at: _parameters(at, recorded[at], place) for at in chosen}
+    given = {at: parameters_in(at, recorded[at], place) for at in chosen}
     lock, found = locks.RunLock(place), []
     try:
         claims.claim_params(place, run_file.run_params(run_dir))
@@ -143,72 +137,6 @@ def summary(repeated: Sequence[Repeated]) -> list[str]:
     return [*(line for one in repeated for line in one.lines()), last]
 
 
-def _recorded(run_dir: Path) -> dict[Place, dict[str, Any]]:
-    manifests = all_manifests(run_dir)
-    if not manifests:
-        do = "give a run's name under results, or its folder"
-        raise RecordError("No finished stage here", where=short(run_dir), do=do)
-    return {(int(folder.parent.name[5:]), folder.name): manifest for folder, manifest in manifests}
-
-
-def _chosen(recorded: dict[Place, Any], stages: Sequence[str], iterations: Sequence[int]) -> list[Place]:
-    """Choose in the order of work."""
-    known = sorted({k for k, _ in recorded})
-    problems = [f"{name} is no stage" for name in dict.fromkeys(stages) if name not in ORDER]
-    problems += [f"iteration {k} is not recorded" for k in dict.fromkeys(iterations) if k not in known]
-    found = [(k, name) for k, name in recorded if (not stages or name in stages) and (not iterations or k in iterations)]
-    if not problems and not found:
-        problems = [f"no {' or '.join(stages)} is recorded" + (f" of iteration {_list(iterations)}" if iterations else "")]
-    if problems:
-        allowed = f"stages {', '.join(n for n in ORDER if n in {s for _, s in recorded})}; iterations {_list(known)}"
-        raise ParameterError("Nothing to repeat: " + "; ".join(problems), allowed=allowed, do="choose from what is recorded")
-    return found
-
-
-def _list(numbers: Sequence[int]) -> str:
-    return ", ".join(map(str, numbers))
-
-
-def _read_by(place: Place, recorded: dict[Place, dict[str, Any]]) -> list[Place]:
-    """Name the stages whose files a recorded stage read: its inputs, the adapters of its model, earlier measurements."""
-    parts = recorded[place]["parts"]
-    inputs = [name.split("/") for name in parts["inputs"] if name.startswith("iter-")]
-    found = {(int(iteration[5:]), stage) for iteration, stage, *_ in inputs}
-    found |= {(int(name.split("/")[0][5:]), "train") for name in parts.get("model", {}) if name.startswith("iter-")}
-    if place[1] in LEAVES:  # a measurement stands beside those before it
-        before = list(recorded)[: list(recorded).index(place)]
-        found |= {earlier for earlier in before if earlier[1] in LEAVES}
-    return sorted(found, key=lambda at: (at[0], ORDER.index(at[1])))
-
-
-def _require_whole(run_dir: Path, places: Sequence[Place]) -> None:
-    """Refuse a record whose files are not as recorded, all of them named; weights may be absent."""
-    bad = []
-    for place in dict.fromkeys(places):
-        folder = stage_folder(run_dir, *place)
-        manifest = read_manifest(folder) or {"outputs": {}}
-        bad += [found for found in differences(folder, manifest) if found.kind != ABSENT]
-    if bad:
-        listed = "\n  ".join(f"{found.path.relative_to(run_dir)}: {found.kind} ({found.detail})" for found in bad)
-        where, do = short(run_dir), "restore them; isheep verify shows the whole run"
-        raise RecordError(f"{len(bad)} file(s) are not as they were recorded:\n  {listed}", where=where, do=do)
-
-
-def _require_repeatable(run_dir: Path, recorded: dict[Place, Any], reads: dict[Place, list[Place]]) -> None:
-    """Refuse stages that read what is neither at hand nor repeated before them, all of them named."""
-    problems = []
-    for (k, stage), places in reads.items():
-        for needed in (place for place in places if place not in reads):
-            folder = stage_folder(run_dir, *needed)
-            if needed not in recorded:
-                problems.append(f"iter-{k}/{stage} cannot be repeated: iter-{needed[0]}/{needed[1]} is not recorded")
-            elif differences(folder, recorded[needed]):
-                problems.append(f"iter-{k}/{stage} cannot be repeated: the adapter of iteration {needed[0]} is not at hand")
-    if problems:
-        do = "leave out --stage and --iteration: the whole record is then repeated, which makes the adapters"
-        raise RecordError("\n  ".join(problems), where=short(run_dir), do=do)
-
-
 def _new_place(run_dir: Path, into: Path | None) -> Path:
     place = into.expanduser().resolve() if into else run_folder(_usual_name(run_dir))
     if place.is_relative_to(run_dir):
@@ -225,16 +153,6 @@ def _usual_name(run_dir: Path) -> str:
     if not Path(name).is_absolute():
         return f"rerun-{name}"
     return f"rerun-{run_dir.name}-{digest_text(name)[:8]}"
-
-
-def _parameters(at: Place, manifest: dict[str, Any], place: Path) -> dict[str, Any]:
-    """Return the recorded parameters for the new place; answers are asked anew, by one worker."""
-    run = short(place) if run_folder(short(place)) == place else str(place)
-    anew = {"reuse_answers": False} if "reuse_answers" in STAGE_PARAMS[at[1]].model_fields else {}
-    alone = {"shard": 0, "num_shards": 1} if "shard" in STAGE_PARAMS[at[1]].model_fields else {}
-    where = f"iter-{at[0]}/{at[1]}/manifest.json"
-    checked = recorded_params(manifest, where, run=run, **anew, **alone).model_dump()
-    return {name: value for name, value in checked.items() if name not in OWN}
 
 
 def _provide(run_dir: Path, place: Path, needed: Sequence[Place]) -> None:

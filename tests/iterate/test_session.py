@@ -388,7 +388,7 @@ def test_what_a_killed_process_was_writing_goes_with_the_unfinished_work(tmp_pat
     (tmp_path / ".work-abc").mkdir()
     (tmp_path / ".kept.jsonl.4711.partial").write_text("half")
     (tmp_path / "kept.jsonl").write_text("whole")
-    session.finish(tmp_path)
+    shards.finish(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["kept.jsonl"]
 
 

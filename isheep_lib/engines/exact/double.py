@@ -15,11 +15,16 @@ from isheep_lib.models.base import ModelRef
 from isheep_lib.models.load import load_model
 
 
+SAME_BYTES = (torch.frombuffer, torch.Tensor.view)  # they name the format that bytes in a file have, not one to compute in
+
+
 class NothingShorter(TorchFunctionMode):
     """Inside it, whatever asks for float32 gets float64."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run a function of torch with float64 for float32."""
+        if func in SAME_BYTES:
+            return func(*args, **(kwargs or {}))
         named = {name: _longer(value) for name, value in (kwargs or {}).items()}
         if func is torch.Tensor.float:
             return args[0].double()

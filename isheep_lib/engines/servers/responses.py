@@ -79,7 +79,8 @@ def read_completion(vocabulary: Vocabulary, request: Request, answer: Any) -> Co
     done = vocabulary.completion(request, tokens) if tokens else None
     if done is None or (done.finish == "length" and end != CUT):
         done = _from_text(vocabulary, request, choice, end, counted)
-    done = replace(done, text=struck(done.text))  # which token ids may spell
+    if (text := struck(done.text)) != done.text:  # token ids may spell a key
+        done = replace(done, text=text, tokens=())
     if done.finish == "length" and (tokens or counted) and done.num_tokens < request.max_new_tokens:
         raise EngineError(
             f"The server cut the answer to {request.id} after {done.num_tokens} of {request.max_new_tokens} tokens",

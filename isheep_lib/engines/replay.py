@@ -1,0 +1,142 @@
+"""A stage answered from its own record, and the record held against the model on this machine.
+
+Under `isheep check` a stage's notebook runs as ever, but what it asks is looked up in the transcript: so its outputs are
+shown to follow from the answers, and every question is known again. The answers themselves are then held against the model
+without generating: one forward pass over prompt and answer, and at each token the question whether the row's own uniform
+number leads to it (`engines.exact.token_check`).
+Covers looking up and collecting. Does not cover executing stages and comparing their files (`rerun.check`).
+"""
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from isheep_lib.engines.params import Model
+from isheep_lib.engines.protocol import Completion, Request, quiet
+from isheep_lib.engines.tokens import load_vocabulary
+from isheep_lib.engines.transcript import TRANSCRIPT, Asked, Recorded, key_of
+from isheep_lib.errors import EngineError, RecordError
+from isheep_lib.models.base import ModelRef
+from isheep_lib.record.journal import Journal
+from isheep_lib.record.manifests import read_manifest, short
+from isheep_lib.record.rows import read_jsonl
+
+
+@dataclass
+class Plan:
+    """What is checked, and what came out.
+
+    Attributes:
+        record: folder of the recorded stage.
+        sample: answers, and scores, that are held against the model; 0 is all.
+        found: see `token_check.hold`; None for a stage that opened no model.
+    """
+
+    record: Path
+    sample: int = 0
+    found: dict[str, Any] | None = None
+
+
+_PLAN: ContextVar[Plan | None] = ContextVar("plan", default=None)
+
+
+def planned() -> Plan | None:
+    """Return the plan that stages are opened by here, None where none is being checked."""
+    return _PLAN.get()
+
+
+@contextlib.contextmanager
+def answering_from(plan: Plan) -> Iterator[None]:
+    """Let the stages that are opened in the block be answered from a record."""
+    token = _PLAN.set(plan)
+    try:
+        yield
+    finally:
+        _PLAN.reset(token)
+
+
+class Replayed(Recorded):
+    """What a stage was answered, as an engine; it remembers what was asked."""
+
+    def __init__(self, plan: Plan, journal: Journal, model: ModelRef | None, settings: Model) -> None:
+        """Read the transcript and, where there are weights, the tokenizer."""
+        self.plan, self.model, self.settings = plan, model, settings
+        self.asked: dict[str, Asked] = {}
+        manifest = read_manifest(plan.record) or {"engine": {}}
+        known = {row["id"]: row for row in read_jsonl(plan.record / TRANSCRIPT)}
+        super().__init__(_Record(model, settings, manifest["engine"]), journal, known)
+
+    def find(self, asked: Sequence[Asked]) -> list[dict[str, Any] | None]:
+        """Return the rows of what was asked.
+
+        Raises:
+            RecordError: it was never asked; then code, inputs or settings are not those of the record.
+        """
+        rows = super().find(asked)
+        strange = [one for one, row in zip(asked, rows, strict=True) if row is None]
+        if strange:
+            named = strange[0].id if isinstance(strange[0], Request) else strange[0][0][:60]
+            raise RecordError(
+                f"The stage asks what its record does not hold: {len(strange)} question(s), such as {named!r}",
+                where=short(self.plan.record / TRANSCRIPT),
+                allowed="the questions on record, made anew from the record's inputs and parameters",
+                do="check with the code of the manifest's commit; if that is this one, inputs or transcript were edited",
+            )
+        self.asked |= {key_of(one): one for one in asked}
+        return rows
+
+    def report(self) -> None:
+        """Hold a sample of the answers against the model."""
+        from isheep_lib.engines.exact.token_check import hold
+
+        self.plan.found = hold(self.asked, self._known, self.model, self.settings, self.plan.sample)
+
+
+class _Record:
+    """Stands where an engine stands and computes nothing but vectors, which are not in a transcript."""
+
+    def __init__(self, model: ModelRef | None, settings: Model, facts: dict[str, Any]) -> None:
+        self._model, self._settings, self._facts = model, settings, facts
+        self.vocabulary = load_vocabulary(model, settings.context_tokens) if model else None
+        self.tokenizer = self.vocabulary.tokenizer if self.vocabulary else None
+        self.context = facts.get("context", self.vocabulary.context if self.vocabulary else 0)
+
+    def facts(self) -> dict[str, Any]:
+        return self._facts
+
+    def batches(self, requests: list[Request]) -> list[list[Request]]:
+        return [[request] for request in requests]
+
+    def generate(self, batches: list[list[Request]], tick: Callable[[float], None] = quiet) -> Iterator[list[Completion]]:
+        raise NotImplementedError("a record generates nothing")
+
+    def logprobs(self, pairs: list[tuple[str, str]]) -> list[tuple[float, int]]:
+        raise NotImplementedError("a record scores nothing")
+
+    def choices(self, prompts: list[str], labels: list[str]) -> list[list[float]]:
+        raise NotImplementedError("a record scores nothing")
+
+    def embed(self, texts: list[str]) -> np.ndarray:
+        from isheep_lib.engines.transformers_engine import TransformersEngine
+
+        if self._model is None:
+            raise EngineError("Vectors need weights, and only a server has these", where="isheep check")
+        engine = TransformersEngine(self._model, checking(self._settings))
+        try:
+            return engine.embed(texts)
+        finally:
+            engine.close()
+
+    def close(self) -> None:
+        pass
+
+
+def checking(settings: Model) -> Model:
+    """Return the settings by which a record is checked: here, in a format that is no shorter than the record's."""
+    numerics = "exact" if settings.inference_dtype == "float32" else "plain"  # close places of such a record are decided
+    return settings.model_copy(update={"engine": "transformers", "inference_dtype": "float32", "numerics": numerics})

@@ -1,0 +1,75 @@
+"""The engine of a stage: its answers become part of the record, and are taken from one where a record is checked.
+
+Covers opening, what is known from before, and what is kept for later evaluations. Does not cover transcripts
+(`engines.transcript`) or holding one against a model (`engines.replay`).
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+from isheep_lib.engines import replay
+from isheep_lib.engines.params import Model
+from isheep_lib.engines.protocol import Engine
+from isheep_lib.engines.transcript import Recorded
+from isheep_lib.errors import RecordError
+from isheep_lib.models.base import ModelRef
+from isheep_lib.record import answer_cache
+from isheep_lib.record.journal import Journal
+
+
+class Asking(Protocol):
+    """What is used of an open stage (`iterate.session`)."""
+
+    repeats: bool
+    params: Any
+    parts: dict[str, Any]
+
+    @property
+    def engine(self) -> Recorded | None:
+        """What answers the stage."""
+
+    def journal(self, name: str) -> Journal:
+        """Open this worker's journal of one step of the stage."""
+
+
+def open_recorded(stage: Asking, opened: Callable[[], Engine], model: ModelRef | None, settings: Model) -> Recorded:
+    """Open what answers a stage: an engine, or its record where that is being checked.
+
+    Args:
+        opened: loads the engine.
+        model: its weights, None where only a server has them.
+        settings: what the engine is opened with.
+    """
+    if plan := replay.planned():
+        engine = replay.Replayed(plan, stage.journal("transcript"), model, settings)
+    else:
+        made = opened()
+        folder = answers_folder(stage, made)
+        known = answer_cache.read_known(folder) if folder and stage.params.reuse_answers and not stage.repeats else {}
+        engine = Recorded(made, stage.journal("transcript"), known)
+    return engine
+
+
+def answers_folder(stage: Asking, engine: Engine) -> Path | None:
+    """Name the folder of the answers that this model gave before, None for a stage whose answers are not kept."""
+    if not hasattr(stage.params, "reuse_answers"):
+        return None
+    return answer_cache.answers_folder(stage.parts, str(engine.facts().get("device", "")))
+
+
+def keep(stage: Asking) -> None:
+    """Keep answers for later evaluations, or say what came out where they were checked.
+
+    A folder that cannot be written costs later evaluations time, and is no reason to lose this one.
+    """
+    engine = stage.engine
+    if isinstance(engine, replay.Replayed):
+        engine.report()
+        return
+    if engine is None or not (folder := answers_folder(stage, engine)):
+        return
+    try:
+        answer_cache.keep(folder, engine.fresh())
+    except (RecordError, OSError) as error:
+        print(f"These answers are not kept for later evaluations: {error}")

@@ -1,0 +1,57 @@
+"""How far two trainings of one number format may lie apart on different machines, where neither is exact.
+
+Rounding differs in the last bits of every sum, and an optimizer that divides by the root of a mean square passes it on; what
+is compared is therefore the weights as a whole, and the losses.
+"""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from isheep_lib.record.rows import read_jsonl
+from isheep_lib.rerun.notebook_diff import Change
+
+LOSS = 0.02  # nats a token
+WEIGHTS = 0.1  # of the length of the recorded weights
+PARITY = 0.02  # nats a token, of parity.json
+
+
+def training_difference(recorded: Path, made: Path, change: Change) -> Change:
+    """Say how far an output of a training lies from the recorded one, and whether that is more than noise."""
+    if not (recorded.is_file() and made.is_file()):
+        return replace(change, decides=not recorded.is_file() and change.kind != "file missing" and not made.is_file())
+    if recorded.suffix == ".safetensors":
+        far, most, unit = weight_distance(recorded, made), WEIGHTS, "of the weights' length"
+    elif recorded.name == "log.jsonl":
+        far, most, unit = _loss_distance(read_jsonl(recorded), read_jsonl(made)), LOSS, "nats a token"
+    elif recorded.name == "parity.json":
+        far, most, unit = _parity_distance(recorded, made), PARITY, "nats a token"
+    else:
+        return change
+    return replace(change, kind="within the format's noise", after=f"{far:.2g} {unit}", decides=not far <= most)
+
+
+def weight_distance(before: Path, after: Path) -> float:
+    """Return the distance of two files of weights over the first one's length; infinite where tensors do not match."""
+    from safetensors.numpy import load_file
+
+    old, new = load_file(before), load_file(after)
+    if {name: value.shape for name, value in old.items()} != {name: value.shape for name, value in new.items()}:
+        return float("inf")
+    gap = sum(float(np.square(old[name].astype(np.float64) - new[name]).sum()) for name in old)
+    return (gap / sum(float(np.square(value.astype(np.float64)).sum()) for value in old.values())) ** 0.5
+
+
+def _loss_distance(old: list[dict[str, float]], new: list[dict[str, float]]) -> float:
+    if [sorted(row) for row in old] != [sorted(row) for row in new]:
+        return float("inf")
+    return max(abs(a[name] - b[name]) for a, b in zip(old, new, strict=True) for name in a if "loss" in name)
+
+
+def _parity_distance(before: Path, after: Path) -> float:
+    old, new = (json.loads(path.read_text(encoding="utf-8"))["probes"] for path in (before, after))
+    if len(old) != len(new):
+        return float("inf")
+    return max((abs(a[name] - b[name]) for a, b in zip(old, new, strict=True) for name in ("base", "adapter")), default=0.0)
