@@ -299,7 +299,7 @@ def rerun(run: str, stages: tuple[str, ...], iterations: tuple[int, ...], into: 
 @click.option("--sample", default=0, show_default=True, help="Answers, and scores, of each stage to look at; 0 is all.")
 def check(run: str, stages: tuple[str, ...], iterations: tuple[int, ...], sample: int) -> None:
     """Hold a record against the model here, token by token and without generating; exit 1 where it is not explained."""
-    from isheep_lib.engines.exact.token_check import NOT_EXPLAINED
+    from isheep_lib.engines.exact.verdict import NOT_EXPLAINED
     from isheep_lib.record import manifests
     from isheep_lib.rerun import check as rerun_check
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from isheep_lib.engines.exact.verdict import Sample
 from isheep_lib.engines.params import Model
 from isheep_lib.engines.protocol import Completion, Request, quiet
 from isheep_lib.engines.tokens import load_vocabulary
@@ -29,19 +30,18 @@ from isheep_lib.record.rows import read_jsonl
 
 @dataclass
 class Plan:
-    """What is checked, and what came out.
+    """The record that a stage is answered from.
 
     Attributes:
         record: folder of the recorded stage.
-        sample: answers, and scores, that are held against the model; 0 is all.
-        found: see `token_check.hold`; None for a stage that opened no model.
+        engine: what answered; None for a stage that asked no model.
     """
 
     record: Path
-    sample: int = 0
-    found: dict[str, Any] | None = None
+    engine: "Replayed | None" = None
 
 
+CHUNK = 256  # requests looked up between two journal entries
 _PLAN: ContextVar[Plan | None] = ContextVar("plan", default=None)
 
 
@@ -66,6 +66,7 @@ class Replayed(Recorded):
     def __init__(self, plan: Plan, journal: Journal, model: ModelRef | None, settings: Model) -> None:
         """Read the transcript and, where there are weights, the tokenizer."""
         self.plan, self.model, self.settings = plan, model, settings
+        plan.engine = self
         self.asked: dict[str, Asked] = {}
         manifest = read_manifest(plan.record) or {"engine": {}}
         known = {row["id"]: row for row in read_jsonl(plan.record / TRANSCRIPT)}
@@ -90,11 +91,11 @@ class Replayed(Recorded):
         self.asked |= {key_of(one): one for one in asked}
         return rows
 
-    def report(self) -> None:
-        """Hold a sample of the answers against the model."""
+    def hold(self, sample: int, label: str) -> dict[str, Any]:
+        """Hold a sample of the answers, 0 for all, against the model; see `token_check.hold`."""
         from isheep_lib.engines.exact.token_check import hold
 
-        self.plan.found = hold(self.asked, self._known, self.model, self.settings, self.plan.sample)
+        return hold(self.asked, self._known, self.model, self.settings, Sample(sample, label))
 
 
 class _Record:
@@ -110,7 +111,7 @@ class _Record:
         return self._facts
 
     def batches(self, requests: list[Request]) -> list[list[Request]]:
-        return [[request] for request in requests]
+        return [requests[first : first + CHUNK] for first in range(0, len(requests), CHUNK)]
 
     def generate(self, batches: list[list[Request]], tick: Callable[[float], None] = quiet) -> Iterator[list[Completion]]:
         raise NotImplementedError("a record generates nothing")
@@ -122,6 +123,7 @@ class _Record:
         raise NotImplementedError("a record scores nothing")
 
     def embed(self, texts: list[str]) -> np.ndarray:
+        from isheep_lib.engines.exact.token_check import checking
         from isheep_lib.engines.transformers_engine import TransformersEngine
 
         if self._model is None:
@@ -134,9 +136,3 @@ class _Record:
 
     def close(self) -> None:
         pass
-
-
-def checking(settings: Model) -> Model:
-    """Return the settings by which a record is checked: here, in a format that is no shorter than the record's."""
-    numerics = "exact" if settings.inference_dtype == "float32" else "plain"  # close places of such a record are decided
-    return settings.model_copy(update={"engine": "transformers", "inference_dtype": "float32", "numerics": numerics})

@@ -7,6 +7,7 @@ Covers opening, what is known from before, and what is kept for later evaluation
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
+from weakref import WeakValueDictionary
 
 from isheep_lib.engines import replay
 from isheep_lib.engines.params import Model
@@ -17,6 +18,8 @@ from isheep_lib.models.base import ModelRef
 from isheep_lib.record import answer_cache
 from isheep_lib.record.journal import Journal
 
+_OPEN: WeakValueDictionary[str, Recorded] = WeakValueDictionary()  # by the folder of unfinished work
+
 
 class Asking(Protocol):
     """What is used of an open stage (`iterate.session`)."""
@@ -24,6 +27,10 @@ class Asking(Protocol):
     repeats: bool
     params: Any
     parts: dict[str, Any]
+
+    @property
+    def work(self) -> Path:
+        """Where unfinished work lies."""
 
     @property
     def engine(self) -> Recorded | None:
@@ -41,6 +48,8 @@ def open_recorded(stage: Asking, opened: Callable[[], Engine], model: ModelRef |
         model: its weights, None where only a server has them.
         settings: what the engine is opened with.
     """
+    if earlier := _OPEN.get(str(stage.work)):  # a cell that is executed again: its journal is still held
+        earlier.close()
     if plan := replay.planned():
         engine = replay.Replayed(plan, stage.journal("transcript"), model, settings)
     else:
@@ -48,6 +57,7 @@ def open_recorded(stage: Asking, opened: Callable[[], Engine], model: ModelRef |
         folder = answers_folder(stage, made)
         known = answer_cache.read_known(folder) if folder and stage.params.reuse_answers and not stage.repeats else {}
         engine = Recorded(made, stage.journal("transcript"), known)
+    _OPEN[str(stage.work)] = engine
     return engine
 
 
@@ -59,15 +69,9 @@ def answers_folder(stage: Asking, engine: Engine) -> Path | None:
 
 
 def keep(stage: Asking) -> None:
-    """Keep answers for later evaluations, or say what came out where they were checked.
-
-    A folder that cannot be written costs later evaluations time, and is no reason to lose this one.
-    """
+    """Keep answers for later evaluations; a folder that cannot be written costs these time, but this one nothing."""
     engine = stage.engine
-    if isinstance(engine, replay.Replayed):
-        engine.report()
-        return
-    if engine is None or not (folder := answers_folder(stage, engine)):
+    if engine is None or isinstance(engine, replay.Replayed) or not (folder := answers_folder(stage, engine)):
         return
     try:
         answer_cache.keep(folder, engine.fresh())

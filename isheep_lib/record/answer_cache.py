@@ -14,7 +14,7 @@ from isheep_lib.errors import DataError
 from isheep_lib.record.folders import cache_folder
 from isheep_lib.record.rows import canonical_json, digest_text, read_jsonl, write_jsonl
 
-DECIDING = ("engine", "inference_dtype", "context_tokens", "served_model")
+DECIDING = ("engine", "inference_dtype", "numerics", "context_tokens", "served_model")
 # What decides which rows are computed beside one another: in bfloat16 a row's last bits, and so a choice, depend on it.
 BESIDE = ("tasks", "data", "subset_seed", "few_shot", "answer_tokens")
 

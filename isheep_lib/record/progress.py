@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -117,7 +118,8 @@ class Progress:
         self.label, self.total, self.unit, self.initial, self.count = label, total, unit, done, done
         self._start, self._shown, self._share = time.monotonic(), 0.0, 0.0
         target = os.environ.get(PROGRESS_FILE)
-        self._sinks = [_FileSink(Path(target)) if target else _terminal(), DisplaySink()]
+        shown = [_FileSink(Path(target)) if target else _terminal(), DisplaySink()]
+        self._sinks = [] if _UNSEEN.get() else shown
 
     def advance(self, count: int = 1) -> None:
         """Count finished items; shows at most once a second."""
@@ -159,6 +161,19 @@ class Progress:
     def __exit__(self, *_: object) -> None:
         """Leave the last state standing."""
         self._show(last=True)
+
+
+_UNSEEN: ContextVar[bool] = ContextVar("unseen", default=False)
+
+
+@contextlib.contextmanager
+def unseen() -> Iterator[None]:
+    """Show nothing of work that is begun in the block."""
+    token = _UNSEEN.set(True)
+    try:
+        yield
+    finally:
+        _UNSEEN.reset(token)
 
 
 class DisplaySink:

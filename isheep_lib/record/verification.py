@@ -2,7 +2,7 @@
 
 A record is what stages recorded, `params.yaml`, the executed notebook of the run, and the sheets that name them: manifests and
 `record.json`. No part of it: what begins with a dot (locks, unfinished work), failed notebooks, what a stage that is not
-finished has written, and the folders `report` and `export`, which are made from it.
+finished has written, and the folders `report`, `export` and `check`, which are made from it.
 Covers looking. Does not cover executing anything again (`rerun`).
 """
 
@@ -26,7 +26,7 @@ from isheep_lib.record.manifests import ABSENT
 from isheep_lib.record.rows import forget_digests, shown
 from isheep_lib.record.stages import ORDER
 
-GENERATED = ("report", "export")
+GENERATED = ("report", "export", "check")
 SUMMARY = "iterate.ipynb"
 UNFINISHED = {manifests.PENDING, *(f"{name}.failed.ipynb" for name in (*ORDER, "iterate"))}
 LOOKS = 3  # beside a live writer, whose files change between two looks

@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from isheep_lib.engines.exact.token_check import EXPLAINED, NOT_CHECKED, NOT_EXPLAINED
+from isheep_lib.engines.exact.verdict import EXPLAINED, NOT_CHECKED, NOT_EXPLAINED
 from isheep_lib.engines.replay import Plan, answering_from
 from isheep_lib.engines.transcript import TRANSCRIPT
 from isheep_lib.errors import IsheepError, RecordError
@@ -29,7 +29,7 @@ from isheep_lib.iterate.run_params import SECTIONS, STAGE_PARAMS
 from isheep_lib.params import run_file
 from isheep_lib.record import folders
 from isheep_lib.record.manifests import describe_file, read_manifest, require_run, short, stage_folder
-from isheep_lib.record.progress import Progress
+from isheep_lib.record.progress import unseen
 from isheep_lib.record.provenance import environment, project_root
 from isheep_lib.record.rows import write_atomic
 from isheep_lib.rerun.cells import run_cells
@@ -39,7 +39,7 @@ from isheep_lib.rerun.notebook_diff import USUAL, Change
 from isheep_lib.rerun.plan import Place, choose, parameters_in, read_by, recorded_stages, require_repeatable, require_whole
 
 LONGEST = 1200.0  # seconds; a training that took longer is not repeated
-RESULT = "check.json"
+RESULT = "check/check.json"  # below the run
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def check(
     sample: int = 0,
     tell: Callable[[Checked], Any] = lambda _: None,
 ) -> list[Checked]:
-    """Check stages of a record, all of them where none is named, and leave what came out in its `check.json`.
+    """Check stages of a record, all of them where none is named, and leave what came out in its folder `check`.
 
     Args:
         sample: answers, and scores, of each stage that are held against the model; 0 is all.
@@ -101,13 +101,11 @@ def check(
         work = place / "run"
         given = {at: parameters_in(at, recorded[at], work) for at in chosen}
         claims.claim_params(work, run_file.run_params(run_dir))
-        with Progress("checked", len(chosen), "stage") as progress:
-            for at in chosen:
-                for needed in reads[at]:
-                    _lay(stage_folder(run_dir, *needed), stage_folder(work, *needed), place / "made" / _name(needed))
-                found.append(_check(run_dir, place, at, recorded[at], given[at], sample))
-                tell(found[-1])
-                progress.advance(1)
+        for at in chosen:
+            for needed in reads[at]:
+                _lay(stage_folder(run_dir, *needed), stage_folder(work, *needed), place / "made" / _name(needed))
+            found.append(_check(run_dir, place, at, recorded[at], given[at], sample))
+            tell(found[-1])
     _keep(run_dir, found, sample)
     return found
 
@@ -148,21 +146,23 @@ def _check(run_dir: Path, place: Path, at: Place, manifest: dict[str, Any], give
     if at[1] == "train" and manifest["seconds"] > LONGEST:
         return Checked(*at, NOT_CHECKED, f"the training took {manifest['seconds'] / 60:.0f} minutes; isheep rerun repeats it")
     claims.claim_params(work, claims.as_sections(STAGE_PARAMS[at[1]], given, at[1]), tuple(SECTIONS))
-    folder, plan = stage_folder(work, *at), Plan(recorded, sample)
+    folder, plan = stage_folder(work, *at), Plan(recorded)
     if folder.exists():  # laid there for a stage that read it
         shutil.rmtree(folder)
     try:
-        with answering_from(plan), contextlib.redirect_stdout(io.StringIO()):
+        quiet = io.StringIO()  # what cells show is in the record
+        with answering_from(plan), unseen(), contextlib.redirect_stdout(quiet):
             run_cells(project_root() / "notebooks" / f"{at[1]}.ipynb", given)
     except (IsheepError, AssertionError) as error:
         said = f"its notebook ends with {type(error).__name__}: {error}"
         return Checked(*at, NOT_EXPLAINED, said, seconds=time.monotonic() - began)
+    found = plan.engine.hold(sample, f"iter-{at[0]}/{at[1]}") if plan.engine else {}
     now = read_manifest(folder) or {"outputs": {}}
     changes = [change for name in manifest["outputs"] if (change := _compare(recorded, folder, name, manifest, now))]
     made = place / "made" / _name(at)
     made.parent.mkdir(exist_ok=True)
     shutil.move(folder, made)
-    return _judged(at, manifest, plan.found or {}, changes, time.monotonic() - began)
+    return _judged(at, manifest, found, changes, time.monotonic() - began)
 
 
 def _compare(recorded: Path, folder: Path, name: str, manifest: dict[str, Any], now: dict[str, Any]) -> Change | None:

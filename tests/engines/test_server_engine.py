@@ -183,7 +183,7 @@ def everything(engine, wanted):
     assert sorted(c.id for c in found) == sorted(r.id for r in wanted)
     texts = {c.id: c.text for c in found}
     for request in wanted:
-        expected = " ".join(WORDS[t] for t in written(engine._vocabulary.encode(request.prompt), request.seed))
+        expected = " ".join(WORDS[t] for t in written(engine.vocabulary.encode(request.prompt), request.seed))
         assert texts[request.id] == expected
     return found
 
@@ -197,7 +197,7 @@ def test_a_request_travels_as_token_ids_with_its_sampling_and_comes_back_by_toke
     opened = engine(server)
     completion = ask(opened, Request("r1", "write three ideas", 8, 0.7, 0.9, 5, stop=("<|im_end|>", "###")))
     (body,) = server.asked
-    assert body["prompt"] == opened._vocabulary.encode("write three ideas")
+    assert body["prompt"] == opened.vocabulary.encode("write three ideas")
     sent = {k: body[k] for k in ("model", "max_tokens", "temperature", "top_p", "seed", "stop", "stop_token_ids")}
     assert sent == {
         "model": "tiny",
@@ -531,7 +531,7 @@ def test_the_probe_is_part_of_the_facts_and_takes_other_texts(engine, serve):
 
 def test_log_probabilities_are_summed_over_the_continuation(engine, serve):
     opened = engine(serve())
-    tokens = opened._vocabulary.encode_pair(("", "three ideas"))[1]
+    tokens = opened.vocabulary.encode_pair(("", "three ideas"))[1]
     expected = round(sum(logp(t) for t in tokens), 4)
     assert opened.logprobs([("write", "three ideas"), ("write", ""), ("", "three ideas")]) == [
         (expected, 2),

@@ -8,13 +8,13 @@ import pytest
 from isheep_lib.engines.generate import generate_all
 from isheep_lib.engines.protocol import Request
 from isheep_lib.errors import ParameterError, RecordError
-from isheep_lib.iterate import claims, fingerprint_parts, session
+from isheep_lib.iterate import asked, claims, fingerprint_parts, session
 from isheep_lib.iterate.run_params import STAGE_PARAMS, FilterParams, SynthesizeParams
 from isheep_lib.params import run_file
 from isheep_lib.params.check import check
 from isheep_lib.params.notebook import cell_values
 from isheep_lib.prompting.chat import FRAMES
-from isheep_lib.record import manifests
+from isheep_lib.record import manifests, shards
 from isheep_lib.record.fingerprints import fingerprint
 from isheep_lib.record.rows import write_jsonl
 from tests.scripted import ScriptedEngine
@@ -205,7 +205,6 @@ def evaluation(tmp_path, monkeypatch):
         values = {"base_model": str(folder), "inference_dtype": "float32", "iteration": iteration, **values}
         values |= {"tasks": ["nq_open"], "data": [f"nq_open={tmp_path / 'nq.jsonl'}"], "run": str(tmp_path / run)}
         stage = session.open_stage("evaluate", {"In": [], **values})
-        stage.engine_facts = {"device": "cpu"}
         opened.append(stage)
         return stage
 
@@ -220,9 +219,14 @@ ASKED = [Request("nq_open/0/aa", "who?", 4), Request("nq_open/1/bb", "where?", 4
 def ask(stage, engine=None):
     """Ask two things and return the answers and the number of questions that the engine was asked."""
     engine = engine or ScriptedEngine(lambda request: request.prompt.upper())
-    with stage.answers() as journal:
-        found = generate_all(engine, ASKED, journal, "answers")
-    stage.lock.release()
+    answering = stage.recorded(lambda: engine, None, stage.params)
+    try:
+        with stage.journal("answers") as journal:
+            found = generate_all(answering, ASKED, journal, "answers")
+        asked.keep(stage)
+    finally:
+        stage.lock.release()
+        answering.close()
     return {id_: completion.text for id_, completion in found.items()}, len(engine.asked)
 
 
@@ -235,7 +239,9 @@ def test_answers_of_the_same_model_are_taken_from_an_earlier_evaluation(evaluati
     assert ask(evaluation("three", few_shot=3, subset_seed=4, code_sandbox="unconfined")) == (SAID, 0)
 
 
-@pytest.mark.parametrize("change", [{"model": "large"}, {"inference_dtype": "bfloat16"}, {"context_tokens": 99}], ids=str)
+@pytest.mark.parametrize(
+    "change", [{"model": "large"}, {"inference_dtype": "bfloat16"}, {"numerics": "exact"}, {"context_tokens": 99}], ids=str
+)
 def test_another_model_or_precision_is_asked_again(evaluation, change):
     ask(evaluation("one"))
     assert ask(evaluation("two", **change)) == (SAID, 2)
@@ -244,9 +250,9 @@ def test_another_model_or_precision_is_asked_again(evaluation, change):
 
 def test_another_device_is_asked_again(evaluation):
     ask(evaluation("one"))
-    stage = evaluation("two")
-    stage.engine_facts = {"device": "another"}
-    assert ask(stage) == (SAID, 2)
+    engine = ScriptedEngine(lambda request: request.prompt.upper())
+    engine.facts = lambda: {"device": "another"}
+    assert ask(evaluation("two"), engine) == (SAID, 2)
 
 
 @pytest.mark.parametrize(
@@ -266,16 +272,29 @@ def test_answers_are_asked_again_where_none_are_to_be_reused(evaluation):
     assert ask(evaluation("two", reuse_answers=False)) == (SAID, 2)
 
 
+def test_a_cache_that_cannot_be_written_costs_no_evaluation(evaluation, tmp_path, capsys):
+    (tmp_path / "cache").mkdir(exist_ok=True)
+    (tmp_path / "cache" / "answers").write_text("a file where a folder should be")
+    assert ask(evaluation("one")) == (SAID, 2)
+    assert "not kept" in capsys.readouterr().out
+
+
+def test_a_cell_that_opens_the_engine_once_more_goes_on_with_its_journal(evaluation):
+    stage = evaluation("one")
+    first = stage.recorded(lambda: ScriptedEngine(["an answer"]), None, stage.params)
+    list(first.generate([ASKED[:1]]))
+    again = stage.recorded(ScriptedEngine, None, stage.params)
+    assert [one.text for batch in again.generate([ASKED[:1]]) for one in batch] == ["an answer"]
+
+
 def test_whether_answers_are_reused_does_not_make_another_evaluation(evaluation):
     stages = [evaluation(run, reuse_answers=reuse) for run, reuse in (("one", True), ("two", False))]
     assert fingerprint(stages[0].parts) == fingerprint(stages[1].parts)
 
 
 def test_a_stage_that_is_killed_keeps_its_journal_and_its_answers_are_nobody_elses(evaluation):
-    stage = evaluation("one")
     with pytest.raises(IndexError):
-        ask(stage, ScriptedEngine(["the first"]))  # and then the script ends
-    stage.lock.release()
+        ask(evaluation("one"), ScriptedEngine(["the first"]))  # and then the script ends
     assert ask(evaluation("two")) == (SAID, 2)
     assert ask(evaluation("one")) == ({**SAID, "nq_open/0/aa": "the first"}, 0)  # its own come before those of others
 
@@ -283,8 +302,9 @@ def test_a_stage_that_is_killed_keeps_its_journal_and_its_answers_are_nobody_els
 def test_an_evaluation_that_is_killed_does_not_ask_again_what_was_reused(evaluation):
     ask(evaluation("one"))
     stage = evaluation("two")
-    with pytest.raises(IndexError), stage.answers() as journal:
-        generate_all(ScriptedEngine(), [*ASKED, Request("nq_open/2/cc", "when?", 4)], journal, "answers")
+    answering = stage.recorded(ScriptedEngine, None, stage.params)
+    with pytest.raises(IndexError), stage.journal("answers") as journal:
+        generate_all(answering, [*ASKED, Request("nq_open/2/cc", "when?", 4)], journal, "answers")
     stage.lock.release()
     assert ask(evaluation("two")) == (SAID, 0)
 

@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from isheep_lib.record.answer_cache import answers_folder, keep, read_known, with_known
-from isheep_lib.record.journal import Journal
+from isheep_lib.record.answer_cache import answers_folder, keep, read_known
 
 PARTS = {
     "stage": "evaluate",
@@ -121,20 +120,3 @@ def test_a_file_that_was_changed_since_is_left_out_in_words_and_its_answers_are_
     path.write_bytes(content)
     assert read_known(tmp_path) == {"b": {"id": "b"}}
     assert capsys.readouterr().out == f"{path} is not as it was kept: these answers are asked again\n"
-
-
-def test_a_folder_that_cannot_be_written_costs_no_evaluation(tmp_path, capsys):
-    (tmp_path / "taken").write_text("a file where a folder should be")
-    with with_known(Journal(tmp_path / "answers.jsonl", "f"), tmp_path / "taken" / "inside", reuse=True) as journal:
-        journal.append([{"id": "arc_easy/1/0/abc", "logprob": -1.0}])
-    assert "not kept" in capsys.readouterr().out
-    with Journal(tmp_path / "answers.jsonl", "f") as again:
-        assert set(again.rows) == {"arc_easy/1/0/abc"}
-
-
-def test_what_is_asked_in_one_evaluation_is_known_in_the_next_unless_it_must_not_be(tmp_path):
-    for name, reuse, at_hand in (("one", True, 0), ("two", True, 1), ("three", False, 0)):
-        with with_known(Journal(tmp_path / f"{name}.jsonl", "f"), tmp_path / "answers", reuse) as journal:
-            assert len(journal.rows) == at_hand
-            if not at_hand:
-                journal.append([{"id": "arc_easy/1/0/abc", "logprob": -1.0}])

@@ -14,7 +14,6 @@ from isheep_lib.errors import ModelError
 from isheep_lib.models.base import ModelRef
 from isheep_lib.models.load import load_model
 
-
 SAME_BYTES = (torch.frombuffer, torch.Tensor.view)  # they name the format that bytes in a file have, not one to compute in
 
 

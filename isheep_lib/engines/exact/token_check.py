@@ -1,6 +1,6 @@
 """Recorded answers held against a model without generating: is each token the one that the row's own number leads to?
 
-    hold(asked, rows, model, settings, sample=200)["verdict"]        # "explained", or in what the record is not
+    hold(asked, rows, model, settings, Sample(200))["verdict"]        # "explained", or in what the record is not
 
 What a record may differ by is not assumed but measured here. A record in float32: where the error bound of this machine's
 float32 leaves two outcomes; an exact record: never, as close places are computed in float64. A record in bfloat16: the same
@@ -19,13 +19,15 @@ import torch
 
 from isheep_lib.engines.exact.decisions import decide
 from isheep_lib.engines.exact.distance import miss
+from isheep_lib.engines.exact.verdict import EXPLAINED, NOT_CHECKED, NOT_EXPLAINED, Sample
 from isheep_lib.engines.params import Model
 from isheep_lib.engines.protocol import Request
 from isheep_lib.engines.tokens import Vocabulary
 from isheep_lib.engines.transcript import Asked
 from isheep_lib.models.base import ModelRef
+from isheep_lib.record.progress import Progress
 
-EXPLAINED, NOT_EXPLAINED, NOT_CHECKED = "explained", "not explained", "not checked"
+FIRST = 100  # tokens outside that are named
 EDGE = 1e-3  # mass that one candidate at the edge of the nucleus may shift, where float32 leaves it open
 NOISE = 4.0  # how many times the largest noise measured here, and standard deviations, are still noise
 SCORE = {"exact": 0.0, "float32": 2e-4, "bfloat16": 0.1}  # nats a token; what formats differ by (engines.parity)
@@ -62,7 +64,7 @@ class Tally:
 
 
 def hold(
-    asked: Mapping[str, Asked], rows: Mapping[str, dict[str, Any]], model: ModelRef | None, settings: Model, sample: int
+    asked: Mapping[str, Asked], rows: Mapping[str, dict[str, Any]], model: ModelRef | None, settings: Model, sample: Sample
 ) -> dict[str, Any]:
     """Hold answers and scores against a model; see above.
 
@@ -71,7 +73,7 @@ def hold(
         rows: of the transcript.
         model: the weights, None where only a server has them.
         settings: what the record was made with.
-        sample: answers, and scores, looked at (the first by id, which is a digest); 0 is all.
+        sample: how much of it is looked at.
 
     Returns:
         A document: counts, the largest distance, the first tokens outside, a verdict.
@@ -81,22 +83,28 @@ def hold(
     kinds: dict[str, list[str]] = {"answers": [], "scores": []}
     for key in sorted(asked):
         kinds["answers" if isinstance(asked[key], Request) else "scores"].append(key)
-    chosen = {name: keys[: sample or None] for name, keys in kinds.items()}
+    chosen = {name: keys[: sample.size or None] for name, keys in kinds.items()}
     if not any(chosen.values()):
         return {"verdict": EXPLAINED, "why": "the stage asked nothing"}
-    from isheep_lib.engines import replay
     from isheep_lib.engines.transformers_engine import TransformersEngine
 
     kind = "exact" if settings.numerics == "exact" else settings.inference_dtype
-    engine = TransformersEngine(model, replay.checking(settings))
+    engine = TransformersEngine(model, checking(settings))
     try:
         answers = [_answer(asked[key], rows[key], engine.vocabulary) for key in chosen["answers"]]
         noise = _own_choices(model, settings, answers) if kind == "bfloat16" else {}
-        tally = _hold_answers(engine, answers, kind, settings.engine == "transformers", noise)
+        with Progress(sample.label, sum(len(answer.new) for answer in answers), "token") as progress:
+            tally = _hold_answers(engine, answers, _Way(kind, settings.engine == "transformers", noise), progress)
         scores = _hold_scores(engine, [(asked[key], rows[key]) for key in chosen["scores"]], SCORE[kind])
     finally:
         engine.close()
     return _document(kind, tally, scores, {name: len(keys) for name, keys in kinds.items()}, len(answers))
+
+
+def checking(settings: Model) -> Model:
+    """Return the settings by which a record is checked: here, in a format that is no shorter than the record's."""
+    numerics = "exact" if settings.inference_dtype == "float32" else "plain"  # close places of such a record are decided
+    return settings.model_copy(update={"engine": "transformers", "inference_dtype": "float32", "numerics": numerics})
 
 
 def _answer(asked: Asked, row: dict[str, Any], vocabulary: Vocabulary) -> Answer:
@@ -118,11 +126,10 @@ def _places(engine: Any, answers: list[Answer]) -> Any:
 
 def _own_choices(model: ModelRef, settings: Model, answers: list[Answer]) -> dict[tuple[str, int], int]:
     """Take every token anew in bfloat16 on this machine; return it by the request's id and place."""
-    from isheep_lib.engines import replay
     from isheep_lib.engines.transformers_engine import TransformersEngine
 
     given = {"inference_dtype": "bfloat16", "numerics": "plain"}
-    engine = TransformersEngine(model, replay.checking(settings).model_copy(update=given))
+    engine = TransformersEngine(model, checking(settings).model_copy(update=given))
     found = {}
     try:
         for answer, first, logits in _places(engine, answers):
@@ -135,12 +142,20 @@ def _own_choices(model: ModelRef, settings: Model, answers: list[Answer]) -> dic
     return found
 
 
-def _hold_answers(
-    engine: Any, answers: list[Answer], kind: str, own_numbers: bool, noise: Mapping[tuple[str, int], int]
-) -> Tally:
+@dataclass(frozen=True)
+class _Way:
+    """How answers are held: the record's number format, whether its draws are ours, and what bfloat16 takes here by place."""
+
+    kind: str
+    own_numbers: bool
+    noise: Mapping[tuple[str, int], int]
+
+
+def _hold_answers(engine: Any, answers: list[Answer], way: _Way, progress: Progress) -> Tally:
     tally = Tally()
     for answer, first, logits in _places(engine, answers):
-        if answer.request.temperature > 0 and not own_numbers:
+        progress.advance(len(logits))
+        if answer.request.temperature > 0 and not way.own_numbers:
             _weigh(tally, answer, first, logits)
             continue
         request, uniform = answer.request, answer.uniform[first : first + len(logits)]
@@ -149,12 +164,12 @@ def _hold_answers(
         tally.tokens += len(recorded)
         tally.same += sum(a == b for a, b in zip(here, recorded, strict=True))
         for n, (token, taken) in enumerate(zip(recorded, here, strict=True)):
-            other = noise.get((request.id, first + n), taken)
+            other = way.noise.get((request.id, first + n), taken)
             if other != taken:
                 far = miss(logits[n], other, float(uniform[n]), request.temperature, request.top_p)
                 tally.noise, tally.largest_noise = tally.noise + 1, max(tally.largest_noise, far)
             if token != taken:
-                _judge(tally, engine, kind, answer, first + n, logits[n], taken)
+                _judge(tally, engine, way.kind, answer, first + n, logits[n], taken)
     return tally
 
 
@@ -252,7 +267,7 @@ def _document(kind: str, tally: Tally, scores: dict[str, Any], asked: dict[str, 
         "deviations": round(deviations, 2),
         "largest_distance": round(tally.largest, 6),
         "noise": {"tokens": tally.noise, "largest_distance": round(tally.largest_noise, 6)} if kind == "bfloat16" else {},
-        "first": tally.outside[:5] if outside else [],
+        "first": tally.outside[:FIRST] if outside else [],
         "scores": {"asked": asked["scores"], **scores},
     }
 
