@@ -27,6 +27,7 @@ from isheep_lib.record.rows import forget_digests, shown
 from isheep_lib.record.stages import ORDER
 
 GENERATED = ("report", "export", "check")
+CHECKED = "check/check.json"  # what `isheep check` found last; see `rerun.check`
 SUMMARY = "iterate.ipynb"
 UNFINISHED = {manifests.PENDING, *(f"{name}.failed.ipynb" for name in (*ORDER, "iterate"))}
 LOOKS = 3  # beside a live writer, whose files change between two looks

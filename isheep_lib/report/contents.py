@@ -4,6 +4,7 @@ Covers reading a run and filling pages. Does not cover which pages there are or 
 stand on a page (`report.notebook_html`), or words and looks (`page/`).
 """
 
+import json
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from isheep_lib.errors import IsheepError
 from isheep_lib.iterate import chain
 from isheep_lib.params import run_file
 from isheep_lib.record import verification
-from isheep_lib.record.fixity.inventory import INVENTORY
+from isheep_lib.record.fixity.inventory import INVENTORY, root_of
 from isheep_lib.record.manifests import ABSENCE, ABSENT, read_manifest, stage_folder, weights_state
 from isheep_lib.record.reuse import taken
 from isheep_lib.record.rows import read_jsonl
@@ -159,6 +160,7 @@ def index(record: Record) -> dict[str, Any]:
         Section("trust", "Trust in the self-assessment", "" if trust else "No self-assessment is checked yet.", trust),
         Section("ledger", "The ledger of finished stages", "", {"Ledger": stage_tables.ledger(run_dir)}),
         _verification(record.verdicts, sum(len(manifest["outputs"]) for manifest in manifests)),
+        *_checked(run_dir),
         Section("facts", "What the run was made with", "", facts | {"Every parameter": parameters_table(record.params)}),
     ]
     differences = sum(not verdict.holds for verdict in record.verdicts)
@@ -183,6 +185,24 @@ def _verification(verdicts: list[chain.Verdict], files: int) -> Section:
     said += "".join(f" {INVENTORY} {v.detail}." for v in verdicts if v.item == INVENTORY)
     parts = {"Differences": Table(failed)} if failed else {}
     return Section("verification", "Verification", said, parts | {"Every verdict": Table(rows)})
+
+
+def _checked(run_dir: Path) -> list[Section]:
+    """Show what the last `isheep check` found, if there was one, and whether that was of this record."""
+    path = run_dir / verification.CHECKED
+    if not path.is_file():
+        return []
+    found = json.loads(path.read_text(encoding="utf-8"))
+    rows = [
+        {"stage": f"iter-{row['iteration']}/{row['stage']}", "verdict": row["verdict"], "in words": row["line"]}
+        for row in found["stages"]
+    ]
+    machine = found["environment"]
+    said = f"{found['summary']}. Checked {found['finished']} on {machine.get('cpu', machine.get('system', 'a machine'))}"
+    said += f", {found['sample']} answers of each stage." if found["sample"] else ", every answer."
+    if found["root"] != root_of(run_dir):
+        said += " The record has changed since: run isheep check again."
+    return [Section("checked", "Held against the model, token by token", said, {"Stages": Table(rows)})]
 
 
 def _or_why(make: Callable[[], Table]) -> Table:

@@ -23,15 +23,18 @@ from typing import Any
 from isheep_lib.engines.exact.verdict import EXPLAINED, NOT_CHECKED, NOT_EXPLAINED
 from isheep_lib.engines.replay import Plan, answering_from
 from isheep_lib.engines.transcript import TRANSCRIPT
-from isheep_lib.errors import IsheepError, RecordError
+from isheep_lib.errors import IsheepError, ModelError, RecordError
 from isheep_lib.iterate import claims
 from isheep_lib.iterate.run_params import SECTIONS, STAGE_PARAMS
+from isheep_lib.models.base import find_model
 from isheep_lib.params import run_file
 from isheep_lib.record import folders
+from isheep_lib.record.fixity import inventory
 from isheep_lib.record.manifests import describe_file, read_manifest, require_run, short, stage_folder
 from isheep_lib.record.progress import unseen
 from isheep_lib.record.provenance import environment, project_root
 from isheep_lib.record.rows import write_atomic
+from isheep_lib.record.verification import CHECKED
 from isheep_lib.rerun.cells import run_cells
 from isheep_lib.rerun.file_diff import compare_file
 from isheep_lib.rerun.noise import training_difference
@@ -39,7 +42,6 @@ from isheep_lib.rerun.notebook_diff import USUAL, Change
 from isheep_lib.rerun.plan import Place, choose, parameters_in, read_by, recorded_stages, require_repeatable, require_whole
 
 LONGEST = 1200.0  # seconds; a training that took longer is not repeated
-RESULT = "check/check.json"  # below the run
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,7 @@ def check(
     with folders.temporary(Path(tempfile.gettempdir()), "isheep-check-") as place:
         work = place / "run"
         given = {at: parameters_in(at, recorded[at], work) for at in chosen}
+        _require_weights(recorded, given)
         claims.claim_params(work, run_file.run_params(run_dir))
         for at in chosen:
             for needed in reads[at]:
@@ -124,6 +127,18 @@ def _require_transcripts(run_dir: Path, recorded: dict[Place, Any], chosen: Sequ
             allowed=f"stages with a {TRANSCRIPT}, which are recorded since transcripts are kept",
             do="isheep rerun repeats them by generating; or choose others with --stage and --iteration",
         )
+
+
+def _require_weights(recorded: dict[Place, Any], given: dict[Place, dict[str, Any]]) -> None:
+    """Refuse a base model that is not at hand, or is not the recorded one (ModelError)."""
+    for at, values in given.items():
+        wanted = recorded[at]["parts"].get("model", {}).get("base")
+        if wanted and (found := find_model(values["base_model"]).digest) != wanted:
+            raise ModelError(
+                f"The base model {values['base_model']} here is another model",
+                where=f"sha256 {found[:12]}, iter-{at[0]}/{at[1]} was recorded with {wanted[:12]}",
+                do="check with the weights of the record, or isheep rerun to see what these make of it",
+            )
 
 
 def _lay(source: Path, target: Path, made: Path) -> None:
@@ -156,7 +171,10 @@ def _check(run_dir: Path, place: Path, at: Place, manifest: dict[str, Any], give
     except (IsheepError, AssertionError) as error:
         said = f"its notebook ends with {type(error).__name__}: {error}"
         return Checked(*at, NOT_EXPLAINED, said, seconds=time.monotonic() - began)
-    found = plan.engine.hold(sample, f"iter-{at[0]}/{at[1]}") if plan.engine else {}
+    try:
+        found = plan.engine.hold(sample, f"iter-{at[0]}/{at[1]}") if plan.engine else {}
+    except ModelError as error:  # such as an architecture that leaves float64
+        found = {"verdict": NOT_CHECKED, "why": str(error)}
     now = read_manifest(folder) or {"outputs": {}}
     changes = [change for name in manifest["outputs"] if (change := _compare(recorded, folder, name, manifest, now))]
     made = place / "made" / _name(at)
@@ -202,9 +220,10 @@ def _keep(run_dir: Path, found: Sequence[Checked], sample: int) -> None:
     document = {
         "summary": summary(found),
         "sample": sample,
+        "root": inventory.root_of(run_dir),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "environment": environment(),
         "stages": [{**asdict(one), "line": one.line()} for one in found],
     }
     with contextlib.suppress(RecordError):
-        write_atomic(run_dir / RESULT, json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+        write_atomic(run_dir / CHECKED, json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
