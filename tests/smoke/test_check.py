@@ -10,7 +10,6 @@ import pytest
 from isheep_lib.engines.exact.verdict import EXPLAINED, NOT_EXPLAINED
 from isheep_lib.errors import ModelError, ParameterError, RecordError
 from isheep_lib.record import manifests
-from isheep_lib.record.fixity import inventory
 from isheep_lib.record.rows import read_jsonl, write_jsonl
 from isheep_lib.record.verification import CHECKED, verify
 from isheep_lib.rerun import check as rerun_check
@@ -40,23 +39,17 @@ def recorded_anew(folder: Path, *names: str) -> None:
     manifests.write_manifest(folder, manifest)
 
 
-def test_every_stage_of_an_honest_run_is_explained_and_the_result_stays_with_it(
-    root: Path, finished: Path, tmp_path: Path
-) -> None:
-    run = tmp_path / "run"
-    shutil.copytree(finished, run)
-    shutil.rmtree(run / "iter-2", ignore_errors=True)
-    inventory.renew(run)
-    ended = call(root, str(BIN / "isheep"), "check", str(run))
+def test_every_stage_of_an_honest_run_is_explained_and_the_result_stays_with_it(root: Path, copied: Path) -> None:
+    ended = call(root, str(BIN / "isheep"), "check", str(copied), "--iteration", "0", "--iteration", "1")
     assert ended.returncode == 0, ended.stdout + ended.stderr
-    kept = json.loads((run / CHECKED).read_text())
+    kept = json.loads((copied / CHECKED).read_text())
     assert {one["verdict"] for one in kept["stages"]} == {EXPLAINED}
     assert [one["stage"] for one in kept["stages"]] == ["evaluate", *STAGES]
     asked = [one["tokens"] for one in kept["stages"] if one["stage"] in ("synthesize", "evaluate")]
     assert all(one["same"] == one["tokens"] > 0 for one in asked)
     assert ended.stdout.splitlines()[-1] == kept["summary"]
     assert kept["summary"].startswith("Explained: 6 of 6 stages")
-    assert all(verdict.holds for verdict in verify(run))
+    assert all(verdict.holds for verdict in verify(copied))
 
 
 def test_an_edited_word_is_found_though_every_digest_was_made_anew(copied: Path) -> None:
@@ -112,17 +105,16 @@ def test_a_file_that_is_not_as_recorded_and_a_stage_that_is_not_there_are_refuse
 
 
 def test_weights_that_are_not_at_hand_or_others_are_said_before_anything_is_computed(copied: Path, tmp_path: Path) -> None:
-    shutil.rmtree(stage(copied, "train") / "adapter")
+    (stage(copied, "train") / "adapter/adapter_model.safetensors").unlink()
     with pytest.raises(RecordError, match="adapter of iteration 1 is not at hand"):
         rerun_check.check(copied, ["evaluate"], [1])
     manifest = manifests.read_manifest(stage(copied, "synthesize"))
     assert manifest
-    for name, value, said in (("base", "0" * 64, "is another model"), ("", str(tmp_path / "gone"), "gone")):
-        changed = {
-            **manifest,
-            "parts": {**manifest["parts"], "model": {**manifest["parts"]["model"], **({name: value} if name else {})}},
-        }
-        changed["parameters"] = manifest["parameters"] if name else {**manifest["parameters"], "base_model": value}
-        manifests.write_manifest(stage(copied, "synthesize"), changed)
+    others = {
+        "is another model": {"parts": {**manifest["parts"], "model": {"base": "0" * 64}}},
+        "gone": {"parameters": {**manifest["parameters"], "base_model": str(tmp_path / "gone")}},
+    }
+    for said, change in others.items():
+        manifests.write_manifest(stage(copied, "synthesize"), {**manifest, **change})
         with pytest.raises(ModelError, match=said):
             rerun_check.check(copied, ["synthesize"], [1])
