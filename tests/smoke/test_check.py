@@ -39,6 +39,7 @@ def recorded_anew(folder: Path, *names: str) -> None:
     manifests.write_manifest(folder, manifest)
 
 
+@pytest.mark.long
 def test_every_stage_of_an_honest_run_is_explained_and_the_result_stays_with_it(root: Path, copied: Path) -> None:
     ended = call(root, str(BIN / "isheep"), "check", str(copied), "--iteration", "0", "--iteration", "1")
     assert ended.returncode == 0, ended.stdout + ended.stderr
@@ -52,6 +53,7 @@ def test_every_stage_of_an_honest_run_is_explained_and_the_result_stays_with_it(
     assert all(verdict.holds for verdict in verify(copied))
 
 
+@pytest.mark.long
 def test_an_edited_word_is_found_though_every_digest_was_made_anew(copied: Path) -> None:
     folder = stage(copied, "synthesize")
     rows = read_jsonl(folder / "examples.jsonl")
@@ -63,6 +65,7 @@ def test_an_edited_word_is_found_though_every_digest_was_made_anew(copied: Path)
     assert f"1 row(s) differ: {rows[0]['id']}" in found.why
 
 
+@pytest.mark.long
 def test_a_token_that_was_edited_in_every_file_is_found_at_its_place(copied: Path) -> None:
     folder = stage(copied, "assess")
     rows = read_jsonl(folder / "transcript.jsonl")
@@ -75,6 +78,7 @@ def test_a_token_that_was_edited_in_every_file_is_found_at_its_place(copied: Pat
     assert (found.tokens["first"][0]["id"], found.tokens["first"][0]["token"]) == (edited["of"], 1)
 
 
+@pytest.mark.long
 def test_a_stage_that_asks_otherwise_than_its_record_says_so(copied: Path) -> None:
     folder = stage(copied, "synthesize")
     rows = read_jsonl(folder / "transcript.jsonl")
