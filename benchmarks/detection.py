@@ -121,6 +121,7 @@ def main() -> None:
     hotter, _ = written(model, settings, [replace(r, temperature=0.8) for r in asked])
     plain = settings.model_copy(update={"numerics": "plain"})
     brain = plain.model_copy(update={"inference_dtype": "bfloat16"})
+    unknown = plain.model_copy(update={"engine": "vllm"})  # held against the likelihood alone
     short, _ = written(model, brain, asked)
     hotter_short, _ = written(model, brain, [replace(r, temperature=0.8) for r in asked])
     with tempfile.TemporaryDirectory() as name:
@@ -135,6 +136,9 @@ def main() -> None:
         ("as recorded, bfloat16", brain, short),
         ("sampled at 0.8 instead of 0.7, bfloat16", brain, hotter_short),
         ("weights rounded to 4 bits, bfloat16", brain, rounded_short),
+        ("as recorded, draws unknown", unknown, honest),
+        ("sampled at 0.8 instead of 0.7, draws unknown", unknown, hotter),
+        ("weights rounded to 4 bits, draws unknown", unknown, rounded),
     ]
     print(
         "| record | tokens | the same | not explained | verdict | tokens until found: median, most of "
