@@ -69,10 +69,10 @@ def arithmetic(params: Train) -> Iterator[None]:
 
 def contexts(params: Train) -> Callable[[], tuple[Any, Any]]:
     """Say how gradient checkpointing computes, first and again; a backward pass leaves the arithmetic that it began in."""
-    return _plainly_and_exactly if params.numerics == "exact" else noop_context_fn
+    return _first_and_again if params.numerics == "exact" else noop_context_fn
 
 
-def _plainly_and_exactly() -> tuple[Any, Any]:
+def _first_and_again() -> tuple[Any, Any]:
     return contextlib.nullcontext(), _Exactly()
 
 
