@@ -44,7 +44,7 @@ class _Exactly(NothingShorter):
         return super().__torch_function__(func, types, args, kwargs)
 
 
-def _dropout(given: torch.Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> torch.Tensor:
+def _dropout(given: torch.Tensor, p: float = 0.5, training: bool = True, **_: Any) -> torch.Tensor:
     """Drop a share of the values by torch's generator on the CPU, one number after the other."""
     if not training or p == 0:
         return given
@@ -96,7 +96,7 @@ def spacing(learning_rate: float) -> float:
 
 def to_grid(weight: torch.Tensor, step: float) -> torch.Tensor:
     """Return the nearest values of the grid, float64."""
-    return torch.round(weight.double() / step) * step
+    return torch.round(weight.double() / step) * step + 0.0  # of two zeros the one without a sign
 
 
 def put_on_grid(file: Path, learning_rate: float) -> dict[str, Any]:

@@ -64,8 +64,8 @@ class Train(StageSection):
             problems.append("method: full trains all weights; dora and rslora are for adapters")
         if self.numerics == "exact" and (self.method, processes) != ("lora", 1):
             problems.append(
-                f"numerics: exact training is that of method lora in one process, not of {self.method} in {processes}; "
-                "set numerics to plain, or these two"
+                f"numerics: exact training takes method lora and one process, not {self.method} and {processes}; "
+                "set these, or numerics to plain"
             )
         if self.method == "qlora" and self.parallel != "ddp" and processes > 1:
             problems.append("parallel: a base in 4 bits is whole on every process; set ddp")
