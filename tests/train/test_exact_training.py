@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import os
 import subprocess
 import sys
 
@@ -21,12 +20,10 @@ from isheep_lib.train import exact, trainer
 from isheep_lib.train import model as train_model
 from isheep_lib.train.run import fine_tune, lay_out
 from tests.families import save_family
+from tests.machines import MACHINES
 from tests.trainings import DATA, SEED, fine_tuned, laid_out, train_params
 
-AVX2 = {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"}
-SSE = {"ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41", "MKL_ENABLE_INSTRUCTIONS": "SSE4_2"}
-# Other machines, played on this one.
-MACHINES = {"avx2": {**AVX2, "OMP_NUM_THREADS": "2"}, "sse": {**SSE, "OMP_NUM_THREADS": "1"}}
+OTHERS = [machine for machine in MACHINES if machine.environment and not machine.batches]
 WAYS = {
     "plain": {"numerics": "plain"},
     "exact": {"numerics": "exact"},
@@ -64,10 +61,10 @@ def here(tiny_model, tmp_path_factory):
         return train_all(tiny_model, tmp_path_factory.mktemp("here"))
 
 
-@pytest.fixture(scope="module", params=MACHINES)
+@pytest.fixture(scope="module", params=OTHERS, ids=lambda machine: machine.title)
 def elsewhere(request, tiny_model, tmp_path_factory):
     folder = tmp_path_factory.mktemp("elsewhere")
-    environment = {**os.environ, **MACHINES[request.param], "ISHEEP_CACHE": str(folder / "cache")}
+    environment = {**request.param.told(), "ISHEEP_CACHE": str(folder / "cache")}
     subprocess.run([sys.executable, "-c", CODE, str(tiny_model), str(folder)], env=environment, capture_output=True, check=True)
     return folder
 
