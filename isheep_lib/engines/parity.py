@@ -6,6 +6,7 @@ tokenizer or a wrong adapter, and stops the run before anything is asked.
 Covers the texts, the reference, the comparison. Does not cover when it is made (`train`, `iterate.session`).
 """
 
+import contextlib
 import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -85,24 +86,30 @@ def compare(expected: list[float], found: list[float], dtype: str, who: str) -> 
     return round(worst, 6)
 
 
-def check_trained(model: ModelRef, adapter: Path) -> list[Probe]:
+def check_trained(model: ModelRef, adapter: Path, exact: bool = False) -> list[Probe]:
     """Compare an adapter beside the base with the adapter merged into it, in float32; none where these do not fit here.
+
+    Args:
+        exact: compute in float64, so that every machine finds the same.
 
     Raises:
         EngineError: merging changed what the model says.
     """
     from peft import PeftModel
 
+    from isheep_lib.engines.exact.double import NothingShorter
     from isheep_lib.models.load import load_model
 
-    if not _fits(model):
+    dtype = "float64" if exact else "float32"
+    if not _fits(model, dtype):
         return []
-    plain, tokenizer = load_model(model, "float32")
-    base = plain_values(plain, tokenizer)
-    beside = PeftModel.from_pretrained(plain, adapter).eval()
-    with_adapter = plain_values(beside, tokenizer)
-    del plain, beside
-    merged = plain_values(load_model(replace(model, adapters=(*model.adapters, adapter)), "float32")[0], tokenizer)
+    with NothingShorter() if exact else contextlib.nullcontext():
+        plain, tokenizer = load_model(model, dtype)
+        base = plain_values(plain, tokenizer)
+        beside = PeftModel.from_pretrained(plain, adapter).eval()
+        with_adapter = plain_values(beside, tokenizer)
+        del plain, beside
+        merged = plain_values(load_model(replace(model, adapters=(*model.adapters, adapter)), dtype)[0], tokenizer)
     compare(with_adapter, merged, "float32", "The merged model")
     return _probes(base, with_adapter, merged)
 
@@ -123,9 +130,9 @@ def _probes(base: list[float], adapter: list[float], merged: list[float]) -> lis
     return [Probe(*values) for values in zip(texts, base, adapter, merged, strict=True)]
 
 
-def _fits(model: ModelRef) -> bool:
+def _fits(model: ModelRef, dtype: str = "float32") -> bool:
     try:
-        check_room(weight_bytes(model.path, "float32"), free_memory("cpu"), "float32", "cpu")
+        check_room(weight_bytes(model.path, dtype), free_memory("cpu"), dtype, "cpu")
     except EngineError:
         return False
     return True

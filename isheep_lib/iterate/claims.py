@@ -22,16 +22,18 @@ def complete_params(kind: type[StageParams], given: dict[str, Any], stage: str) 
     """Take from the run, where there is one, every value of a stage that is not given or left at its default."""
     run = given.get("run", kind.model_fields["run"].default)
     known = run_params(run_folder(run)) if isinstance(run, str) and run else {}
-    flat = {**known.get("model", {}), **known.get(stage, {}), **({"seed": known["seed"]} if "seed" in known else {})}
+    of_model = {name: value for name, value in known.get("model", {}).items() if name not in SECTIONS[stage].model_fields}
+    flat = {**of_model, **known.get(stage, {}), **({"seed": known["seed"]} if "seed" in known else {})}
     own = {name for name in kind.model_fields if name in flat and given.get(name, (d := kind.model_fields[name].default)) == d}
     return {**given, **{name: flat[name] for name in own}}
 
 
 def as_sections(kind: type[Section], values: dict[str, Any], stage: str) -> dict[str, Any]:
-    """Sort flat stage parameters into the sections of a params file."""
+    """Sort flat stage parameters into the sections of a params file; a name that both have is the stage's."""
     sections: dict[str, Any] = {"seed": values["seed"]}
-    for name in ("model", stage):
-        fields = [n for n in SECTIONS[name].model_fields if n in kind.model_fields]
+    own = set(SECTIONS[stage].model_fields)
+    for name, others in (("model", own), (stage, set())):
+        fields = [n for n in SECTIONS[name].model_fields if n in kind.model_fields and n not in others]
         if fields:
             sections[name] = {field: values[field] for field in fields}
     return sections

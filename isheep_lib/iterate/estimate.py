@@ -39,7 +39,7 @@ TRAITS = {
         "written_tokens",
     ),
     "filter": ("steps", "decontaminate", "decontaminate_against"),
-    "train": ("dtype", "method", "lora_rank", "max_length", "gradient_checkpointing", "num_processes"),
+    "train": ("dtype", "method", "lora_rank", "max_length", "numerics", "gradient_checkpointing", "num_processes"),
     "evaluate": ("inference_dtype", "tensor_parallel", "tasks", "few_shot", "answer_tokens"),
     "judge": ("judged", "verdicts", "verdict_tokens"),
 }

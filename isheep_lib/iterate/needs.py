@@ -154,18 +154,21 @@ def _check_frames(model: ModelRef, asked: Asked) -> None:
 
 
 def _check_layers(params: RunParams) -> None:
-    """Refuse layers that the base lacks and rows that would see one another, which only a training would meet else."""
+    """Refuse what only a training would meet else: layers that are not there, rows that see one another, float64 left."""
     train, model = params.train, find_model(params.model.base_model)
 
     def check() -> None:
-        from isheep_lib.train.model import check_packing, check_targets
+        from isheep_lib.train.model import check_double, check_packing, check_targets
 
         if train.method != "full":
             check_targets(model.path, train)
         if train.batching == "packed":
             check_packing(model.path)
+        if train.numerics == "exact":
+            check_double(model.path, train)
 
-    _once([model.digest, train.method, train.target_modules, train.batching, train.dora, provenance.versions()["peft"]], check)
+    decided_by = [model.digest, train.method, train.target_modules, train.batching, train.dora, train.numerics]
+    _once([*decided_by, provenance.versions()["peft"]], check)
 
 
 def _check_benchmarks(params: RunParams) -> None:

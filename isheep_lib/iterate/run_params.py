@@ -97,6 +97,7 @@ class RunParams(Section):
     def conflicts(self) -> list[str]:
         """Name values that contradict one another, within a section and between sections."""
         problems = [f"{name}.{problem}" for name in SECTIONS for problem in getattr(self, name).conflicts()]
+        problems += [f"train.{problem}" for problem in self.train.format_conflicts(self.model.dtype)]
         answered = {parse_entry(entry)[0] for entry in self.evaluate.tasks}
         lacking = [name for name in self.judge.judged if name not in answered]
         problems += [f"judge.judged: evaluate.tasks do not hold {name}, so there are no answers to judge" for name in lacking]

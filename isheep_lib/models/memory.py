@@ -11,7 +11,7 @@ import psutil
 from isheep_lib.errors import EngineError
 from isheep_lib.models.folder import weight_files
 
-BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
 BESIDE = 1.15  # memory for activations and the attention cache, at least, in weights
 GIB = 2**30
 

@@ -13,10 +13,10 @@ from isheep_lib.record.rows import canonical_json, digest_file, digest_text
 ADAPTER_FILES = ("adapter_model.safetensors", "adapter_config.json")
 
 
-def merged_folder(model: ModelRef) -> Path:
-    """Return a folder with safetensors, config and tokenizer of a model, its adapters merged in order in float32.
+def merged_folder(model: ModelRef, dtype: str = "float32") -> Path:
+    """Return a folder with safetensors, config and tokenizer of a model, its adapters merged in order in float32 or float64.
 
-    It is the folder that `vllm serve` is given for a trained model. The bare base is its own folder; a merged one is
+    In float32 it is the folder that `vllm serve` is given for a trained model. The bare base is its own folder; a merged one is
     made at its first use and kept under a name that follows from the base and the adapters alone.
 
     Raises:
@@ -26,15 +26,16 @@ def merged_folder(model: ModelRef) -> Path:
         return model.path
     check_adapters(model)
     parts = [model.digest, *(digest_file(adapter / name) for adapter in model.adapters for name in ADAPTER_FILES)]
-    return made_once(cache_folder() / "merged" / digest_text(canonical_json(parts))[:16], partial(_merge, model))
+    name = digest_text(canonical_json(parts))[:16] + ("" if dtype == "float32" else f"-{dtype}")
+    return made_once(cache_folder() / "merged" / name, partial(_merge, model, dtype))
 
 
-def _merge(model: ModelRef, folder: Path) -> None:
+def _merge(model: ModelRef, dtype: str, folder: Path) -> None:
     import torch
 
     from isheep_lib.models.load import load_model
 
-    loaded, tokenizer = load_model(model, "float32")
+    loaded, tokenizer = load_model(model, dtype)
     loaded.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     del loaded

@@ -15,6 +15,7 @@ from transformers.pytorch_utils import Conv1D
 from isheep_lib.engines.tokens import own_context
 from isheep_lib.errors import TrainingError
 from isheep_lib.models.load import load_config
+from isheep_lib.train import exact
 from isheep_lib.train.dataset import TrainRow
 from isheep_lib.train.job import Job
 from isheep_lib.train.loss import tensors, token_losses
@@ -26,8 +27,8 @@ PACKED_TOLERANCE = 1e-3  # nats per token; other sums in float32 stay a hundred 
 def load_trainable(job: Job) -> Any:
     """Load the weights and put what is to be trained on them.
 
-    LoRA's own weights and arithmetic are float32 on a base in any format; all weights are trained in float32, with
-    the forward pass in `dtype`.
+    LoRA's own weights and arithmetic are float32 on a base in any format, and float64 as the base in exact training; all
+    weights are trained in float32, with the forward pass in `dtype`.
     """
     params = job.params
     more: dict[str, Any] = {}
@@ -35,6 +36,8 @@ def load_trainable(job: Job) -> Any:
         more["quantization_config"] = four_bits(params.dtype)
         more["device_map"] = {"": torch.cuda.current_device()}
     dtype = torch.float32 if params.method == "full" else getattr(torch, params.dtype)
+    if params.numerics == "exact":
+        dtype = torch.float64
     more["config"] = load_config(job.model)
     model = AutoModelForCausalLM.from_pretrained(job.model, dtype=dtype, use_safetensors=True, trust_remote_code=False, **more)
     if params.method == "full":
@@ -80,15 +83,10 @@ def check_context(folder: Path, rows: Sequence[TrainRow]) -> None:
 
 def check_packing(folder: Path) -> None:
     """Refuse packed rows where a model lets them see one another (TrainingError); a random layer of each kind is tried."""
-    config = load_config(folder).get_text_config()
-    kinds = getattr(config, "layer_types", None) or [""]
-    config.num_hidden_layers = max(kinds.index(kind) for kind in kinds) + 1
-    config.vocab_size, config.pad_token_id = min(config.vocab_size, 1000), None  # no gigabytes of embeddings
-    config.initializer_range = 2 * config.hidden_size**-0.5  # weights that let a leak be seen
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        model = AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
-        rows = [TrainRow(str(i), torch.randint(config.vocab_size, (40,)).tolist(), 1) for i in range(3)]
+        model = _sample(folder, torch.float32).eval()
+        rows = _sample_rows(model, 3)
     with torch.inference_mode():
         alone = torch.cat([token_losses(model, tensors([row], packed=False), True)[0].flatten() for row in rows])
         together = token_losses(model, tensors(rows, packed=True), True)[0].flatten()
@@ -99,6 +97,29 @@ def check_packing(folder: Path) -> None:
             where=f"train.batching packed, attention {model.config._attn_implementation}",
             do="set train.batching to grouped",
         )
+
+
+def _sample(folder: Path, dtype: torch.dtype) -> Any:
+    """Make a model of random weights that has a layer of each kind and few words."""
+    config = load_config(folder).get_text_config()
+    kinds = getattr(config, "layer_types", None) or [""]
+    config.num_hidden_layers = max(kinds.index(kind) for kind in kinds) + 1
+    config.vocab_size, config.pad_token_id = min(config.vocab_size, 1000), None  # no gigabytes of embeddings
+    config.initializer_range = 2 * config.hidden_size**-0.5  # weights that let a leak be seen
+    return AutoModelForCausalLM.from_config(config, dtype=dtype)
+
+
+def _sample_rows(model: Any, number: int) -> list[TrainRow]:
+    return [TrainRow(str(i), torch.randint(model.config.vocab_size, (40,)).tolist(), 1) for i in range(number)]
+
+
+def check_double(folder: Path, params: Train) -> None:
+    """Refuse a model that leaves float64 when it learns (TrainingError); a random layer of each kind is tried."""
+    with torch.random.fork_rng(), exact.arithmetic(params):
+        model = get_peft_model(_sample(folder, torch.float64), lora_config(params)).train()
+        inputs = tensors(_sample_rows(model, 2), params.batching == "packed")
+        with exact.Watch():
+            token_losses(model, inputs, True)[0].sum().backward()
 
 
 def four_bits(dtype: str) -> BitsAndBytesConfig:

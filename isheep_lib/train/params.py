@@ -38,6 +38,9 @@ class Train(StageSection):
     max_rows: Positive = Field(3000, description="rows drawn from the kept ones at most")
     held_out: float = Field(0.1, description="share of the rows kept out for the held-out loss", gt=0.0, lt=1.0)
     save_steps: Positive = Field(100, description="steps between checkpoints and held-out losses")
+    numerics: Literal["plain", "exact"] = Field(
+        "plain", description="exact: an adapter of the same bytes on every machine, learned in float64 (lora, one process)"
+    )
     gradient_checkpointing: bool = execution(False, "compute activations twice instead of keeping them: slower, less memory")
     num_processes: Positive = execution(1, "processes that train together, one per GPU, on all machines")
     num_machines: Positive = execution(1, "machines that they are on; the others run isheep join")
@@ -59,9 +62,20 @@ class Train(StageSection):
             problems.append("target_modules: all-linear stands alone, it is every layer already")
         if self.method == "full" and (self.dora or self.rslora):
             problems.append("method: full trains all weights; dora and rslora are for adapters")
+        if self.numerics == "exact" and (self.method, processes) != ("lora", 1):
+            problems.append(
+                f"numerics: exact training takes method lora and one process, not {self.method} and {processes}; "
+                "set these, or numerics to plain"
+            )
         if self.method == "qlora" and self.parallel != "ddp" and processes > 1:
             problems.append("parallel: a base in 4 bits is whole on every process; set ddp")
         return problems
+
+    def format_conflicts(self, dtype: str) -> list[str]:
+        """Name what contradicts the number format of training, which stands in the section of the model."""
+        if self.numerics == "plain" or dtype == "float32":
+            return []
+        return [f"numerics: exact training records float32, but model.dtype is {dtype}; set that, or numerics to plain"]
 
     def model_iteration(self, iteration: int) -> int:
         """Return the iteration whose model is trained further."""
@@ -84,3 +98,7 @@ class Train(StageSection):
 
 class TrainParams(Train, TrainedModel, Place):
     """Parameters of `train.ipynb`."""
+
+    def conflicts(self) -> list[str]:
+        """Name values that contradict one another."""
+        return [*super().conflicts(), *self.format_conflicts(self.dtype)]

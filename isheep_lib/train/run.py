@@ -19,10 +19,10 @@ from isheep_lib.engines import parity
 from isheep_lib.models.base import ModelRef, check_adapters
 from isheep_lib.models.folder import TEMPLATES
 from isheep_lib.models.merged import merged_folder
-from isheep_lib.train import batch_plan, checkpoints, launch
+from isheep_lib.train import batch_plan, checkpoints, exact, launch
 from isheep_lib.train.dataset import Data, encode_row, mask_rows, masked_text, prepare
 from isheep_lib.train.job import RESULT, Job, save_rows
-from isheep_lib.train.model import check_context, check_packing, check_targets
+from isheep_lib.train.model import check_context, check_double, check_packing, check_targets
 from isheep_lib.train.params import TrainParams
 
 __all__ = ["encode_row", "fine_tune", "lay_out", "mask_rows", "masked_text", "prepare"]
@@ -48,7 +48,9 @@ class Layout:
         padding = batch_plan.padding_share(self.plan, lengths, params.batching)
         facts = {
             "trained": _trained(params),
-            "number format": f"{params.dtype}, what is trained in float32",
+            "number format": f"float64, recorded in float32 on a grid of {exact.spacing(params.learning_rate)}"
+            if params.numerics == "exact"
+            else f"{params.dtype}, what is trained in float32",
             "processes": f"{params.num_processes}, {params.parallel}" if params.num_processes > 1 else "1, this kernel",
             "rows per optimizer step": f"{params.train_batch} = {params.micro_batch} a pass x {params.num_processes} "
             f"process(es) x {each} accumulated pass(es)",
@@ -75,6 +77,8 @@ def lay_out(model: ModelRef, data: Data, params: TrainParams, seed: int) -> Layo
     check_context(model.path, [*data.train, *data.held_out])
     if params.batching == "packed":
         check_packing(model.path)
+    if params.numerics == "exact":
+        check_double(model.path, params)
     plan = batch_plan.plan([len(row.input_ids) for row in data.train], params, seed)
     return Layout(model, data, params, seed, plan)
 
@@ -89,19 +93,22 @@ class Trained:
     tokens: int  # tokens of the rows learned, over all epochs
     speed: dict[str, Any]  # what differs from machine to machine: seconds, tokens per second, memory
     files: tuple[str, ...]  # outputs, below the stage's folder
+    rounding: dict[str, Any]  # of an exact training: the grid, and how many weights lie near an edge of it
 
     def rows(self) -> list[dict[str, Any]]:
         """Describe it as a row of a table."""
-        return [
-            {
-                "optimizer steps": int(max(row["step"] for row in self.log)),
-                "kept step": self.best,
-                "trainable parameters": self.trainable,
-                "tokens seen": self.tokens,
-                "tokens per second": self.speed["tokens_a_second"],
-                "peak memory (MiB)": self.speed["peak_memory_mb"],
-            }
-        ]
+        facts = {
+            "optimizer steps": int(max(row["step"] for row in self.log)),
+            "kept step": self.best,
+            "trainable parameters": self.trainable,
+            "tokens seen": self.tokens,
+            "tokens per second": self.speed["tokens_a_second"],
+            "peak memory (MiB)": self.speed["peak_memory_mb"],
+        }
+        if self.rounding:
+            near = self.rounding["near_edge"]
+            facts["weights near a rounding edge"] = f"{near}, so {'not ' if near else ''}proven to be the same everywhere"
+        return [facts]
 
 
 def fine_tune(layout: Layout, work: Path, out: Path) -> Trained:
@@ -110,7 +117,8 @@ def fine_tune(layout: Layout, work: Path, out: Path) -> Trained:
     Raises:
         TrainingError: a loss is not finite, or a process failed.
     """
-    job = Job(merged_folder(layout.model), layout.params, layout.seed, work)
+    dtype = "float64" if layout.params.numerics == "exact" else "float32"
+    job = Job(merged_folder(layout.model, dtype), layout.params, layout.seed, work)
     save_rows(layout.data, work)
     file = job.save()
     try:
@@ -125,9 +133,12 @@ def fine_tune(layout: Layout, work: Path, out: Path) -> Trained:
         print(line)
     best = checkpoints.best_step(result["log"])
     files = _take(work / "checkpoints" / f"checkpoint-{best}", layout, out)
+    rounding = {}
+    if layout.params.numerics == "exact":
+        rounding = exact.put_on_grid(out / "adapter" / "adapter_model.safetensors", layout.params.learning_rate)
     tokens = sum(len(row.input_ids) for row in layout.data.train) * layout.params.epochs
     speed = {name: result[name] for name in ("seconds", "began_after_step", "tokens_a_second", "peak_memory_mb", "device")}
-    return Trained(result["log"], best, result["trainable"], tokens, speed, files)
+    return Trained(result["log"], best, result["trainable"], tokens, speed, files, rounding)
 
 
 def _train_here(job: Job) -> None:
@@ -195,4 +206,4 @@ def check_parity(layout: Layout, out: Path) -> list[parity.Probe]:
     """Compare what was trained with what the next stages will load; none where the weights do not fit this machine."""
     if layout.params.method == "full":
         return parity.check_weights(layout.model, out / "model")
-    return parity.check_trained(layout.model, out / "adapter")
+    return parity.check_trained(layout.model, out / "adapter", layout.params.numerics == "exact")

@@ -39,7 +39,7 @@ from isheep_lib.errors import IsheepError, TrainingError
 from isheep_lib.record.progress import Progress
 from isheep_lib.record.provenance import peak_memory_mb, seed_for
 from isheep_lib.record.rows import digest_file, write_atomic
-from isheep_lib.train import batch_plan, checkpoints
+from isheep_lib.train import batch_plan, checkpoints, exact
 from isheep_lib.train.dataset import TrainRow
 from isheep_lib.train.job import FAILURE, JOB, RESULT, ROWS, WATCHED, Job, clean, load_rows
 from isheep_lib.train.loss import tensors, token_losses
@@ -105,13 +105,14 @@ class Learner(Trainer):
         passes = [ranked[i : i + most] for i in range(0, len(ranked), most)]
         passes += [[]] * (-len(passes) % processes)
         sums = torch.zeros(2, dtype=torch.float64, device=self.args.device)
-        for chosen in passes[self.args.process_index :: processes]:
-            inputs = self._prepare_inputs(tensors([self.held[i] for i in chosen], self.packed))
-            with torch.no_grad():  # not inference_mode: shards gathered there could not be learned from afterwards
-                losses, learned = token_losses(model, inputs, self.whole_logits)
-            if not torch.isfinite(losses.sum()):
-                raise not_finite("The held-out loss", self.state.global_step, [self.held[i] for i in chosen])
-            sums += torch.stack([losses.double().sum(), learned.sum().double()])
+        with exact.as_recorded(model, self.job.params):
+            for chosen in passes[self.args.process_index :: processes]:
+                inputs = self._prepare_inputs(tensors([self.held[i] for i in chosen], self.packed))
+                with torch.no_grad():  # not inference_mode: shards gathered there could not be learned from afterwards
+                    losses, learned = token_losses(model, inputs, self.whole_logits)
+                if not torch.isfinite(losses.sum()):
+                    raise not_finite("The held-out loss", self.state.global_step, [self.held[i] for i in chosen])
+                sums += torch.stack([losses.double().sum(), learned.sum().double()])
         total, number = self.accelerator.reduce(sums, "sum").tolist()
         metrics = {"eval_loss": round(total / number, 6)}  # as in the log, so that both find the same step best
         self.log(dict(metrics))
@@ -186,6 +187,11 @@ def train(job: Job) -> None:
             allowed="an accelerate config whose distributed_type starts as many as it is told: MULTI_GPU, FSDP or DEEPSPEED",
         )
     logging.disable_progress_bar()
+    with exact.arithmetic(job.params):
+        _train(job)
+
+
+def _train(job: Job) -> None:
     arguments = _arguments(job)  # before the model: sharded loading asks for it
     found, said = _agreed(job)
     arguments.eval_on_start = found is None  # the starting model's held-out loss, step 0 of the curve
@@ -252,7 +258,7 @@ def _arguments(job: Job) -> TrainingArguments:
         # DeepSpeed knows no other way to a base in bfloat16.
         bf16=params.dtype == "bfloat16" and (params.method == "full" or "ACCELERATE_USE_DEEPSPEED" in os.environ),
         gradient_checkpointing=params.gradient_checkpointing,
-        gradient_checkpointing_kwargs={"use_reentrant": False},
+        gradient_checkpointing_kwargs={"use_reentrant": False, "context_fn": exact.contexts(params)},
         logging_steps=1,
         logging_nan_inf_filter=False,
         eval_strategy="steps",

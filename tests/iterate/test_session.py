@@ -9,7 +9,7 @@ from isheep_lib.engines.generate import generate_all
 from isheep_lib.engines.protocol import Request
 from isheep_lib.errors import ParameterError, RecordError
 from isheep_lib.iterate import asked, claims, fingerprint_parts, session
-from isheep_lib.iterate.run_params import STAGE_PARAMS, FilterParams, SynthesizeParams
+from isheep_lib.iterate.run_params import STAGE_PARAMS, FilterParams, SynthesizeParams, TrainParams
 from isheep_lib.params import run_file
 from isheep_lib.params.check import check
 from isheep_lib.params.notebook import cell_values
@@ -395,6 +395,19 @@ def test_the_day_decides_a_stage_only_where_the_models_own_template_writes_it(ti
     assert (parts(**own) == parts(**own, template_date="2030-01-02")) == same
     assert parts() == parts(template_date="2030-01-02"), "no other frame asks for a day"
     assert "frame" in parts(**own) and "frame" not in parts()
+
+
+@pytest.mark.parametrize("training", [{}, {"numerics": "exact"}])
+def test_a_name_that_the_model_and_a_stage_both_have_is_the_stages_in_its_notebook(tmp_path, training):
+    # An exact training of a run whose tokens are not exact, and the other way round.
+    of_model = {"numerics": "plain" if training else "exact", "dtype": "float32"}
+    claims.claim_params(tmp_path, {"seed": 5, "model": of_model, "train": training})
+    found = claims.complete_params(TrainParams, {"run": str(tmp_path)}, "train")
+    assert found == {"run": str(tmp_path), "seed": 5, "dtype": "float32", **training}
+    params = TrainParams(**found)
+    assert claims.claim_stage(tmp_path, "train", params) == params
+    assert run_file.run_params(tmp_path)["model"]["numerics"] == of_model["numerics"]
+    assert run_file.run_params(tmp_path)["train"]["numerics"] == params.numerics
 
 
 def test_a_run_keeps_its_day(tmp_path):

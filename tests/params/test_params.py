@@ -79,14 +79,15 @@ def test_the_default_params_file_says_the_defaults_of_the_classes_but_trains_on_
     laptop = {"learning_rate": 2e-4, "warmup_steps": 2, "train_batch": 8, "micro_batch": 2, "max_length": 512, "save_steps": 4}
     defaults = {name: kind().model_dump() for name, kind in SECTIONS.items()}
     assert all(defaults["train"][name] != value for name, value in laptop.items())
-    defaults["train"] |= laptop
+    defaults["train"] |= laptop | {"numerics": "exact"}
     defaults["model"] |= {"dtype": "float32"}
     assert run == {"run": place.run, "seed": place.seed, **defaults}
 
 
 @pytest.mark.parametrize("stage", STAGE_PARAMS)
 def test_a_stage_gets_exactly_its_own_parameters(stage):
-    run = load_run(DEFAULT, "model.dtype:bfloat16 filter.threshold:0.5 train.epochs:7 evaluate.answer_tokens:9", "mine")
+    change = "model.dtype:bfloat16 filter.threshold:0.5 train.epochs:7 train.numerics:plain evaluate.answer_tokens:9"
+    run = load_run(DEFAULT, change, "mine")
     flat = run.stage(stage, 3).model_dump(exclude=set(Shard.model_fields))
     assert set(flat) == set(STAGE_PARAMS[stage].model_fields) - set(Shard.model_fields)  # a shard is a worker's own
     assert (flat["run"], flat["iteration"], flat["seed"]) == ("mine", 3, 2408)
@@ -107,6 +108,7 @@ def test_batching_addresses_and_reuse_alone_may_change_within_a_run():
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
+        ("model.dtype:bfloat16", "train.numerics: exact training records float32, but model.dtype is bfloat16; set that,"),
         ("model.engine:server", "base_urls: the engine server needs at least one address"),
         (
             "model.numerics:exact model.inference_dtype:bfloat16",

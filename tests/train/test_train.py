@@ -65,6 +65,11 @@ def test_a_layout_says_what_is_trained(model, no_weights, params, said):
     assert table(laid_out(model, **params))["trained"] == said
 
 
+def test_a_layout_says_the_grid_of_an_exact_training(model, no_weights):
+    layout = laid_out(model, numerics="exact", learning_rate=1e-2)
+    assert table(layout)["number format"] == "float64, recorded in float32 on a grid of 0.0009765625"
+
+
 def test_packed_rows_have_no_padding(model, no_weights):
     layout = laid_out(model, batching="packed", micro_batch=2, train_batch=4)
     assert table(layout)["padding"] == "0.0% of the positions computed (packed)"

@@ -52,6 +52,7 @@ def test_the_defaults_are_the_papers_recipe_on_one_process():
         {"method": "qlora", "parallel": "fsdp2"},  # one process needs no launcher
         {"dora": True, "rslora": True, "target_modules": ["q_proj", "v_proj"], "parallel": "fsdp2", "num_processes": 2},
         {"main_address": "node-1:4000"},
+        {"numerics": "exact", "dtype": "float32", "dora": True, "rslora": True, "gradient_checkpointing": True},
     ],
 )
 def test_what_fits_together_is_taken_as_it_is(values):
@@ -86,6 +87,22 @@ def test_what_fits_together_is_taken_as_it_is(values):
             "parallel: a base in 4 bits is whole on every process; set ddp",
         ),
         (
+            {"numerics": "exact", "dtype": "float32", "method": "full"},
+            "numerics: exact training takes method lora and one process, not full and 1; set these, or numerics to plain",
+        ),
+        (
+            {"numerics": "exact", "dtype": "float32", "num_processes": 2},
+            "numerics: exact training takes method lora and one process, not lora and 2; set these, or numerics to plain",
+        ),
+        (
+            {"numerics": "exact"},
+            "numerics: exact training records float32, but model.dtype is auto; set that, or numerics to plain",
+        ),
+        (
+            {"numerics": "exact", "dtype": "bfloat16"},
+            "numerics: exact training records float32, but model.dtype is bfloat16; set that, or numerics to plain",
+        ),
+        (
             {"method": "qlora", "parallel": "mine.yaml", "num_processes": 2},
             "parallel: a base in 4 bits is whole on every process; set ddp",
         ),
@@ -97,9 +114,10 @@ def test_what_contradicts_itself_is_refused_with_what_would_do(values, expected)
 
 
 def test_all_contradictions_are_listed_at_once():
-    said = refusal(micro_batch=3, num_processes=4, num_machines=3, method="full", dora=True)
-    assert said.startswith("3 problem(s)")
-    assert [line.split(":")[0].strip() for line in said.splitlines()[1:]] == ["micro_batch", "num_machines", "method"]
+    said = refusal(micro_batch=3, num_processes=4, num_machines=3, method="full", dora=True, numerics="exact")
+    assert said.startswith("5 problem(s)")
+    names = ["micro_batch", "num_machines", "method", "numerics", "numerics"]
+    assert [line.split(":")[0].strip() for line in said.splitlines()[1:]] == names
 
 
 @pytest.mark.parametrize(
@@ -120,6 +138,7 @@ def test_all_contradictions_are_listed_at_once():
         ("micro_batch", 0),
         ("batching", "sorted"),
         ("batching", "shuffled"),
+        ("numerics", "float64"),
         ("max_length", 7),
         ("max_rows", 0),
         ("held_out", 0.0),
