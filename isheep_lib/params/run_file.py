@@ -29,7 +29,7 @@ def run_params(run_dir: Path) -> dict[str, Any]:
 def _settled(run_dir: Path) -> dict[str, Any]:
     """Read the parameters of a run's stages, which name what its params.yaml left open; a damaged manifest tells nothing."""
     found: dict[str, Any] = {}
-    for path in run_dir.glob("iter-*/*/manifest.json"):
+    for path in sorted(run_dir.glob("iter-*/*/manifest.json")):
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
             found |= settled(json.loads(path.read_bytes()))
     return found

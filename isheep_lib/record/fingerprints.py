@@ -38,9 +38,8 @@ def explanations(recorded: dict[str, Any], now: dict[str, Any], differs: bool) -
     """
     old, new = recorded["environment"], now["environment"]
     stale = stale_reason(recorded["parts"], now["parts"])
-    found = [f"this time it {stale}"] if stale else []
-    found += [said for said in (provenance.environment_changes(old, new),) if said]
+    found = [stale and f"this time it {stale}", provenance.environment_changes(old, new)]
     if differs:
-        found += [said for said in (provenance.unnamed_facts(old, new),) if said]
-        found = found or ["inputs, code, settings, machine and packages are those of the record"]
-    return found
+        found.append(provenance.unnamed_facts(old, new))
+        found = found if any(found) else ["inputs, code, settings, machine and packages are those of the record"]
+    return [said for said in found if said]

@@ -176,15 +176,16 @@ def environment_changes(recorded: Environment, now: Environment) -> str:
     Compared is what both name; of packages and settings, one that is not named is absent.
     """
     old, new = _facts(recorded), _facts(now)
-    changed: dict[bool, list[str]] = {True: [], False: []}
+    machine, packages = [], []
     for place in sorted({*old, *new}):
         group, name = place
-        known = {place} <= old.keys() & new.keys() or (group in LISTED and group in recorded and group in now)
-        if known and old.get(place) != new.get(place):
+        named = (group in recorded and group in now) if group in LISTED else (place in old and place in new)
+        if named and old.get(place) != new.get(place):
             title = name if group in (*LISTED, "math_libraries") else f"{group} ({name})".replace("_", " ").removesuffix(" ()")
-            changed[group == "packages"].append(f"{title} {old.get(place, 'absent')} → {new.get(place, 'absent')}")
-    said = {"this machine differs": changed[False], "packages differ": changed[True]}
-    return "; ".join(f"{what}: {', '.join(facts)}" for what, facts in said.items() if facts)
+            change = f"{title} {old.get(place, 'absent')} → {new.get(place, 'absent')}"
+            (packages if group == "packages" else machine).append(change)
+    said = {"this machine differs": machine, "packages differ": packages}
+    return "; ".join(f"{what}: {', '.join(changes)}" for what, changes in said.items() if changes)
 
 
 def unnamed_facts(recorded: Environment, now: Environment) -> str:
