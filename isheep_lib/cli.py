@@ -90,13 +90,16 @@ def verify(run: str, signers: str) -> None:
     """Hash everything a run, or each run of a sweep, recorded; exit 1 when something differs, is missing or was added."""
     from isheep_lib.record import manifests, verification
 
-    verdicts = verification.verify(manifests.run_folder(run), Path(signers).expanduser() if signers else None)
+    run_dir = manifests.run_folder(run)
+    verdicts = verification.verify(run_dir, Path(signers).expanduser() if signers else None)
     for verdict in verdicts:
         click.echo(f"{verdict.word:4}  {verdict.item}: {verdict.detail}")
     failed, absent = (sum(verdict.word == word for verdict in verdicts) for word in (verification.FAIL, manifests.ABSENT))
     click.echo(f"\n{failed} difference(s)" if failed else "\nEverything at hand is as it was recorded.")
     if absent:
         click.echo(f"{absent} file(s) are absent. {manifests.ABSENCE}")
+    for line in manifests.made_on(manifests.runs_in(run_dir) if manifests.is_sweep(run_dir) else [run_dir]):
+        click.echo(line)
     sys.exit(1 if failed else 0)
 
 

@@ -16,6 +16,7 @@ from click.testing import CliRunner, Result
 from isheep_lib.cli import main
 from isheep_lib.command import in_its_words
 from isheep_lib.iterate import runner
+from isheep_lib.record import provenance
 from isheep_lib.rerun import run as rerun_run
 from isheep_lib.rerun.notebook_diff import Change
 from isheep_lib.rerun.run import Repeated
@@ -256,6 +257,18 @@ def test_a_run_of_a_sweep_that_has_finished_nothing_yet_stops_no_verification(tm
     result = called("verify", tmp_path / "s")
     assert result.exit_code == 0
     assert "none  low: no stage is finished yet" in result.output
+
+
+def test_verification_says_on_which_machine_a_record_was_made_and_changes_no_verdict(reference, monkeypatch):
+    before = called("verify", reference)
+    here = {**provenance.environment(), "cores": 99}
+    monkeypatch.setattr(provenance, "environment", lambda: here)
+    after = called("verify", reference)
+    assert before.output.splitlines()[:-1] == after.output.splitlines()[:-1]
+    assert before.exit_code == after.exit_code == 0
+    assert after.output.splitlines()[-1].startswith(
+        "16 stage(s) made on Linux x86_64, 2 cores; this machine differs: cores 2 → 99"
+    )
 
 
 def test_absent_weights_are_not_ok_and_what_that_means_is_said(reference, tmp_path):

@@ -10,6 +10,7 @@ from isheep_lib.params.kinds import Positive, Section, execution, routing
 from isheep_lib.prompting.chat import DAY
 
 EngineName = Literal["transformers", "vllm", "server"]
+Format = Literal["float32", "bfloat16"]  # named, so that a run follows from its params file on every machine
 FrameName = Literal["plain", "alpaca", "chatml", "llama3", "tokenizer"]
 
 
@@ -55,9 +56,7 @@ class TrainedModel(Section):
     aligned_frame: FrameName = Field("chatml", description="chat frame of the trained models")
     system_prompt: str = Field("You are a helpful assistant.", description="system line of the chat frames")
     template_date: Day = routing(DAY, "frame tokenizer: the day that a template with today's date is told, never the clock's")
-    dtype: Literal["auto", "float32", "bfloat16"] = Field(
-        "auto", description="number format of training, auto is bfloat16 on a GPU and float32 on a CPU"
-    )
+    dtype: Format = Field("float32", description="number format of training; what is trained is float32 in either")
 
     def frame_of(self, model_iteration: int) -> str:
         """Name the chat frame of a model of the run: what training makes is aligned."""
@@ -69,9 +68,7 @@ class Model(TrainedModel):
 
     base_frame: FrameName = Field("chatml", description="chat frame of the base model, plain if it has none")
     engine: EngineName = Field("transformers", description="what computes: a library in this process, or servers")
-    inference_dtype: Literal["auto", "float32", "bfloat16"] = Field(
-        "auto", description="number format of inference, auto measures once a run which is faster here"
-    )
+    inference_dtype: Format = Field("float32", description="number format of inference; servers: what they were started with")
     numerics: Literal["plain", "exact"] = Field(
         "plain", description="exact: written tokens are those of exact arithmetic, on every machine (transformers, float32)"
     )

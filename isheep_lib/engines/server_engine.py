@@ -27,8 +27,8 @@ from isheep_lib.engines.tokens import encode_rest, label_paths, load_vocabulary
 from isheep_lib.errors import EngineError
 from isheep_lib.models.base import ModelRef
 
-# Nats per token between servers of the same weights; "auto" is taken for the wider one.
-TOLERANCE = {"float32": 0.001, "bfloat16": 0.02, "auto": 0.02}
+# Nats per token between servers of the same weights.
+TOLERANCE = {"float32": 0.001, "bfloat16": 0.02}
 MOST_TOP = 20  # tokens scored in one request: what vLLM allows by default (--max-logprobs)
 POOLER = """--runner pooling --convert embed --pooler-config '{"seq_pooling_type": "MEAN", "use_activation": false}'"""
 # What a server would otherwise add: opening tokens, and what the model's generation_config.json says.

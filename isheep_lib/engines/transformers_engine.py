@@ -43,7 +43,7 @@ class TransformersEngine:
     """One model in memory; see the protocol `isheep_lib.engines.protocol.Engine`."""
 
     def __init__(self, model: ModelRef, settings: Model) -> None:
-        """Load the model, base and adapters, with a settled `inference_dtype`."""
+        """Load the model, base and adapters, in `inference_dtype`."""
         self.vocabulary = load_vocabulary(model, settings.context_tokens)
         self.context = self.vocabulary.context
         self.model: Any

@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 
 from isheep_lib.analysis.words import words
-from isheep_lib.engines.dtype import resolve_dtype
 from isheep_lib.engines.open import KINDS, open_engine, preflight
 from isheep_lib.engines.params import Model
 from isheep_lib.errors import RecordError
@@ -28,10 +27,8 @@ MOST_BYTES = 2**30  # of all arrays that are kept
 
 
 def settings_for(settings: Model, base_model: str) -> Model:
-    """Return the section `params.Model` for another base model, with its number format settled."""
+    """Return the section `params.Model` for another base model, which a server knows by another name."""
     changed = {} if base_model == settings.base_model else {"base_model": base_model, "served_model": ""}
-    if settings.inference_dtype == "auto":
-        changed["inference_dtype"], _ = resolve_dtype("auto", settings.engine, find_model(base_model).path)
     return settings.model_copy(update=changed)
 
 

@@ -34,7 +34,7 @@ class VllmEngine:
     """One model at a time in vLLM, loaded at its first use; see the protocol `isheep_lib.engines.protocol.Engine`."""
 
     def __init__(self, model: ModelRef, settings: Model) -> None:
-        """Prepare vLLM for a settled `inference_dtype`; weights are loaded when the first request comes.
+        """Prepare vLLM for `inference_dtype`; weights are loaded when the first request comes.
 
         Raises:
             EngineError: vLLM is not installed, or memory is too small.

@@ -19,7 +19,7 @@ from isheep_lib.engines.open import open_engine, preflight
 from isheep_lib.engines.params import Model
 from isheep_lib.engines.parity import hold_against_weights
 from isheep_lib.engines.protocol import Request
-from isheep_lib.engines.vectors import settings_for, vectors_by_words
+from isheep_lib.engines.vectors import vectors_by_words
 from isheep_lib.errors import DataError, ModelError, RecordError
 from isheep_lib.filter.params import Filter
 from isheep_lib.filter.run import verdicts
@@ -248,8 +248,7 @@ def ask_both(run_dir: Path, iteration: int, row: dict[str, Any]) -> Table:
         ModelError: an adapter's weights are not at hand.
         RecordError: the iteration is not trained yet.
     """
-    given = model_settings(run_dir)
-    settings = settings_for(given, given.base_model)
+    settings = model_settings(run_dir)
     limit = run_file.run_params(run_dir).get("synthesize", {}).get("response_tokens", Synthesize().response_tokens)
     pair = [(k, model_of(run_dir, settings.base_model, k)) for k in (iteration - 1, iteration)]
     params_file = shlex.quote(manifests.short(run_file.params_path(run_dir)))

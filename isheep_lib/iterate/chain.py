@@ -14,13 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from isheep_lib.display.table import Table
-from isheep_lib.engines.dtype import resolve_dtype, resolve_training_dtype
 from isheep_lib.errors import RecordError
 from isheep_lib.iterate import claims, estimate, hub_ids, needs, stopping
 from isheep_lib.iterate.fingerprint_parts import fingerprint_parts
 from isheep_lib.iterate.outcome import Finished, finished, told
 from isheep_lib.iterate.run_params import IterateParams, RunParams, load_run
-from isheep_lib.models.base import find_model
 from isheep_lib.params import run_file
 from isheep_lib.params.check import check
 from isheep_lib.params.kinds import Shard
@@ -68,7 +66,6 @@ class Chain:
     run_params: RunParams
     run_dir: Path
     lock: locks.RunLock
-    precision: str
     before: Finished = field(default_factory=dict)  # stages that were done when it was opened
     unfit: str = ""  # why the run's inventory could not be renewed
 
@@ -93,7 +90,6 @@ class Chain:
         facts: dict[str, Any] = {"run": short(self.run_dir), "iterations": self.params.iteration, "params": self.params.params}
         facts |= {"override": self.params.override} if self.params.override else {}
         facts |= provenance.git_state()
-        facts["inference"] = f"{self.run_params.model.engine}, {self.precision}"
         for section, values in self.run_params.model_dump(exclude={"run"}).items():
             text = "  ".join(f"{n}={v}" for n, v in values.items()) if isinstance(values, dict) else values
             facts[section] = text
@@ -198,11 +194,9 @@ def prepare(values: dict[str, Any]) -> tuple[IterateParams, RunParams, Path]:
     params = check(IterateParams, values, "iterate.ipynb")
     run_params = load_run(find_file(params.params, "params"), params.override, params.run)
     run_dir = run_folder(run_params.run)
-    known = run_file.run_params(run_dir)
-    run_params, recorded = hub_ids.settle(run_params, known), known.get("model", {})
+    run_params = hub_ids.settle(run_params, run_file.run_params(run_dir))
     for stage in stages.ORDER:
         getattr(run_params, stage).data_digests()
-    run_params = _with_dtypes(run_params, recorded.get("inference_dtype", "auto"), recorded.get("dtype", "auto"))
     if run_dir.is_dir():
         locks.RunLock(run_dir).release()
         claims.check_params(run_dir, run_params.model_dump(exclude={"run"}), FREE)
@@ -216,22 +210,12 @@ def open_chain(names: dict[str, Any]) -> Chain:
     needs.check(run_params, run_dir, params.iteration)
     lock = locks.RunLock(run_dir)
     try:
-        model = find_model(run_params.model.base_model)
-        dtype, why = resolve_dtype(run_params.model.inference_dtype, run_params.model.engine, model.path)
-        run_params = _with_dtypes(run_params, dtype, resolve_training_dtype(run_params.model.dtype))
         claims.claim_params(run_dir, run_params.model_dump(exclude={"run"}), FREE)
     except BaseException:
         lock.release()
         raise
     before = finished(run_dir, stages.steps(params.iteration, bool(run_params.judge.judged)))
-    return Chain(params, run_params, run_dir, lock, f"{dtype} ({why})", before)
-
-
-def _with_dtypes(run_params: RunParams, inference: str, training: str) -> RunParams:
-    """Put number formats where the parameters leave them open."""
-    found = {"inference_dtype": inference, "dtype": training}
-    settled = {name: value for name, value in found.items() if getattr(run_params.model, name) == "auto"}
-    return run_params.model_copy(update={"model": run_params.model.model_copy(update=settled)})
+    return Chain(params, run_params, run_dir, lock, before)
 
 
 def status(run_dir: Path) -> list[dict[str, Any]]:

@@ -3,12 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from isheep_lib.engines.dtype import resolve_dtype, resolve_training_dtype
-from isheep_lib.engines.params import Model
 from isheep_lib.errors import ParameterError
 from isheep_lib.iterate.hub_ids import settle
 from isheep_lib.iterate.run_params import SECTIONS, StageParams
-from isheep_lib.models.base import find_model
 from isheep_lib.params.kinds import Section, is_execution
 from isheep_lib.params.old_names import renew_file
 from isheep_lib.params.run_file import params_path, run_params
@@ -40,16 +37,9 @@ def as_sections(kind: type[Section], values: dict[str, Any], stage: str) -> dict
 
 
 def claim_stage(run_dir: Path, stage: str, params: StageParams) -> StageParams:
-    """Make a stage's checked parameters the run's own (`check_params`), with the number formats that it has or now gets."""
+    """Make a stage's checked parameters the run's own (`check_params`), with the commits that it has or now gets."""
     recorded = run_params(run_dir)
-    known, formats = recorded.get("model", {}), {}
-    params = settle(params, {**known, **recorded.get(stage, {})})
-    if isinstance(params, Model) and params.inference_dtype == "auto":  # a stage by hand is the first of its run
-        recorded = known.get("inference_dtype", "auto")
-        formats["inference_dtype"], _ = resolve_dtype(recorded, params.engine, find_model(params.base_model).path)
-    if getattr(params, "dtype", "") == "auto":
-        formats["dtype"] = resolve_training_dtype(known.get("dtype", "auto"))
-    params = params.model_copy(update=formats)
+    params = settle(params, {**recorded.get("model", {}), **recorded.get(stage, {})})
     claim_params(run_dir, as_sections(type(params), params.model_dump(), stage))
     return params
 
@@ -66,7 +56,7 @@ def check_params(run_dir: Path, values: dict[str, Any], free: tuple[str, ...] = 
         raise ParameterError(
             "These parameters differ from those of the run:\n  " + "\n  ".join(changed),
             where=short(params_path(run_dir)),
-            do="give the run's own values, or another name for a new run (-p run NAME)",
+            do="give the run's own values (--params with this file does), or another name for a new run (-p run NAME)",
         )
 
 

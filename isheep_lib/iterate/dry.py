@@ -111,8 +111,6 @@ class Forecast:
         folder = _folder(model.base_model)
         if folder is None:
             return f"unknown, as {model.base_model} is not unpacked here"
-        if model.inference_dtype == "auto":
-            return f"{weight_bytes(folder, 'float32') / GIB:.1f} GiB in float32, half of it in bfloat16, by their headers"
         return f"{weight_bytes(folder, model.inference_dtype) / GIB:.1f} GiB in {model.inference_dtype}, by their headers"
 
     def _disk(self, costs: list[Cost]) -> str:

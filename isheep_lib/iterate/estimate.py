@@ -30,17 +30,16 @@ UNITS = {
     "judge": "items",
 }
 MODEL = ("base_model", "engine", "judge_model", "judge_engine")  # a record of other ones says nothing
-FORMATS = ("inference_dtype", "dtype")  # "auto" is settled when a run starts
 # What a unit's cost also follows, by stage; sizes are counted as units.
 TRAITS = {
-    "synthesize": ("inference_dtype", "tensor_parallel", "method", "instruction_tokens", "response_tokens"),
+    "synthesize": ("inference_dtype", "numerics", "tensor_parallel", "method", "instruction_tokens", "response_tokens"),
     "assess": (
-        *("inference_dtype", "tensor_parallel", "scorers", "checked_scorers", "corruptions", "level", "vectors"),
+        *("inference_dtype", "numerics", "tensor_parallel", "scorers", "checked_scorers", "corruptions", "level", "vectors"),
         "written_tokens",
     ),
     "filter": ("steps", "decontaminate", "decontaminate_against"),
     "train": ("dtype", "method", "lora_rank", "max_length", "numerics", "gradient_checkpointing", "num_processes"),
-    "evaluate": ("inference_dtype", "tensor_parallel", "tasks", "few_shot", "answer_tokens"),
+    "evaluate": ("inference_dtype", "numerics", "tensor_parallel", "tasks", "few_shot", "answer_tokens"),
     "judge": ("judged", "verdicts", "verdict_tokens"),
 }
 MACHINE = ("system", "cores", "processor")
@@ -127,7 +126,7 @@ def _record(folder: Path, own: bool, mine: dict[str, Any]) -> Record | None:
     units *= manifest["parameters"]["epochs"] if stage == "train" else 1
     if not units:
         return None
-    seconds, renewed = manifest["seconds"], old_names.renew(manifest["parameters"], "model", stage)
+    seconds, renewed = manifest["seconds"], old_names.renew(old_names.settled(manifest), "model", stage)
     same = all(mine.get(name) == facts.get(name) for name in MACHINE)
     return Record(
         name=manifests.short(folder.parent),
@@ -200,9 +199,7 @@ def expect(known: list[Record], params: RunParams, iteration: int, stage: str) -
 
 def _differing(wanted: dict[str, Any], recorded: dict[str, Any]) -> tuple[str, ...] | None:
     """Name the traits in which two stages differ, None where the model does."""
-    names = [
-        name for name, value in wanted.items() if recorded.get(name) != value and not (name in FORMATS and value == "auto")
-    ]
+    names = [name for name, value in wanted.items() if recorded.get(name) != value]
     return None if set(names) & set(MODEL) else tuple(names)
 
 

@@ -178,5 +178,5 @@ def recorded_params(manifest: dict[str, Any], where: str, **other: Any) -> "Stag
         other: values that replace recorded ones.
     """
     stage = manifest["stage"]
-    found = old_names.renew(manifest["parameters"] | other, "model", stage, scorers=False)
+    found = old_names.renew(old_names.settled(manifest) | other, "model", stage, scorers=False)
     return check(STAGE_PARAMS[stage], found.values, where, known=found.problems)

@@ -36,7 +36,7 @@ from isheep_lib.params.check import check
 from isheep_lib.params.notebook import cell_values
 from isheep_lib.prompting.chat import Frame, get_frame
 from isheep_lib.record import locks, manifests, provenance, shards
-from isheep_lib.record.fingerprints import fingerprint, stale_reason
+from isheep_lib.record.fingerprints import explanations, fingerprint
 from isheep_lib.record.fixity import inventory
 from isheep_lib.record.journal import WAITS
 from isheep_lib.record.rows import Task, make_durable, read_jsonl, write_atomic, write_jsonl
@@ -241,7 +241,7 @@ class StageSession(Generic[P]):
         return f"{said}; but {unfit}" if unfit else said
 
     def _compare(self, manifest: dict[str, Any]) -> str:
-        recorded = manifests.read_manifest(self.folder) or {"outputs": {}, "parts": {}}
+        recorded = manifests.read_manifest(self.folder) or {"outputs": {}, "parts": {}, "environment": {}}
         made, kept = manifest["outputs"], recorded["outputs"]
         other = [name for name in made if kept.get(name, {}).get("sha256") != made[name]["sha256"]]
         shutil.rmtree(self.work)
@@ -249,9 +249,8 @@ class StageSession(Generic[P]):
             raise RecordError(
                 f"Repeated, but these outputs differ from the record: {', '.join(other)}",
                 where=str(self.folder),
-                allowed="the same bytes on the same machine; "
-                + (stale_reason(recorded["parts"], self.parts) or "all recorded inputs, code and settings are the same"),
-                do="the record was left as it is; compare machine and package versions in its manifest",
+                allowed=f"the same bytes; {'; '.join(explanations(recorded, manifest, differs=True))}",
+                do="the record was left as it is",
             )
         return f"Repeated: all {len(made)} outputs are the same bytes as the record in {manifests.short(self.folder)}"
 

@@ -34,6 +34,8 @@ REMOVED = {
 }
 REMOVED_VALUES = {
     "train.batching": {"shuffled": "grouped trains the same rows in each step with less padding; set grouped"},
+    "model.dtype": {"auto": "a run follows from its params file, not from a machine; set float32 or bfloat16"},
+    "model.inference_dtype": {"auto": "a run follows from its params file, not from a stopwatch; set float32 or bfloat16"},
 }
 
 
@@ -75,6 +77,17 @@ def renew_file(values: Mapping[str, Any], scorers: bool = True) -> Renewed:
             found.renamed += part.renamed
             found.problems += part.problems
     return found
+
+
+def settled(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters of a stage's manifest, with a number format that they left open as the stage settled it."""
+    values, computed = manifest["parameters"], manifest.get("engine", {}).get("dtype")
+    on_gpu = manifest.get("environment", {}).get("device", "cpu") != "cpu"
+    meant = {
+        "inference_dtype": "float32" if computed == "float32" else "bfloat16",  # a server was taken to run bfloat16
+        "dtype": "bfloat16" if on_gpu else "float32",
+    }
+    return values | {name: meant[name] for name in meant if values.get(name) == "auto"}
 
 
 def new_name(parameter: str) -> str:

@@ -1,8 +1,8 @@
 """Answers that were given before: the same model asked the same thing is not asked again.
 
-Rows lie in the cache folder, one folder for what decides an answer (weights, engine, its code, precision, device; where
-precision is less than float32 also the benchmarks asked), one file for an evaluation; rows are those of a transcript, whose
-id is a digest of the prompt and its sampling.
+Rows lie in the cache folder, one folder for what decides an answer (weights, engine, its code, number format, numerics, device;
+where the format is less than float32 also the benchmarks asked), one file for an evaluation; rows are those of a transcript,
+whose id is a digest of the prompt and its sampling.
 
 Covers keeping and finding. Does not cover asking (`engines`) or the journal of a stage at work (`record.journal`).
 """

@@ -1,7 +1,8 @@
-"""One hash over everything that decides a stage's result, and which parts of two fingerprints differ."""
+"""One hash over everything that decides a stage's result, and what is named where a stage comes out otherwise."""
 
 from typing import Any
 
+from isheep_lib.record import provenance
 from isheep_lib.record.rows import canonical_json, digest_text
 
 SHOWN = 12  # names of one part that differ
@@ -27,3 +28,18 @@ def stale_reason(recorded: dict[str, Any], now: dict[str, Any]) -> str:
         else:
             reasons.append(name)
     return f"differs in {'; '.join(reasons)}" if reasons else ""
+
+
+def explanations(recorded: dict[str, Any], now: dict[str, Any], differs: bool) -> list[str]:
+    """Say what is not as it was when a stage was recorded, by its manifest and that of its repetition.
+
+    Args:
+        differs: whether the outputs do; then it is also said what cannot be compared, or that all is the same.
+    """
+    old, new = recorded["environment"], now["environment"]
+    stale = stale_reason(recorded["parts"], now["parts"])
+    found = [stale and f"this time it {stale}", provenance.environment_changes(old, new)]
+    if differs:
+        found.append(provenance.unnamed_facts(old, new))
+        found = found if any(found) else ["inputs, code, settings, machine and packages are those of the record"]
+    return [said for said in found if said]

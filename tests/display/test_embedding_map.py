@@ -154,11 +154,6 @@ def test_another_model_is_not_asked_by_the_name_that_a_server_gave_the_first():
     assert (other.base_model, other.served_model, other.inference_dtype) == ("b", "", "float32")
 
 
-def test_an_unsettled_number_format_is_settled(monkeypatch, tiny_model):
-    monkeypatch.setattr(engines_vectors, "resolve_dtype", lambda wanted, engine, path: ("bfloat16", path.name))
-    assert settings_for(Model(), str(tiny_model)).inference_dtype == "bfloat16"
-
-
 def test_neighbours_are_the_nearest_others_in_order():
     points = np.array([[0.0, 0.0], [3.0, 4.0], [1.0, 0.0], [0.0, 0.0]])
     assert embedding_map.nearest(points, 0, 2) == [(3, 0.0), (2, 1.0)]

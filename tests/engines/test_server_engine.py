@@ -507,7 +507,7 @@ def test_servers_of_different_weights_are_refused_before_the_first_request(engin
     assert not any(server.asked for server in servers)
 
 
-@pytest.mark.parametrize(("dtype", "agree"), [("float32", False), ("bfloat16", True), ("auto", True)])
+@pytest.mark.parametrize(("dtype", "agree"), [("float32", False), ("bfloat16", True)])
 def test_the_tolerance_of_the_probe_is_that_of_the_number_format(engine, serve, dtype, agree):
     opened = engine(serve(), serve(shift=-0.01), inference_dtype=dtype)
     if agree:

@@ -74,16 +74,15 @@ def test_the_record_with_the_same_traits_tells_most_then_the_runs_own_then_the_s
     assert (found.record.name, found.differs) == (manifests.short(tmp_path / "c/iter-1"), ())
 
 
-@pytest.mark.parametrize("override", ["model.base_model:another/one", "model.engine:vllm"])
+@pytest.mark.parametrize("override", ["model.base_model:another/one", "model.engine:vllm model.numerics:plain"])
 def test_another_model_or_engine_says_nothing(tmp_path: Path, override: str) -> None:
     record(tmp_path / "run", "synthesize", 40.0)
     assert expect(records(tmp_path / "run"), params(override), 1, "synthesize") is None
 
 
-def test_an_open_number_format_takes_what_was_measured(tmp_path: Path) -> None:
-    record(tmp_path / "run", "synthesize", 40.0, "model.inference_dtype:bfloat16")
-    assert cost(tmp_path / "run", "synthesize", "model.inference_dtype:auto").differs == ()
-    assert cost(tmp_path / "run", "synthesize", "model.inference_dtype:float32").differs == ("inference_dtype",)
+def test_another_number_format_is_another_trait(tmp_path: Path) -> None:
+    record(tmp_path / "run", "synthesize", 40.0, "model.inference_dtype:bfloat16 model.numerics:plain")
+    assert cost(tmp_path / "run", "synthesize").differs == ("inference_dtype", "numerics")
 
 
 def test_numbers_of_items_are_units_and_other_benchmarks_are_another_trait(tmp_path: Path) -> None:

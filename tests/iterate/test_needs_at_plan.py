@@ -37,8 +37,7 @@ def folder(tiny_model, tmp_path):
 
 
 def given(run, override, iteration=1):
-    wanted = f"model.inference_dtype:float32 {override}"
-    return {"iteration": iteration, "params": PARAMS, "run": str(run), "override": wanted, "stale": "stop", "share": True}
+    return {"iteration": iteration, "params": PARAMS, "run": str(run), "override": override, "stale": "stop", "share": True}
 
 
 def checked(tmp_path, override):
@@ -62,7 +61,8 @@ def test_everything_that_is_not_in_order_is_told_at_once(folder, tmp_path):
     judge = Path(shutil.copytree(folder, tmp_path / "judge"))
     (folder / "model.safetensors").unlink()
     (judge / "config.json").write_text("[]")
-    override = f"model.base_model:{folder} judge.judge_model:{judge} model.engine:vllm train.target_modules:[nothing]"
+    override = f"model.base_model:{folder} judge.judge_model:{judge} model.engine:vllm"
+    override += " model.numerics:plain train.target_modules:[nothing]"
     with pytest.raises(IsheepError, match="things that this run needs are not in order") as caught:
         checked(tmp_path, f'{override} evaluate.tasks:["mt_bench:2"] judge.judged:["mt_bench"]')
     assert type(caught.value) is IsheepError
@@ -127,7 +127,7 @@ def uninstalled(monkeypatch):
 @pytest.mark.parametrize(
     ("hidden", "override", "error", "words"),
     [
-        ("vllm", "model.engine:vllm", EngineError, "vLLM is not installed"),
+        ("vllm", "model.engine:vllm model.numerics:plain", EngineError, "vLLM is not installed"),
         (
             "vllm",
             'evaluate.tasks:["mt_bench:2"] judge.judged:["mt_bench"] judge.judge_engine:vllm',
@@ -162,7 +162,8 @@ def test_benchmarks_without_data_are_said_and_refused_where_nothing_else_is_left
 
 def test_only_what_is_still_to_be_made_is_asked_for(tmp_path, monkeypatch):
     monkeypatch.setattr(needs, "find_model", lambda name: pytest.fail("a model was looked for"))
-    params, run = load_run(Path(PARAMS), "train.method:qlora train.numerics:plain model.engine:vllm"), tmp_path / "run"
+    changes = "train.method:qlora train.numerics:plain model.engine:vllm model.numerics:plain"
+    params, run = load_run(Path(PARAMS), changes), tmp_path / "run"
     for iteration, stage in stages.steps(1, False):
         place = manifests.stage_folder(run, iteration, stage)
         place.mkdir(parents=True)
@@ -225,7 +226,7 @@ def test_a_hub_id_gets_its_commit_at_the_first_plan_and_keeps_it(published, tmp_
 
 def test_a_stage_by_hand_gets_and_keeps_the_commit_too(published, tmp_path):
     published(COMMIT)
-    params = load_run(Path(PARAMS), "model.base_model:org/name model.inference_dtype:float32").stage("synthesize", 1)
+    params = load_run(Path(PARAMS), "model.base_model:org/name").stage("synthesize", 1)
     settled = claims.claim_stage(tmp_path / "run", "synthesize", params)
     assert settled.base_model == f"org/name@{COMMIT}"
     published(OTHER)

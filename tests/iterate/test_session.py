@@ -14,8 +14,8 @@ from isheep_lib.params import run_file
 from isheep_lib.params.check import check
 from isheep_lib.params.notebook import cell_values
 from isheep_lib.prompting.chat import FRAMES
-from isheep_lib.record import manifests, shards
-from isheep_lib.record.fingerprints import fingerprint
+from isheep_lib.record import manifests, provenance, shards
+from isheep_lib.record.fingerprints import fingerprint, stale_reason
 from isheep_lib.record.rows import write_jsonl
 from tests.scripted import ScriptedEngine
 
@@ -162,6 +162,31 @@ def test_a_finished_stage_is_repeated_aside_and_compared_with_its_record(run):
     assert sorted(p.name for p in (run / "iter-1/filter").iterdir()) == ["kept.jsonl", "manifest.json"]
 
 
+MACHINE = {"cores": 2, "instruction_sets": {"torch": "AVX512"}, "threads": 2, "packages": {"torch": "2.9"}}
+
+
+@pytest.mark.parametrize(
+    ("now", "said"),
+    [
+        (MACHINE, "inputs, code, settings, machine and packages are those of the record"),
+        (
+            {**MACHINE, "instruction_sets": {"torch": "AVX2"}, "threads": 1},
+            "this machine differs: instruction sets (torch) AVX512 → AVX2, threads 2 → 1",
+        ),
+        ({**MACHINE, "packages": {"torch": "2.10"}}, "packages differ: torch 2.9 → 2.10"),
+        ({**MACHINE, "math_libraries": {"torch MKL": "2024.2"}}, "the record does not name its math libraries"),
+    ],
+    ids=["nothing", "machine", "package", "an older record"],
+)
+def test_a_repetition_with_other_bytes_says_how_its_machine_differs_from_the_records(run, monkeypatch, now, said):
+    monkeypatch.setattr(provenance, "environment", lambda: MACHINE)
+    commit(run, [PAIR])
+    monkeypatch.setattr(provenance, "environment", lambda: now)
+    with pytest.raises(RecordError, match=r"kept\.jsonl") as caught:
+        commit(run, [{**PAIR, "output": "Main"}])
+    assert caught.value.allowed == f"the same bytes; {said}"
+
+
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
@@ -176,7 +201,7 @@ def test_a_finished_stage_is_repeated_aside_and_compared_with_its_record(run):
     ],
 )
 def test_a_stale_stage_names_what_differs(old, new, said):
-    assert session.stale_reason(old, new) == said
+    assert stale_reason(old, new) == said
 
 
 def test_only_an_evaluation_may_be_made_anew_with_other_settings(run):

@@ -61,7 +61,7 @@ def test_the_models_of_a_run_have_one_base(run_dir, model):
 
 def test_the_base_model_is_served_from_its_own_folder_under_its_name(run_dir, model):
     command = server_discovery.serve_command(run_dir, 0)
-    assert command == f"vllm serve '{model}' --served-model-name small --dtype bfloat16"
+    assert command == f"vllm serve '{model}' --served-model-name small --dtype float32"
     shown = CliRunner().invoke(main, ["serve", str(run_dir), "0"])
     assert (shown.exit_code, shown.output.strip()) == (0, command)
 

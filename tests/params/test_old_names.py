@@ -1,5 +1,6 @@
 """Old names of parameters: params files, overrides, notebooks and records that use them keep working."""
 
+import shutil
 import warnings
 from pathlib import Path
 
@@ -7,12 +8,14 @@ import pytest
 import yaml
 
 from isheep_lib.errors import ParameterError
-from isheep_lib.iterate.run_params import SECTIONS, TrainParams, load_run, recorded_params
+from isheep_lib.iterate.chain import prepare
+from isheep_lib.iterate.claims import complete_params
+from isheep_lib.iterate.run_params import SECTIONS, STAGE_PARAMS, AssessParams, TrainParams, load_run, recorded_params
 from isheep_lib.params.check import check
 from isheep_lib.params.notebook import cell_values
 from isheep_lib.params.old_names import NAMES_SCORERS, REMOVED, REMOVED_VALUES, RENAMED, SCORERS, renew
 from isheep_lib.params.run_file import params_path, run_params
-from isheep_lib.record.manifests import all_manifests, run_folder
+from isheep_lib.record.manifests import all_manifests, run_folder, write_manifest
 
 ROOT = Path(__file__).resolve().parents[2]
 DEFAULT = ROOT / "params" / "smollm2-135m.yaml"
@@ -142,3 +145,66 @@ def test_every_committed_manifest_is_read(folder: Path, manifest: dict) -> None:
     if manifest["stage"] == "filter":
         assert found.scorer == "mutual_information" and found.scorer in SCORERS
         assert found.criteria == manifest["parameters"]["axes"]
+
+
+OPEN = {"model": {"inference_dtype": "auto", "dtype": "auto"}}
+
+
+def recorded_with(run: Path, stage: str, computed: str, device: str) -> dict:
+    """Record a stage whose parameters left both formats open."""
+    values = {**STAGE_PARAMS[stage]().model_dump(exclude={"run"})}
+    values |= {name: "auto" for name in OPEN["model"] if name in values}
+    engine = {"dtype": computed} if computed else {}
+    manifest = {"stage": stage, "parameters": values, "engine": engine, "environment": {"device": device}}
+    write_manifest(run / "iter-1" / stage, manifest)
+    return manifest
+
+
+def test_a_params_file_that_leaves_a_format_open_is_told_what_to_write_among_all_problems(tmp_path: Path) -> None:
+    path = tmp_path / "open.yaml"
+    text = DEFAULT.read_text(encoding="utf-8").replace("dtype: float32", "dtype: auto").replace("epochs: 2", "epochs: none")
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ParameterError) as caught:
+        load_run(path)
+    said = caught.value.what
+    assert "3 problem(s)" in said and "train.epochs (line " in said
+    for name in ("model.dtype", "model.inference_dtype"):
+        line = next(i for i, row in enumerate(text.splitlines(), 1) if row.strip() == f"{name.removeprefix('model.')}: auto")
+        assert f"{name} (line {line}): 'auto' is no longer there" in said
+    assert said.count("set float32 or bfloat16") == 2
+
+
+@pytest.mark.parametrize(
+    ("computed", "device", "inference", "training"),
+    [
+        ("bfloat16", "cpu", "bfloat16", "float32"),
+        ("float32", "cpu", "float32", "float32"),
+        ("float32", "a GPU", "float32", "bfloat16"),
+        ("unknown", "cpu", "bfloat16", "float32"),  # servers were taken to run it
+    ],
+)
+def test_an_old_record_that_left_its_formats_open_is_read_with_those_it_settled_on(
+    tmp_path: Path, computed: str, device: str, inference: str, training: str
+) -> None:
+    manifest = recorded_with(tmp_path, "synthesize", computed, device)
+    params_path(tmp_path).write_text(yaml.safe_dump(OPEN))
+    found = recorded_params(manifest, "manifest.json")
+    assert (found.inference_dtype, found.dtype) == (inference, training)
+    assert run_params(tmp_path)["model"] == {"inference_dtype": inference, "dtype": training}
+
+
+def test_a_format_that_no_readable_stage_settled_is_not_given(tmp_path: Path) -> None:
+    params_path(tmp_path).write_text(yaml.safe_dump(OPEN))
+    (tmp_path / "iter-1" / "train").mkdir(parents=True)
+    (tmp_path / "iter-1" / "train" / "manifest.json").write_text("[]")
+    assert run_params(tmp_path)["model"] == {}
+
+
+def test_a_run_with_a_settled_format_goes_on_with_it_and_another_is_refused(tmp_path: Path) -> None:
+    shutil.copy(params_path(REFERENCE), params_path(tmp_path))
+    _, found, _ = prepare({"run": str(tmp_path), "params": str(params_path(tmp_path))})
+    assert (found.model.inference_dtype, found.model.numerics) == ("bfloat16", "plain")
+    with pytest.raises(ParameterError, match="inference_dtype: the run has 'bfloat16', now 'float32'"):
+        prepare({"run": str(tmp_path), "params": str(DEFAULT)})
+    by_hand = complete_params(AssessParams, {"run": str(tmp_path), "inference_dtype": "float32"}, "assess")
+    assert by_hand["inference_dtype"] == "bfloat16"

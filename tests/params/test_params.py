@@ -80,7 +80,7 @@ def test_the_default_params_file_says_the_defaults_of_the_classes_but_trains_on_
     defaults = {name: kind().model_dump() for name, kind in SECTIONS.items()}
     assert all(defaults["train"][name] != value for name, value in laptop.items())
     defaults["train"] |= laptop | {"numerics": "exact"}
-    defaults["model"] |= {"dtype": "float32"}
+    defaults["model"] |= {"numerics": "exact"}
     assert run == {"run": place.run, "seed": place.seed, **defaults}
 
 
@@ -195,7 +195,7 @@ def test_a_name_in_the_wrong_section_is_shown_the_right_one(override, said):
         (TrainParams, {"epochs": 2.0}, "epochs: 2.0 should be a valid integer"),
         (TrainParams, {"epochs": True}, "epochs: True should be a valid integer"),
         (TrainParams, {"epochs": None}, "epochs: None should be"),
-        (TrainParams, {"dtype": "float16"}, "dtype: 'float16' should be 'auto', 'float32' or 'bfloat16'"),
+        (TrainParams, {"dtype": "float16"}, "dtype: 'float16' should be 'float32' or 'bfloat16'"),
         (TrainParams, {"aligned_frame": "vicuna"}, "aligned_frame: 'vicuna' should be 'plain', 'alpaca', 'chatml'"),
         (TrainParams, {"run": ""}, "run: '' "),
         (FilterParams, {"max_copy_share": 1.01}, "max_copy_share: 1.01 should be less than or equal to 1"),
@@ -656,10 +656,10 @@ def test_a_change_given_twice_is_named_in_both_places(override, run, said):
     ("text", "said"),
     [
         ("run: a\nseed: 1\nrun: b\n", "run (line 3): given twice, on lines 1 and 3"),
-        ("train:\n  epochs: 1\n  dtype: auto\n  epochs: 1\n", "train.epochs (line 4): given twice, on lines 2 and 4"),
+        ("train:\n  epochs: 1\n  dtype: float32\n  epochs: 1\n", "train.epochs (line 4): given twice, on lines 2 and 4"),
         ("train: {epochs: 1,\n  epochs: 2}\n", "train.epochs (line 2): given twice, on lines 1 and 2"),
         ("judge:\n  x: [{a: 1, a: 2}]\n", "judge.x.0.a (line 2): given twice, on lines 2 and 2"),
-        ("train: {epochs: 1}\ntrain: {dtype: auto}\n", "train (line 2): given twice, on lines 1 and 2"),
+        ("train: {epochs: 1}\ntrain: {dtype: float32}\n", "train (line 2): given twice, on lines 1 and 2"),
         (
             "train:\n  cutoff: 1\n  max_length: 2\n",
             "train.cutoff (line 2): is now train.max_length (line 3), which is given too; keep that one",

@@ -358,3 +358,20 @@ def test_weights_are_here_or_absent_or_none_were_made(stage, left, state):
     if left == "none of its own":
         del manifest["outputs"]["adapter/adapter_model.safetensors"]
     assert manifests.weights_state(stage, manifest) == state
+
+
+def test_the_machines_of_a_record_are_told_once_each_with_what_differs_here(tmp_path, monkeypatch):
+    one = {"processor": "A", "cores": 2, "instruction_sets": {"processor": "avx2"}}  # of a stage that loads no torch
+    loaded = {**one, "instruction_sets": {"processor": "avx2", "torch": "AVX2"}, "threads": 2}
+    other = {"processor": "B", "cores": 8, "device": "a GPU"}
+    made = {"synthesize": loaded, "filter": one, "train": other, "evaluate": loaded}
+    for stage, environment in made.items():
+        manifests.write_manifest(tmp_path / "iter-1" / stage, {"environment": environment})
+    manifests.write_manifest(tmp_path / "iter-2" / "filter", {"of": "a time before environments"})
+    (tmp_path / "iter-2" / "train").mkdir()
+    (tmp_path / "iter-2" / "train" / "manifest.json").write_text("{")  # damaged
+    monkeypatch.setattr(manifests.provenance, "environment", lambda: one)
+    assert manifests.made_on([tmp_path]) == [
+        "1 stage(s) made on B, 8 cores, a GPU; this machine differs: cores 8 → 2, processor B → A",
+        "3 stage(s) made on A, 2 cores, AVX2; this machine is like it in all that both name",
+    ]

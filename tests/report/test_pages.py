@@ -107,7 +107,15 @@ def finish(run_dir, iteration, stage, *outputs, kept=1, dropped=None, facts=None
         "outputs": {path.name: manifests.describe_file(path) for path in folder.glob("*") if path.is_file()},
         "seconds": 2.0,
         "tokens": {"a": 7},
-        "environment": {"python": "3.12.1", "packages": {"numpy": f"2.{iteration}"}, "system": "Linux", "cores": 2},
+        "environment": {
+            "python": "3.12.1",
+            "packages": {"numpy": f"2.{iteration}"},
+            "system": "Linux",
+            "cores": 2,
+            "processor": "A chip",
+            "instruction_sets": {"torch": "AVX2"},
+            "threads": iteration,
+        },
         "git": {"commit": "c0ffee"},
         **(facts or {}),
     }
@@ -331,7 +339,7 @@ def test_facts_that_differ_between_stages_are_all_named(run_dir):
     finish(run_dir, 2, "synthesize", facts={"git": {"commit": "beef-dirty"}})
     text = read(pages.write(run_dir).parent)["index.html"].text
     assert "c0ffee\nbeef-dirty" in text
-    assert "numpy 2.1, 2.2" in text
+    assert "numpy 2.1, 2.2" in text and "A chip" in text and "AVX2" in text
 
 
 def test_many_pairs_are_divided_into_pages_that_a_phone_opens(run_dir):

@@ -320,7 +320,9 @@ def test_what_differs_is_named_by_cell_and_by_row(record, kernel, tmp_path, spoi
     (found,) = rerun(record, ["filter"], [1], tmp_path / "new")
     assert found.differs == differs
     assert found.lines()[0] == f"iter-1/filter: {line}, 5.0 s (recorded 4.0 s)"
-    assert found.lines()[1:] == (["  rewritten since: scores"] if spoil is other_source else [])
+    same = "  inputs, code, settings, machine and packages are those of the record"
+    others = {other_number: [same], other_row: [same], last_bits: [same], other_source: ["  rewritten since: scores"]}
+    assert found.lines()[1:] == others.get(spoil, [])
     shown = differences_table([found]).rows
     assert [(r["stage"], r["cell or file"], r["what"]) for r in shown if "stage" in r] == (
         [("iter-1/filter", *row)] if row else []
@@ -335,11 +337,15 @@ def test_what_else_is_not_as_it_was_is_said_beside_a_stage(record, kernel, tmp_p
         "parts": {**parts_of(1, "filter"), "code": {"filter": "d"}},
     }
     (found,) = rerun(record, ["filter"], [1], tmp_path / "new")
-    assert not found.differs
-    assert found.lines()[1:] == [
+    said = [
         "  this time it differs in code (filter)",
-        "  other environment: cores 2 → 8, peft 0.21.2 → absent, torch 2.13.0 → 2.14.0, threads absent → 4",
+        "  this machine differs: cores 2 → 8; packages differ: peft 0.21.2 → absent, torch 2.13.0 → 2.14.0",
     ]
+    assert not found.differs
+    assert found.lines()[1:] == said
+    kernel.spoil = other_row
+    (found,) = rerun(record, ["filter"], [1], tmp_path / "other")
+    assert found.lines()[1:] == [*said, "  the record does not name its threads"]
 
 
 def test_a_stage_that_was_run_by_hand_is_compared_by_its_files(record, kernel, tmp_path):

@@ -10,7 +10,6 @@ from transformers import AutoModelForCausalLM
 
 from isheep_lib.engines import parity
 from isheep_lib.engines.batching.prefix_cache import Reader, clusters, common_prefix
-from isheep_lib.engines.dtype import gain
 from isheep_lib.engines.exact.decisions import decide
 from isheep_lib.engines.generate import generate_all, overlong
 from isheep_lib.engines.params import Model
@@ -195,11 +194,6 @@ def test_the_reference_of_a_base_is_computed_once(folder, tmp_path, monkeypatch)
     before = kept.stat().st_mtime_ns
     assert parity.base_values(model) == first
     assert kept.stat().st_mtime_ns == before
-
-
-@pytest.mark.slow
-def test_the_faster_format_is_measured_in_a_process_of_its_own(folder):
-    assert 0.05 < gain(folder) < 50
 
 
 @pytest.mark.parametrize("batch_tokens", [64, 4096])

@@ -29,8 +29,7 @@ def served_name(model: ModelRef, settings: Model) -> str:
 def start_command(model: ModelRef, settings: Model, flags: str = "") -> str:
     """Say how to start a server of a model."""
     name = shlex.quote(served_name(model, settings))
-    dtype = "" if settings.inference_dtype == "auto" else f" --dtype {settings.inference_dtype}"
-    rest = f"--served-model-name {name}{dtype}" + (f" {flags}" if flags else "")
+    rest = f"--served-model-name {name} --dtype {settings.inference_dtype}" + (f" {flags}" if flags else "")
     if model.adapters:
         return f"isheep serve RUN ITERATION merges the adapter and prints the command: vllm serve MERGED {rest}"
     return f"start one with: vllm serve {shlex.quote(str(model.path))} {rest}"
@@ -49,8 +48,7 @@ def serve_command(run_dir: Path, iteration: int) -> str:
         )
     model = model_of(run_dir, settings.base_model, iteration)
     name, folder = shlex.quote(served_name(model, settings)), shlex.quote(str(merged_folder(model)))
-    dtype = "bfloat16" if settings.inference_dtype == "auto" else settings.inference_dtype
-    return f"vllm serve {folder} --served-model-name {name} --dtype {dtype}"
+    return f"vllm serve {folder} --served-model-name {name} --dtype {settings.inference_dtype}"
 
 
 def served_models(run_dir: Path) -> list[dict[str, str]]:
