@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import given
 
+from isheep_lib.engines.exact.arbiter import scatter
 from isheep_lib.engines.exact.decisions import NONE, Error, decide
 
 pytestmark = pytest.mark.hypothesis
@@ -49,9 +50,8 @@ def test_a_certain_token_stays_whatever_the_error_is(values, uniform, temperatur
     rows, uniform = torch.tensor([values], dtype=torch.float64), torch.tensor([uniform], dtype=torch.float64)
     noise = torch.tensor(np.random.default_rng(seed).choice([-size / 2, 0.0, size / 2], len(values)))
     moved = rows + noise
-    shares = [(logits / (temperature or 1)).softmax(-1) for logits in (rows, moved)]
-    mass = float((shares[0] - shares[1]).clamp(min=0).sum()) + 1e-12
-    found = decide(rows, uniform, temperature, top_p, Error(size + 1e-12, mass))
+    scatter = float(((noise / (temperature or 1)).exp() - 1).norm())  # no errors of these sizes can do more (Cauchy-Schwarz)
+    found = decide(rows, uniform, temperature, top_p, Error(size + 1e-12, scatter + 1e-12))
     if found.certain[0]:
         assert int(decide(moved, uniform, temperature, top_p).tokens[0]) == int(found.tokens[0])
 
@@ -63,7 +63,8 @@ def test_a_certain_token_stays_whatever_the_error_is(values, uniform, temperatur
         ([1.0, 1.1], 0.0, 0.0, 1.0, Error(1e-3, 0.0), True),
         ([0.0, 0.0], 0.49, 1.0, 1.0, Error(0.0, 1e-3), True),
         ([0.0, 0.0], 0.5, 1.0, 1.0, Error(0.0, 1e-3), False),  # on the boundary between the two
-        ([0.0, 0.0], 0.4995, 1.0, 1.0, Error(0.0, 1e-3), False),
+        ([0.0, 0.0], 0.4997, 1.0, 1.0, Error(0.0, 1e-3), False),
+        ([0.0, 0.0], 0.4995, 1.0, 1.0, Error(0.0, 1e-3), True),  # errors of two tokens partly cancel: 1e-3 times sqrt(1 / 8)
         # 0.9 and 0.1: whether the second belongs to a nucleus of 0.9 is open, and matters above 0.9 alone
         ([float(np.log(0.9)), float(np.log(0.1))], 0.8, 1.0, 0.9, Error(0.0, 1e-3), True),
         ([float(np.log(0.9)), float(np.log(0.1))], 0.95, 1.0, 0.9, Error(0.0, 1e-3), False),
@@ -72,6 +73,22 @@ def test_a_certain_token_stays_whatever_the_error_is(values, uniform, temperatur
 def test_what_is_close_is_called_uncertain_and_nothing_else(values, uniform, temperature, top_p, error, certain):
     found = decide(torch.tensor([values], dtype=torch.float64), torch.tensor([uniform]), temperature, top_p, error)
     assert bool(found.certain[0]) is certain
+
+
+@given(st.lists(st.floats(-2, 2), min_size=2, max_size=12), st.integers(0, 2**31), st.sampled_from([0.7, 1.0]))
+def test_the_scatter_is_the_largest_error_of_a_set_over_its_scale(values, seed, temperature):
+    fast = np.array(values)
+    exact = fast + np.random.default_rng(seed).normal(0, 1e-4, len(fast))
+    p, q = (np.exp(logits / temperature) / np.exp(logits / temperature).sum() for logits in (fast, exact))
+    ratios = []
+    for order in (range(len(p)), sorted(range(len(p)), key=lambda i: -p[i])):
+        for size in range(1, len(p)):
+            inside = np.isin(np.arange(len(p)), list(order)[:size])
+            mass = p[inside].sum()
+            spread = np.sqrt((1 - mass) ** 2 * (p[inside] ** 2).sum() + mass**2 * (p[~inside] ** 2).sum())
+            ratios.append(abs(mass - q[inside].sum()) / spread)
+    found = scatter(torch.tensor(fast), torch.tensor(exact), temperature)
+    assert found == pytest.approx(max(ratios), rel=0.05, abs=1e-6)
 
 
 def test_tokens_come_as_often_as_their_share_of_the_nucleus_says():

@@ -109,6 +109,20 @@ def test_an_architecture_that_leaves_float64_is_refused(tiny_model, monkeypatch)
         model.logits([3, 4])
 
 
+def test_such_an_architecture_is_refused_at_loading_before_anything_is_asked(tiny_model, monkeypatch):
+    def short(*arguments):
+        model, tokenizer = load_model(*arguments)
+        head = model.lm_head.forward
+        model.lm_head.forward = lambda given: head(given).type("torch.FloatTensor")
+        return model, tokenizer
+
+    monkeypatch.setattr("isheep_lib.engines.exact.double.load_model", short)
+    with pytest.raises(ModelError) as caught:
+        TransformersEngine(find_model(str(tiny_model)), settings())
+    assert caught.value.where == "LlamaForCausalLM"
+    assert "model.numerics to plain" in caught.value.do
+
+
 OTHER = (
     "from tests.engines.test_exact import *; import sys; print(texts(TransformersEngine(find_model(sys.argv[1]), settings())))"
 )

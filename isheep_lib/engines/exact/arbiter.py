@@ -2,21 +2,21 @@
 
 Ziv's strategy for correctly rounded functions: compute fast with an error bound, and only where the bound leaves two
 outcomes again with more digits. What results depends on weights and request alone, not on the machine or the batch.
-Covers next tokens. Does not cover the decision itself (`decisions`) or the pass in float64 (`double`).
+Covers next tokens, and naming scores whose last digit stays open. Does not cover the decision itself (`decisions`), the pass in
+float64 (`double`) or what is rounded how (`rounding`).
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 import torch
 
-from isheep_lib.engines.exact.decisions import Error, decide
+from isheep_lib.engines.exact.decisions import ROUNDING, Error, decide, scale
 from isheep_lib.engines.exact.double import DoubleModel
 
 SAFETY = 4  # the error allowed for, over the largest one measured
-DOUBLE = Error(gap=1e-9, mass=1e-9)  # thousands of times what two machines differ by in float64
+DOUBLE = Error(gap=1e-9, scatter=1e-9)  # thousands of times what two machines differ by in float64
 PROSE = (
     "The harbour opens at six. Boats that came in during the night are unloaded first, then those that wait outside. "
     "1. Weigh the crates; 2. note 17.5 kg, 203 kg and 8,400 kg apart; 3. ask who signed.\n"
@@ -34,11 +34,10 @@ class Counts:
     again: int = 0  # computed in float64
     changed: int = 0  # of those, decided otherwise than the fast pass would have
     undecided: list[str] = field(default_factory=list)  # rows that float64 left with two outcomes
-    largest_gap: float = 0.0  # error of the difference of two logits, seen in what was computed again
 
 
 class Arbiter:
-    """Decides next tokens as exact arithmetic would."""
+    """Decides next tokens as exact arithmetic would, and keeps count of all that is to be exact."""
 
     def __init__(
         self, double: DoubleModel, fast: Callable[[list[int]], torch.Tensor], encode: Callable[[str], list[int]]
@@ -54,19 +53,15 @@ class Arbiter:
         tokens = encode(PROSE)
         self._exact = double.logits(tokens, len(tokens))
         self._fast = fast(tokens).to(self._exact)
-        self._masses: dict[float, float] = {}
-
-    @cached_property
-    def gap(self) -> float:
-        """The error measured of the difference of two logits."""
-        return spread(self._fast - self._exact)
+        self.gap = spread(self._fast - self._exact)
+        self.scatters: dict[float, float] = {}
 
     def error(self, temperature: float) -> Error:
         """Return the error allowed for at a temperature."""
-        if temperature not in self._masses:
-            shares = [(logits / (temperature or 1.0)).softmax(-1) for logits in (self._fast, self._exact)]
-            self._masses[temperature] = float((shares[0] - shares[1]).clamp(min=0).sum(-1).max())
-        return Error(SAFETY * max(self.gap, self.counts.largest_gap), SAFETY * self._masses[temperature])
+        if temperature and temperature not in self.scatters:
+            places = zip(self._fast, self._exact, strict=True)
+            self.scatters[temperature] = max(scatter(fast, exact, temperature) for fast, exact in places)
+        return Error(SAFETY * self.gap, SAFETY * self.scatters.get(temperature, 0.0))
 
     def choose(
         self,
@@ -94,7 +89,9 @@ class Arbiter:
         exact = self.double.logits(tokens)
         found = decide(exact, uniform, temperature, top_p, DOUBLE)
         self.counts.again += 1
-        self.counts.largest_gap = max(self.counts.largest_gap, spread(fast.to(exact)[None] - exact))
+        self.gap = max(self.gap, spread(fast.to(exact)[None] - exact))
+        if temperature:
+            self.scatters[temperature] = max(self.scatters[temperature], scatter(fast.to(exact), exact[0], temperature))
         self.counts.changed += int(decide(fast[None], uniform, temperature, top_p).tokens[0] != found.tokens[0])
         if not bool(found.certain[0]):
             self.counts.undecided.append(f"{id_}, after {len(tokens)} tokens")
@@ -102,10 +99,26 @@ class Arbiter:
 
     def facts(self) -> dict[str, Any]:
         """Say what a manifest keeps: errors measured on this machine, and counts."""
-        masses = {str(temperature): mass for temperature, mass in sorted(self._masses.items())}
-        return {"safety": SAFETY, "gap": self.gap, "mass_by_temperature": masses, **vars(self.counts)}
+        scatters = {str(temperature): value for temperature, value in sorted(self.scatters.items())}
+        return {"safety": SAFETY, "gap": self.gap, "scatter_by_temperature": scatters, **vars(self.counts)}
 
 
 def spread(difference: torch.Tensor) -> float:
     """Return the largest error of a difference of two logits, given logits' errors, positions x vocabulary."""
     return float((difference.max(-1).values - difference.min(-1).values).max())
+
+
+def scatter(fast: torch.Tensor, exact: torch.Tensor, temperature: float) -> float:
+    """Return the largest error of a set's mass over the set's scale (`decisions`), given both logits of one place in float64.
+
+    Looked at are the sets that decisions ask about: the first tokens by number, and the likeliest ones.
+    """
+    shares, others = (fast / temperature).softmax(-1), (exact / temperature).softmax(-1)
+    found = []
+    for order in (torch.arange(len(shares), device=shares.device), shares.argsort(descending=True)):
+        ordered = shares[order]
+        squares = ordered.square()
+        outside = squares.flip(0).cumsum(-1).flip(0) - squares  # added up from the small end: a difference would leave nothing
+        error = ((ordered - others[order]).cumsum(-1).abs() - ROUNDING).clamp(min=0)
+        found.append(error / scale(ordered.cumsum(-1), squares.cumsum(-1), outside).clamp(min=ROUNDING))
+    return float(torch.stack(found).max())

@@ -2,13 +2,21 @@
 
 A token's share of the uniform number's range is [mass of smaller token ids, that plus its own), over the nucleus. Ids order
 it, not probabilities: in a flat tail probabilities are too close to be ordered, their sums are not.
-Covers greedy choice and sampling with temperature and top-p. Does not cover computing logits or their error (`bounds`).
+
+How far the mass of a set S of tokens may be off follows from how far logits are. Errors d of the logits change it by
+p(i) (1 - P(S)) d(i) for each token in S and by -p(i) P(S) d(i) for each one outside. These d are sums over hundreds of
+products, as good as independent, so squares add up: the error is a multiple, the scatter, of
+    scale(S) = sqrt((1 - P)^2 sum of p^2 in S + P^2 sum of p^2 outside).
+Where one token has nearly all mass, and where thousands share it, this is far less than an error that holds for all sets. The
+scatter is not assumed: it is the largest ratio measured over sets and places of a text, times a factor of safety (`arbiter`).
+Covers greedy choice and sampling with temperature and top-p. Does not cover computing logits or measuring their error.
 """
 
 from dataclasses import dataclass
 
 import torch
 
+ROUNDING = 1e-11  # more than that of sums of probabilities in float64
 TOP = (1024, 8192)  # candidates sorted first; a nucleus that needs more is found by sorting the whole vocabulary
 
 
@@ -18,11 +26,11 @@ class Error:
 
     Attributes:
         gap: of the difference of two logits.
-        mass: of the probability of any set of tokens, at the temperature of the draw.
+        scatter: of the mass of any set of tokens over its scale, at the temperature of the draw.
     """
 
     gap: float
-    mass: float
+    scatter: float
 
 
 NONE = Error(0.0, 0.0)
@@ -53,12 +61,11 @@ def decide(logits: torch.Tensor, uniform: torch.Tensor, temperature: float, top_
     uniform = uniform.to(logits.device, torch.float64)
     if top_p >= 1:
         shares = torch.softmax(logits.double() / temperature, dim=-1)
-        sure = torch.ones_like(shares, dtype=torch.bool)
-        return _drawn(shares, sure, torch.zeros_like(sure), uniform, error.mass)
-    values, tokens = _candidates(logits, temperature, top_p + error.mass)
+        return _drawn(shares, None, uniform, error)
+    values, tokens = _candidates(logits, temperature, top_p + error.scatter)
     sure, open_ = _nucleus(values, top_p, error, temperature)
     tokens, order = tokens.sort(dim=-1)
-    found = _drawn(values.exp().gather(-1, order), sure.gather(-1, order), open_.gather(-1, order), uniform, error.mass)
+    found = _drawn(values.exp().gather(-1, order), (sure.gather(-1, order), open_.gather(-1, order)), uniform, error)
     return Decision(tokens.gather(-1, found.tokens[:, None])[:, 0], found.certain)
 
 
@@ -91,29 +98,57 @@ def _nucleus(values: torch.Tensor, top_p: float, error: Error, temperature: floa
     if error == NONE:
         return inside, torch.zeros_like(inside)
     last = values.shape[-1] - 1
-    first_out = (before < top_p - error.mass).sum(-1, keepdim=True)
-    last_in = (before < top_p + error.mass).sum(-1, keepdim=True) - 1
+    squares = shares.square()
+    ahead = squares.cumsum(-1) - squares
+    off = error.scatter * scale(top_p, ahead, squares.sum(-1, keepdim=True) - ahead) + ROUNDING
+    first_out = (before < top_p - off).sum(-1, keepdim=True)
+    last_in = (before < top_p + off).sum(-1, keepdim=True) - 1
     gap = error.gap / temperature
     below = values.gather(-1, first_out.clamp(max=last)) + gap
     open_ = (values <= below) & (values >= values.gather(-1, last_in.clamp(min=0)) - gap)
     return inside, open_ & (first_out <= last)
 
 
-def _drawn(shares: torch.Tensor, inside: torch.Tensor, open_: torch.Tensor, uniform: torch.Tensor, error: float) -> Decision:
-    """Find the entry whose share of what is inside holds the number, and whether no other could.
+def scale(mass: float | torch.Tensor, inside: torch.Tensor, outside: torch.Tensor) -> torch.Tensor:
+    """Return what the error of a set's mass is a multiple of, given the sums of squared probabilities inside and outside."""
+    return ((1 - mass) ** 2 * inside.clamp(min=0) + mass**2 * outside.clamp(min=0)).sqrt()  # a difference may be just below 0
 
-    Shares, inside and open are rows x entries in the order that divides the range. Of the open entries any part may be inside:
-    those before the chosen entry push its share up most when they are in and those after it are out, and the other way round.
+
+def _drawn(
+    shares: torch.Tensor, nucleus: tuple[torch.Tensor, torch.Tensor] | None, uniform: torch.Tensor, error: Error
+) -> Decision:
+    """Find the entry whose share of the nucleus holds the number, and whether no other could.
+
+    Shares are rows x entries in the order that divides the range, and so are the two masks of a nucleus: what is inside, and
+    what is open; without one every entry is inside. Of the open entries any part may be inside: those before the chosen entry
+    push its share up most when they are in and those after it are out, and the other way round. A set that ends at the number
+    has that mass, so the number stands for P in its scale.
     """
-    kept = shares * inside
-    mass = kept.cumsum(-1)
+    inside, open_ = nucleus or (None, None)
+    mass = (shares if inside is None else shares * inside).cumsum(-1)
     point = uniform[:, None] * mass[:, -1:]
-    places = torch.arange(shares.shape[-1], device=shares.device)
-    chosen = (mass <= point).sum(-1, keepdim=True).clamp(max=(inside * places).max(-1, keepdim=True).values)
-    settled, loose = shares * (inside & ~open_), shares * open_
-    low, high = (settled * (places < chosen)).sum(-1), settled.sum(-1)
-    lower, upper = (loose * (places < chosen)).sum(-1), (loose * (places > chosen)).sum(-1)
-    own = settled.gather(-1, chosen)[:, 0]
-    reached = uniform * (high + lower) - low - lower >= error
-    not_passed = low + own - uniform * (high + upper) > error
+    last = shares.shape[-1] - 1 if inside is None else _last_true(inside)
+    chosen = (mass <= point).sum(-1, keepdim=True).clamp(max=last)
+    if error == NONE:
+        return Decision(chosen[:, 0], torch.ones_like(uniform, dtype=torch.bool))
+    settled = mass if inside is None else (shares * (inside & ~open_)).cumsum(-1)
+    own = shares.gather(-1, chosen)[:, 0]
+    up_to, total = settled.gather(-1, chosen)[:, 0], settled[:, -1]
+    lower = upper = torch.zeros_like(total)
+    if open_ is not None:
+        loose = (shares * open_).cumsum(-1)
+        lower, upper = loose.gather(-1, chosen)[:, 0], loose[:, -1] - loose.gather(-1, chosen)[:, 0]
+        own = own * ~open_.gather(-1, chosen)[:, 0]
+    squares = (shares if inside is None else shares * (inside | open_)).square().cumsum(-1)
+    first, all_ = squares.gather(-1, chosen)[:, 0], squares[:, -1]
+    below = error.scatter * scale(uniform, first - own.square(), all_ - first + own.square()) + ROUNDING
+    above = error.scatter * scale(uniform, first, all_ - first) + ROUNDING
+    low = up_to - own
+    reached = uniform * (total + lower) - low - lower >= below
+    not_passed = up_to - uniform * (total + upper) > above
     return Decision(chosen[:, 0], reached & not_passed & (own > 0))
+
+
+def _last_true(mask: torch.Tensor) -> torch.Tensor:
+    """Return the place of each row's last true entry, rows x 1."""
+    return mask.shape[-1] - 1 - mask.flip(-1).to(torch.uint8).argmax(-1, keepdim=True)
