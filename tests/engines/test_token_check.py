@@ -123,15 +123,16 @@ def test_draws_of_another_generator_are_held_against_their_likelihood(model):
     assert held(model, vllm, claims, scrambled)["verdict"] == NOT_EXPLAINED
 
 
-def test_scores_are_computed_again(model):
-    engine = TransformersEngine(model, EXACT)
+@pytest.mark.parametrize("settings", [EXACT, PLAIN, SHORT], ids=["exact", "float32", "bfloat16"])
+def test_scores_are_computed_again(model, settings):
+    engine = TransformersEngine(model, settings)
     pair, prompt, labels = ("write three", "words"), "compare", ("1", "2")
     (value, number), logs = engine.logprobs([pair])[0], engine.choices([prompt], list(labels))[0]
     asked = {key_of(one): one for one in (pair, (prompt, labels))}
     rows = {key_of(pair): {"logprob": value, "tokens": number}, key_of((prompt, labels)): {"logs": logs}}
-    assert hold(asked, rows, model, EXACT, Sample())["verdict"] == EXPLAINED
-    rows[key_of(pair)]["logprob"] += 0.01
-    found = hold(asked, rows, model, EXACT, Sample())
+    assert hold(asked, rows, model, settings, Sample())["verdict"] == EXPLAINED
+    rows[key_of(pair)]["logprob"] += 0.5
+    found = hold(asked, rows, model, settings, Sample())
     assert (found["verdict"], found["scores"]["outside"]) == (NOT_EXPLAINED, 1)
 
 

@@ -10,13 +10,14 @@ must be what sampling makes of it (the surprise is as large as the entropy, with
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
 
+from isheep_lib.engines.exact import score_check
 from isheep_lib.engines.exact.decisions import decide
 from isheep_lib.engines.exact.distance import miss
 from isheep_lib.engines.exact.verdict import EXPLAINED, NOT_CHECKED, NOT_EXPLAINED, Sample
@@ -30,7 +31,6 @@ from isheep_lib.record.progress import Progress
 FIRST = 100  # tokens outside that are named
 EDGE = 1e-3  # mass that one candidate at the edge of the nucleus may shift, where float32 leaves it open
 NOISE = 4.0  # how many times the largest noise measured here, and standard deviations, are still noise
-SCORE = {"exact": 0.0, "float32": 2e-4, "bfloat16": 0.1}  # nats a token; what formats differ by (engines.parity)
 
 
 @dataclass(frozen=True)
@@ -89,15 +89,18 @@ def hold(
     from isheep_lib.engines.transformers_engine import TransformersEngine
 
     kind = "exact" if settings.numerics == "exact" else settings.inference_dtype
+    kept = [(asked[key], rows[key]) for key in chosen["scores"]]
+    own, values = _in_its_format(model, settings, [(asked[key], rows[key]) for key in chosen["answers"]], kept)
     engine = TransformersEngine(model, checking(settings))
     try:
         answers = [_answer(asked[key], rows[key], engine.vocabulary) for key in chosen["answers"]]
-        noise = _own_choices(model, settings, answers) if kind == "bfloat16" else {}
         with Progress(sample.label, sum(len(answer.new) for answer in answers), "token") as progress:
-            tally = _hold_answers(engine, answers, _Way(kind, settings.engine == "transformers", noise), progress)
-        scores = _hold_scores(engine, [(asked[key], rows[key]) for key in chosen["scores"]], SCORE[kind])
+            tally = _hold_answers(engine, answers, _Way(kind, settings.engine == "transformers", own), progress)
+        here = score_check.computed(engine, kept)
     finally:
         engine.close()
+    noise = score_check.distances(values, here) if values else []
+    scores = score_check.document(score_check.distances(score_check.recorded(kept), here), noise, kind, NOISE)
     return _document(kind, tally, scores, {name: len(keys) for name, keys in kinds.items()}, len(answers))
 
 
@@ -124,22 +127,25 @@ def _places(engine: Any, answers: list[Answer]) -> Any:
         yield read[i], first, logits
 
 
-def _own_choices(model: ModelRef, settings: Model, answers: list[Answer]) -> dict[tuple[str, int], int]:
-    """Take every token anew in bfloat16 on this machine; return it by the request's id and place."""
+def _in_its_format(
+    model: ModelRef, settings: Model, answers: Sequence[score_check.Kept], scores: Sequence[score_check.Kept]
+) -> tuple[dict[tuple[str, int], int], list[list[float]]]:
+    """Take every token, by request and place, and every score anew as a record in bfloat16 has them; nothing for others."""
     from isheep_lib.engines.transformers_engine import TransformersEngine
 
-    given = {"inference_dtype": "bfloat16", "numerics": "plain"}
-    engine = TransformersEngine(model, checking(settings).model_copy(update=given))
+    if settings.inference_dtype != "bfloat16":
+        return {}, []
+    engine = TransformersEngine(model, checking(settings).model_copy(update={"inference_dtype": "bfloat16"}))
     found = {}
     try:
-        for answer, first, logits in _places(engine, answers):
-            request = answer.request
-            uniform = answer.uniform[first : first + len(logits)]
+        read = [_answer(asked, row, engine.vocabulary) for asked, row in answers]
+        for answer, first, logits in _places(engine, read):
+            request, uniform = answer.request, answer.uniform[first : first + len(logits)]
             tokens = decide(logits, uniform, request.temperature, request.top_p).tokens
             found |= {(request.id, first + n): token for n, token in enumerate(tokens.tolist())}
+        return found, score_check.computed(engine, scores)
     finally:
         engine.close()
-    return found
 
 
 @dataclass(frozen=True)
@@ -218,29 +224,6 @@ def _weigh(tally: Tally, answer: Answer, first: int, logits: torch.Tensor) -> No
     for n in (~finite).nonzero()[:, 0].tolist():
         text = answer.new[first + n]
         tally.outside.append({"id": request.id, "token": first + n + 1, "distance": None, "recorded": text, "here": None})
-
-
-def _hold_scores(engine: Any, kept: list[tuple[Asked, dict[str, Any]]], tolerance: float) -> dict[str, Any]:
-    """Compute recorded log-probabilities again; the tolerance is in nats a token."""
-    pairs = [(asked, row) for asked, row in kept if "logprob" in row]
-    found = engine.logprobs([asked for asked, _ in pairs]) if pairs else []
-    far = [
-        abs(value - row["logprob"]) / max(1, number) if number == row["tokens"] else math.inf
-        for (value, number), (_, row) in zip(found, pairs, strict=True)
-    ]
-    by_labels: dict[tuple[str, ...], list[tuple[str, list[float]]]] = {}
-    for asked, row in kept:
-        if isinstance(asked, tuple) and isinstance(asked[1], tuple):
-            by_labels.setdefault(asked[1], []).append((asked[0], row["logs"]))
-    for labels, group in by_labels.items():
-        here = engine.choices([prompt for prompt, _ in group], list(labels))
-        # Labels that are next to impossible may differ by more and decide nothing: compare probabilities.
-        far += [
-            max(abs(math.exp(a) - math.exp(b)) for a, b in zip(one, logs, strict=True))
-            for one, (_, logs) in zip(here, group, strict=True)
-        ]
-    outside = sum(distance > tolerance for distance in far)
-    return {"checked": len(far), "outside": outside, "largest": max(far, default=0.0), "tolerance": tolerance}
 
 
 def _document(kind: str, tally: Tally, scores: dict[str, Any], asked: dict[str, int], answers: int) -> dict[str, Any]:
