@@ -40,24 +40,4 @@ def test_a_model_that_does_not_fit_is_refused_with_what_would(weights, free, dty
     message = str(caught.value)
     assert f"{free:.1f} GiB free" in message
     assert all(way in message for way in ways)
-<<<<<<< HEAD
-    assert ("bfloat16" in message) == (dtype != "float32" or "this one in bfloat16" in ways)
-=======
     assert ("bfloat16" in message) == (dtype == "bfloat16" or "this one in bfloat16" in ways)
-
-
-@pytest.mark.parametrize(
-    ("wanted", "ratio", "dtype"),
-    [("float32", 9.0, "float32"), ("bfloat16", 0.1, "bfloat16"), ("auto", 1.7, "bfloat16"), ("auto", 1.05, "float32")],
-)
-def test_a_named_format_is_taken_and_auto_takes_the_faster(tmp_path, monkeypatch, wanted, ratio, dtype):
-    monkeypatch.setattr(engines_dtype, "gain", lambda folder: ratio)
-    chosen, why = resolve_dtype(wanted, "transformers", tmp_path)
-    assert chosen == dtype
-    assert (f"{ratio:.1f} times" in why) == (wanted == "auto")
-
-
-def test_servers_decide_their_format_themselves_and_nothing_is_measured_here(tmp_path, monkeypatch):
-    monkeypatch.setattr(engines_dtype, "gain", lambda folder: pytest.fail("measured"))
-    assert resolve_dtype("auto", "server", tmp_path)[0] == "bfloat16"
->>>>>>> 57fbfd1 (Exact scores: log-probabilities, choices and vectors in float64, rounded to what every machine finds)
