@@ -20,6 +20,7 @@ from isheep_lib.record.rows import digest_text
 
 # Where configs name the most positions; the first of them that is there.
 CONTEXT_NAMES = ("max_position_embeddings", "n_positions", "max_seq_len", "max_sequence_length", "seq_length", "n_ctx")
+LEAST = 1e-30  # probability of a label; less counts as this
 UNLIMITED = 10**9  # tokenizers without a limit name a larger one
 
 
@@ -172,14 +173,25 @@ class Labels:
 
     def log_probabilities(self, known: dict[tuple[int, int, int], float], prompts: int) -> list[list[float]]:
         """Combine log p of the wanted tokens, by prompt, depth and token, to log p(label and no longer label), in nats."""
+        return [[round(v, 6) for v in row] for row in self.combined(known, prompts)[0].tolist()]
+
+    def combined(self, known: dict[tuple[int, int, int], float], prompts: int) -> tuple[np.ndarray, np.ndarray]:
+        """Do the same without rounding, and say how many times larger each error is than those of what was known.
+
+        Returns:
+            Log p, and the factor, both prompts x labels: p("1") without p("10") may be a small difference of large numbers.
+        """
         sums = [[sum(known[i, d, t] for d, t in enumerate(path)) for path in self.paths] for i in range(prompts)]
-        whole = np.exp(np.array(sums).reshape(prompts, len(self.paths)))
-        own = whole.copy()
+        whole = np.exp(np.array(sums, dtype=np.float64).reshape(prompts, len(self.paths)))
+        own, terms = whole.copy(), whole.copy()
         for i, path in enumerate(self.paths):
             # Only direct extensions count: a still longer label is inside the one it extends.
             longer = [j for j, other in enumerate(self.paths) if other[: len(path)] == path and len(other) == len(path) + 1]
             own[:, i] -= whole[:, longer].sum(axis=1)
-        return [[round(v, 6) for v in row] for row in np.log(own.clip(min=1e-30)).tolist()]
+            terms[:, i] += whole[:, longer].sum(axis=1)
+        own = own.clip(min=LEAST)
+        lengths = np.array([len(path) for path in self.paths])
+        return np.log(own), lengths * np.maximum(terms / own, 1.0)
 
 
 def label_paths(tokenizer: Any, labels: list[str]) -> Labels:

@@ -65,7 +65,7 @@ def _computed(texts: Sequence[str], model: ModelRef, settings: Model) -> np.ndar
 def _place(texts: Sequence[str], model: ModelRef, settings: Model) -> Path:
     """Name the file of what a model makes of texts, by everything that decides it."""
     kind = KINDS[settings.engine]
-    asked = [settings.engine, settings.inference_dtype, settings.context_tokens, settings.served_model]
+    asked = [settings.engine, settings.inference_dtype, settings.numerics, settings.context_tokens, settings.served_model]
     code = code_digests((kind.code,))
     key = canonical_json([model.digest, *asked, versions(kind.packages), code, list(texts)])
     return cache_folder() / "vectors" / f"{digest_text(key)[:32]}.npy"

@@ -11,7 +11,8 @@ import psutil
 from isheep_lib.errors import EngineError
 from isheep_lib.models.folder import weight_files
 
-BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
+EXACT = "float32 and float64"  # both copies that exact decisions need
+BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2, EXACT: 12}
 BESIDE = 1.15  # memory for activations and the attention cache, at least, in weights
 GIB = 2**30
 
@@ -45,6 +46,8 @@ def check_room(weights: int, free: int, dtype: str, device: str) -> None:
     ways = [f"a model of up to {parameters / 1e9:.1f} billion parameters in {dtype}"]
     if BYTES[dtype] == 4 and weights / 2 * BESIDE <= free:
         ways.append("this one in bfloat16")
+    if dtype == EXACT and weights * BYTES["float32"] / BYTES[EXACT] * BESIDE <= free:
+        ways.append("this one with model.numerics plain")
     if device == "cuda":
         ways.append(f"this one on {-(-int(weights * BESIDE) // free)} such GPUs (engine vllm, tensor_parallel)")
     raise EngineError(

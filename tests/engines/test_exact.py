@@ -1,6 +1,7 @@
-"""Exact decisions: texts are those of a plain loop in float64, however rough the fast pass is, whoever shares the batch."""
+"""Exact decisions: texts and scores are those of a plain loop in float64, however rough the fast pass, in any batch."""
 
 import ast
+import math
 import os
 import subprocess
 import sys
@@ -10,9 +11,12 @@ import pytest
 import torch
 
 from isheep_lib.engines import transformers_engine
-from isheep_lib.engines.exact.double import DoubleModel
+from isheep_lib.engines.exact.double import DoubleModel, NothingShorter
+from isheep_lib.engines.exact.rounding import BITS
 from isheep_lib.engines.params import Model
 from isheep_lib.engines.protocol import Request
+from isheep_lib.engines.tokens import label_paths, load_vocabulary
+from isheep_lib.engines.transcript import key_of
 from isheep_lib.engines.transformers_engine import TransformersEngine
 from isheep_lib.errors import ModelError
 from isheep_lib.models.base import find_model
@@ -41,6 +45,51 @@ def texts(engine):
     return {done.id: done.text for batch in engine.generate(engine.batches(REQUESTS)) for done in batch}
 
 
+PAIRS = [("write three words", " the river and the city"), ("why", ""), ("", " bread is old")]
+PAIRS += [("which is small", rest) for rest in (" the city", " the old bread of the city", " words")]  # share a context
+LABELS = ["1", "2", "10"]
+
+
+def scores(engine):
+    """Return everything that is not written: log p of texts and of labels, and vectors."""
+    vectors = engine.embed([*PROMPTS, ""])
+    assert vectors.dtype == np.float32
+    return engine.logprobs(PAIRS), engine.choices(PROMPTS, LABELS), vectors.tolist()
+
+
+@pytest.fixture(scope="module")
+def exact_scores(tiny_model):
+    """The scores by float64 alone, one text and one token at a time."""
+    double, words = DoubleModel(find_model(str(tiny_model))), load_vocabulary(find_model(str(tiny_model)))
+
+    def logs(tokens):
+        return double.logits(tokens)[0].log_softmax(-1)
+
+    totals, choices, vectors = [], [], []
+    for pair in PAIRS:
+        before, after = words.encode_pair(pair)
+        total = sum(float(logs(before + after[:place])[token]) for place, token in enumerate(after))
+        totals.append((round(total, 4), len(after)))
+    for prompt in PROMPTS:
+        tree, before = label_paths(words.tokenizer, LABELS), words.encode(prompt)
+        whole = {}
+        for label, path in zip(LABELS, tree.paths, strict=True):
+            whole[label] = math.exp(sum(float(logs(before + list(path[:d]))[token]) for d, token in enumerate(path)))
+        if tree.paths[2][:-1] == tree.paths[0]:
+            whole["1"] -= whole["10"]
+        choices.append([round(math.log(whole[label]), 6) for label in LABELS])
+    for text in [*PROMPTS, ""]:
+        with NothingShorter(), torch.inference_mode():
+            hidden = double.model.base_model(torch.tensor([words.encode_start(text)]), use_cache=False).last_hidden_state[0]
+        vectors.append([_first_bits(float(value)) for value in hidden.mean(0)])
+    return totals, choices, vectors
+
+
+def _first_bits(value):
+    size = 2.0 ** (math.floor(math.log2(abs(value))) + 1 - BITS)
+    return round(value / size) * size
+
+
 @pytest.fixture(scope="module")
 def exact(tiny_model):
     """The texts by float64 alone, one row and one token at a time."""
@@ -65,6 +114,23 @@ def test_texts_are_those_of_float64_in_any_batch(tiny_model, exact, sizes):
     assert counts["again"] < counts["decided"] / 100
 
 
+@pytest.mark.parametrize("sizes", [{}, {"batch_tokens": 32}])
+def test_scores_are_those_of_float64_in_any_batch(tiny_model, exact_scores, sizes):
+    engine = TransformersEngine(find_model(str(tiny_model)), settings(**sizes))
+    assert scores(engine) == exact_scores
+    counts = engine.facts()["numerics"]
+    assert counts["undecided"] == []
+    assert counts["scores"] == len(PAIRS) + len(PROMPTS) * len(LABELS) + len(PROMPTS) + 1
+
+
+def test_a_score_whose_last_digit_is_open_is_named_by_its_row_in_the_transcript(tiny_model, monkeypatch):
+    engine = TransformersEngine(find_model(str(tiny_model)), settings())
+    monkeypatch.setattr(engine._scoring, "sums", lambda rows, starts: [-1.00005, -1.00001])
+    assert engine.logprobs(PAIRS[:2]) == [(-1.0001, len(engine.vocabulary.encode_pair(PAIRS[0])[1])), (-1.0, 0)]
+    (named,) = engine.facts()["numerics"]["undecided"]
+    assert named == f"score {key_of(PAIRS[0])}: -1.00005 to 4 digits"
+
+
 def rough(size):
     def load(*arguments):
         model, tokenizer = load_model(*arguments)
@@ -76,13 +142,14 @@ def rough(size):
     return load
 
 
-def test_a_rough_fast_pass_costs_time_and_changes_nothing(tiny_model, exact, monkeypatch):
+def test_a_rough_fast_pass_costs_time_and_changes_nothing(tiny_model, exact, exact_scores, monkeypatch):
     plain = TransformersEngine(find_model(str(tiny_model)), settings(numerics="plain"))
     monkeypatch.setattr(transformers_engine, "load_model", rough(1e-2))
     with_control = TransformersEngine(find_model(str(tiny_model)), settings(numerics="plain"))
     assert texts(with_control) != texts(plain), "too little to change anything"
     engine = TransformersEngine(find_model(str(tiny_model)), settings())
     assert texts(engine) == exact
+    assert scores(engine) == exact_scores != scores(with_control)
     counts = engine.facts()["numerics"]
     assert counts["again"] > counts["changed"] > 0
 
@@ -123,15 +190,18 @@ def test_such_an_architecture_is_refused_at_loading_before_anything_is_asked(tin
     assert "model.numerics to plain" in caught.value.do
 
 
-OTHER = (
-    "from tests.engines.test_exact import *; import sys; print(texts(TransformersEngine(find_model(sys.argv[1]), settings())))"
-)
+OTHER = """
+import sys
+from tests.engines.test_exact import *
+engine = TransformersEngine(find_model(sys.argv[1]), settings())
+print([texts(engine), *scores(engine)])
+"""
 
 
-def test_other_instruction_sets_and_threads_give_the_same_texts(tiny_model, exact):
+def test_other_instruction_sets_and_threads_give_the_same_texts_and_scores(tiny_model, exact, exact_scores):
     lesser = {"ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41", "MKL_ENABLE_INSTRUCTIONS": "SSE4_2"}
     command = [sys.executable, "-c", OTHER, str(tiny_model)]
     found = subprocess.run(
         command, env={**os.environ, **lesser, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=True
     )
-    assert ast.literal_eval(found.stdout) == exact
+    assert ast.literal_eval(found.stdout) == [exact, *exact_scores]

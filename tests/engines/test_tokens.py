@@ -1,5 +1,6 @@
 """What engines and training make of a tokenizer that closes every text by itself: the same as of one that does not."""
 
+import math
 import shutil
 
 import pytest
@@ -9,7 +10,7 @@ from transformers import AutoTokenizer
 from isheep_lib.engines.generate import overlong
 from isheep_lib.engines.params import Model
 from isheep_lib.engines.protocol import Request
-from isheep_lib.engines.tokens import digest_own_frame
+from isheep_lib.engines.tokens import Labels, digest_own_frame
 from isheep_lib.engines.transformers_engine import TransformersEngine
 from isheep_lib.errors import ParameterError
 from isheep_lib.models.base import find_model
@@ -79,3 +80,14 @@ def test_a_models_own_frame_has_a_digest_that_changes_with_the_day_where_it_writ
 def test_a_template_date_is_a_day_written_in_one_way(value):
     with pytest.raises(ParameterError, match=r"template_date"):
         check(Model, {"template_date": value}, "x.yaml")
+
+
+def test_a_small_difference_of_probabilities_says_how_uncertain_it_is():
+    labels = Labels((5,), ((5,), (6,), (5, 7)))  # "1", "2" and "10"
+    log = math.log
+    known = {(0, 0, 5): log(0.5), (0, 0, 6): log(0.5), (0, 1, 7): log(1 - 1e-6)}
+    logs, grown = labels.combined(known, 1)
+    assert logs[0] == pytest.approx([log(0.5e-6), log(0.5), log(0.5) + log(1 - 1e-6)], rel=1e-9)
+    assert grown[0] == pytest.approx([2e6, 1.0, 2.0], rel=1e-3)  # 1 of 5e-7 is left of two times 0.5; two tokens, two errors
+    moved, _ = labels.combined({**known, (0, 0, 5): log(0.5) + 1e-12}, 1)
+    assert abs(moved - logs)[0][0] < 1e-12 * grown[0][0]

@@ -6,17 +6,20 @@ Covers next tokens, and naming scores whose last digit stays open. Does not cove
 float64 (`double`) or what is rounded how (`rounding`).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 
 from isheep_lib.engines.exact.decisions import ROUNDING, Error, decide, scale
 from isheep_lib.engines.exact.double import DoubleModel
+from isheep_lib.engines.exact.rounding import coarse, rounds_either_way
 
 SAFETY = 4  # the error allowed for, over the largest one measured
 DOUBLE = Error(gap=1e-9, scatter=1e-9)  # thousands of times what two machines differ by in float64
+NAMED = 60  # characters of a text that name it
 PROSE = (
     "The harbour opens at six. Boats that came in during the night are unloaded first, then those that wait outside. "
     "1. Weigh the crates; 2. note 17.5 kg, 203 kg and 8,400 kg apart; 3. ask who signed.\n"
@@ -33,7 +36,8 @@ class Counts:
     decided: int = 0
     again: int = 0  # computed in float64
     changed: int = 0  # of those, decided otherwise than the fast pass would have
-    undecided: list[str] = field(default_factory=list)  # rows that float64 left with two outcomes
+    scores: int = 0  # computed in float64 from the beginning, and rounded
+    undecided: list[str] = field(default_factory=list)  # rows, scores and vectors that float64 left with two outcomes
 
 
 class Arbiter:
@@ -97,6 +101,19 @@ class Arbiter:
             self.counts.undecided.append(f"{id_}, after {len(tokens)} tokens")
         return int(found.tokens[0])
 
+    def note(self, value: float, digits: int, error: float, id_: str) -> None:
+        """Count a score that is about to be rounded, and name it, by its row in the transcript, if its last digit is open."""
+        self.counts.scores += 1
+        if rounds_either_way(value, digits, error):
+            self.counts.undecided.append(f"score {id_}: {value!r} to {digits} digits")
+
+    def coarse(self, vectors: np.ndarray, texts: Sequence[str]) -> np.ndarray:
+        """Round vectors of texts to their grid, float32, and name those with a number that may be either of two."""
+        found, open_ = coarse(vectors)
+        self.counts.scores += len(texts)
+        self.counts.undecided += [f"vector of {texts[i][:NAMED]!r}: {open_[i]} number(s)" for i in open_.nonzero()[0]]
+        return found
+
     def facts(self) -> dict[str, Any]:
         """Say what a manifest keeps: errors measured on this machine, and counts."""
         scatters = {str(temperature): value for temperature, value in sorted(self.scatters.items())}
@@ -118,7 +135,8 @@ def scatter(fast: torch.Tensor, exact: torch.Tensor, temperature: float) -> floa
     for order in (torch.arange(len(shares), device=shares.device), shares.argsort(descending=True)):
         ordered = shares[order]
         squares = ordered.square()
-        outside = squares.flip(0).cumsum(-1).flip(0) - squares  # added up from the small end: a difference would leave nothing
+        outside = squares.new_zeros(len(squares))
+        outside[:-1] = squares[1:].flip(0).cumsum(-1).flip(0)  # added up from the other end: a difference would leave nothing
         error = ((ordered - others[order]).cumsum(-1).abs() - ROUNDING).clamp(min=0)
         found.append(error / scale(ordered.cumsum(-1), squares.cumsum(-1), outside).clamp(min=ROUNDING))
     return float(torch.stack(found).max())

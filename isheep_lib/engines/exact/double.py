@@ -2,7 +2,7 @@
 
 `model.double()` is not enough: models compute norms, rotary tables and softmax in float32 by name. Here what names float32
 means float64 while a pass runs, so that two machines differ by some 1e-13 in a logit.
-Covers one row at a time. Does not cover batches: only rows that a faster pass leaves undecided come here.
+Covers the model and one row's logits. Does not cover scores of many rows, which it computes as well (`batching.scoring`).
 """
 
 from typing import Any
@@ -12,7 +12,7 @@ from torch.overrides import TorchFunctionMode
 
 from isheep_lib.errors import ModelError
 from isheep_lib.models.base import ModelRef
-from isheep_lib.models.load import load_model
+from isheep_lib.models.load import device, load_model
 
 SAME_BYTES = (torch.frombuffer, torch.Tensor.view)  # they name the format that bytes in a file have, not one to compute in
 
@@ -35,12 +35,12 @@ def _longer(value: Any) -> Any:
 
 
 class DoubleModel:
-    """A causal language model in float64, with its adapters merged in float64, on the best device here."""
+    """A causal language model in float64, with its adapters merged in float64, on the best device here that has float64."""
 
     def __init__(self, model: ModelRef) -> None:
         """Load it; what it computes at loading, such as rotary tables, is float64 as well."""
         with NothingShorter():
-            self.model, _ = load_model(model, "float64")
+            self.model, _ = load_model(model, "float64", "cpu" if device() == "mps" else "")
 
     @torch.inference_mode()
     def logits(self, tokens: list[int], keep: int = 1) -> torch.Tensor:
