@@ -124,29 +124,32 @@ def _drawn(
     push its share up most when they are in and those after it are out, and the other way round. A set that ends at the number
     has that mass, so the number stands for P in its scale.
     """
-    inside, open_ = nucleus or (None, None)
-    mass = (shares if inside is None else shares * inside).cumsum(-1)
-    point = uniform[:, None] * mass[:, -1:]
-    last = shares.shape[-1] - 1 if inside is None else _last_true(inside)
-    chosen = (mass <= point).sum(-1, keepdim=True).clamp(max=last)
+    if nucleus is None:
+        kept = settled = every = shares
+        loose, last = torch.zeros_like(shares[:, :1]), shares.shape[-1] - 1
+    else:
+        inside, open_ = nucleus
+        kept, settled, loose = shares * inside, shares * (inside & ~open_), shares * open_
+        every, last = settled + loose, _last_true(inside)
+    mass = kept.cumsum(-1)
+    chosen = (mass <= uniform[:, None] * mass[:, -1:]).sum(-1, keepdim=True).clamp(max=last)
     if error == NONE:
         return Decision(chosen[:, 0], torch.ones_like(uniform, dtype=torch.bool))
-    settled = mass if inside is None else (shares * (inside & ~open_)).cumsum(-1)
-    own = shares.gather(-1, chosen)[:, 0]
-    up_to, total = settled.gather(-1, chosen)[:, 0], settled[:, -1]
-    lower = upper = torch.zeros_like(total)
-    if open_ is not None:
-        loose = (shares * open_).cumsum(-1)
-        lower, upper = loose.gather(-1, chosen)[:, 0], loose[:, -1] - loose.gather(-1, chosen)[:, 0]
-        own = own * ~open_.gather(-1, chosen)[:, 0]
-    squares = (shares if inside is None else shares * (inside | open_)).square().cumsum(-1)
-    first, all_ = squares.gather(-1, chosen)[:, 0], squares[:, -1]
-    below = error.scatter * scale(uniform, first - own.square(), all_ - first + own.square()) + ROUNDING
-    above = error.scatter * scale(uniform, first, all_ - first) + ROUNDING
-    low = up_to - own
-    reached = uniform * (total + lower) - low - lower >= below
-    not_passed = up_to - uniform * (total + upper) > above
+    own = settled.gather(-1, chosen)[:, 0]
+    (here, after), (lower, upper), (first, rest) = (_cut(values, chosen) for values in (settled, loose, every.square()))
+    high, own_square = here + after, own.square()
+    below = error.scatter * scale(uniform, first - own_square, rest + own_square) + ROUNDING
+    above = error.scatter * scale(uniform, first, rest) + ROUNDING
+    reached = uniform * (high + lower) - (here - own) - lower >= below
+    not_passed = here - uniform * (high + upper) > above
     return Decision(chosen[:, 0], reached & not_passed & (own > 0))
+
+
+def _cut(values: torch.Tensor, places: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the sums of each row's values up to its place, and of those after it."""
+    sums = values.cumsum(-1)
+    here = sums.gather(-1, places.clamp(max=values.shape[-1] - 1))[:, 0]
+    return here, sums[:, -1] - here
 
 
 def _last_true(mask: torch.Tensor) -> torch.Tensor:
