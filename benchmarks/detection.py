@@ -23,7 +23,7 @@ from isheep_lib.engines.exact.token_check import hold
 from isheep_lib.engines.exact.verdict import Sample
 from isheep_lib.engines.params import Model
 from isheep_lib.engines.protocol import Request
-from isheep_lib.engines.transcript import key_of, row_of
+from isheep_lib.engines.transcript import key_of, row_of, tokens_of
 from isheep_lib.engines.transformers_engine import TransformersEngine
 from isheep_lib.models.base import ModelRef, find_model
 from isheep_lib.prompting.chat import get_frame
@@ -77,12 +77,12 @@ def outside(model: ModelRef, settings: Model, asked: list[Request], rows: dict[s
 def edited(rows: dict[str, dict[str, Any]], seed: int) -> dict[str, dict[str, Any]]:
     """Replace one token of each answer by another of the same answers."""
     chance = random.Random(seed)
-    every = sorted({token for row in rows.values() for token in row["tokens"]})
+    every = sorted({token for row in rows.values() for token in tokens_of(row)})
     found = {}
     for name, row in rows.items():
-        tokens = list(row["tokens"])
+        tokens = tokens_of(row)
         tokens[chance.randrange(max(1, len(tokens) - 1))] = chance.choice(every)
-        found[name] = {**row, "tokens": tokens}
+        found[name] = {**row, "tokens": " ".join(map(str, tokens))}
     return found
 
 
@@ -99,7 +99,7 @@ def until_found(found: dict[str, Any], rows: dict[str, dict[str, Any]], draws: i
             if name in first:
                 counts.append(read + first[name])
                 break
-            read += len(rows[name]["tokens"])
+            read += len(tokens_of(rows[name]))
         else:
             counts.append(read)
     return counts

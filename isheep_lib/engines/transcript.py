@@ -3,11 +3,11 @@
     engine = Recorded(engine, journal)     # the journal becomes transcript.jsonl when the stage is recorded
 
 A row is found by a digest of all that was asked, so it also tells whether the same is asked again:
-    {"id": "9f…", "of": "i1-r0-p003-t2", "tokens": [504, 28, 1790, 2]}     a continuation
-    {"id": "3c…", "logprob": -7.1026, "tokens": 12}                          log p of a continuation that was given
+    {"id": "9f…", "of": "i1-r0-p003-t2", "tokens": "504 28 1790 2"}       a continuation
+    {"id": "3c…", "logprob": -7.1026, "num_tokens": 12}                    log p of a continuation that was given
     {"id": "77…", "logs": [-0.2105, -1.6641]}                                log p of labels
 
-A continuation of a server that names no token ids is kept as text. Vectors are outputs of their stages and not kept here.
+Tokens are one text because a list of numbers takes seven times the memory. A continuation of a server that names no token ids is kept as text. Vectors are outputs of their stages and not kept here.
 Covers keeping and finding. Does not cover holding answers against a model (`engines.replay`).
 """
 
@@ -40,18 +40,23 @@ def row_of(request: Request, completion: Completion, vocabulary: Any) -> dict[st
     row: dict[str, Any] = {"id": key_of(request), "of": request.id}
     bare = replace(completion, tokens=())
     if completion.tokens:
-        row["tokens"] = list(completion.tokens)
-        if vocabulary.completion(request, row["tokens"]) == completion:
+        row["tokens"] = " ".join(map(str, completion.tokens))
+        if vocabulary.completion(request, tokens_of(row)) == completion:
             return row
     return row | {name: value for name, value in asdict(bare).items() if name not in ("id", "tokens")}
+
+
+def tokens_of(row: Mapping[str, Any]) -> list[int]:
+    """Return the tokens of a continuation, none where only its text is on record."""
+    return [int(token) for token in row.get("tokens", "").split()]
 
 
 def completion_of(request: Request, row: Mapping[str, Any], vocabulary: Any) -> Completion:
     """Read what `row_of` wrote."""
     if "finish" not in row:
-        return vocabulary.completion(request, row["tokens"])
+        return vocabulary.completion(request, tokens_of(row))
     read = {name: row[name] for name in ("text", "finish", "num_tokens", "stopped_by")}
-    return Completion(request.id, **read, tokens=tuple(row.get("tokens", ())))
+    return Completion(request.id, **read, tokens=tuple(tokens_of(row)))
 
 
 class Recorded:
@@ -117,9 +122,9 @@ class Recorded:
         lacking = [pair for pair, row in zip(pairs, self.find(pairs), strict=True) if not row]
         found = self.engine.logprobs(lacking) if lacking else []
         rows = zip(lacking, found, strict=True)
-        self._keep([{"id": key_of(pair), "logprob": value, "tokens": number} for pair, (value, number) in rows])
+        self._keep([{"id": key_of(pair), "logprob": value, "num_tokens": number} for pair, (value, number) in rows])
         kept = [self.journal.rows[key_of(pair)] for pair in pairs]
-        return [(row["logprob"], row["tokens"]) for row in kept]
+        return [(row["logprob"], row["num_tokens"]) for row in kept]
 
     def choices(self, prompts: list[str], labels: list[str]) -> list[list[float]]:
         """Score labels; see the protocol."""

@@ -15,7 +15,7 @@ from isheep_lib.engines.exact.token_check import hold
 from isheep_lib.engines.exact.verdict import EXPLAINED, NOT_CHECKED, NOT_EXPLAINED, Sample
 from isheep_lib.engines.params import Model
 from isheep_lib.engines.protocol import Request
-from isheep_lib.engines.transcript import key_of, row_of
+from isheep_lib.engines.transcript import key_of, row_of, tokens_of
 from isheep_lib.engines.transformers_engine import TransformersEngine
 from isheep_lib.models.base import find_model
 
@@ -79,14 +79,16 @@ def test_an_honest_record_is_explained_to_the_last_token(model, settings):
     rows = written(model, settings, REQUESTS)
     found = held(model, settings, REQUESTS, rows)
     assert (found["verdict"], found["outside"]) == (EXPLAINED, 0)
-    assert found["tokens"] == sum(len(row["tokens"]) for row in rows.values())
+    assert found["tokens"] == sum(len(tokens_of(row)) for row in rows.values())
     assert settings is SHORT or found["same"] == found["tokens"]
 
 
 def test_one_edited_token_is_found_at_its_place(model, honest):
-    request = next(r for r in REQUESTS if len(honest[key_of(r)]["tokens"]) > 4)
+    request = next(r for r in REQUESTS if len(tokens_of(honest[key_of(r)])) > 4)
     row = honest[key_of(request)]
-    other = [*row["tokens"][:3], (row["tokens"][3] + 7) % 60, *row["tokens"][4:]]
+    tokens = tokens_of(row)
+    tokens[3] = (tokens[3] + 7) % 60
+    other = " ".join(map(str, tokens))
     found = held(model, EXACT, REQUESTS, {**honest, row["id"]: {**row, "tokens": other}})
     assert found["verdict"] == NOT_EXPLAINED
     assert (found["first"][0]["id"], found["first"][0]["token"]) == (request.id, 4)
@@ -119,7 +121,9 @@ def test_draws_of_another_generator_are_held_against_their_likelihood(model):
     vllm = PLAIN.model_copy(update={"engine": "vllm"})
     found = held(model, vllm, claims, renamed)
     assert (found["verdict"], found["by_likelihood"]) == (EXPLAINED, found["tokens"])
-    scrambled = {key: {**row, "tokens": [(token + 11) % 60 for token in row["tokens"]]} for key, row in renamed.items()}
+    scrambled = {
+        key: {**row, "tokens": " ".join(str((token + 11) % 60) for token in tokens_of(row))} for key, row in renamed.items()
+    }
     assert held(model, vllm, claims, scrambled)["verdict"] == NOT_EXPLAINED
 
 
@@ -129,7 +133,7 @@ def test_scores_are_computed_again(model, settings):
     pair, prompt, labels = ("write three", "words"), "compare", ("1", "2")
     (value, number), logs = engine.logprobs([pair])[0], engine.choices([prompt], list(labels))[0]
     asked = {key_of(one): one for one in (pair, (prompt, labels))}
-    rows = {key_of(pair): {"logprob": value, "tokens": number}, key_of((prompt, labels)): {"logs": logs}}
+    rows = {key_of(pair): {"logprob": value, "num_tokens": number}, key_of((prompt, labels)): {"logs": logs}}
     assert hold(asked, rows, model, settings, Sample())["verdict"] == EXPLAINED
     rows[key_of(pair)]["logprob"] += 0.5
     found = hold(asked, rows, model, settings, Sample())

@@ -19,7 +19,9 @@ LEAST = {"exact": 0.0, "float32": 2e-4, "bfloat16": 0.01}  # what is not noise i
 def recorded(kept: Sequence[Kept]) -> list[list[float]]:
     """Return the values on record, in the units above."""
     return [
-        [row["logprob"] / max(1, row["tokens"]), row["tokens"]] if "logprob" in row else [math.exp(v) for v in row["logs"]]
+        [row["logprob"] / max(1, row["num_tokens"]), row["num_tokens"]]
+        if "logprob" in row
+        else [math.exp(v) for v in row["logs"]]
         for _, row in kept
     ]
 

@@ -24,7 +24,7 @@ from isheep_lib.engines.exact.verdict import EXPLAINED, NOT_CHECKED, NOT_EXPLAIN
 from isheep_lib.engines.params import Model
 from isheep_lib.engines.protocol import Request
 from isheep_lib.engines.tokens import Vocabulary
-from isheep_lib.engines.transcript import Asked
+from isheep_lib.engines.transcript import Asked, tokens_of
 from isheep_lib.models.base import ModelRef
 from isheep_lib.record.progress import Progress
 
@@ -115,7 +115,7 @@ def _answer(asked: Asked, row: dict[str, Any], vocabulary: Vocabulary) -> Answer
     from isheep_lib.prompting.special_tokens import encode_rest
 
     assert isinstance(asked, Request)  # noqa: S101 - for the type checker: so they were chosen
-    new = row["tokens"] if "tokens" in row else encode_rest(vocabulary.tokenizer, row["text"])
+    new = tokens_of(row) if "tokens" in row else encode_rest(vocabulary.tokenizer, row["text"])
     return Answer(asked, vocabulary.encode(asked.prompt), list(new))
 
 
