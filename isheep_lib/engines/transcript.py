@@ -7,7 +7,8 @@ A row is found by a digest of all that was asked, so it also tells whether the s
     {"id": "3c…", "logprob": -7.1026, "num_tokens": 12}                    log p of a continuation that was given
     {"id": "77…", "logs": [-0.2105, -1.6641]}                                log p of labels
 
-Tokens are one text because a list of numbers takes seven times the memory. A continuation of a server that names no token ids is kept as text. Vectors are outputs of their stages and not kept here.
+Tokens are one text because a list of numbers takes seven times the memory. A continuation of a server that names no token
+ids is kept as text. Vectors are outputs of their stages and not kept here.
 Covers keeping and finding. Does not cover holding answers against a model (`engines.replay`).
 """
 
