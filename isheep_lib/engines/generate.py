@@ -1,7 +1,7 @@
 """Generation that survives a kill: what a journal lacks is asked, and every finished part is durable."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any
 
 from isheep_lib.engines.protocol import SPARE, Completion, Engine, Request, fill_journal
@@ -37,11 +37,16 @@ def generate_all(engine: Engine, requests: list[Request], journal: Journal, labe
     """
 
     def ask(batches: list[list[Request]], tick: Callable[[float], None]) -> Iterator[list[dict[str, Any]]]:
-        # Tokens are in the transcript.
-        return ([asdict(replace(one, tokens=())) for one in found] for found in engine.generate(batches, tick))
+        return (list(map(_row, found)) for found in engine.generate(batches, tick))
 
     fill_journal(journal, engine.batches(requests), lambda batch: {request.id: 1 for request in batch}, ask, label)
     return {request.id: Completion(**journal.rows[request.id]) for request in requests if request.id in journal.rows}
+
+
+def _row(completion: Completion) -> dict[str, Any]:
+    row = asdict(completion)
+    del row["tokens"]  # which the transcript holds
+    return row
 
 
 def choose_all(
