@@ -1,1 +1,1 @@
-"""A record executed again and compared."""
+"""A record executed again, or held against the model, and compared."""

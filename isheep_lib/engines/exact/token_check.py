@@ -88,7 +88,8 @@ def hold(
         return {"verdict": EXPLAINED, "why": "the stage asked nothing"}
     from isheep_lib.engines.transformers_engine import TransformersEngine
 
-    kind = "exact" if settings.numerics == "exact" else settings.inference_dtype
+    exact = settings.numerics == "exact" and settings.engine == "transformers"  # a judge elsewhere is not
+    kind = "exact" if exact else settings.inference_dtype
     kept = [(asked[key], rows[key]) for key in chosen["scores"]]
     own, values = _in_its_format(model, settings, [(asked[key], rows[key]) for key in chosen["answers"]], kept)
     engine = TransformersEngine(model, checking(settings))
