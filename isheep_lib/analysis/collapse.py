@@ -81,7 +81,7 @@ def distinct_share(counts: Counter[Any], number: int) -> float | None:
 
     repeats = Counter(counts.values())
     missed = hypergeom.pmf(0, total, list(repeats), number)
-    return round(float(np.dot(list(repeats.values()), 1 - missed)) / number, 6)
+    return round(math.fsum(np.array(list(repeats.values())) * (1 - missed)) / number, 6)
 
 
 def _distinct_grams(tokens: Sequence[Sequence[str]], n: int) -> float | None:
@@ -95,7 +95,7 @@ def _repeated_share(said: Sequence[str]) -> float:
 
 
 def _mean(values: Sequence[float], digits: int = 6) -> float | None:
-    return round(float(np.mean(values)), digits) if values else None
+    return round(math.fsum(values) / len(values), digits) if values else None
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ table of several such comparisons and is the one place that says "improved" or "
 
 Covers values of 0 to 1 on the same items, alone or grouped (the instructions of one prompt). Does not cover how items are
 scored (`evaluate`) or showing tables (`display.stage_tables`). Differences are percentage points, all else is percent.
+Sums are rounded once (`fsum`) and nearly equal ones count as equal, so numbers are the same on every machine.
 """
 
 import math
@@ -18,6 +19,7 @@ from isheep_lib.errors import DataError
 RESAMPLES = 10_000
 EXACT_ITEMS = 16  # with so few differing items every pattern of signs is tried
 CHUNK = 1_000_000  # drawn numbers held at once
+DIGITS = 9  # of the ends of an interval, in percentage points
 TIE = 1e-9  # sums of the same shares in another order are equal
 IMPROVED, WORSE, NOTHING_SHOWN = "improved", "worse", "no difference shown"
 
@@ -58,11 +60,11 @@ def mean_with_error(rows: Sequence[float] | Sequence[Sequence[float]]) -> dict[s
     groups = {str(i): list(row) if isinstance(row, Sequence | np.ndarray) else [row] for i, row in enumerate(rows)}
     sums, sizes = _sums({name: group for name, group in groups.items() if group}, "the values")
     clusters, total = len(sums), int(sizes.sum())
-    mean = float(sums.sum()) / total
+    mean = math.fsum(sums) / total
     found: dict[str, float | int | None] = {"value": round(100 * mean, 4), "standard_error": None, "items": total}
     if clusters > 1:
         residual = sums - mean * sizes
-        error = math.sqrt(clusters / (clusters - 1) * float((residual**2).sum())) / total
+        error = math.sqrt(clusters / (clusters - 1) * math.fsum(residual**2)) / total
         found["standard_error"] = round(100 * error, 4)
     return found
 
@@ -91,16 +93,16 @@ def compare(before: Mapping[str, Sequence[float]], after: Mapping[str, Sequence[
     return Comparison(
         items=len(ids),
         values=total,
-        before=100 * float(old.sum()) / total,
-        after=100 * float(new.sum()) / total,
-        difference=100 * float(delta.sum()) / total,
+        before=100 * math.fsum(old) / total,
+        after=100 * math.fsum(new) / total,
+        difference=100 * math.fsum(delta) / total,
         low=low,
         high=high,
         p=_mcnemar(worse, better) if single else _sign_flip(changed, seed),
         test="exact McNemar" if single else "sign flips",
         only_before=worse,
         only_after=better,
-        step=math.sqrt(float((changed**2).mean())) * len(ids) / total if changed.size else 1.0,
+        step=math.sqrt(math.fsum(changed**2) / changed.size) * len(ids) / total if changed.size else 1.0,
     )
 
 
@@ -139,7 +141,7 @@ def _interval(delta: np.ndarray, sizes: np.ndarray, seed: int) -> tuple[float, f
     draws = _draws(len(delta), len(delta), np.int32, seed)
     found = [delta[drawn].sum(axis=1) / sizes[drawn].sum(axis=1) for drawn in draws]
     low, high = np.quantile(np.concatenate(found), (0.025, 0.975))
-    return 100 * float(low), 100 * float(high)
+    return round(100 * float(low), DIGITS), round(100 * float(high), DIGITS)  # sums of resamples differ in their last bits
 
 
 def _draws(below: int, number: int, kind: type, seed: int) -> Iterator[np.ndarray]:
@@ -159,7 +161,7 @@ def _mcnemar(worse: int, better: int) -> float:
 
 def _sign_flip(changed: np.ndarray, seed: int) -> float:
     """Return the share of sign patterns under which the differing items add up to as much as they do."""
-    observed, number = abs(float(changed.sum())) - TIE, len(changed)
+    observed, number = abs(math.fsum(changed)) - TIE, len(changed)
     if number <= EXACT_ITEMS:
         patterns = 1 - 2 * ((np.arange(2**number)[:, None] >> np.arange(number)) & 1)
         return float((np.abs(patterns @ changed) >= observed).mean())

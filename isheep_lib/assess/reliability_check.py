@@ -228,7 +228,7 @@ def calibration(scores: list[Scores], check: Check) -> dict[str, dict[str, Any]]
         top = sum(value >= TOP for value in values) / len(values) if values and scorer_of(column).asks else math.nan
         document[column] = {
             "scored": len(values),
-            "mean": _rounded(float(np.mean(values)) if values else math.nan),
+            "mean": _rounded(math.fsum(values) / len(values) if values else math.nan),
             "saturation": _rounded(top),
             "auroc": {},
         }

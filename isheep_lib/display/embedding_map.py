@@ -18,6 +18,7 @@ from isheep_lib.errors import DataError
 LARGE = 1000  # rows and columns from which two components are sought without the others
 REGION = 95.0  # per cent of the reference that its own region holds
 MOST = 3000  # points of a map
+DIGITS = 9  # of directions and places, which float64 gives to 13 or more
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Map:
 
     def project(self, vectors: np.ndarray) -> np.ndarray:
         """Return the places of vectors in the plane, vectors x 2."""
-        return (np.asarray(vectors, np.float64) - self.centre) @ self.components.T
+        return settled((np.asarray(vectors, np.float64) - self.centre) @ self.components.T)
 
     def axes(self) -> tuple[str, str]:
         """Name both axes with the variance that they explain."""
@@ -69,6 +70,12 @@ class Map:
         return Table(rows, "Distances from the reference's centre; 1 against the reference is as far as its own points")
 
 
+def settled(numbers: np.ndarray) -> np.ndarray:
+    """Round numbers to nine digits of the largest one: the last bits of a sum differ from machine to machine."""
+    largest = float(np.abs(numbers).max(initial=0.0))
+    return np.round(numbers, DIGITS - int(np.ceil(np.log10(largest)))) if largest else numbers
+
+
 def _mean_length(rows: np.ndarray) -> float:
     return float(np.linalg.norm(rows, axis=1).mean()) if len(rows) else float("nan")
 
@@ -90,12 +97,13 @@ def fit(reference: np.ndarray) -> Map:
             do="give more texts as the map's reference",
         )
     solver = "full" if min(vectors.shape) < LARGE else "arpack"
-    with threadpool_limits(1):  # one thread adds in one order, so the picture is the same in every run
+    with threadpool_limits(1):
         found = PCA(2, svd_solver=solver, random_state=0).fit(vectors)
-    signs = [np.sign(row[np.abs(row).argmax()]) or 1.0 for row in found.components_]
-    components = found.components_ * np.array(signs)[:, None]
+    directions = settled(found.components_)
+    signs = [np.sign(row[np.abs(row).argmax()]) or 1.0 for row in directions]
+    components = directions * np.array(signs)[:, None]
     first, second = (float(share) for share in found.explained_variance_ratio_)
-    return Map(found.mean_, components, (first, second), (vectors - found.mean_) @ components.T)
+    return Map(found.mean_, components, (first, second), settled((vectors - found.mean_) @ components.T))
 
 
 def nearest(points: np.ndarray, place: int, number: int) -> list[tuple[int, float]]:

@@ -33,6 +33,7 @@ from isheep_lib.record.funnel import funnel
 from isheep_lib.record.journal import Journal
 
 PAIRS, GRADES = "alpaca_eval", "mt_bench"
+DIGITS = 6  # of recorded statistics
 EXAMPLE = 80  # letters of a reply that an error shows
 Rows = dict[str, list[dict[str, Any]]]  # verdicts by benchmark
 
@@ -194,8 +195,17 @@ def metrics(stage: Stage, opened: Sequence[Answered], rows: Rows) -> dict[str, A
             facts |= pair_metrics(answered, group)
         else:
             facts |= win_rates.mt_bench_summary(group)
-        found[answered.name] = facts
+        found[answered.name] = _settled(facts)
     return found
+
+
+def _settled(value: Any) -> Any:
+    """Round all numbers of a document to digits that every machine finds; the last bits of a fit are each machine's own."""
+    if isinstance(value, dict):
+        return {name: _settled(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_settled(one) for one in value]
+    return round(value, DIGITS) if isinstance(value, float) else value
 
 
 def pair_metrics(answered: Answered, rows: list[dict[str, Any]]) -> dict[str, Any]:

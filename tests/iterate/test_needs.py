@@ -207,10 +207,10 @@ def test_a_stage_reads_the_items_of_these_benchmarks(stage, values, expected):
     ("stage", "values", "expected"),
     [
         ("synthesize", {}, []),
-        ("synthesize", {"demonstration_choice": "one_a_cluster"}, ["scikit-learn"]),
+        ("synthesize", {"demonstration_choice": "one_a_cluster"}, ["numpy"]),
         ("filter", {}, []),
-        ("filter", {"steps": ["density"]}, ["scikit-learn"]),
-        ("filter", {"steps": ["rules", "density_perplexity"]}, ["scikit-learn"]),
+        ("filter", {"steps": ["density"]}, ["numpy"]),
+        ("filter", {"steps": ["rules", "density_perplexity"]}, ["numpy"]),
         ("train", {}, []),
         ("evaluate", {}, ["lm_eval"]),
     ],

@@ -33,7 +33,7 @@ class Density(Step[DensityOptions]):
     options: ClassVar[type[Section]] = DensityOptions
     meanings: ClassVar[dict[str, str]] = {"same_cluster": "other pairs of its cluster were chosen"}
     needs_vectors: ClassVar[bool] = True
-    packages: ClassVar[tuple[str, ...]] = ("scikit-learn",)
+    packages: ClassVar[tuple[str, ...]] = ("numpy",)
 
     def chosen(self, group: list[int], rows: Sequence[ScoredPair], number: int, draw: random.Random) -> set[int]:
         """Choose places of a cluster's pairs."""

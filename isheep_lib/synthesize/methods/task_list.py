@@ -41,7 +41,7 @@ class TaskList(Method[ListOptions]):
 
     def packages(self, options: ListOptions) -> list[str]:
         """Name what makes clusters."""
-        return ["scikit-learn"] if options.demonstration_choice == "one_a_cluster" else []
+        return ["numpy"] if options.demonstration_choice == "one_a_cluster" else []
 
     def reads_earlier(self, options: ListOptions) -> bool:
         """Tell whether tasks of earlier iterations are shown."""
