@@ -105,9 +105,16 @@ def check(
         _require_weights(recorded, given)
         claims.claim_params(work, run_file.run_params(run_dir))
         for at in chosen:
-            for needed in reads[at]:
-                _lay(stage_folder(run_dir, *needed), stage_folder(work, *needed), place / "made" / _name(needed))
-            found.append(_check(run_dir, place, at, recorded[at], given[at], sample))
+            laid = {
+                needed: _lay(stage_folder(run_dir, *needed), stage_folder(work, *needed), place / "made" / _name(needed))
+                for needed in reads[at]
+            }
+            lacking = [f"the weights of iter-{k}/{stage}" for (k, stage), whole in laid.items() if not whole]
+            if lacking:
+                why = f"{' and '.join(lacking)} are not at hand, and were not made here again"
+                found.append(Checked(*at, NOT_CHECKED, why))
+            else:
+                found.append(_check(run_dir, place, at, recorded[at], given[at], sample))
             tell(found[-1])
     _keep(run_dir, found, sample)
     return found
@@ -118,7 +125,8 @@ def _name(at: Place) -> str:
 
 
 def _require_transcripts(run_dir: Path, recorded: dict[Place, Any], chosen: Sequence[Place]) -> None:
-    lacking = [at for at in chosen if recorded[at].get("engine") and TRANSCRIPT not in recorded[at]["outputs"]]
+    asked = [at for at in chosen if recorded[at].get("engine", {}).get("engine")]  # else only notes on a frame
+    lacking = [at for at in asked if TRANSCRIPT not in recorded[at]["outputs"]]
     if lacking:
         named = ", ".join(f"iter-{k}/{stage}" for k, stage in lacking)
         raise RecordError(
@@ -141,10 +149,12 @@ def _require_weights(recorded: dict[Place, Any], given: dict[Place, dict[str, An
             )
 
 
-def _lay(source: Path, target: Path, made: Path) -> None:
-    """Put a recorded stage where the next one reads it, with weights made here where the record's own are absent."""
-    if target.exists():
-        return
+def _lay(source: Path, target: Path, made: Path) -> bool:
+    """Put a recorded stage where the next one reads it, with weights made here where the record's own are absent.
+
+    Returns:
+        Whether all of its files are there.
+    """
     manifest = read_manifest(source) or {"outputs": {}}
     for name, kept in manifest["outputs"].items():
         path = source / name
@@ -154,6 +164,7 @@ def _lay(source: Path, target: Path, made: Path) -> None:
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, target / name)
     shutil.copyfile(source / "manifest.json", target / "manifest.json")
+    return all((target / name).is_file() for name in manifest["outputs"])
 
 
 def _check(run_dir: Path, place: Path, at: Place, manifest: dict[str, Any], given: dict[str, Any], sample: int) -> Checked:
