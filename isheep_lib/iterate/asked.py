@@ -68,6 +68,15 @@ def answers_folder(stage: Asking, engine: Engine) -> Path | None:
     return answer_cache.answers_folder(stage.parts, str(engine.facts().get("device", "")))
 
 
+def exactness(stage: Asking) -> str:
+    """Say how the decisions of an exact engine were made, "" for any other; machines differ in how many they look at twice."""
+    facts = stage.engine.facts().get("numerics") if stage.engine else None
+    if not isinstance(facts, dict):
+        return ""
+    said = f"; exact: {facts['decided']:,} tokens, {facts['again']:,} of them decided in float64, {facts['scores']:,} scores"
+    return f"{said}, {len(facts['undecided'])} undecided"
+
+
 def keep(stage: Asking) -> None:
     """Keep answers for later evaluations; a folder that cannot be written costs these time, but this one nothing."""
     engine = stage.engine

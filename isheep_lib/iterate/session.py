@@ -238,6 +238,7 @@ class StageSession(Generic[P]):
         finally:
             shards.leave(self.folder, self.lock)
         said = f"{self.name} of iteration {self.params.iteration} is recorded in {manifests.short(path.parent)}"
+        said += asked.exactness(self)
         return f"{said}; but {unfit}" if unfit else said
 
     def _compare(self, manifest: dict[str, Any]) -> str:
