@@ -462,3 +462,20 @@ def test_a_system_prompt_that_a_template_drops_is_said_and_stands_in_the_record(
         assert capsys.readouterr().out.count("model.system_prompt is not shown to the model") == said
     assert "no place for a system prompt" in stage.engine_facts["system_prompt"]
     assert stage.engine_facts["engine"] == "transformers"
+
+
+@pytest.mark.parametrize(
+    ("numerics", "said"),
+    [
+        ("plain", ""),
+        (
+            {"decided": 1200, "again": 3, "scores": 7, "undecided": ["r1"]},
+            "; exact: 1,200 tokens, 3 of them decided in float64, 7 scores, 1 undecided",
+        ),
+    ],
+)
+def test_a_stage_says_how_its_exact_decisions_were_made(evaluation, numerics, said):
+    stage, engine = evaluation("one"), ScriptedEngine()
+    engine.facts = lambda: {"numerics": numerics}
+    stage.recorded(lambda: engine, None, stage.params)
+    assert asked.exactness(stage) == said
