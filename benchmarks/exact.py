@@ -8,6 +8,7 @@ import argparse
 import json
 import random
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from isheep_lib.display.table import Table
@@ -61,6 +62,8 @@ def main() -> None:
     engines = {side: open_engine(model, Model(base_model=MODEL, **changed)) for side, changed in SIDES.items()}
     frame = get_frame("chatml", "You are a helpful assistant.", engines["exact"].tokenizer)
     asked = requests(given.rows, given.temperature, given.top_p, frame)
+    for engine in engines.values():  # the error at a temperature is measured once
+        spent(engine, [replace(asked[0], max_new_tokens=2)])
     totals = dict.fromkeys(SIDES, (0.0, 0.0, 0))
     for first in range(0, len(asked), TOGETHER):  # in turn, so that what else the machine does strikes all of them
         for side, engine in engines.items():

@@ -70,7 +70,8 @@ class Model(TrainedModel):
     engine: EngineName = Field("transformers", description="what computes: a library in this process, or servers")
     inference_dtype: Format = Field("float32", description="number format of inference; servers: what they were started with")
     numerics: Literal["plain", "exact"] = Field(
-        "plain", description="exact: written tokens are those of exact arithmetic, on every machine (transformers, float32)"
+        "plain",
+        description="exact: tokens, scores and vectors are those of exact arithmetic anywhere (transformers, float32)",
     )
     context_tokens: int = Field(0, description="prompt and new tokens together at most, 0 is the model's own limit", ge=0)
     batch_tokens: int = execution(0, "transformers: tokens read in one forward pass, 0 suits the device", ge=0)
@@ -94,7 +95,7 @@ class Model(TrainedModel):
             problems.append("base_urls: the engine server needs at least one address, like http://127.0.0.1:8000/v1")
         if self.numerics == "exact" and (self.engine, self.inference_dtype) != ("transformers", "float32"):
             problems.append(
-                f"numerics: exact tokens come from the engine transformers in float32, not from {self.engine} in "
+                f"numerics: exact answers come from the engine transformers in float32, not from {self.engine} in "
                 f"{self.inference_dtype}; set numerics to plain, or these two"
             )
         return problems

@@ -123,10 +123,11 @@ def open_judge(stage: Stage) -> verdicts.Judge:
 
 
 def judge_settings(params: JudgeParams) -> JudgeParams:
-    """Return the parameters with the judge in place of the run's model, as engines read them."""
+    """Return the parameters with the judge in place of the run's model, as engines read them; transformers alone is exact."""
+    numerics = params.numerics if params.judge_engine == "transformers" else "plain"
     if params.judge_engine == "chat":
-        return params.model_copy(update={"base_urls": params.judge_urls})
-    given: dict[str, Any] = {"engine": params.judge_engine, "base_urls": params.judge_urls}
+        return params.model_copy(update={"base_urls": params.judge_urls, "numerics": numerics})
+    given: dict[str, Any] = {"engine": params.judge_engine, "base_urls": params.judge_urls, "numerics": numerics}
     if params.judge_model:
         given |= {"base_model": params.judge_model, "served_model": ""}  # the base model's name at servers is not the judge's
     return params.model_copy(update=given)

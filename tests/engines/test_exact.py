@@ -81,13 +81,13 @@ def exact_scores(tiny_model):
     for text in [*PROMPTS, ""]:
         with NothingShorter(), torch.inference_mode():
             hidden = double.model.base_model(torch.tensor([words.encode_start(text)]), use_cache=False).last_hidden_state[0]
-        vectors.append([_first_bits(float(value)) for value in hidden.mean(0)])
+        vectors.append(_on_grid(hidden.mean(0).tolist()))
     return totals, choices, vectors
 
 
-def _first_bits(value):
-    size = 2.0 ** (math.floor(math.log2(abs(value))) + 1 - BITS)
-    return round(value / size) * size
+def _on_grid(values):
+    step = 2.0 ** (math.floor(math.log2(max(map(abs, values)))) + 1 - BITS)
+    return [round(value / step) * step for value in values]
 
 
 @pytest.fixture(scope="module")
@@ -166,6 +166,17 @@ def test_equal_logits_are_named_as_undecided_and_the_smaller_id_is_taken(tiny_mo
     (batch,) = engine.generate(engine.batches([Request("r0", "why", 2)]))
     assert batch[0].text == engine.tokenizer.decode([0, 0], skip_special_tokens=True)
     assert engine.facts()["numerics"]["undecided"] == ["r0, after 1 tokens", "r0, after 2 tokens"]
+
+
+def test_what_is_remembered_of_a_row_changes_nothing_and_is_forgotten_beyond_a_limit(tiny_model, monkeypatch):
+    monkeypatch.setattr("isheep_lib.engines.exact.double.REMEMBERED", 20)
+    model, draw = DoubleModel(find_model(str(tiny_model))), np.random.default_rng(2)
+    rows = {name: draw.integers(3, 60, 18).tolist() for name in "abc"}
+    read = [("a", rows["a"][:5]), ("b", rows["b"][:6]), ("a", rows["a"][:9]), ("a", rows["a"][:9]), ("a", rows["b"][:12])]
+    read += [("c", rows["c"]), ("b", rows["b"][:7]), ("a", rows["a"][:4])]
+    for row, tokens in read:
+        assert torch.allclose(model.after(row, tokens), model.logits(tokens), rtol=0, atol=1e-12)
+    assert {row: len(tokens) for row, (tokens, _) in model._read.items()} == {"b": 7, "a": 4}
 
 
 def test_an_architecture_that_leaves_float64_is_refused(tiny_model, monkeypatch):

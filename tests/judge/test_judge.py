@@ -222,6 +222,11 @@ def test_engines_get_the_judge_in_place_of_the_model_of_the_run(values, expected
     assert (found.engine, found.base_urls, found.base_model, found.served_model) == expected
 
 
+@pytest.mark.parametrize(("values", "numerics"), [({}, "exact"), ({"judge_engine": "vllm"}, "plain"), ({**CHAT}, "plain")])
+def test_a_judge_of_an_exact_run_is_exact_where_its_engine_can_be(values, numerics):
+    assert judge_settings(JudgeParams(base_model="base", numerics="exact", **values)).numerics == numerics
+
+
 def parts_of(run, **values):
     params = JudgeParams(run=str(run), judged=BOTH, base_model=str(run.parent / "base"), **values)
     return fingerprint_parts(run, "judge", params)

@@ -112,7 +112,7 @@ def test_batching_addresses_and_reuse_alone_may_change_within_a_run():
         ("model.engine:server", "base_urls: the engine server needs at least one address"),
         (
             "model.numerics:exact model.inference_dtype:bfloat16",
-            "numerics: exact tokens come from the engine transformers in float32",
+            "numerics: exact answers come from the engine transformers in float32",
         ),
         (
             "model.numerics:exact model.engine:vllm model.inference_dtype:float32",

@@ -90,7 +90,7 @@ class Arbiter:
     def _again(
         self, fast: torch.Tensor, uniform: torch.Tensor, temperature: float, top_p: float, id_: str, tokens: list[int]
     ) -> int:
-        exact = self.double.logits(tokens)
+        exact = self.double.after(id_, tokens)
         found = decide(exact, uniform, temperature, top_p, DOUBLE)
         self.counts.again += 1
         self.gap = max(self.gap, spread(fast.to(exact)[None] - exact))

@@ -9,12 +9,17 @@ from typing import Any
 
 import torch
 from torch.overrides import TorchFunctionMode
+from transformers import DynamicCache
 
+from isheep_lib.engines.batching.prefix_cache import forward, is_recurrent
 from isheep_lib.errors import ModelError
 from isheep_lib.models.base import ModelRef
 from isheep_lib.models.load import device, load_model
 
 SAME_BYTES = (torch.frombuffer, torch.Tensor.view)  # they name the format that bytes in a file have, not one to compute in
+
+
+REMEMBERED = 8192  # tokens of rows whose keys and values are kept in float64
 
 
 class NothingShorter(TorchFunctionMode):
@@ -41,6 +46,8 @@ class DoubleModel:
         """Load it; what it computes at loading, such as rotary tables, is float64 as well."""
         with NothingShorter():
             self.model, _ = load_model(model, "float64", "cpu" if device() == "mps" else "")
+        self._read: dict[str, tuple[list[int], DynamicCache]] = {}  # rows that came before, the latest last
+        self._remembers = not is_recurrent(self.model.config)
 
     @torch.inference_mode()
     def logits(self, tokens: list[int], keep: int = 1) -> torch.Tensor:
@@ -59,3 +66,25 @@ class DoubleModel:
                 do="set model.numerics to plain: this architecture computes in a format of its own",
             )
         return found
+
+    @torch.inference_mode()
+    def after(self, row: str, tokens: list[int]) -> torch.Tensor:
+        """Return the logits after a row, 1 x vocabulary; what was read of the same row before is not read again.
+
+        Args:
+            row: its id; another text under the same id is another row.
+            tokens: all of it so far.
+        """
+        known, cache = self._read.pop(row, ([], None))
+        if cache is None or len(known) >= len(tokens) or tokens[: len(known)] != known:
+            known, cache = [], DynamicCache(config=self.model.config) if self._remembers else None
+        new = torch.tensor([tokens[len(known) :]], device=self.model.device)
+        places = torch.arange(len(known), len(tokens), device=self.model.device)[None]
+        mask = torch.ones(1, len(tokens), dtype=torch.long, device=self.model.device)
+        with NothingShorter():
+            logits = forward(self.model, new, mask, places, cache, 1)[0]
+        if cache is not None:
+            self._read[row] = (list(tokens), cache)
+            while len(self._read) > 1 and sum(len(read) for read, _ in self._read.values()) > REMEMBERED:
+                del self._read[next(iter(self._read))]
+        return logits
