@@ -47,7 +47,7 @@ def computed(engine: Any, kept: Sequence[Kept]) -> list[list[float]]:
 def distances(before: list[list[float]], now: list[list[float]]) -> list[float]:
     """Return how far two computations of each score lie apart at most."""
     both = zip(before, now, strict=True)
-    return [max(map(abs, np.subtract(a, b)), default=0.0) if len(a) == len(b) else math.inf for a, b in both]
+    return [float(np.abs(np.subtract(a, b)).max(initial=0.0)) if len(a) == len(b) else math.inf for a, b in both]
 
 
 def document(far: list[float], noise: list[float], kind: str, most: float) -> dict[str, Any]:
