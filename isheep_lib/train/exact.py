@@ -18,11 +18,9 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 from torch.nn import functional
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 from torch.utils.checkpoint import noop_context_fn
 
-from isheep_lib.engines.exact.double import NothingShorter
+from isheep_lib.engines.exact.double import NothingShorter, Watch
 from isheep_lib.errors import TrainingError
 from isheep_lib.train.params import Train
 
@@ -58,13 +56,8 @@ def arithmetic(params: Train) -> Iterator[None]:
     if params.numerics == "plain":
         yield
         return
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float64)
-    try:
-        with _Exactly():
-            yield
-    finally:
-        torch.set_default_dtype(before)
+    with _Exactly():
+        yield
 
 
 def contexts(params: Train) -> Callable[[], tuple[Any, Any]]:
@@ -76,17 +69,9 @@ def _first_and_again() -> tuple[Any, Any]:
     return contextlib.nullcontext(), _Exactly()
 
 
-class Watch(TorchDispatchMode):
-    """Raises a TrainingError at the first operation, of a forward or backward pass, whose result is floats but not float64."""
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Run an operation and look at what it returns."""
-        found = func(*args, **(kwargs or {}))
-        for value in tree_leaves(found):
-            if isinstance(value, torch.Tensor) and value.is_floating_point() and value.dtype is not torch.float64:
-                dtype = str(value.dtype).removeprefix("torch.")
-                raise TrainingError(f"A pass in float64 computes {func} in {dtype}", where=WHERE, do=PLAIN)
-        return found
+def watch() -> Watch:
+    """Raise a TrainingError, in the block, at the first operation that leaves float64."""
+    return Watch(lambda what: TrainingError(what, where=WHERE, do=PLAIN))
 
 
 def spacing(learning_rate: float) -> float:

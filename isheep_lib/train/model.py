@@ -118,7 +118,7 @@ def check_double(folder: Path, params: Train) -> None:
     with torch.random.fork_rng(), exact.arithmetic(params):
         model = get_peft_model(_sample(folder, torch.float64), lora_config(params)).train()
         inputs = tensors(_sample_rows(model, 2), params.batching == "packed")
-        with exact.Watch():
+        with exact.watch():
             token_losses(model, inputs, True)[0].sum().backward()
 
 

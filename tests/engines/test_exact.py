@@ -179,25 +179,18 @@ def test_what_is_remembered_of_a_row_changes_nothing_and_is_forgotten_beyond_a_l
     assert {row: len(tokens) for row, (tokens, _) in model._read.items()} == {"b": 7, "a": 4}
 
 
-def test_an_architecture_that_leaves_float64_is_refused(tiny_model, monkeypatch):
-    model = DoubleModel(find_model(str(tiny_model)))
-    head = model.model.lm_head.forward
-    monkeypatch.setattr(model.model.lm_head, "forward", lambda given: head(given).type("torch.FloatTensor"))
-    with pytest.raises(ModelError, match="float32"):
-        model.logits([3, 4])
-
-
-def test_such_an_architecture_is_refused_at_loading_before_anything_is_asked(tiny_model, monkeypatch):
+def test_an_architecture_that_leaves_float64_is_refused_at_loading_before_anything_is_asked(tiny_model, monkeypatch):
     def short(*arguments):
         model, tokenizer = load_model(*arguments)
-        head = model.lm_head.forward
-        model.lm_head.forward = lambda given: head(given).type("torch.FloatTensor")
+        norm = model.model.norm.forward
+        model.model.norm.forward = lambda given: norm(given.type("torch.FloatTensor").type("torch.DoubleTensor"))
         return model, tokenizer
 
     monkeypatch.setattr("isheep_lib.engines.exact.double.load_model", short)
     with pytest.raises(ModelError) as caught:
         TransformersEngine(find_model(str(tiny_model)), settings())
     assert caught.value.where == "LlamaForCausalLM"
+    assert caught.value.what.startswith("A pass in float64 computes") and caught.value.what.endswith("in float32")
     assert "model.numerics to plain" in caught.value.do
 
 

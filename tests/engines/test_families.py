@@ -49,6 +49,15 @@ def engine(folder):
     return TransformersEngine(find_model(str(folder)), settings)
 
 
+def test_every_family_can_be_exact(folder, engine):
+    exact = TransformersEngine(find_model(str(folder)), Model(inference_dtype="float32", numerics="exact", context_tokens=400))
+    pairs = [("why the river", " the city"), ("why the river", " bread"), ("", "the old garden")]
+    found, close = (one.logprobs(pairs) for one in (exact, engine))
+    assert [number for _, number in found] == [number for _, number in close]
+    assert [total for total, _ in found] == pytest.approx([total for total, _ in close], abs=3e-4)
+    assert exact.facts()["numerics"]["undecided"] == []
+
+
 def test_an_adapter_is_learned_and_merged_and_says_the_same(folder, tmp_path):
     layers = TRAINED.get(folder.name)
     if layers is None:

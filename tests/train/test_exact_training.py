@@ -123,7 +123,7 @@ def test_no_operation_of_a_training_is_shorter_than_float64(here, tiny_model, tm
     plain = trainer.Learner.train
 
     def watched(learner, **how):
-        with exact.Watch():
+        with exact.watch():
             return plain(learner, **how)
 
     monkeypatch.setattr(trainer.Learner, "train", watched)
