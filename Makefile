@@ -78,6 +78,7 @@ fuzz: setup
 bench: setup
 	$(BIN)/python benchmarks/iteration.py
 	$(BIN)/python benchmarks/engines.py
+	$(BIN)/python benchmarks/exact.py
 	$(BIN)/python benchmarks/dedup.py $(RELEASED)
 
 docs: setup
