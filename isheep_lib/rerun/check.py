@@ -83,7 +83,8 @@ def check(
     """Check stages of a record, all of them where none is named, and leave what came out in its folder `check`.
 
     Args:
-        sample: answers, and scores, of each stage that are held against the model; 0 is all.
+        sample: answers, and scores, of each stage that are held against the model; 0 is all. A sample repeats no training whose
+            weights are at hand.
         tell: called with each stage as it is done.
 
     Raises:
@@ -169,8 +170,8 @@ def _lay(source: Path, target: Path, made: Path) -> bool:
 
 def _check(run_dir: Path, place: Path, at: Place, manifest: dict[str, Any], given: dict[str, Any], sample: int) -> Checked:
     began, work, recorded = time.monotonic(), place / "run", stage_folder(run_dir, *at)
-    if at[1] == "train" and manifest["seconds"] > LONGEST:
-        return Checked(*at, NOT_CHECKED, f"the training took {manifest['seconds'] / 60:.0f} minutes; isheep rerun repeats it")
+    if at[1] == "train" and (why := _why_not_trained(recorded, manifest, sample)):
+        return Checked(*at, NOT_CHECKED, why)
     claims.claim_params(work, claims.as_sections(STAGE_PARAMS[at[1]], given, at[1]), tuple(SECTIONS))
     folder, plan = stage_folder(work, *at), Plan(recorded)
     if folder.exists():  # laid there for a stage that read it
@@ -192,6 +193,14 @@ def _check(run_dir: Path, place: Path, at: Place, manifest: dict[str, Any], give
     made.parent.mkdir(exist_ok=True)
     shutil.move(folder, made)
     return _judged(at, manifest, found, changes, time.monotonic() - began)
+
+
+def _why_not_trained(recorded: Path, manifest: dict[str, Any], sample: int) -> str:
+    """Say why a training is not repeated, "" where it is: what lacks its weights needs them made here."""
+    if manifest["seconds"] > LONGEST:
+        return f"the training took {manifest['seconds'] / 60:.0f} minutes; isheep rerun repeats it"
+    at_hand = all((recorded / name).is_file() for name in manifest["outputs"])
+    return "a sample repeats no training whose weights are at hand" if sample and at_hand else ""
 
 
 def _compare(recorded: Path, folder: Path, name: str, manifest: dict[str, Any], now: dict[str, Any]) -> Change | None:

@@ -20,8 +20,10 @@ PARITY = 0.02  # nats a token, of parity.json
 
 def training_difference(recorded: Path, made: Path, change: Change) -> Change:
     """Say how far an output of a training lies from the recorded one, and whether that is more than noise."""
-    if not (recorded.is_file() and made.is_file()):
-        return replace(change, decides=not recorded.is_file() and change.kind != "file missing" and not made.is_file())
+    if not made.is_file():
+        return change
+    if not recorded.is_file():
+        return replace(change, kind="cannot be compared", after="the record's weights are not at hand", decides=False)
     if recorded.suffix == ".safetensors":
         far, most, unit = weight_distance(recorded, made), WEIGHTS, "of the weights' length"
     elif recorded.name == "log.jsonl":
@@ -30,7 +32,9 @@ def training_difference(recorded: Path, made: Path, change: Change) -> Change:
         far, most, unit = _parity_distance(recorded, made), PARITY, "nats a token"
     else:
         return change
-    return replace(change, kind="within the format's noise", after=f"{far:.2g} {unit}", decides=not far <= most)
+    if far <= most:
+        return replace(change, kind="within the format's noise", after=f"{far:.2g} {unit} apart", decides=False)
+    return replace(change, kind="another training", after=f"{far:.2g} {unit} apart, noise is at most {most:g}")
 
 
 def weight_distance(before: Path, after: Path) -> float:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from isheep_lib.engines.exact.verdict import EXPLAINED, NOT_EXPLAINED
+from isheep_lib.engines.exact.verdict import EXPLAINED, NOT_CHECKED, NOT_EXPLAINED
 from isheep_lib.engines.transcript import tokens_of
 from isheep_lib.errors import ModelError, ParameterError, RecordError
 from isheep_lib.record import manifests
@@ -52,6 +52,17 @@ def test_every_stage_of_an_honest_run_is_explained_and_the_result_stays_with_it(
     assert ended.stdout.splitlines()[-1] == kept["summary"]
     assert kept["summary"].startswith("Explained: 6 of 6 stages")
     assert all(verdict.holds for verdict in verify(copied))
+
+
+@pytest.mark.long
+def test_a_sample_looks_at_so_many_answers_of_each_stage_and_repeats_no_training(copied: Path) -> None:
+    found = {one.stage: one for one in rerun_check.check(copied, iterations=[1], sample=3)}
+    assert {name: one.verdict for name, one in found.items()} == dict.fromkeys(STAGES, EXPLAINED) | {"train": NOT_CHECKED}
+    assert found["synthesize"].tokens["answers_checked"] == found["synthesize"].tokens["scores"]["checked"] == 3
+    (stage(copied, "train") / "adapter/adapter_model.safetensors").unlink()
+    found = {one.stage: one for one in rerun_check.check(copied, iterations=[1], sample=3)}
+    assert found["train"].verdict == EXPLAINED
+    assert found["evaluate"].verdict == EXPLAINED
 
 
 @pytest.mark.long

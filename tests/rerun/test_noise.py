@@ -1,0 +1,58 @@
+"""What two trainings may differ by where neither is exact: rounding, but not another training."""
+
+import json
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from isheep_lib.record.rows import write_jsonl
+from isheep_lib.rerun.noise import training_difference, weight_distance
+from isheep_lib.rerun.notebook_diff import Change
+
+WEIGHTS = {"a": np.arange(1, 7, dtype=np.float32).reshape(2, 3), "b": np.full(4, -2, dtype=np.float32)}
+LOG = [{"step": 0, "eval_loss": 1.5}, {"step": 1, "loss": 1.2, "grad_norm": 0.4}]
+PARITY = {"probes": [{"text": "x", "base": -1.0, "adapter": -0.9, "merged": -0.9}]}
+
+
+def change(path):
+    return Change(path.name, "other bytes", "before", "after")
+
+
+def written(folder, scale, more, said):
+    folder.mkdir()
+    save_file({name: value * np.float32(scale) for name, value in WEIGHTS.items()}, folder / "adapter_model.safetensors")
+    write_jsonl(folder / "log.jsonl", [{k: v + more * ("loss" in k) for k, v in row.items()} for row in LOG])
+    probes = [{**probe, "adapter": probe["adapter"] + said} for probe in PARITY["probes"]]
+    (folder / "parity.json").write_text(json.dumps({"probes": probes}))
+    return folder
+
+
+def test_the_distance_of_weights_is_a_share_of_their_length(tmp_path):
+    one, other = written(tmp_path / "one", 1, 0, 0), written(tmp_path / "other", 1.25, 0, 0)
+    assert weight_distance(one / "adapter_model.safetensors", other / "adapter_model.safetensors") == pytest.approx(0.25)
+    save_file({"a": WEIGHTS["a"]}, other / "adapter_model.safetensors")
+    assert weight_distance(one / "adapter_model.safetensors", other / "adapter_model.safetensors") == float("inf")
+
+
+@pytest.mark.parametrize(
+    ("scale", "more", "said", "decides"), [(1.001, 0.001, 0.001, False), (1.5, 0.5, 0.5, True)], ids=["noise", "another"]
+)
+@pytest.mark.parametrize("name", ["adapter_model.safetensors", "log.jsonl", "parity.json"])
+def test_noise_decides_nothing_and_another_training_does(tmp_path, name, scale, more, said, decides):
+    one, other = written(tmp_path / "one", 1, 0, 0), written(tmp_path / "other", scale, more, said)
+    found = training_difference(one / name, other / name, change(one / name))
+    assert found.decides is decides
+    assert ("of the weights' length" if name.endswith("tensors") else "nats a token") in found.after
+
+
+def test_what_no_noise_explains_stays_a_difference_and_weights_that_are_not_at_hand_are_none(tmp_path):
+    one, other = written(tmp_path / "one", 1, 0, 0), written(tmp_path / "other", 1, 0, 0)
+    for folder, text in ((one, "{}"), (other, "[]")):
+        (folder / "adapter_config.json").write_text(text)
+    assert training_difference(one / "adapter_config.json", other / "adapter_config.json", change(one / "x")).decides
+    weights = "adapter_model.safetensors"
+    (one / weights).unlink()
+    assert not training_difference(one / weights, other / weights, change(one / weights)).decides
+    (other / weights).unlink()
+    assert training_difference(one / weights, other / weights, change(one / weights)).decides
