@@ -84,7 +84,7 @@ def compare_cells(before: dict[str, Any], after: dict[str, Any], tolerance: Tole
         if name not in new or name not in old:
             cell, kind = (old[name], "only in the record") if name in old else (new[name], "only in the repetition")
             first = cell["source"].split("\n")[0]
-            decides = cell["cell_type"] == "code"
+            decides = cell["cell_type"] == "code" and IGNORED not in _tags(cell)
             found.append(Change(name, kind, *((first, "") if name in old else ("", first)), decides=decides))
             continue
         found += _compare_source(name, old[name], new[name])

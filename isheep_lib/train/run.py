@@ -102,13 +102,15 @@ class Trained:
             "kept step": self.best,
             "trainable parameters": self.trainable,
             "tokens seen": self.tokens,
-            "tokens per second": self.speed["tokens_a_second"],
-            "peak memory (MiB)": self.speed["peak_memory_mb"],
         }
         if self.rounding:
             near = self.rounding["near_edge"]
             facts["weights near a rounding edge"] = f"{near}, so {'not ' if near else ''}proven to be the same everywhere"
         return [facts]
+
+    def costs(self) -> dict[str, Any]:
+        """Describe what it took, which is another machine's own."""
+        return {"tokens per second": self.speed["tokens_a_second"], "peak memory (MiB)": self.speed["peak_memory_mb"]}
 
 
 def fine_tune(layout: Layout, work: Path, out: Path) -> Trained:

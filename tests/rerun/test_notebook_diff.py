@@ -322,3 +322,12 @@ def test_another_word_is_found_in_any_output(before, after, made):
 def test_a_decimal_number_off_by_more_than_the_tolerance_is_found(value, share):
     assert not same_text(f"mean {value!r} of it", f"mean {value * (1 + share)!r} of it")
     assert same_text(f"mean {value!r} of it", f"mean {value * (1 + 1e-8)!r} of it")
+
+
+def test_a_cell_whose_outputs_are_never_compared_decides_nothing_where_it_is_new():
+    def book(**tags):
+        common = {"cell_type": "code", "source": "x", "outputs": []}
+        return {"cells": [{**common, "id": name, "metadata": {"tags": own}} for name, own in tags.items()]}
+
+    found = compare_cells(book(a=[]), book(a=[], speed=["nbval-ignore-output"], more=[]))
+    assert {change.place: change.decides for change in found} == {"speed": False, "more": True}
