@@ -123,12 +123,11 @@ class _Record:
         raise NotImplementedError("a record scores nothing")
 
     def embed(self, texts: list[str]) -> np.ndarray:
-        from isheep_lib.engines.exact.token_check import checking
         from isheep_lib.engines.transformers_engine import TransformersEngine
 
         if self._model is None:
             raise EngineError("Vectors need weights, and only a server has these", where="isheep check")
-        engine = TransformersEngine(self._model, checking(self._settings))
+        engine = TransformersEngine(self._model, self._settings.model_copy(update={"engine": "transformers"}))
         try:
             return engine.embed(texts)
         finally:

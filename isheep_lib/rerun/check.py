@@ -37,7 +37,7 @@ from isheep_lib.record.rows import write_atomic
 from isheep_lib.record.verification import CHECKED
 from isheep_lib.rerun.cells import run_cells
 from isheep_lib.rerun.file_diff import compare_file
-from isheep_lib.rerun.noise import training_difference
+from isheep_lib.rerun.noise import training_difference, vector_difference
 from isheep_lib.rerun.notebook_diff import USUAL, Change
 from isheep_lib.rerun.plan import Place, choose, parameters_in, read_by, recorded_stages, require_repeatable, require_whole
 
@@ -210,6 +210,8 @@ def _compare(recorded: Path, folder: Path, name: str, manifest: dict[str, Any], 
     change = compare_file(recorded / name, folder / name, manifest["outputs"].get(name), now["outputs"].get(name), USUAL)
     if change and manifest["stage"] == "train" and manifest["parameters"].get("numerics") != "exact":
         return training_difference(recorded / name, folder / name, change)
+    if change and name.endswith(".npy") and manifest["parameters"].get("numerics") != "exact":
+        return vector_difference(recorded / name, folder / name, change)
     return change
 
 

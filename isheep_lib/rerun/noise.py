@@ -1,4 +1,4 @@
-"""How far two trainings of one number format may lie apart on different machines, where neither is exact.
+"""How far two trainings, or vectors, of one number format may lie apart on different machines, where neither is exact.
 
 Rounding differs in the last bits of every sum, and an optimizer that divides by the root of a mean square passes it on; what
 is compared is therefore the weights as a whole, and the losses.
@@ -15,6 +15,7 @@ from isheep_lib.rerun.notebook_diff import Change
 
 LOSS = 0.02  # nats a token
 WEIGHTS = 0.1  # of the length of the recorded weights
+VECTORS = 0.05  # of the length of the recorded ones; bfloat16 keeps 8 bits
 PARITY = 0.02  # nats a token, of parity.json
 
 
@@ -35,6 +36,16 @@ def training_difference(recorded: Path, made: Path, change: Change) -> Change:
     if far <= most:
         return replace(change, kind="within the format's noise", after=f"{far:.2g} {unit} apart", decides=False)
     return replace(change, kind="another training", after=f"{far:.2g} {unit} apart, noise is at most {most:g}")
+
+
+def vector_difference(recorded: Path, made: Path, change: Change) -> Change:
+    """Say how far vectors of an engine that is not exact lie from the recorded ones, and whether that is more than noise."""
+    if not (recorded.is_file() and made.is_file()):
+        return change
+    old, new = (np.load(path).astype(np.float64) for path in (recorded, made))
+    far = float(np.linalg.norm(old - new) / max(np.linalg.norm(old), 1e-30)) if old.shape == new.shape else float("inf")
+    kind = "within the format's noise" if far <= VECTORS else "other vectors"
+    return replace(change, kind=kind, after=f"{far:.2g} of the vectors' length apart", decides=not far <= VECTORS)
 
 
 def weight_distance(before: Path, after: Path) -> float:

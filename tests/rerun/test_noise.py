@@ -7,7 +7,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from isheep_lib.record.rows import write_jsonl
-from isheep_lib.rerun.noise import training_difference, weight_distance
+from isheep_lib.rerun.noise import training_difference, vector_difference, weight_distance
 from isheep_lib.rerun.notebook_diff import Change
 
 WEIGHTS = {"a": np.arange(1, 7, dtype=np.float32).reshape(2, 3), "b": np.full(4, -2, dtype=np.float32)}
@@ -56,3 +56,11 @@ def test_what_no_noise_explains_stays_a_difference_and_weights_that_are_not_at_h
     assert not training_difference(one / weights, other / weights, change(one / weights)).decides
     (other / weights).unlink()
     assert training_difference(one / weights, other / weights, change(one / weights)).decides
+
+
+@pytest.mark.parametrize(("scale", "decides"), [(1.0001, False), (1.2, True)], ids=["noise", "others"])
+def test_vectors_of_an_engine_that_is_not_exact_may_differ_by_noise(tmp_path, scale, decides):
+    for name, value in (("one.npy", WEIGHTS["a"]), ("other.npy", WEIGHTS["a"] * scale)):
+        np.save(tmp_path / name, value)
+    found = vector_difference(tmp_path / "one.npy", tmp_path / "other.npy", change(tmp_path / "one.npy"))
+    assert found.decides is decides

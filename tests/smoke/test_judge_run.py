@@ -16,6 +16,7 @@ installed = pytest.mark.skipif(bool(absent), reason=f"benchmark data are not ins
 pytestmark = [pytest.mark.long, installed]
 SETTINGS = "evaluate.tasks:[alpaca_eval:3,mt_bench:3] judge.judged:[alpaca_eval,mt_bench]"
 VERDICTS = ["verdicts-alpaca_eval.jsonl", "verdicts-mt_bench.jsonl"]
+WRITTEN = [*VERDICTS, "transcript.jsonl"]
 
 
 def judged(root: Path, finished: Path, model: Path, name: str, settings: str = "") -> Path:
@@ -52,7 +53,7 @@ def test_the_base_model_reads_every_answer_of_every_model_from_probabilities(loc
         found = manifest(local, k)
         assert found["counts"] == {"in": 12, "kept": 12, "dropped": {}}
         assert [*found["parts"]["judge"]] == ["model"]
-        assert set(found["outputs"]) == {*VERDICTS, "metrics.json", "judge.ipynb"}
+        assert set(found["outputs"]) == {*WRITTEN, "metrics.json", "judge.ipynb"}
         assert found["metrics"]["judge"]["own"] is True
 
 
