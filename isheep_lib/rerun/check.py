@@ -30,7 +30,7 @@ from isheep_lib.models.base import find_model
 from isheep_lib.params import run_file
 from isheep_lib.record import folders
 from isheep_lib.record.fixity import inventory
-from isheep_lib.record.manifests import describe_file, read_manifest, require_run, short, stage_folder
+from isheep_lib.record.manifests import describe_file, read_manifest, short, stage_folder
 from isheep_lib.record.progress import unseen
 from isheep_lib.record.provenance import environment, project_root
 from isheep_lib.record.rows import write_atomic
@@ -39,7 +39,7 @@ from isheep_lib.rerun.cells import run_cells
 from isheep_lib.rerun.file_diff import compare_file
 from isheep_lib.rerun.noise import training_difference, vector_difference
 from isheep_lib.rerun.notebook_diff import USUAL, Change
-from isheep_lib.rerun.plan import Place, choose, parameters_in, read_by, recorded_stages, require_repeatable, require_whole
+from isheep_lib.rerun.plan import Place, parameters_in, plan
 
 LONGEST = 1200.0  # seconds; a training that took longer is not repeated
 
@@ -92,12 +92,8 @@ def check(
             computed then.
     """
     run_dir = run_dir.resolve()
-    require_run(run_dir)
-    recorded = recorded_stages(run_dir)
-    chosen = choose(recorded, stages, iterations)
-    reads = {at: read_by(at, recorded) for at in chosen}
-    require_whole(run_dir, [*chosen, *(place for places in reads.values() for place in places)])
-    require_repeatable(run_dir, recorded, reads)
+    recorded, reads = plan(run_dir, stages, iterations)
+    chosen = list(reads)
     _require_transcripts(run_dir, recorded, chosen)
     found = []
     with folders.temporary(Path(tempfile.gettempdir()), "isheep-check-") as place:
@@ -173,18 +169,18 @@ def _check(run_dir: Path, place: Path, at: Place, manifest: dict[str, Any], give
     if at[1] == "train" and (why := _why_not_trained(recorded, manifest, sample)):
         return Checked(*at, NOT_CHECKED, why)
     claims.claim_params(work, claims.as_sections(STAGE_PARAMS[at[1]], given, at[1]), tuple(SECTIONS))
-    folder, plan = stage_folder(work, *at), Plan(recorded)
+    folder, replayed = stage_folder(work, *at), Plan(recorded)
     if folder.exists():  # laid there for a stage that read it
         shutil.rmtree(folder)
     try:
         quiet = io.StringIO()  # what cells show is in the record
-        with answering_from(plan), unseen(), contextlib.redirect_stdout(quiet):
+        with answering_from(replayed), unseen(), contextlib.redirect_stdout(quiet):
             run_cells(project_root() / "notebooks" / f"{at[1]}.ipynb", given)
     except (IsheepError, AssertionError) as error:
         said = f"its notebook ends with {type(error).__name__}: {error}"
         return Checked(*at, NOT_EXPLAINED, said, seconds=time.monotonic() - began)
     try:
-        found = plan.engine.hold(sample, f"iter-{at[0]}/{at[1]}") if plan.engine else {}
+        found = replayed.engine.hold(sample, f"iter-{at[0]}/{at[1]}") if replayed.engine else {}
     except ModelError as error:  # such as an architecture that leaves float64
         found = {"verdict": NOT_CHECKED, "why": str(error)}
     now = read_manifest(folder) or {"outputs": {}}

@@ -10,11 +10,39 @@ from typing import Any
 
 from isheep_lib.errors import ParameterError, RecordError
 from isheep_lib.iterate.run_params import STAGE_PARAMS, recorded_params
-from isheep_lib.record.manifests import ABSENT, all_manifests, differences, read_manifest, run_folder, short, stage_folder
+from isheep_lib.record.manifests import (
+    ABSENT,
+    all_manifests,
+    differences,
+    read_manifest,
+    require_run,
+    run_folder,
+    short,
+    stage_folder,
+)
 from isheep_lib.record.stages import LEAVES, ORDER
 
 Place = tuple[int, str]  # iteration and stage
 OWN = ("shard", "num_shards")  # a worker's, not the stage's
+
+
+def plan(
+    run_dir: Path, stages: Sequence[str], iterations: Sequence[int]
+) -> tuple[dict[Place, dict[str, Any]], dict[Place, list[Place]]]:
+    """Choose stages of a record, in the order of work, and refuse what cannot be executed again.
+
+    Returns:
+        The manifests of all recorded stages, and what each chosen stage reads.
+
+    Raises:
+        ParameterError, RecordError: the choice does not do, or files are not as recorded or not at hand.
+    """
+    require_run(run_dir)
+    recorded = recorded_stages(run_dir)
+    reads = {at: read_by(at, recorded) for at in choose(recorded, stages, iterations)}
+    require_whole(run_dir, [*reads, *(place for places in reads.values() for place in places)])
+    require_repeatable(run_dir, recorded, reads)
+    return recorded, reads
 
 
 def recorded_stages(run_dir: Path) -> dict[Place, dict[str, Any]]:

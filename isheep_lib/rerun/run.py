@@ -24,7 +24,6 @@ from isheep_lib.record import locks
 from isheep_lib.record.fingerprints import explanations
 from isheep_lib.record.manifests import (
     read_manifest,
-    require_run,
     run_folder,
     run_name,
     short,
@@ -35,7 +34,7 @@ from isheep_lib.record.reuse import copy_stage
 from isheep_lib.record.rows import digest_text
 from isheep_lib.rerun.file_diff import compare_file
 from isheep_lib.rerun.notebook_diff import USUAL, Change, compare_cells, compared_cells
-from isheep_lib.rerun.plan import Place, choose, parameters_in, read_by, recorded_stages, require_repeatable, require_whole
+from isheep_lib.rerun.plan import Place, parameters_in, plan
 
 
 @dataclass(frozen=True)
@@ -93,12 +92,8 @@ def rerun(
         StageFailed: a notebook failed; what was repeated before is kept.
     """
     run_dir = run_dir.resolve()
-    require_run(run_dir)
-    recorded = recorded_stages(run_dir)
-    chosen = choose(recorded, stages, iterations)
-    reads = {place: read_by(place, recorded) for place in chosen}
-    require_whole(run_dir, [*chosen, *(place for places in reads.values() for place in places)])
-    require_repeatable(run_dir, recorded, reads)
+    recorded, reads = plan(run_dir, stages, iterations)
+    chosen = list(reads)
     place = _new_place(run_dir, into)
     given = {at: parameters_in(at, recorded[at], place) for at in chosen}
     lock, found = locks.RunLock(place), []
