@@ -299,7 +299,7 @@ def rerun(run: str, stages: tuple[str, ...], iterations: tuple[int, ...], into: 
 @click.argument("run")
 @click.option("--stage", "stages", multiple=True, help="Only this stage. Repeatable.")
 @click.option("--iteration", "iterations", multiple=True, type=int, help="Only this iteration. Repeatable.")
-@click.option("--sample", default=0, show_default=True, help="Answers, and scores, of each stage to look at; 0 is all.")
+@click.option("--sample", default=0, show_default=True, help="Answers and scores to look at, 0 is all; trains only if named.")
 def check(run: str, stages: tuple[str, ...], iterations: tuple[int, ...], sample: int) -> None:
     """Hold a record against the model here, token by token and without generating; exit 1 where it is not explained."""
     from isheep_lib.engines.exact.verdict import NOT_EXPLAINED

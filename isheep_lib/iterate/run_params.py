@@ -102,6 +102,11 @@ class RunParams(Section):
         lacking = [name for name in self.judge.judged if name not in answered]
         problems += [f"judge.judged: evaluate.tasks do not hold {name}, so there are no answers to judge" for name in lacking]
         problems += [f"filter.{problem}" for problem in _unmet_needs(self.filter, self.assess)]
+        if "an aligned model" in self.synthesize.chosen.needs and self.model.base_frame == "plain":
+            problems.append(
+                f"synthesize.method: {self.synthesize.method} needs a model that answers in a chat frame, but model.base_frame "
+                "is plain; set its frame, or a method that a base model can continue, such as list"
+            )
         return problems
 
 

@@ -128,9 +128,14 @@ class Frame:
         """Frame words after earlier turns, each the user's words and the answer."""
         return self.render(_turns(*chain(*turns), words), add_generation_prompt=True)
 
-    def opener(self) -> str:
-        """Return what stands before the user's first words: the model goes on in the user's place."""
-        return self.prompt(WORDS).partition(WORDS)[0]
+    def opener(self, turns: Sequence[tuple[str, str]] = ()) -> str:
+        """Return what stands before the user's words, after earlier turns if any: the model goes on in the user's place."""
+        return self.conversation(turns, WORDS).partition(WORDS)[0]
+
+    def user_stops(self) -> tuple[str, ...]:
+        """Return what ends the user's words: the token that ends an answer, and else what stands before the answer."""
+        between = self.prompt(WORDS).partition(WORDS)[2].strip()
+        return (self.end,) if self.end in between or not between else (self.end, between)
 
 
 def get_frame(name: str, system: str, tokenizer: Any, day: str = DAY) -> Frame:

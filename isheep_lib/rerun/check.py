@@ -83,8 +83,8 @@ def check(
     """Check stages of a record, all of them where none is named, and leave what came out in its folder `check`.
 
     Args:
-        sample: answers, and scores, of each stage that are held against the model; 0 is all. A sample repeats no training whose
-            weights are at hand.
+        sample: answers, and scores, that are held against the model, shared out among the stages; 0 is all. A sample repeats
+            no training but one that `stages` names, so what used its model is checked only where the weights are at hand.
         tell: called with each stage as it is done.
 
     Raises:
@@ -95,6 +95,8 @@ def check(
     recorded, reads = plan(run_dir, stages, iterations)
     chosen = list(reads)
     _require_transcripts(run_dir, recorded, chosen)
+    asking = sum(TRANSCRIPT in recorded[at]["outputs"] for at in chosen)
+    share = -(-sample // max(1, asking))
     found = []
     with folders.temporary(Path(tempfile.gettempdir()), "isheep-check-") as place:
         work = place / "run"
@@ -107,11 +109,11 @@ def check(
                 for needed in reads[at]
             }
             lacking = [f"the weights of iter-{k}/{stage}" for (k, stage), whole in laid.items() if not whole]
-            if lacking:
-                why = f"{' and '.join(lacking)} are not at hand, and were not made here again"
-                found.append(Checked(*at, NOT_CHECKED, why))
-            else:
-                found.append(_check(run_dir, place, at, recorded[at], given[at], sample))
+            why = f"{' and '.join(lacking)} are not at hand, and were not made here again" if lacking else ""
+            if at[1] == "train" and not why:
+                why = _why_not_trained(recorded[at], named=not sample or "train" in stages)
+            done = Checked(*at, NOT_CHECKED, why) if why else _check(run_dir, place, at, recorded[at], given[at], share)
+            found.append(done)
             tell(found[-1])
     _keep(run_dir, found, sample)
     return found
@@ -166,8 +168,6 @@ def _lay(source: Path, target: Path, made: Path) -> bool:
 
 def _check(run_dir: Path, place: Path, at: Place, manifest: dict[str, Any], given: dict[str, Any], sample: int) -> Checked:
     began, work, recorded = time.monotonic(), place / "run", stage_folder(run_dir, *at)
-    if at[1] == "train" and (why := _why_not_trained(recorded, manifest, sample)):
-        return Checked(*at, NOT_CHECKED, why)
     claims.claim_params(work, claims.as_sections(STAGE_PARAMS[at[1]], given, at[1]), tuple(SECTIONS))
     folder, replayed = stage_folder(work, *at), Plan(recorded)
     if folder.exists():  # laid there for a stage that read it
@@ -191,12 +191,11 @@ def _check(run_dir: Path, place: Path, at: Place, manifest: dict[str, Any], give
     return _judged(at, manifest, found, changes, time.monotonic() - began)
 
 
-def _why_not_trained(recorded: Path, manifest: dict[str, Any], sample: int) -> str:
-    """Say why a training is not repeated, "" where it is: what lacks its weights needs them made here."""
+def _why_not_trained(manifest: dict[str, Any], named: bool) -> str:
+    """Say why a training is not repeated, "" where it is."""
     if manifest["seconds"] > LONGEST:
         return f"the training took {manifest['seconds'] / 60:.0f} minutes; isheep rerun repeats it"
-    at_hand = all((recorded / name).is_file() for name in manifest["outputs"])
-    return "a sample repeats no training whose weights are at hand" if sample and at_hand else ""
+    return "" if named else "a sample repeats no training that is not named"
 
 
 def _compare(recorded: Path, folder: Path, name: str, manifest: dict[str, Any], now: dict[str, Any]) -> Change | None:

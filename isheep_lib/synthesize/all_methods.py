@@ -3,8 +3,12 @@
 from typing import Any
 
 from isheep_lib.synthesize.method import Method
+from isheep_lib.synthesize.methods.dialogue import Dialogue
 from isheep_lib.synthesize.methods.evol_instruct import EvolInstruct
 from isheep_lib.synthesize.methods.longform import LongForm
+from isheep_lib.synthesize.methods.magpie import Magpie
 from isheep_lib.synthesize.methods.task_list import TaskList
 
-METHODS: dict[str, Method[Any]] = {method.name: method for method in (TaskList(), EvolInstruct(), LongForm())}
+METHODS: dict[str, Method[Any]] = {
+    method.name: method for method in (TaskList(), Dialogue(), Magpie(), EvolInstruct(), LongForm())
+}

@@ -1,10 +1,15 @@
 """Candidates: tasks that a method wrote, each accepted or dropped with a reason."""
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from pydantic import Field
+
+from isheep_lib.engines.generate import generate_all
+from isheep_lib.engines.protocol import Completion, Request
+from isheep_lib.params.kinds import Positive, Section
 from isheep_lib.record.funnel import funnel, require
 from isheep_lib.record.journal import WAITS
 from isheep_lib.record.rows import Task
@@ -13,6 +18,22 @@ from isheep_lib.synthesize.respond import response_prompt
 from isheep_lib.synthesize.rules import Item, instruction_problem
 from isheep_lib.synthesize.shared_params import Shared
 from isheep_lib.synthesize.writing import Writing
+
+
+class BatchOptions(Section):
+    """How often a method asks that asks batch by batch until enough tasks are accepted."""
+
+    prompts_per_batch: Positive = Field(32, description="prompts generated before new tasks are compared")
+    max_batches: Positive = Field(4, description="batches after which the stage takes what it has")
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """One prompt for new tasks, what a row says of its origin, and how the answer is cut into tasks."""
+
+    request: Request
+    lineage: Mapping[str, Any]
+    read: Callable[[Completion], list[Item]]
 
 
 @dataclass
@@ -77,6 +98,44 @@ class Intake:
         """
         require(len(self.found.accepted), self.shared.min_instructions, "new instructions", self.found.dropped, do)
         return self.found
+
+
+def write_in_batches(
+    writing: Writing[Any], known: list[str], prompt_of: Callable[[str, list[Task]], Prompt], do: str
+) -> Candidates:
+    """Ask for batches of new tasks until enough are accepted or the batches are used up.
+
+    Deduplication compares with what is known and, as `dedup_scope` says, with what was accepted in this batch, in this
+    stage, or in the whole run, in the order of batches, prompts and items; so a batch depends on finished ones only.
+
+    Args:
+        writing: whose options are `BatchOptions`.
+        known: instructions that no new one may resemble, such as the seeds.
+        prompt_of: id of a prompt, and the tasks accepted in earlier iterations and batches, to the prompt.
+        do: advice where too few were accepted.
+
+    Raises:
+        YieldError: fewer than `min_instructions` were accepted; with the top reasons and examples.
+    """
+    shared, options = writing.shared, writing.options
+    before = [task.instruction for task in writing.earlier if shared.dedup_scope == "run"]
+    intake = Intake(writing, pool_of([*known, *before], shared.max_rouge))
+    with writing.open_journal("instructions") as journal:
+        for batch in range(options.max_batches):
+            if intake.full:
+                break
+            if batch and shared.dedup_scope == "batch":
+                intake.pool = pool_of(known, shared.max_rouge)
+            tasks = writing.earlier + intake.found.tasks()
+            ids = [f"i{writing.iteration}-r{batch}-p{n:03d}" for n in range(options.prompts_per_batch)]
+            prompts = {id_: prompt_of(id_, tasks) for id_ in ids}
+            requests = [prompt.request for prompt in prompts.values()]
+            said = generate_all(writing.engine, requests, journal, f"instructions, batch {batch + 1}")
+            for id_, prompt in prompts.items():
+                intake.found.tokens += said[id_].num_tokens
+                for number, item in enumerate(prompt.read(said[id_])):
+                    intake.take(f"{id_}-t{number}", item, prompt.lineage)
+    return intake.require(do)
 
 
 def pool_of(texts: list[str], limit: float) -> NearDuplicates:

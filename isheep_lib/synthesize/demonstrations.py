@@ -11,17 +11,30 @@ import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
+
+from pydantic import Field
 
 from isheep_lib.analysis.kmeans import cluster
 from isheep_lib.display.table import Table, clip
 from isheep_lib.engines.protocol import Engine
+from isheep_lib.params.kinds import Positive
 from isheep_lib.prompting.chat import Frame, user_words
 from isheep_lib.record.journal import Journal
 from isheep_lib.record.rows import Task
-from isheep_lib.synthesize.list_options import ListOptions
+from isheep_lib.synthesize.candidates import BatchOptions
 
 KEY = "demonstrations"  # id of the one row in the journal
+
+
+class DemonstrationOptions(BatchOptions):
+    """Which tasks a prompt shows, under `synthesize.options`."""
+
+    demonstrations: Positive = Field(5, description="tasks shown in a prompt")
+    generated_demonstrations: int = Field(0, description="of them tasks accepted earlier in the run, at most", ge=0)
+    demonstration_choice: Literal["uniform", "inverse_perplexity", "perplexity", "one_a_cluster"] = Field(
+        "uniform", description="how seeds are drawn: alike, by 1 / perplexity, by perplexity, one per K-means cluster"
+    )
 
 
 @dataclass(frozen=True)
@@ -32,7 +45,7 @@ class Demonstrations:
     perplexities: list[float] = field(default_factory=list)
     clusters: list[list[int]] = field(default_factory=list)
 
-    def draw(self, earlier: list[Task], options: ListOptions, seed: int) -> list[Task]:
+    def draw(self, earlier: list[Task], options: DemonstrationOptions, seed: int) -> list[Task]:
         """Draw a prompt's tasks without replacement, at most `generated_demonstrations` of them from the earlier ones.
 
         Args:
@@ -85,7 +98,12 @@ class Demonstrations:
 
 
 def prepare_demonstrations(
-    engine: Engine, frame: Frame, seeds: list[Task], options: ListOptions, seed_of: Callable[[str], int], journal: Journal
+    engine: Engine,
+    frame: Frame,
+    seeds: list[Task],
+    options: DemonstrationOptions,
+    seed_of: Callable[[str], int],
+    journal: Journal,
 ) -> Demonstrations:
     """Ask the model what `demonstration_choice` needs to know of the seeds, once.
 

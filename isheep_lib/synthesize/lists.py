@@ -1,11 +1,15 @@
 """Lists of tasks: the prompt that begins one, and reading its continuation."""
 
 import re
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
 
 from isheep_lib.engines.protocol import Request
+from isheep_lib.params.kinds import Positive, distinct
 from isheep_lib.prompting.chat import Frame, render
 from isheep_lib.record.rows import Task
-from isheep_lib.synthesize.list_options import ListOptions
+from isheep_lib.synthesize.demonstrations import DemonstrationOptions
 from isheep_lib.synthesize.rules import Item
 from isheep_lib.synthesize.shared_params import Shared
 
@@ -15,6 +19,21 @@ ITEM = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 LABEL = re.compile(r"^[ \t]*(?:\d+[ \t]*\.)?[ \t]*(Input|Output)[ \t]*:", re.IGNORECASE | re.MULTILINE)
+
+
+def _stops(texts: list[str]) -> list[str]:
+    if not all(texts):
+        raise ValueError("an empty text would stop everything")
+    return distinct(texts)
+
+
+class ListOptions(DemonstrationOptions):
+    """How lists are asked for, under `synthesize.options`."""
+
+    tasks_per_prompt: Positive = Field(10, description="tasks that a prompt asks for, the shown ones included")
+    instruction_stops: Annotated[list[str], AfterValidator(_stops)] = Field(
+        [], description="texts that end a list, none is the number after tasks_per_prompt on a new line"
+    )
 
 
 def list_prompt(demonstrations: list[Task], count: int) -> str:

@@ -27,6 +27,12 @@ class Item:
     cut: bool = False
 
 
+def unquoted(text: str) -> str:
+    """Return a text without the white space around it, and without quotation marks where they enclose all of it."""
+    text = text.strip()
+    return text[1:-1].strip() if len(text) > 1 and text[0] == text[-1] == '"' and text.count('"') == 2 else text
+
+
 def instruction_problem(item: Item, rules: bool = True, special: Sequence[str] = ()) -> str:
     """Name the rule that an instruction breaks, "" if none (rules of the released code, see docs/rules.md).
 

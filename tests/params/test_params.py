@@ -27,7 +27,7 @@ from isheep_lib.params.kinds import Place, Shard, is_execution, is_routing
 from isheep_lib.params.overrides import layered, read_overrides, write_change
 from isheep_lib.params.yaml_file import dump_yaml, read_yaml
 from isheep_lib.scorers.table import SCORERS
-from isheep_lib.synthesize.list_options import ListOptions
+from isheep_lib.synthesize.lists import ListOptions
 
 ROOT = pathlib.Path(__file__).parents[2]
 DEFAULT = ROOT / "params" / "smollm2-135m.yaml"

@@ -55,14 +55,16 @@ def test_every_stage_of_an_honest_run_is_explained_and_the_result_stays_with_it(
 
 
 @pytest.mark.long
-def test_a_sample_looks_at_so_many_answers_of_each_stage_and_repeats_no_training(copied: Path) -> None:
-    found = {one.stage: one for one in rerun_check.check(copied, iterations=[1], sample=3)}
+def test_a_sample_is_shared_out_among_the_stages_and_repeats_only_a_training_that_is_named(copied: Path) -> None:
+    found = {one.stage: one for one in rerun_check.check(copied, iterations=[1], sample=9)}
     assert {name: one.verdict for name, one in found.items()} == dict.fromkeys(STAGES, EXPLAINED) | {"train": NOT_CHECKED}
     assert found["synthesize"].tokens["answers_checked"] == found["synthesize"].tokens["scores"]["checked"] == 3
     (stage(copied, "train") / "adapter/adapter_model.safetensors").unlink()
-    found = {one.stage: one for one in rerun_check.check(copied, iterations=[1], sample=3)}
-    assert found["train"].verdict == EXPLAINED
-    assert found["evaluate"].verdict == EXPLAINED
+    found = {one.stage: one for one in rerun_check.check(copied, iterations=[1], sample=9)}
+    assert found["evaluate"].verdict == NOT_CHECKED
+    assert "weights of iter-1/train are not at hand" in found["evaluate"].why
+    found = {one.stage: one for one in rerun_check.check(copied, ["train", "evaluate"], [1], 9)}
+    assert [one.verdict for one in found.values()] == [EXPLAINED] * 2
 
 
 @pytest.mark.long

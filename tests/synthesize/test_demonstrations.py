@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from isheep_lib.record.journal import Journal
 from isheep_lib.record.rows import Task
 from isheep_lib.synthesize.demonstrations import KEY, Demonstrations, prepare_demonstrations
-from isheep_lib.synthesize.list_options import ListOptions
+from isheep_lib.synthesize.lists import ListOptions
 from tests.scripted import ScriptedEngine
 from tests.writings import FRAME
 

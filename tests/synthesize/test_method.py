@@ -46,7 +46,7 @@ def test_only_the_chosen_method_counts(name):
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ({"method": "evolve"}, "method: 'evolve' should be one of list, evol_instruct, longform"),
+        ({"method": "evolve"}, f"method: 'evolve' should be one of {', '.join(METHODS)}"),
         ({"options": {"demonstration": 3}}, "the method list has no demonstration; did you mean demonstrations"),
         ({"options": {"rounds": 3}}, "the method list has no rounds"),
         ({"method": "longform", "options": {"demonstrations": 3}}, "the method longform has no demonstrations"),

@@ -24,7 +24,7 @@ from isheep_lib.record.rows import Task
 from isheep_lib.synthesize.candidates import Candidates, Intake, pool_of
 from isheep_lib.synthesize.method import Example, Method, Need, Writing
 from isheep_lib.synthesize.respond import respond
-from isheep_lib.synthesize.rules import Item, instruction_problem
+from isheep_lib.synthesize.rules import Item, instruction_problem, unquoted
 
 Operator = Literal["add_constraint", "deepen", "concretise", "add_reasoning", "complicate_input", "in_breadth"]
 OPERATORS: tuple[Operator, ...] = ("add_constraint", "deepen", "concretise", "add_reasoning", "complicate_input", "in_breadth")
@@ -152,9 +152,7 @@ class EvolInstruct(Method[EvolOptions]):
 
 def read_rewriting(said: Completion) -> Item:
     """Read a rewritten task: the text without a label before it and quotes around it."""
-    text = LABEL.sub("", said.text.strip(), count=1).strip()
-    quoted = len(text) > 1 and text[0] == text[-1] == '"' and text.count('"') == 2
-    return Item(said.text, text[1:-1].strip() if quoted else text, "", cut=said.finish == "length")
+    return Item(said.text, unquoted(LABEL.sub("", said.text.strip(), count=1)), "", cut=said.finish == "length")
 
 
 def _request(writing: Writing[EvolOptions], id_: str, task: Task, operator: Operator) -> Request:
