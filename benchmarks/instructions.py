@@ -1,8 +1,9 @@
 """How many of the instructions that a way of writing brings make sense, rated blind.
 
-    python benchmarks/instructions.py write tasks.json             # minutes: the default model writes 60 in each way
-    python benchmarks/instructions.py blind tasks.json sheet.txt   # shuffled, without the way, to be rated by the rules below
-    python benchmarks/instructions.py table tasks.json ratings.txt > benchmarks/instructions.md
+    python benchmarks/instructions.py write FILE           # minutes: the default run's model writes 60 in each way
+    python benchmarks/instructions.py blind FILE SHEET     # shuffled, without the way, to be rated by the rules below
+    python benchmarks/instructions.py rate FILE RATINGS    # a line each: 0, or the number of the first broken rule
+    python benchmarks/instructions.py table FILE
 
 Rules, written down before anything was rated. An instruction makes sense if it breaks none; the first broken one is noted:
   1. asks: it asks for something, so that one can tell what an answer would be about (no statement, answer, or talk of tasks);
@@ -68,42 +69,47 @@ def shuffled(tasks: dict[str, Any]) -> list[tuple[str, str]]:
     return rows
 
 
-def table(tasks: dict[str, Any], ratings: list[str]) -> None:
+def rated(tasks: dict[str, Any], ratings: list[str]) -> dict[str, Any]:
+    """Put ratings, in the order of the sheet, beside the instructions."""
+    found: dict[str, dict[str, str]] = {way: {} for way in tasks}
+    for (way, text), rating in zip(shuffled(tasks), ratings, strict=True):
+        found[way][text] = rating
+    return {way: {**one, "ratings": [found[way][text] for text in one["instructions"]]} for way, one in tasks.items()}
+
+
+def table(tasks: dict[str, Any]) -> None:
     """Print what was rated how, by way."""
-    rated: dict[str, Counter] = {}
-    for (way, _), rating in zip(shuffled(tasks), ratings, strict=True):
-        rated.setdefault(way, Counter())[rating] += 1
-    names = " | ".join(BROKEN.values())
-    print(f"| way of writing | make sense | {names} | pass rules and deduplication | tokens an accepted one |")
-    print("|---|---|" + "---|" * (len(BROKEN) + 2))
-    for way, counts in rated.items():
-        found, number = tasks[way], counts.total()
+    columns = ["way of writing", "make sense", *BROKEN.values(), "pass rules and deduplication", "tokens for each that passes"]
+    print(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}")
+    for way, found in tasks.items():
+        counts, number = Counter(found["ratings"]), len(found["ratings"])
         broken = " | ".join(str(counts[rule]) for rule in BROKEN)
-        cost = found["tokens"] / found["passed"]
         print(
             f"| {way} | {counts['0']} of {number} ({counts['0'] / number:.0%}) | {broken} | "
-            f"{found['passed']} of {found['written']} | {cost:.0f} |"
+            f"{found['passed']} of {found['written']} | {found['tokens'] / found['passed']:.0f} |"
         )
 
 
 def main() -> None:
-    """Write, hide, or count."""
+    """Write, hide, rate, or count."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("step", choices=("write", "blind", "table"))
+    parser.add_argument("step", choices=("write", "blind", "rate", "table"))
     parser.add_argument("tasks", type=Path)
-    parser.add_argument("file", type=Path, nargs="?", help="the sheet, or its ratings: a line each, 0 or the broken rule")
+    parser.add_argument("file", type=Path, nargs="?", help="the sheet, or its ratings")
     parser.add_argument("--number", type=int, default=60)
     given = parser.parse_args()
     if given.step == "write":
         with tempfile.TemporaryDirectory() as folder:
             tasks = {name: written(way, given.number, Path(folder, str(n))) for n, (name, way) in enumerate(WAYS.items())}
-        given.tasks.write_text(json.dumps(tasks, indent=1, ensure_ascii=False) + "\n")
-        return
-    tasks = json.loads(given.tasks.read_text())
+    else:
+        tasks = json.loads(given.tasks.read_text())
     if given.step == "blind":
         given.file.write_text("".join(f"## {n}\n{text}\n\n" for n, (_, text) in enumerate(shuffled(tasks), 1)))
+    elif given.step == "table":
+        table(tasks)
     else:
-        table(tasks, given.file.read_text().split())
+        tasks = tasks if given.step == "write" else rated(tasks, given.file.read_text().split())
+        given.tasks.write_text(json.dumps(tasks, indent=1, ensure_ascii=False) + "\n")
 
 
 if __name__ == "__main__":
