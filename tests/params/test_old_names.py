@@ -106,7 +106,7 @@ def test_an_old_name_whose_new_place_is_no_section_is_left_to_the_check(tmp_path
 
 def test_a_problem_with_an_old_name_is_told_with_the_line_of_the_file(tmp_path: Path) -> None:
     path = with_old_names(tmp_path)
-    path.write_text(path.read_text(encoding="utf-8").replace("cutoff: 512", "cutoff: 1"), encoding="utf-8")
+    path.write_text(path.read_text(encoding="utf-8").replace("cutoff: 768", "cutoff: 1"), encoding="utf-8")
     line = next(i for i, text in enumerate(path.read_text().splitlines(), 1) if "cutoff" in text)
     with pytest.warns(UserWarning), pytest.raises(ParameterError) as caught:
         load_run(path)

@@ -31,6 +31,7 @@ from isheep_lib.synthesize.lists import ListOptions
 
 ROOT = pathlib.Path(__file__).parents[2]
 DEFAULT = ROOT / "params" / "smollm2-135m.yaml"
+LIST = ROOT / "params" / "methods" / "list.yaml"  # the method whose options are checked against one another
 FILES = sorted([*(ROOT / "params").glob("*.yaml"), *(ROOT / "params/methods").glob("*.yaml")])  # those of sweeps: test_sweep
 
 
@@ -38,7 +39,7 @@ FILES = sorted([*(ROOT / "params").glob("*.yaml"), *(ROOT / "params/methods").gl
 LAUGHS = "a0: &a0 [x,x]\n" + "".join(f"a{n}: &a{n} [{','.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 9))
 
 
-def refusal(kind=None, values=None, *, path=DEFAULT, override="", run=""):
+def refusal(kind=None, values=None, *, path=LIST, override="", run=""):
     with pytest.raises(ParameterError) as caught:
         check(kind, values, "x.ipynb") if kind else load_run(path, override, run)
     return str(caught.value)
@@ -73,14 +74,22 @@ def test_every_params_file_of_the_repository_loads(path):
         check(kind, run.stage(stage, 1).model_dump(), str(path))
 
 
-def test_the_default_params_file_says_the_defaults_of_the_classes_but_trains_on_fewer_rows_than_the_paper():
+def test_the_default_params_file_says_the_defaults_of_the_classes_but_for_its_aligned_model_and_few_rows():
     run = load_run(DEFAULT).model_dump()
     place = Place()
-    laptop = {"learning_rate": 2e-4, "warmup_steps": 2, "train_batch": 8, "micro_batch": 2, "max_length": 512, "save_steps": 4}
+    own = {
+        "model": {"numerics": "exact"},
+        "synthesize": {"method": "magpie", "options": {"prompts_per_batch": 32, "max_batches": 4}, "response_tokens": 512},
+        "train": {
+            **{"learning_rate": 2e-4, "warmup_steps": 2, "train_batch": 8, "micro_batch": 2, "max_length": 768},
+            **{"save_steps": 4, "numerics": "exact"},
+        },
+        "evaluate": {"tasks": ["ifeval:96", "arc_easy:48", "piqa:48", "hellaswag:24", "boolq:24"]},
+    }
     defaults = {name: kind().model_dump() for name, kind in SECTIONS.items()}
-    assert all(defaults["train"][name] != value for name, value in laptop.items())
-    defaults["train"] |= laptop | {"numerics": "exact"}
-    defaults["model"] |= {"numerics": "exact"}
+    for section, values in own.items():
+        assert all(defaults[section][name] != value for name, value in values.items())
+        defaults[section] |= values
     assert run == {"run": place.run, "seed": place.seed, **defaults}
 
 
@@ -450,7 +459,7 @@ def test_values_that_contradict_one_another_are_refused(override, said):
     ],
 )
 def test_values_that_fit_one_another_are_accepted(override):
-    load_run(DEFAULT, override)
+    load_run(LIST, override)
 
 
 @pytest.mark.parametrize(
