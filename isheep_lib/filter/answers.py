@@ -9,7 +9,7 @@ from typing import Any
 
 from isheep_lib.display.table import Table
 from isheep_lib.filter.params import Filter
-from isheep_lib.filter.steps.best_answer import Answer, Choice, Task, best, choose, mean_length
+from isheep_lib.filter.steps.best_answer import Answer, Answers, Choice, best, choose, mean_length
 from isheep_lib.filter.steps.step import ScoredPair
 
 
@@ -25,8 +25,8 @@ def choice_table(came: Sequence[ScoredPair], params: Filter) -> Table:
         return Table([{"answers": "no step chooses among answers, or none could be read"}])
     rows = [_all(choice)]
     if choice.alpha:
-        rows.append(_chosen("best by score alone", Choice(Fraction(0), choice.tasks), params))
-    rows.append(_chosen("chosen", choice, params))
+        rows.append(_chosen("best by score alone", Choice(Fraction(0), choice.tasks)))
+    rows.append(_chosen("chosen", choice))
     several = sum(len(task) > 1 for task in choice.tasks)
     return Table(rows, f"{len(choice.tasks)} tasks, {several} of them with several answers; {_alpha(choice, params)}")
 
@@ -37,7 +37,7 @@ def _all(choice: Choice) -> dict[str, Any]:
     return {"answers": "all", "number": number, "tokens": float(mean_length(choice.tasks)), "score": float(score)}
 
 
-def _chosen(name: str, choice: Choice, params: Filter) -> dict[str, Any]:
+def _chosen(name: str, choice: Choice) -> dict[str, Any]:
     """Make the row of a choice; where all answers of a task are as long as one another, none is the longest."""
     chosen = choice.chosen
     unlike = [task for task in choice.tasks if len({answer.length for answer in task}) > 1]
@@ -49,7 +49,7 @@ def _chosen(name: str, choice: Choice, params: Filter) -> dict[str, Any]:
     return {"answers": name, "number": len(chosen), "tokens": float(tokens), "score": float(score), **said}
 
 
-def _mean(answers: Task, value: Callable[[Answer], Fraction | int]) -> Fraction:
+def _mean(answers: Answers, value: Callable[[Answer], Fraction | int]) -> Fraction:
     return sum((Fraction(value(answer)) for answer in answers), Fraction(0)) / len(answers)
 
 

@@ -46,7 +46,7 @@ class Answer:
         return self.good - alpha * self.length
 
 
-Task = Sequence[Answer]  # the answers of one, at least one
+Answers = Sequence[Answer]  # to one task, at least one
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Choice:
     """What was chosen of which answers: a token costs `alpha` in the scorer's unit, below 0 where it is short ones it likes."""
 
     alpha: Fraction
-    tasks: list[Task]
+    tasks: list[Answers]
 
     @property
     def chosen(self) -> list[Answer]:
@@ -62,17 +62,17 @@ class Choice:
         return [best(task, self.alpha) for task in self.tasks]
 
 
-def best(task: Task, alpha: Fraction) -> Answer:
+def best(task: Answers, alpha: Fraction) -> Answer:
     """Return the answer with the highest corrected score, of equal ones the first."""
     return max(task, key=lambda answer: answer.corrected(alpha))
 
 
-def mean_length(tasks: Sequence[Task]) -> Fraction:
+def mean_length(tasks: Sequence[Answers]) -> Fraction:
     """Return the mean over tasks of the mean length of their answers: what a choice by chance is expected to have."""
     return sum((Fraction(sum(a.length for a in task), len(task)) for task in tasks), Fraction(0)) / (len(tasks) or 1)
 
 
-def matching_alpha(tasks: Sequence[Task]) -> Fraction:
+def matching_alpha(tasks: Sequence[Answers]) -> Fraction:
     """Return the alpha whose chosen answers are nearest to `mean_length`; of several the nearest to 0, written shortest.
 
     With a growing alpha each task passes from longer answers to shorter ones, so the length of all chosen falls by steps, at
@@ -123,7 +123,7 @@ def choose(rows: Sequence[ScoredPair], options: BestAnswerOptions) -> Choice:
         if all(name in row.scores for name in names):
             value = sum((Fraction(str(row.scores[name])) for name in names), Fraction(0)) / len(names)
             by_task.setdefault(row.pair.task_id, []).append(Answer(row.id, value, sign * value, row.pair.num_tokens))
-    tasks: list[Task] = list(by_task.values())
+    tasks: list[Answers] = list(by_task.values())
     return Choice(matching_alpha(tasks) if options.length_correction == "mean" else Fraction(0), tasks)
 
 
