@@ -79,6 +79,7 @@ bench: setup
 	$(BIN)/python benchmarks/iteration.py
 	$(BIN)/python benchmarks/engines.py
 	$(BIN)/python benchmarks/exact.py
+	$(BIN)/python benchmarks/answers.py
 	$(BIN)/python benchmarks/dedup.py $(RELEASED)
 
 docs: setup

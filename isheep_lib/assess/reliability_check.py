@@ -22,7 +22,7 @@ from isheep_lib.assess.scoring import Assessment, Scores, score_pairs, waiting
 from isheep_lib.prompting.chat import user_words
 from isheep_lib.record.funnel import require
 from isheep_lib.record.journal import Journal
-from isheep_lib.record.rows import Pair
+from isheep_lib.record.rows import Pair, first_of_each
 from isheep_lib.scorers.scorer import TOP, criteria
 from isheep_lib.scorers.table import columns_of, scorer, scorer_of
 
@@ -83,7 +83,7 @@ def wrong_task(pairs: list[Pair], others: list[Pair]) -> list[str]:
         near = [
             (len(own & bag) / (len(own | bag) or 1), -i)
             for i, (other, bag) in enumerate(zip(others, bags, strict=True))
-            if other.id != pair.id and other.output not in ("", pair.output)
+            if other.task_id != pair.task_id and other.output not in ("", pair.output)
         ]
         found.append(others[-max(near)[1]].output if near else "")
     return found
@@ -102,8 +102,8 @@ def corrupt(kind: str, sample: list[Pair], pairs: list[Pair], seed: int) -> list
 
 
 def checked_sample(pairs: list[Pair], number: int, seed: int) -> list[Pair]:
-    """Draw the pairs of the check, in their original order; empty outputs say nothing and are left out."""
-    usable = [pair for pair in pairs if pair.output.strip()]
+    """Draw the pairs of the check, in their original order, one of a task; empty outputs say nothing and are left out."""
+    usable = first_of_each((pair for pair in pairs if pair.output.strip()), lambda pair: pair.task_id)
     chosen = random.Random(seed).sample(range(len(usable)), min(number, len(usable)))  # noqa: S311
     return [usable[i] for i in sorted(chosen)]
 

@@ -6,7 +6,7 @@ computing any of it.
 
 import shlex
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +68,36 @@ def _verdict(r: Any) -> str:
     if r.low > 0.5:
         return "better than chance"
     return "worse than chance" if r.high < 0.5 else "not told from chance"
+
+
+def cut_preference(check: Mapping[str, Any], columns: Sequence[str]) -> Table:
+    """Say in words of score columns whether they prefer whole answers to answers cut in half, as the check measured it.
+
+    Args:
+        check: the recorded self-assessment check, by column.
+        columns: those that choose, or could choose, among the answers to a task.
+    """
+    rows = []
+    for column in columns:
+        found = check.get(column, {}).get("auroc", {}).get("truncated")
+        rows.append({"score": column, **({"AUROC, truncated": trust(found)} if found else {}), "in words": _of_cut(found)})
+    return Table(rows or [{"score": "none chooses among answers, or none is checked"}], "Whole answers or cut ones?")
+
+
+def _of_cut(found: Mapping[str, Any] | None) -> str:
+    if found is None:
+        return "not known: put its scorer into assess.checked_scorers and truncated into assess.corruptions"
+    if min(found["true_pairs"], found["wrong_pairs"]) < FEW:
+        return "not known: too few readable scores"
+    if found["high"] < 0.5:
+        return (
+            "WARNING: prefers answers cut in half to whole ones, so the best of several by it is likely to be a cut one; "
+            "choose by another scorer, and let the step rules drop what the token limit ended"
+        )
+    if found["low"] > 0.5:
+        return "prefers whole answers"
+    leans = ", and leans to the cut ones" if found["value"] < 0.5 else ""
+    return f"does not tell whole answers from cut ones{leans}"
 
 
 def plan_table(steps: Sequence[Any]) -> Table:

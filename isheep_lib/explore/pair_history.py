@@ -30,7 +30,7 @@ from isheep_lib.params import run_file
 from isheep_lib.params.check import check
 from isheep_lib.prompting.chat import get_frame, user_words
 from isheep_lib.record import manifests
-from isheep_lib.record.rows import Pair, Task, read_jsonl
+from isheep_lib.record.rows import Pair, Task, read_jsonl, task_of
 from isheep_lib.synthesize.params import Synthesize
 
 NEAREST = 3  # recorded answers shown
@@ -44,6 +44,7 @@ class Story:
 
     demonstrations: Table
     pair: Table
+    answers: Table
     scores: Table
     verdicts: Table
     training: Table
@@ -84,7 +85,7 @@ def training_fates(run_dir: Path, iteration: int) -> tuple[dict[str, str], str]:
 
 
 def follow(run_dir: Path, iteration: int, id_: str, ask_models: bool = False) -> Story:
-    """Follow one pair, or one instruction that never became a pair.
+    """Follow one pair, or what the synthesis dropped before it became one.
 
     With `ask_models` M_{k-1} and M_k are asked the same task, greedily; else recorded answers like its response are shown.
 
@@ -94,7 +95,7 @@ def follow(run_dir: Path, iteration: int, id_: str, ask_models: bool = False) ->
     """
     row = _find(run_dir, iteration, id_)
     scored = {r["id"]: r for r in rows_of(run_dir, iteration, "assess", "scores.jsonl") or []}.get(id_)
-    if "output" not in row:
+    if "reason" in row:
         afterwards = Table([{"afterwards": "it never became a pair, so nothing was learned from it"}])
     elif ask_models:
         afterwards = ask_both(run_dir, iteration, row)
@@ -106,6 +107,7 @@ def follow(run_dir: Path, iteration: int, id_: str, ask_models: bool = False) ->
             [{"part": part, "text": row[part]} for part in ("instruction", "input", "output", "raw") if row.get(part)],
             short=LONG,
         ),
+        _answers_of_task(run_dir, iteration, row),
         _scores(run_dir, iteration, scored),
         _verdicts(run_dir, iteration, row, scored),
         _training(run_dir, iteration, row),
@@ -140,6 +142,27 @@ def _demonstrations(run_dir: Path, iteration: int, row: dict[str, Any]) -> Table
     return FoldedTable(found or [{"demonstrations": "none recorded"}], "Shown in the prompt, in this order", LONG)
 
 
+def _answers_of_task(run_dir: Path, iteration: int, row: dict[str, Any]) -> Table:
+    """Show all answers to the pair's task, its own among them, each with its scores and what became of it."""
+    files = (("synthesize", "examples.jsonl"), ("synthesize", "dropped.jsonl"), ("filter", "dropped.jsonl"))
+    made, repeated, dropped = (rows_of(run_dir, iteration, *file) or [] for file in files)
+    scored = {r["id"]: r["scores"] for r in rows_of(run_dir, iteration, "assess", "scores.jsonl") or []}
+    reasons = {r["id"]: r["reason"] for r in [*repeated, *dropped]}
+    kept = "kept" if rows_of(run_dir, iteration, "filter", "kept.jsonl") is not None else "undecided"
+    found = [
+        {
+            "id": r["id"],
+            **scored.get(r["id"], {}),
+            "tokens": r.get("num_tokens", ""),
+            "became": reasons.get(r["id"], kept),
+            "output": r["output"],
+        }
+        for r in [*made, *repeated]
+        if "output" in r and task_of(r) == task_of(row)
+    ]
+    return FoldedTable(found or [{"answers": "none"}], f"{len(found)} answer(s) to its task", LONG)
+
+
 def _scores(run_dir: Path, iteration: int, scored: dict[str, Any] | None) -> Table:
     """Show each score and the texts that it was read from."""
     if scored is None:
@@ -153,7 +176,7 @@ def _scores(run_dir: Path, iteration: int, scored: dict[str, Any] | None) -> Tab
 
 def _verdicts(run_dir: Path, iteration: int, row: dict[str, Any], scored: dict[str, Any] | None) -> Table:
     """Show what each step says of the pair, and what the record says became of it."""
-    if "output" not in row:
+    if "reason" in row:
         return Table([{"step": "synthesize", "verdict": ": ".join(filter(None, (row["reason"], row["detail"])))}])
     manifest = manifests.read_manifest(manifests.stage_folder(run_dir, iteration, "filter"))
     if manifest is None or scored is None:

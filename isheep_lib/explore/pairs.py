@@ -3,8 +3,8 @@
     found = pairs(run_dir, 1)
     found.table(found.arranged(sort="-pmi", search="salt"))
 
-A row: id, fate (kept, dropped, undecided, or no pair: an instruction that was never answered), reason, detail, one column a
-score, whether the next model was trained on it, lengths in words, the texts.
+A row: id, fate (kept, dropped, undecided, or no pair: what the synthesis dropped), reason, detail, one column a score,
+whether the next model was trained on it, lengths in words, the texts.
 Covers rows, tables and figures of one run. Does not cover one pair in depth (`explore.pair_history`), the map
 (`explore.pair_map`) or menus (`explore.widgets`).
 """
@@ -27,6 +27,7 @@ from isheep_lib.display.table import FoldedTable, Table
 from isheep_lib.errors import ParameterError, RecordError
 from isheep_lib.explore.pair_history import rows_of, training_fates
 from isheep_lib.record import manifests
+from isheep_lib.record.rows import first_of_each, task_of
 from isheep_lib.scorers.table import scorer_of
 from isheep_lib.synthesize.near_duplicates import NearDuplicates
 
@@ -41,7 +42,7 @@ TEXTS = ("instruction", "input", "output")
 
 @dataclass(frozen=True)
 class Pairs:
-    """The rows of one iteration, pairs first and in their order, then instructions that never became pairs."""
+    """The rows of one iteration, pairs first and in their order, then what never became a pair."""
 
     run_dir: Path
     iteration: int
@@ -204,7 +205,9 @@ def lengths_and_duplicates(run_dir: Path) -> dict[int, dict[str, float]]:
     for iteration in iterations(run_dir):
         made = rows_of(run_dir, iteration, "synthesize", "examples.jsonl") or []
         ideas = [row for row in rows_of(run_dir, iteration, "synthesize", "dropped.jsonl") or [] if row.get("instruction")]
-        written = [row["instruction"] for row in sorted([*made, *ideas], key=lambda row: _natural(row["id"]))]
+        tasks = first_of_each(made, task_of)
+        every = first_of_each([*made, *ideas], task_of)
+        written = [row["instruction"] for row in sorted(every, key=lambda row: _natural(task_of(row)))]
         exact = close = 0
         for text in written:
             exact += text in seen
@@ -214,11 +217,11 @@ def lengths_and_duplicates(run_dir: Path) -> dict[int, dict[str, float]]:
         found[iteration] = {
             "pairs": len(made),
             "instructions written": len(written),
-            "median words of an instruction": _median(row["instruction"] for row in made),
+            "median words of an instruction": _median(row["instruction"] for row in tasks),
             "median words of a response": _median(row["output"] for row in made),
             "share of the written seen before, exactly": exact / max(1, len(written)),
             f"share of the written seen before, ROUGE-L above {NEAR:g}": close / max(1, len(written)),
-            "distinct pairs of words, instructions": distinct_n(row["instruction"] for row in made),
+            "distinct pairs of words, instructions": distinct_n(row["instruction"] for row in tasks),
             "distinct pairs of words, responses": distinct_n(row["output"] for row in made),
         }
     return found

@@ -26,6 +26,7 @@ MORE = {
     "num_tokens": "tokens of the response as generated",
     "demonstrations": "ids of the tasks shown in the prompt that gave the instruction",
 }
+TASK = {"task": "id of the task, to which several answers were asked for"}
 FATE = {
     "fate": "what the training of this iteration did with it: learned, held_out (its loss chose the checkpoint), "
     "beyond_max_rows (not drawn), or why nothing of it could be learned; empty where the record does not tell",
@@ -48,6 +49,11 @@ def messages(row: dict[str, Any], system: str) -> list[dict[str, str]]:
     """Return a pair as a conversation."""
     said = [("user", _words(row)), ("assistant", row["output"])]
     return [{"role": role, "content": text} for role, text in ([("system", system)] if system else []) + said]
+
+
+def more_columns(rows: Sequence[dict[str, Any]]) -> dict[str, str]:
+    """Say what the columns after the scores are; rows of a run with one answer to each task do not name a task."""
+    return MORE | (TASK if any("task" in row for row in rows) else {})
 
 
 def score_names(rows: Sequence[dict[str, Any]]) -> list[str]:
@@ -75,8 +81,9 @@ def _write_parquet(path: Path, rows: Sequence[dict[str, Any]], fates: dict[str, 
 
     text, whole = pyarrow.string(), pyarrow.int64()
     scores = {f"score_{name}": pyarrow.float64() for name in score_names(rows)}
-    kinds = dict.fromkeys(PAIR, text) | scores | dict.fromkeys([*MORE, *FATE], whole)
-    kinds |= {"finish": text, "demonstrations": pyarrow.list_(text), "fate": text, "cut": pyarrow.bool_()}
+    kinds = dict.fromkeys(PAIR, text) | scores | dict.fromkeys([*more_columns(rows), *FATE], whole)
+    texts = {name: text for name in ("finish", "fate", *TASK) if name in kinds}
+    kinds |= texts | {"demonstrations": pyarrow.list_(text), "cut": pyarrow.bool_()}
     flat = [row | fates.get(row["id"], {}) | {f"score_{name}": value for name, value in row["scores"].items()} for row in rows]
     buffer = pyarrow.BufferOutputStream()
     parquet.write_table(pyarrow.Table.from_pylist(flat, pyarrow.schema(kinds)), buffer)

@@ -18,7 +18,7 @@ def find_hits(params: Filter, pairs: Sequence[Pair], shown: list[dict[str, Any]]
     Args:
         params: which benchmarks.
         pairs: of the iteration.
-        shown: rows of `demonstrations.jsonl`; those that are pairs, too, are looked at once, as pairs.
+        shown: rows of `demonstrations.jsonl`; tasks of pairs are looked at once, as pairs.
 
     Returns:
         The hits, and why benchmarks could not be looked at, by name.
@@ -33,8 +33,8 @@ def find_hits(params: Filter, pairs: Sequence[Pair], shown: list[dict[str, Any]]
             else:
                 yield from benchmarks_data.items(benchmark, read_docs(benchmark, own))
 
-    ids = {pair.id for pair in pairs}
-    return Index([*(pair.as_row() for pair in pairs), *(row for row in shown if row["id"] not in ids)]).find(items()), absent
+    tasks = {pair.task_id for pair in pairs}
+    return Index([*(pair.as_row() for pair in pairs), *(row for row in shown if row["id"] not in tasks)]).find(items()), absent
 
 
 def listed(hits: Sequence[Hit]) -> list[dict[str, Any]]:

@@ -23,11 +23,12 @@ from isheep_lib.record.rows import Pair
 
 @dataclass(frozen=True)
 class Filtered:
-    """What filtering left: kept and dropped rows in their order, and each step's line of the funnel."""
+    """What filtering left: kept and dropped rows in their order, each step's line of the funnel, what came to each step."""
 
     kept: list[dict[str, Any]]
     dropped: list[dict[str, Any]]
     lines: list[dict[str, Any]]
+    came: dict[str, list[ScoredPair]]
 
 
 def with_scores(pairs: Sequence[Pair], scored: Sequence[Mapping[str, Any]], params: Filter) -> list[ScoredPair]:
@@ -72,9 +73,10 @@ def filter_pairs(
     lines = [] if params.decontaminate == "ignore" else [_line(DECONTAMINATE, len(rows), len(rows) - len(out))]
     clean = [row for row in rows if row.id not in out]
     place = {row.id: i for i, row in enumerate(rows)}
-    left, struck, more = clean, {}, []
+    left, struck, more, came = clean, {}, [], {}
     for step in params.chosen():
         own = vectors[[place[row.id] for row in left]] if vectors is not None and step.needs_vectors else None
+        came[step.name] = left
         found = step.apply(left, params, Given(seed_of(step.name), own))
         more.append(_line(step, len(left), len(left) - len(found)))
         left = [row for row in left if row.id not in found]
@@ -84,7 +86,7 @@ def filter_pairs(
     out |= struck
     kept = [_row(row) for row in rows if row.id not in out]
     dropped = [_row(row) | {"reason": out[row.id][0], "detail": out[row.id][1]} for row in rows if row.id in out]
-    return Filtered(kept, dropped, [*lines, *more])
+    return Filtered(kept, dropped, [*lines, *more], came)
 
 
 def _row(row: ScoredPair) -> dict[str, Any]:
@@ -102,7 +104,7 @@ def _control(rows: list[ScoredPair], number: int, params: Filter, seed: int) -> 
     out = rules.apply(rows, params, Given()) if rules in params.chosen() else {}
     pool = [row for row in rows if row.id not in out]
     lines = [_line(rules, len(rows), len(pool))] if rules in params.chosen() else []
-    out |= CONTROL.apply(pool, params, Given(seed, number=number))
+    out |= CONTROL.apply(pool, params, Given(seed, number=number, one_a_task=STEPS["best_answer"] in params.chosen()))
     return out, [*lines, _line(CONTROL, len(pool), number)]
 
 
@@ -124,7 +126,7 @@ def _require_scores(scored: Sequence[Mapping[str, Any]], params: Filter) -> None
         if scored and (missing or not names):
             raise DataError(
                 f"The step {step} decides by {', '.join(missing) or 'no criterion'}, which no pair has",
-                where="filter.steps, filter.scorer, filter.top_scorer or filter.criteria",
+                where="filter.steps, filter.scorer, filter.top_scorer, filter.best_scorer or filter.criteria",
                 allowed=", ".join(sorted(ran)) or "no scores at all: assess.scorers is empty",
                 do="choose a scorer that assess ran on all pairs (assess.scorers, assess.level)",
             )

@@ -131,7 +131,8 @@ def _folder(name: str) -> Path | None:
 
 def caption(known: list[Record]) -> str:
     """Say how costs are estimated."""
-    kept = "" if any(record.own and record.stage == "filter" for record in known) else "; filters are taken to keep all pairs"
+    taken = "; filters are taken to keep all pairs, best_answer one of each task"
+    kept = "" if any(record.own and record.stage == "filter" for record in known) else taken
     return f"In proportion to rows, loading the model included in a stage's rate{kept}"
 
 

@@ -32,7 +32,10 @@ UNITS = {
 MODEL = ("base_model", "engine", "judge_model", "judge_engine")  # a record of other ones says nothing
 # What a unit's cost also follows, by stage; sizes are counted as units.
 TRAITS = {
-    "synthesize": ("inference_dtype", "numerics", "tensor_parallel", "method", "instruction_tokens", "response_tokens"),
+    "synthesize": (
+        *("inference_dtype", "numerics", "tensor_parallel", "method", "instruction_tokens", "response_tokens"),
+        "answers",
+    ),
     "assess": (
         *("inference_dtype", "numerics", "tensor_parallel", "scorers", "checked_scorers", "corruptions", "level", "vectors"),
         "written_tokens",
@@ -61,6 +64,8 @@ class Record:
         size: bytes of its files, all together.
         memory: largest resident memory of its kernel, in MiB; 0 where other processes did the work.
         kept: share of its rows.
+        answers: to each task, where it synthesizes.
+        writing: share of its tokens that wrote the tasks themselves, where it synthesizes.
         asked: benchmarks with their numbers of items, where it evaluates; some may not have been at hand.
     """
 
@@ -77,6 +82,8 @@ class Record:
     size: int
     memory: int
     kept: float
+    answers: int
+    writing: float
     asked: list[str]
 
 
@@ -122,7 +129,8 @@ def _record(folder: Path, own: bool, mine: dict[str, Any]) -> Record | None:
     if manifest is None:
         return None
     stage, counts, facts = manifest["stage"], manifest["counts"], manifest["environment"]
-    units = counts["kept"] if stage == "synthesize" else counts["in"]
+    answers = manifest["parameters"].get("answers", 1)
+    units = (counts["kept"] + counts["dropped"].get("same_answer", 0)) / answers if stage == "synthesize" else counts["in"]
     units *= manifest["parameters"]["epochs"] if stage == "train" else 1
     if not units:
         return None
@@ -144,6 +152,8 @@ def _record(folder: Path, own: bool, mine: dict[str, Any]) -> Record | None:
         size=sum(output["bytes"] for output in manifest["outputs"].values()),
         memory=facts["peak_memory_mb"] if renewed.values.get("num_processes", 1) == 1 else 0,
         kept=counts["kept"] / counts["in"],
+        answers=answers,
+        writing=manifest["tokens"].get("instructions", 0) / (sum(manifest["tokens"].values()) or 1),
         asked=renewed.values.get("tasks", []),
     )
 
@@ -169,9 +179,13 @@ def units_of(params: RunParams, iteration: int, stage: str, kept: float) -> floa
     if stage == "judge":
         return sum(items(params)[name] for name in params.judge.judged)
     instructions = params.synthesize.instructions
-    if stage != "train":
+    if stage == "synthesize":
         return instructions
-    filtered = instructions * (kept if params.filter.steps else 1.0)
+    pairs = instructions * params.synthesize.answers
+    if stage != "train":
+        return pairs
+    filtered = pairs * (kept if params.filter.steps else 1.0)
+    filtered = min(filtered, instructions) if "best_answer" in params.filter.steps else filtered
     rounds = iteration if params.train.setting == "total_base" else 1
     return min(filtered * rounds, params.train.max_rows) * params.train.epochs
 
@@ -190,11 +204,18 @@ def expect(known: list[Record], params: RunParams, iteration: int, stage: str) -
     wanted = _traits(stage, params.stage(stage, iteration))
     units = units_of(params, iteration, stage, kept_share(known))
     found = [
-        Cost(record.units if record.asked == params.evaluate.tasks else units, record, differing)
+        Cost(record.units if record.asked == params.evaluate.tasks else units * _more(record, params), record, differing)
         for record in known
         if record.stage == stage and (differing := _differing(wanted, record.traits)) is not None
     ]
     return min(found, key=lambda c: (len(c.differs), not c.record.own, not c.record.here, -c.record.seconds), default=None)
+
+
+def _more(record: Record, params: RunParams) -> float:
+    """Return how much more a task costs here than on record, where it is answered oftener: writing it costs the same."""
+    if record.stage != "synthesize":
+        return 1.0
+    return record.writing + (1 - record.writing) * params.synthesize.answers / record.answers
 
 
 def _differing(wanted: dict[str, Any], recorded: dict[str, Any]) -> tuple[str, ...] | None:

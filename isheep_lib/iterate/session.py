@@ -39,7 +39,7 @@ from isheep_lib.record import locks, manifests, provenance, shards
 from isheep_lib.record.fingerprints import explanations, fingerprint
 from isheep_lib.record.fixity import inventory
 from isheep_lib.record.journal import WAITS
-from isheep_lib.record.rows import Task, make_durable, read_jsonl, write_atomic, write_jsonl
+from isheep_lib.record.rows import Task, first_of_each, make_durable, read_jsonl, task_of, write_atomic, write_jsonl
 from isheep_lib.synthesize.writing import Writing
 
 SCHEMA = 2  # since 2, manifests carry a digest of themselves
@@ -101,7 +101,7 @@ class StageSession(Generic[P]):
     def writing(self: "StageSession[SynthesizeParams]", engine: Engine, frame: Frame) -> Writing[Any]:
         """Put together what the chosen method of synthesis writes with."""
         rows, params = self.inputs("synthesize", "examples.jsonl"), self.params
-        earlier = [Task(row["id"], row["instruction"], row["input"]) for row in rows]
+        earlier = [Task(task_of(row), row["instruction"], row["input"]) for row in first_of_each(rows, task_of)]
         return Writing(engine, frame, params, params.options, params.iteration, earlier, self.seed, self.common_journal)
 
     def inputs(self, stage: str, file: str) -> list[dict]:

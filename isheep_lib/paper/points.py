@@ -25,7 +25,7 @@ from isheep_lib.filter.steps.threshold import COMPARISONS
 from isheep_lib.params import run_file
 from isheep_lib.prompting.chat import user_words
 from isheep_lib.record import manifests
-from isheep_lib.record.rows import Task, read_jsonl
+from isheep_lib.record.rows import Task, first_of_each, read_jsonl, task_of
 from isheep_lib.scorers.scorer import Scorer
 from isheep_lib.scorers.table import SCORERS, columns, scorer, scorer_of
 from isheep_lib.synthesize.seeds import load_seeds
@@ -234,7 +234,8 @@ def _written(run_dir: Path) -> dict[int, list[str]]:
     """Return the tasks that each iteration kept, as a user would say them."""
     return {
         iteration: [
-            user_words(Task(row["id"], row["instruction"], row["input"])) for row in read_jsonl(folder / "examples.jsonl")
+            user_words(Task(row["id"], row["instruction"], row["input"]))
+            for row in first_of_each(read_jsonl(folder / "examples.jsonl"), task_of)
         ]
         for iteration, (folder, _) in manifests.of_stage(run_dir, "synthesize").items()
     }

@@ -17,12 +17,14 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from isheep_lib.errors import DataError, IsheepError, RecordError
 from isheep_lib.reading.files import read_text
 from isheep_lib.reading.strict_json import NotJsonError, parse_json
 from isheep_lib.server_key import struck
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -64,10 +66,28 @@ class Pair:
         """The task alone."""
         return Task(self.id, self.instruction, self.input)
 
+    @property
+    def task_id(self) -> str:
+        """The id of the task, which is the pair's own where the task has one answer."""
+        return self.lineage.get("task", self.id)
+
 
 def as_pairs(rows: Iterable[Mapping[str, Any]]) -> list[Pair]:
     """Read rows as pairs."""
     return [Pair.from_row(row) for row in rows]
+
+
+def task_of(row: Mapping[str, Any]) -> str:
+    """Name the task of a row, which has the row's own id where it has one answer."""
+    return row.get("task", row["id"])
+
+
+def first_of_each(rows: Iterable[T], group: Callable[[T], str]) -> list[T]:
+    """Return the first row of each group, such as of each task, in their order."""
+    found: dict[str, T] = {}
+    for row in rows:
+        found.setdefault(group(row), row)
+    return list(found.values())
 
 
 SURROGATE = re.compile("[\ud800-\udfff]")  # half a character, which no UTF-8 text holds

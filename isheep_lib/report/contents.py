@@ -301,7 +301,7 @@ def groups(by_name: Mapping[str, Stage]) -> list[Group]:
         scores = {row["id"]: row["scores"] for row in _group(assessed, "scores", "").rows}
         rows = [{**row, "scores": scores.get(row["id"], {})} for row in waiting.rows]
         found = [Group(waiting.name, waiting.title, rows, waiting.lacking)]
-    tasks = _group(made, "dropped", "Tasks dropped in the synthesis")
+    tasks = _group(made, "dropped", "Dropped in the synthesis")
     return [*found, Group("tasks", tasks.title, tasks.rows, tasks.lacking)]
 
 

@@ -1,7 +1,7 @@
 """Candidates: tasks that a method wrote, each accepted or dropped with a reason."""
 
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -160,7 +160,17 @@ def shown_tasks(found: Candidates, known: list[Task]) -> list[dict[str, Any]]:
     return [{**{f: getattr(task, f) for f in fields}, "shown": times[task.id]} for task in tasks]
 
 
-def funnel_of(found: Candidates, examples: list[dict[str, Any]]) -> dict[str, Any]:
-    """Count the tasks that the model wrote: answered, dropped by reason, or waiting for another worker's answer."""
-    waiting = [{"reason": WAITS}] * (len(found.accepted) - len(examples))
-    return funnel(len(found.accepted) + len(found.dropped), [*found.dropped, *waiting])
+def funnel_of(
+    found: Candidates, examples: list[dict[str, Any]], same: Sequence[dict[str, Any]] = (), answers: int = 1
+) -> dict[str, Any]:
+    """Count what the model wrote: tasks that were dropped, and of accepted ones each answer, kept, dropped or waited for.
+
+    Args:
+        found: the tasks.
+        examples: their answers, of several workers those at hand.
+        same: answers that repeat one of the same task.
+        answers: wanted of each task.
+    """
+    wanted = answers * len(found.accepted)
+    waiting = [{"reason": WAITS}] * (wanted - len(examples) - len(same))
+    return funnel(wanted + len(found.dropped), [*found.dropped, *same, *waiting])

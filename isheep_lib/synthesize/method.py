@@ -38,6 +38,7 @@ class Method(ABC, Generic[Own]):
         needs: what must be at hand.
         prompts: files in `prompting/prompts`.
         reasons: why it drops a candidate, beside the rules on instructions, with the meaning.
+        answers_given: each task comes with an answer that no model wrote.
     """
 
     name: ClassVar[str]
@@ -46,6 +47,7 @@ class Method(ABC, Generic[Own]):
     needs: ClassVar[tuple[Need, ...]] = ("seeds",)
     prompts: ClassVar[tuple[str, ...]] = ()
     reasons: ClassVar[dict[str, str]] = {}
+    answers_given: ClassVar[bool] = False
 
     @property
     def code(self) -> str:
@@ -90,8 +92,8 @@ class Method(ABC, Generic[Own]):
         """
 
     def respond(self, writing: Writing[Own], accepted: list[dict[str, Any]], journal: Journal) -> list[dict[str, Any]]:
-        """Return the rows of `examples.jsonl`: a candidate that has no response yet is answered by the model."""
-        return respond(writing, accepted, journal)
+        """Return answered tasks, a row for each of `answers`; what a candidate has no response for yet, the model writes."""
+        return respond(writing, accepted, journal, writing.shared.answers)
 
     def evidence(self, candidates: Candidates) -> Table:
         """Show what the method's own choices brought."""

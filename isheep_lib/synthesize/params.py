@@ -55,7 +55,10 @@ class Synthesize(Shared):
 
     def conflicts(self) -> list[str]:
         """Name values that contradict one another."""
-        return [*super().conflicts(), *(f"options.{problem}" for problem in self.chosen.conflicts(self, self.options))]
+        problems = super().conflicts()
+        if self.answers > 1 and self.chosen.answers_given:
+            problems.append(f"answers: the method {self.method} comes with an answer to each task, so there is one; set 1")
+        return [*problems, *(f"options.{problem}" for problem in self.chosen.conflicts(self, self.options))]
 
     def inputs(self, iteration: int) -> list[tuple[int, str, str]]:
         """Name the tasks of earlier iterations, where new ones are compared with them or made from them."""
@@ -77,4 +80,5 @@ class Synthesize(Shared):
 
     def code(self) -> tuple[str, ...]:
         """Name the method, and what lists the tasks that prompts showed."""
-        return (self.chosen.code, "synthesize.candidates.shown_tasks", "prompting.chat.get_frame")
+        several = ("synthesize.respond.told_apart",) if self.answers > 1 else ()
+        return (self.chosen.code, "synthesize.candidates.shown_tasks", "prompting.chat.get_frame", *several)

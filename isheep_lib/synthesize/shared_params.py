@@ -34,10 +34,15 @@ class Shared(StageSection):
     response_temperature: float = Field(0.7, description="sampling temperature, 0 is greedy", ge=0.0, le=5.0)
     response_top_p: float = Field(0.95, description="nucleus sampling mass", gt=0.0, le=1.0)
     response_tokens: Positive = Field(192, description="new tokens a response may have")
+    answers: Positive = Field(1, description="responses to each task, sampled apart; the step best_answer keeps one")
 
     def conflicts(self) -> list[str]:
         """Name values that contradict one another."""
         problems = super().conflicts()
         if self.min_instructions > self.instructions:
             problems.append("min_instructions: must be at most instructions")
+        if self.answers > 1 and not self.response_temperature:
+            problems.append(
+                f"answers: at response_temperature 0 all {self.answers} of a task are the same; raise it, or set answers to 1"
+            )
         return problems

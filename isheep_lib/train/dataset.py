@@ -55,22 +55,32 @@ def encode_row(pair: Pair, frame: Frame, tokenizer: Any, max_length: int) -> Tra
 def split_rows(rows: list[Pair], max_rows: int, held_out: float, seed: int) -> tuple[list[Pair], list[Pair], list[Pair]]:
     """Draw at most `max_rows` rows by seed and hold a share out; both parts get at least one row.
 
+    Answers to one task go to one side, so that no task is learned whose other answer measures the loss: the share held out
+    is then that nearest to the wanted one.
+
     Returns:
         Training rows, held-out rows, rows left over.
 
     Raises:
-        YieldError: fewer than two rows, or `max_rows` leaves fewer.
+        YieldError: fewer than two tasks, or `max_rows` leaves fewer.
     """
-    if min(len(rows), max_rows) < 2:
+    tasks: dict[str, list[int]] = {}
+    for i, row in enumerate(rows):
+        tasks.setdefault(row.task_id, []).append(i)
+    drawn = list(tasks.values())
+    random.Random(seed).shuffle(drawn)  # noqa: S311 - reproducible, not secret
+    order = [i for answers in drawn for i in answers]
+    chosen, left = order[:max_rows], order[max_rows:]
+    borders = [at for at in range(1, len(chosen)) if rows[chosen[at - 1]].task_id != rows[chosen[at]].task_id]
+    if not borders:
+        one = ", which answer one task," if len(chosen) > 1 else ""
         raise YieldError(
-            f"{min(len(rows), max_rows)} row(s) cannot be split into some to learn and some held out",
-            allowed="at least 2",
+            f"{len(chosen)} row(s){one} cannot be split into some to learn and some held out",
+            allowed="at least 2, of different tasks",
             do="lower filter.threshold, synthesize more, or raise train.max_rows",
         )
-    order = list(range(len(rows)))
-    random.Random(seed).shuffle(order)  # noqa: S311 - reproducible, not secret
-    chosen, left = order[:max_rows], order[max_rows:]
-    number = min(max(1, round(held_out * len(chosen))), len(chosen) - 1)
+    wanted = max(1, round(held_out * len(chosen)))
+    number = min(borders, key=lambda at: (abs(at - wanted), at))
     parts = sorted(chosen[number:]), sorted(chosen[:number]), sorted(left)
     train, held, rest = ([rows[i] for i in part] for part in parts)
     return train, held, rest

@@ -152,6 +152,24 @@ def test_tasks_that_share_most_words_are_near():
     assert reliability_check.wrong_task(pairs[:1], pairs[:1]) == [""]
 
 
+def several(tasks, answers):
+    """Make several answers to each task."""
+    return [
+        replace(pair, id=f"{pair.id}-a{k}", output=f"{pair.output} {k}", lineage={"task": pair.id})
+        for pair in made(tasks)
+        for k in range(answers)
+    ]
+
+
+def test_another_answer_to_the_same_task_is_no_wrong_one():
+    pairs = several(6, 4)
+    sample = checked_sample(pairs, 6, 1)
+    assert [pair.task_id for pair in sample] == [f"p{n}" for n in range(6)], "a task is checked once"
+    for kind in ("shuffled", "wrong_task"):
+        for pair, wrong in zip(sample, corrupt(kind, sample, pairs, 3), strict=True):
+            assert wrong.output and wrong.output not in {other.output for other in pairs if other.task_id == pair.task_id}
+
+
 @pytest.mark.parametrize("kind", CORRUPTIONS)
 def test_a_wrong_pair_is_the_same_task_under_an_id_of_its_own(kind):
     pairs = numbered(9)

@@ -76,6 +76,32 @@ def test_a_filter_without_steps_keeps_everything():
     assert stage_tables.steps_table([]).rows == [{"step": "none", "in": "", "kept": "everything", "share": ""}]
 
 
+CHECKED = {"value": 0.3, "low": 0.1, "high": 0.45, "true_pairs": 12, "wrong_pairs": 12, "unread": 0}
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        (CHECKED, "WARNING: prefers answers cut in half"),
+        ({**CHECKED, "high": 0.55}, "does not tell whole answers from cut ones, and leans to the cut ones"),
+        ({**CHECKED, "value": 0.6, "high": 0.8}, "does not tell whole answers from cut ones"),
+        ({**CHECKED, "value": 0.8, "low": 0.6, "high": 0.9}, "prefers whole answers"),
+        ({**CHECKED, "value": None, "low": None, "high": None, "wrong_pairs": 3}, "not known: too few readable scores"),
+        (None, "not known: put its scorer into assess.checked_scorers"),
+    ],
+)
+def test_it_is_said_in_words_whether_a_score_prefers_whole_answers_to_cut_ones(found, said):
+    check = {"pmi": {"auroc": {"shuffled": {**CHECKED, "low": 0.9}} | ({"truncated": found} if found else {})}}
+    (row,) = stage_tables.cut_preference(check, ["pmi"]).rows
+    assert row["in words"].startswith(said)
+    assert ("leans" in row["in words"]) == ("leans" in said)
+    assert "not known" in stage_tables.cut_preference({}, ["pmi"]).rows[0]["in words"]
+
+
+def test_nothing_is_said_of_scores_where_none_chooses():
+    assert stage_tables.cut_preference({"pmi": {"auroc": {}}}, []).rows[0]["score"].startswith("none chooses")
+
+
 NAN = float("nan")
 FOUND = [
     Reliability("unread", "shuffled", NAN, NAN, NAN, 0, 0, 48),

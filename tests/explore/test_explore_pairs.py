@@ -436,6 +436,49 @@ def test_repetition_is_counted_over_all_instructions_of_the_run(run_dir):
     assert len(trend_figure(found)._repr_png_()) > 1000
 
 
+def several(run_dir):
+    """Record two tasks with two and three answers, one of which says what another one says."""
+    rows = [
+        {**example(f"t{n}-a{k}"), "task": f"t{n}", "instruction": f"Write about t{n}."} for n in (0, 1) for k in range(2 + n)
+    ]
+    kept, same = rows[:4], [{**rows[4], "reason": "same_answer", "detail": "says what t1-a0 says"}]
+    record(run_dir, 1, "synthesize", {"examples.jsonl": kept, "dropped.jsonl": same, "demonstrations.jsonl": []})
+    scores = [{"id": row["id"], "scores": {"pmi": n / 10}, "unread": {}, "raw": {}} for n, row in enumerate(kept)]
+    record(run_dir, 1, "assess", {"scores.jsonl": scores})
+    scored = [{**row, "scores": {"pmi": n / 10}} for n, row in enumerate(kept)]
+    gone = [{**row, "reason": "not_best", "detail": "pmi 0"} for row in scored[::2]]
+    params = Filter(steps=["best_answer"]).model_dump() | {"seed": 7, "iteration": 1}
+    record(run_dir, 1, "filter", {"kept.jsonl": scored[1::2], "dropped.jsonl": gone}, parameters=params)
+
+
+def test_a_task_with_several_answers_was_written_once(tmp_path):
+    several(tmp_path)
+    found = lengths_and_duplicates(tmp_path)[1]
+    assert (found["pairs"], found["instructions written"]) == (4, 2)
+    assert found["share of the written seen before, exactly"] == 0.0
+    assert found["distinct pairs of words, instructions"] == 3 / 4
+
+
+def test_a_pair_is_followed_beside_the_other_answers_to_its_task(tmp_path):
+    several(tmp_path)
+    story = pair_history.follow(tmp_path, 1, "t1-a0")
+    assert [(row["id"], row.get("pmi"), row["became"]) for row in story.answers.rows] == [
+        ("t1-a0", 0.2, "not_best"),
+        ("t1-a1", 0.3, "kept"),
+        ("t1-a2", None, "same_answer"),
+    ]
+    assert {row["step"]: row["verdict"] for row in story.verdicts.rows}["best_answer"] == "not_best: pmi 0"
+
+
+def test_an_answer_that_repeats_another_one_is_no_pair_and_says_whose_it_repeats(tmp_path):
+    several(tmp_path)
+    row = next(row for row in explore_pairs.pairs(tmp_path, 1).rows if row["id"] == "t1-a2")
+    assert (row["fate"], row["reason"]) == ("no pair", "same_answer")
+    story = pair_history.follow(tmp_path, 1, "t1-a2", ask_models=True)
+    assert story.verdicts.rows == [{"step": "synthesize", "verdict": "same_answer: says what t1-a0 says"}]
+    assert "never became a pair" in repr(story.afterwards)
+
+
 def test_figures_of_nothing_can_be_drawn(tmp_path):
     assert trend_figure({})._repr_png_()
     assert trend_table({}).rows == [{"measure": "no iteration has pairs yet"}]

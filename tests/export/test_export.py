@@ -418,6 +418,27 @@ def test_a_record_that_does_not_tell_fates_gives_empty_ones(run_dir):
     assert (str(found.schema.field("fate").type), str(found.schema.field("cut").type)) == ("string", "bool")
 
 
+def test_a_run_with_several_answers_to_a_task_names_the_task_of_each_pair(run_dir, monkeypatch):
+    from pyarrow import parquet
+
+    found = parquet.read_table(export(run_dir, 1) / "data/pairs.parquet")
+    assert "task" not in found.column_names
+    folder = manifests.stage_folder(run_dir, 1, "filter")
+    rows = [{**row, "task": row["id"].partition("-")[0]} for row in PAIRS]
+    write_jsonl(folder / "kept.jsonl", rows)
+    kept = manifests.describe_file(folder / "kept.jsonl")
+    edit(run_dir, "filter", lambda manifest: manifest["outputs"].update({"kept.jsonl": kept}))
+    edit(run_dir, "synthesize", lambda manifest: manifest["parameters"].update(answers=8))
+    digest = {"iter-1/filter/kept.jsonl": kept["sha256"]}
+    edit(run_dir, "train", lambda manifest: manifest["parts"]["inputs"].update(digest))
+    folder = export(run_dir, 1)
+    found = parquet.read_table(folder / "data/pairs.parquet")
+    assert found["task"].to_pylist() == ["i"] * 3
+    card = (folder / "data/README.md").read_text()
+    assert "| task | id of the task" in card
+    assert "Each task was answered 8 times" in card
+
+
 # Data alone
 
 

@@ -714,6 +714,13 @@ def test_a_pair_that_was_also_shown_is_listed_and_counted_once_as_a_pair(items):
     assert (counts["pairs"], counts["demonstrations"], counts["hits"]) == (1, 0, {"arc_easy": 1})
 
 
+def test_a_task_with_several_answers_that_was_also_shown_is_looked_at_as_pairs_alone(items):
+    pairs = [pair(instruction=QUESTION, id=f"a-a{k}", task="a") for k in range(2)]
+    hits, absent = found(pairs, [{**pair(instruction=QUESTION), "output": "", "shown": 2}], items(QUESTION))
+    assert [one.row_id for one in hits] == ["a-a0", "a-a1"]
+    assert contamination_counts(hits, as_pairs(pairs), absent)["demonstrations"] == 0
+
+
 def test_a_benchmark_whose_data_are_absent_is_named_with_what_brings_them_and_the_others_are_looked_at(items):
     pairs = [pair(instruction=QUESTION)]
     hits, absent = found(pairs, [], "gpqa_diamond", items(QUESTION), "humaneval_plus")

@@ -19,7 +19,9 @@ def params(override: str = "") -> RunParams:
     return load_run(ROOT / "params/smollm2-135m.yaml", f"{model} synthesize.min_instructions:1 {override}")
 
 
-def record(run: Path, stage: str, seconds: float, override: str = "", iteration: int = 1, **environment: Any) -> None:
+def record(
+    run: Path, stage: str, seconds: float, override: str = "", iteration: int = 1, more: Any = (), **environment: Any
+) -> None:
     folder = manifests.stage_folder(run, iteration, stage)
     folder.mkdir(parents=True)
     own = params(override).stage(stage, iteration).model_dump(exclude={"run"})
@@ -33,6 +35,7 @@ def record(run: Path, stage: str, seconds: float, override: str = "", iteration:
         "outputs": {"a": {"bytes": 1000, "sha256": ""}, "b": {"bytes": 500, "sha256": ""}},
         "environment": {**provenance.environment(), "peak_memory_mb": 2048, **environment},
         "parameters": own,
+        **dict(more),
     }
     manifests.write_manifest(folder, manifest)
 
@@ -98,6 +101,26 @@ def test_what_a_filter_kept_is_what_the_training_learns_from(tmp_path: Path) -> 
     assert estimate.units_of(wanted, 1, "train", estimate.kept_share(records(tmp_path / "run"))) == 100
     record(tmp_path / "run", "filter", 1.0)
     assert estimate.units_of(wanted, 1, "train", estimate.kept_share(records(tmp_path / "run"))) == 50
+
+
+def test_answers_are_counted_and_writing_the_tasks_is_not_dearer_for_them(tmp_path: Path) -> None:
+    counts = {"in": 25, "kept": 18, "dropped": {"same_answer": 2, "too_short": 5}}  # two answers to each of ten tasks
+    more = {"tokens": {"instructions": 300, "responses": 700}, "counts": counts}
+    record(tmp_path / "run", "synthesize", 100.0, "synthesize.answers:2", more=more)
+    same = cost(tmp_path / "run", "synthesize", "synthesize.instructions:50 synthesize.answers:2")
+    assert (same.seconds, same.tokens, same.differs) == (5 + 500, 5000, ())
+    eight = cost(tmp_path / "run", "synthesize", "synthesize.instructions:50 synthesize.answers:8")
+    assert eight.tokens == pytest.approx(50 * (30 + 70 * 4))
+    assert eight.differs == ("answers",)
+
+
+def test_every_answer_is_assessed_and_filtered_and_the_best_of_each_task_is_learned() -> None:
+    wanted = params("synthesize.instructions:50 synthesize.answers:4 train.epochs:1")
+    assert [estimate.units_of(wanted, 1, stage, 0.5) for stage in ("synthesize", "assess", "filter", "train")] == [
+        *(50, 200, 200, 100)
+    ]
+    chosen = params("synthesize.instructions:50 synthesize.answers:4 train.epochs:1 filter.steps:[rules,best_answer]")
+    assert [estimate.units_of(chosen, 1, "train", kept) for kept in (1.0, 0.5, 0.1)] == [50, 50, 20]
 
 
 @pytest.mark.parametrize("damage", ["{}", "[]", '{"stage": "synthesize"}', "not json"])

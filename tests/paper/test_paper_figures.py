@@ -387,6 +387,16 @@ def test_each_iteration_has_a_panel_with_its_instructions_among_the_reference():
     assert figure.get_suptitle() == "grey: 4 tasks of the reference; made-up vectors"
 
 
+def test_a_task_with_several_answers_has_one_place_on_the_map(tmp_path, monkeypatch):
+    run = made_run(tmp_path / "run")
+    rows = [{"id": f"t0-a{k}", "task": "t0", "instruction": "Make a list.", "input": "", "output": "x"} for k in range(3)]
+    done(run, 1, "synthesize", examples=rows)
+    vectors, asked = model_of()
+    monkeypatch.setattr(paper_points, "vectors_by_model", vectors)
+    map_of(run, [made_seeds(tmp_path)])
+    assert asked[0][0] == [*SEEDS, "Make a list."]
+
+
 def test_the_map_is_of_the_files_tasks_and_places_each_iterations_own(tmp_path, monkeypatch):
     run = made_run(tmp_path / "run")
     synthesized(run, 1, "Make a list.", "Tell me why.")

@@ -268,6 +268,8 @@ def listed(names):
         ({"rules": True}, "rules: no such parameter"),
         ({"scorer": "text"}, f"scorer: 'text' should be {listed(SCORERS)}"),
         ({"top_scorer": "best"}, f"top_scorer: 'best' should be {listed(SCORERS)}"),
+        ({"best_scorer": "best"}, f"best_scorer: 'best' should be {listed(SCORERS)}"),
+        ({"length_correction": "median"}, "length_correction: 'median' should be 'mean' or 'none'"),
         ({"criteria": "all"}, "criteria: 'all' should be 'both', 'quality', 'following' or 'none'"),
         ({"comparison": ">"}, "comparison: '>' should be 'above', 'at_least', 'below' or 'at_most'"),
         ({"max_output_perplexity": 0.0}, "max_output_perplexity: 0.0 should be greater than 0"),
@@ -397,6 +399,14 @@ ASKS = "assess.scorers:[expected,greedy,perplexity]"
         ("train.micro_batch:3", "micro_batch: 3 x 1 process(es) does not divide train_batch 8; 1, 2, 4, 8 would do"),
         ("filter.scorer:expected", f"filter.scorer: the step threshold needs 'expected', {NOT_RUN}"),
         ("filter.steps:[top] filter.top_scorer:ifd_loss", f"filter.top_scorer: the step top needs 'ifd_loss', {NOT_RUN}"),
+        (
+            "filter.steps:[best_answer] filter.best_scorer:greedy",
+            f"filter.best_scorer: the step best_answer needs 'greedy', {NOT_RUN}",
+        ),
+        (
+            "synthesize.answers:4 synthesize.response_temperature:0.0",
+            "synthesize.answers: at response_temperature 0 all 4 of a task",
+        ),
         ("filter.steps:[perplexity]", f"filter.steps: the step perplexity needs 'perplexity', {NOT_RUN}"),
         (
             "filter.steps:[density_perplexity] assess.vectors:true",
@@ -453,6 +463,7 @@ def test_values_that_contradict_one_another_are_refused(override, said):
         "assess.level:none assess.checked_scorers:[ifd_loss]",
         "filter.criteria:none",
         "filter.steps:[top] filter.random_control:true",
+        "filter.steps:[best_answer] filter.random_control:true synthesize.answers:8",
         "synthesize.generated_demonstrations:4 synthesize.tasks_per_prompt:6",
         "model.vllm_adapters:merged filter.top_end:highest",
         "train.setting:one_last",

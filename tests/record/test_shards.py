@@ -91,6 +91,12 @@ def respond(folder, shard=0, of=1, life=10_000):
         return synthesize_respond.respond(written_with(engine), TASKS, journal), engine
 
 
+def respond_thrice(folder, shard=0, of=1, life=10_000):
+    engine = Mortal(answer, life, batch=2)  # no whole number of tasks
+    with ShardJournal(folder, "responses", "f", shard, of) as journal:
+        return synthesize_respond.respond(written_with(engine), TASKS, journal, 3), engine
+
+
 def assessment(engine):
     return scoring.Assessment(engine, FRAME, AssessParams(), number_in)
 
@@ -119,7 +125,7 @@ def histories(draw):
     return lost, [(shard, last) for shard in draw(st.permutations(range(last)))]
 
 
-@pytest.mark.parametrize("work", [respond, score])
+@pytest.mark.parametrize("work", [respond, respond_thrice, score])
 @few
 @given(history=histories())
 def test_any_workers_in_any_order_leave_the_rows_of_one_worker(work, history, tmp_path_factory):
@@ -323,7 +329,7 @@ def model(tmp_path):
 def worker(model, monkeypatch):
     """Return a function that runs a stage notebook as one worker and returns what its last cell said."""
     books = {}
-    for name in ("synthesize", "assess"):
+    for name in ("synthesize", "assess", "filter"):
         cells = nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4).cells
         books[name] = {cell.id: cell.source for cell in cells if cell.cell_type == "code"}
     small = {"instructions": 12, "min_instructions": 4, "demonstrations": 2, "tasks_per_prompt": 5, "prompts_per_batch": 4}
@@ -354,18 +360,20 @@ def outputs(folder):
     return {p.name: p.read_bytes() for p in folder.iterdir() if p.is_file() and p.name != "manifest.json"}
 
 
-def test_three_workers_leave_the_same_bytes_as_one_and_only_the_last_records(worker, tmp_path):
+@pytest.mark.parametrize("answers", [1, 3])
+def test_three_workers_leave_the_same_bytes_as_one_and_only_the_last_records(worker, tmp_path, answers):
     one, many = tmp_path / "one", tmp_path / "many"
     for stage in ("synthesize", "assess"):
-        assert "is recorded in" in worker(stage, one)
+        more = {"answers": answers} if stage == "synthesize" else {}
+        assert "is recorded in" in worker(stage, one, **more)
         folder = many / "iter-1" / stage
         for shard in (2, 0):
-            said = worker(stage, many, shard, 3)
+            said = worker(stage, many, shard, 3, **more)
             assert said.startswith(f"shard {shard} of 3 is done: ")
             assert "rows of other shards are still missing; the last worker records the stage" in said
             assert read_manifest(folder) is None
             assert not locks.is_held(many)
-        assert "is recorded in" in worker(stage, many, 1, 3)
+        assert "is recorded in" in worker(stage, many, 1, 3, **more)
         assert outputs(folder) == outputs(one / "iter-1" / stage)
         assert sorted(p.name for p in folder.iterdir()) == sorted([*outputs(folder), "manifest.json"])
         manifests = [read_manifest(run / "iter-1" / stage) for run in (one, many)]
@@ -374,6 +382,28 @@ def test_three_workers_leave_the_same_bytes_as_one_and_only_the_last_records(wor
         assert (many / "iter-1" / stage / "manifest.json").is_file()
     assert "shard" not in run_file.params_path(many).read_text()
     assert outputs(many / "iter-1/synthesize")["demonstrations.jsonl"].count(b"\n") > 2, "no shown task is recorded"
+
+
+def test_of_three_answers_to_each_task_the_notebooks_keep_the_best_and_say_what_became_of_the_others(worker, tmp_path):
+    run = tmp_path / "run"
+    engine = ScriptedEngine(
+        lambda r: answer(r) if "Task" not in r.id and "Instruction" in r.prompt[-13:] else f"say {r.seed % 5}"
+    )
+    assert "is recorded in" in worker("synthesize", run, engine=engine, answers=3)
+    counts = read_manifest(run / "iter-1/synthesize")["counts"]
+    assert counts["kept"] + counts["dropped"].get("same_answer", 0) == 36
+    assert 0 < counts["dropped"]["same_answer"] < 24
+    assert read_manifest(run / "iter-1/synthesize")["tokens"]["responses"] == 360, (
+        "an answer that repeats another one costs as much"
+    )
+    assert "is recorded in" in worker("assess", run, scorers=["pmi"], checked_scorers=["pmi"])
+    names = worker("filter", run, steps=["best_answer"], decontaminate="ignore", min_kept=4, until="checks")
+    kept, dropped = names["kept"], names["dropped"]
+    assert len(kept) == len({row["task"] for row in kept}) == 12
+    assert {row["reason"] for row in dropped} == {"not_best"} and all(row["scores"] for row in dropped)
+    assert len(kept) + len(dropped) == counts["kept"]
+    assert "12 tasks, " in repr(names["choice_table"](names["result"].came["best_answer"], names["stage"].params))
+    names["stage"].lock.release()
 
 
 def test_a_worker_without_anything_at_hand_shows_that_and_ends_well(worker, tmp_path):

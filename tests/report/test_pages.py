@@ -255,7 +255,7 @@ def test_what_a_model_wrote_is_inert_wherever_it_stands(run_dir):
 
 def test_pairs_say_how_they_ended_and_why(run_dir):
     text = " ".join(read(pages.write(run_dir).parent)["iter-1.html"].text.split())
-    for words in ("Pairs kept: 1", "Pairs dropped by the filter: 1", "Tasks dropped in the synthesis: 1"):
+    for words in ("Pairs kept: 1", "Pairs dropped by the filter: 1", "Dropped in the synthesis: 1"):
         assert words in text
     assert "i1-t1 greedy 1.25" in text
     assert "i1-t2 echo" in text

@@ -12,7 +12,9 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from isheep_lib.engines.exact.verdict import EXPLAINED
 from isheep_lib.record.fixity import inventory
+from isheep_lib.rerun.check import check
 from tests.runs import BIN, alone, call, claimed, command, written
 
 absent = importlib.util.find_spec("eval_framework") is None
@@ -285,6 +287,28 @@ def test_a_base_judge_shares_the_first_iteration_and_judges_the_second_itself(
     run = variant(root, finished, tiny_model, "base-judge", 2, "assess.assessor:base")
     assert shared(run) >= {"iter-1/assess", "iter-2/synthesize"}
     assert [*parts(run, "iter-2/assess")["model"]] == ["base"]
+
+
+@pytest.mark.slow
+def test_of_three_answers_to_each_task_the_best_is_learned_and_the_record_knows_each_question(
+    root: Path, finished: Path, tiny_model: Path
+) -> None:
+    several = ("synthesize.answers:3", "filter.steps:[rules,best_answer]", "filter.max_copy_share:1.0")
+    run = variant(root, finished, tiny_model, "best-of-three", 1, *several)
+    assert shared(run) == {"iter-0/evaluate"}
+    examples, repeated = (rows(run / f"iter-1/synthesize/{name}.jsonl") for name in ("examples", "dropped"))
+    tasks = dict.fromkeys(row["task"] for row in examples)
+    assert list(tasks) == [row["id"] for row in rows(finished / "iter-1/synthesize/examples.jsonl")], "other tasks are written"
+    assert len(examples) + sum(row["reason"] == "same_answer" for row in repeated) == 3 * len(tasks)
+    assert [row["id"] for row in rows(run / "iter-1/assess/scores.jsonl")] == [row["id"] for row in examples]
+    kept, dropped = (rows(run / f"iter-1/filter/{name}.jsonl") for name in ("kept", "dropped"))
+    assert len({row["task"] for row in kept}) == len(kept) > 3
+    assert {row["task"] for row in dropped if row["reason"] == "not_best"} <= {row["task"] for row in kept}
+    assert [row["id"] for row in rows(run / "iter-1/train/rows.jsonl")] == [row["id"] for row in kept]
+    (explained,) = check(run, ["synthesize"], [1])
+    assert explained.verdict == EXPLAINED
+    asked = {row["of"] for row in rows(run / "iter-1/synthesize/transcript.jsonl") if "of" in row}
+    assert {row["id"] for row in examples} < asked
 
 
 # Here and not in a file of its own: its kernels and those of plain papermill listen on ports that Jupyter only hopes are

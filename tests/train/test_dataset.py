@@ -351,6 +351,22 @@ def test_every_row_goes_to_exactly_one_part_and_both_parts_get_some(number, most
     assert len(held) == min(max(1, round(share * chosen)), chosen - 1)
 
 
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.integers(1, 6), min_size=2, max_size=20), st.integers(2, 60), st.floats(0.01, 0.99), st.integers(0, 5))
+def test_answers_to_one_task_are_never_on_both_sides(sizes, most, share, seed):
+    rows = [replace(pair(n), id=f"r{n}-a{k}", lineage={"task": f"r{n}"}) for n, size in enumerate(sizes) for k in range(size)]
+    try:
+        learned, held, left = split_rows(rows, most, share, seed)
+    except YieldError as error:
+        assert most <= max(sizes), "two tasks would have fitted"
+        assert "which answer one task" in str(error)
+        return
+    assert learned and held
+    assert not {row.task_id for row in learned} & {row.task_id for row in held}
+    assert sorted(row.id for part in (learned, held, left) for row in part) == sorted(row.id for row in rows)
+    assert len(learned) + len(held) == min(most, len(rows))
+
+
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.text(max_size=5), min_size=2, max_size=40), st.integers(0, 5))
 def test_the_split_follows_from_the_seed_and_not_from_what_the_rows_say(texts, seed):

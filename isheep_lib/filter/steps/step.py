@@ -41,12 +41,14 @@ class Given:
         vectors: of the pairs, shape pairs x size, where the step needs them.
         hits: where pairs repeat benchmark items.
         number: of pairs that the steps keep, for a random control.
+        one_a_task: whether it draws one answer of a task at most, as the steps do.
     """
 
     seed: int = 0
     vectors: np.ndarray | None = None
     hits: Sequence[Hit] = ()
     number: int = 0
+    one_a_task: bool = False
 
 
 class By(NamedTuple):

@@ -61,6 +61,7 @@ class LongForm(Method[LongFormOptions]):
         "beyond_context": "the document leaves no room for an instruction in the model's context",
         "copies_document": "more of the instruction than `max_document_copy` is copied from the document",
     }
+    answers_given: ClassVar[bool] = True
 
     def conflicts(self, shared: Shared, options: LongFormOptions) -> list[str]:
         """Name values that contradict one another."""
