@@ -102,6 +102,11 @@ class RunParams(Section):
         lacking = [name for name in self.judge.judged if name not in answered]
         problems += [f"judge.judged: evaluate.tasks do not hold {name}, so there are no answers to judge" for name in lacking]
         problems += [f"filter.{problem}" for problem in _unmet_needs(self.filter, self.assess)]
+        if self.train.minimised.of_pairs and not self.filter.preferences:
+            problems.append(
+                f"train.objective: {self.train.objective} learns from pairs of answers, and filter.preferences names none; "
+                "name score, constraint or cut there, or set train.objective to sft"
+            )
         return problems
 
 
@@ -119,6 +124,13 @@ def _unmet_needs(wanted: Filter, assess: Assess) -> list[str]:
             problems.append(f"criteria: {wanted.criteria!r} are not all assessed; assess.level is {assess.level!r}")
         if step.needs_vectors and not assess.vectors:
             problems.append(f"steps: {step.name} needs the pairs' vectors; set assess.vectors to true")
+    if "score" in wanted.preferences and wanted.pair_scorer not in assess.scorers:
+        problems.append(
+            f"pair_scorer: pairs by score need {wanted.pair_scorer!r}, not run on all pairs; "
+            f"assess.scorers are {assess.scorers}"
+        )
+    elif not set(wanted.pair_columns()) <= set(assess.columns()):
+        problems.append(f"criteria: {wanted.criteria!r} are not all assessed; assess.level is {assess.level!r}")
     return problems
 
 

@@ -226,7 +226,8 @@ def _of_pairs(change: dict[str, Any], params: Train) -> str:
     """Say which answers the model prefers now, and whether it finds chosen ones, or both kinds, less likely than before."""
     said = (
         f"Of held-out pairs {change['accuracy at best']:.0%} have a margin for the chosen answer "
-        f"({change['accuracy before']:.0%} before); the mean margin went from {change['margin before']:.4f} to {change['margin at best']:.4f}."
+        f"({change['accuracy before']:.0%} before); the mean margin went from {change['margin before']:.4f} "
+        f"to {change['margin at best']:.4f}."
     )
     chosen, rejected = ((change[f"{side} before"], change[f"{side} at best"]) for side in ("chosen", "rejected"))
     words = f"chosen answers {chosen[0]:.4f} to {chosen[1]:.4f}, rejected ones {rejected[0]:.4f} to {rejected[1]:.4f}"
