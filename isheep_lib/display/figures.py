@@ -170,7 +170,7 @@ def training_curves(log: Sequence[dict[str, float]], unit: str = "nats per token
     """Draw losses, learning rate and gradient norm over optimizer steps; of pairs of answers also what is said of them."""
     steps = [row for row in log if "loss" in row]
     held = [row for row in log if "eval_loss" in row]
-    of_pairs = all("eval_margin" in row for row in held)
+    of_pairs = any("eval_margin" in row for row in held)
     names = [f"loss ({unit})", "learning rate", "gradient norm"]
     names += ["margin", "pairs with a margin above 0", "log p (nats per token)"] if of_pairs else []
     figure, axes = panels(len(names), 3)

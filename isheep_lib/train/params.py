@@ -135,8 +135,8 @@ class Train(StageSection):
 
     def code(self) -> tuple[str, ...]:
         """Name what lays out and trains, with the chosen objective alone; the trainer runs in processes of its own."""
-        own = ("dataset.prepare", "run.lay_out", "run.fine_tune", "run.check_parity", "run.held_out_change", "trainer.main")
-        named = (f"train.{name}" for name in own)
+        own = ["dataset.read", "dataset.prepare", "run.lay_out", "run.fine_tune", "run.check_parity", "run.held_out_change"]
+        named = (f"train.{name}" for name in [*own, "trainer.main"])
         return (*named, root_of(type(self.minimised)), "engines.parity.document", "prompting.chat.get_frame")
 
 

@@ -11,6 +11,7 @@ from isheep_lib.errors import DataError
 from isheep_lib.iterate.run_params import TrainParams
 from isheep_lib.train.dataset import Data, TrainRow
 from isheep_lib.train.job import Job, clean, load_rows, save_rows
+from tests.trainings import PAIRS
 
 few = settings(max_examples=50, deadline=None)
 tokens = st.lists(st.integers(0, 10**6), min_size=1, max_size=9)
@@ -45,6 +46,12 @@ def test_the_rows_that_a_process_reads_are_those_that_were_laid_out(tmp_path_fac
     assert load_rows(work, False) == data.train
     assert load_rows(work, True) == data.held_out
     assert [row.labels for row in load_rows(work, False)] == [row.labels for row in data.train]
+
+
+def test_pairs_of_answers_are_read_as_they_were_laid_out(tmp_path):
+    save_rows(PAIRS, tmp_path)
+    assert load_rows(tmp_path, False) == PAIRS.train
+    assert load_rows(tmp_path, True) == PAIRS.held_out
 
 
 def test_rows_that_were_cut_on_the_disk_are_named_by_line(tmp_path):
