@@ -27,7 +27,9 @@ def test_a_job_that_was_saved_is_read_as_it_was(tmp_path):
     job = Job(Path("/models/a b"), params, 7, tmp_path)
     found = Job.load(job.save())
     assert (found.model, found.seed, found.work) == (job.model, 7, tmp_path)
-    assert vars(found.params) == params.model_dump()
+    assert found.params == params
+    own = TrainParams(run="r", objective="dpo", objective_options={"beta": 0.3})
+    assert Job.load(Job(tmp_path, own, 7, tmp_path).save()).params == own
 
 
 def test_a_job_is_replaced_as_a_whole(tmp_path):
