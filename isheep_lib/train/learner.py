@@ -73,7 +73,7 @@ class Learner(Trainer):
         rows = [self.rows[i] for i in self.plan.steps[step][number % self.per_step]]
         losses, learned = token_losses(model, inputs, self.whole_logits)
         sums = self.minimised.sums(Computed(losses, learned, rows, self.start or {}), self.job.params.objective_options)
-        if not torch.isfinite(sums[0]):
+        if not torch.isfinite(sums).all():
             raise not_finite("The training loss", self.state.global_step + 1, rows)
         self.said += sums.detach()
         # Processes average their gradients, so each counts for all of them.
@@ -90,7 +90,7 @@ class Learner(Trainer):
             for chosen, losses, learned in self._asked(self.held):
                 rows = [self.held[i] for i in chosen]
                 found = self.minimised.sums(Computed(losses, learned, rows, self.start or {}), options)
-                if not torch.isfinite(found[0]):
+                if not torch.isfinite(found).all():
                     raise not_finite("The held-out loss", self.state.global_step, rows)
                 sums[:-1] += found
                 sums[-1] += sum(map(self.minimised.weight, rows))

@@ -133,7 +133,7 @@ def test_the_log_probability_of_an_answer_is_the_sum_over_its_tokens_however_ans
     with torch.no_grad():
         found = answer_logs(computed(model, ROWS, packed))
         expected = torch.stack([torch.stack([plain_log(model, answer) for answer in row.answers]) for row in ROWS])
-    assert torch.allclose(found, expected, atol=1e-5)  # losses are in float32
+    assert torch.allclose(found.double(), expected, atol=1e-4)  # losses are in float32
 
 
 @pytest.mark.parametrize("packed", [False, True])
