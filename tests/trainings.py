@@ -9,7 +9,7 @@ import pytest
 from isheep_lib.iterate.run_params import TrainParams
 from isheep_lib.models.base import find_model
 from isheep_lib.train import batch_plan
-from isheep_lib.train.dataset import Data, TrainRow
+from isheep_lib.train.dataset import Data, PairRow, TrainRow, size_of
 from isheep_lib.train.run import Layout, Trained, fine_tune
 
 SEED = 5
@@ -41,13 +41,26 @@ def drawn(name: str, number: int, longest: int = 24) -> list[TrainRow]:
     return rows
 
 
+def drawn_pairs(name: str, number: int, longest: int = 24) -> list[PairRow]:
+    """Draw pairs of answers of several lengths behind the same prompt."""
+    rng, rows = random.Random(name), []
+    for i in range(number):
+        prompt = [rng.randrange(3, 60) for _ in range(rng.randint(1, 6))]
+        sides = [prompt + [rng.randrange(3, 60) for _ in range(rng.randint(2, longest - len(prompt)))] for _ in range(2)]
+        chosen, rejected = (TrainRow(f"{name}{i}{side}", ids, len(prompt)) for side, ids in zip("ab", sides, strict=True))
+        rows.append(PairRow(f"{name}{i}", chosen, rejected))
+    return rows
+
+
+PAIRS = Data(drawn_pairs("learned", 7), drawn_pairs("held", 3), {}, [])
 DATA = Data(drawn("learned", 7), drawn("held", 3), {}, [])  # the last step of an epoch is not full
 
 
 def laid_out(model: Path, **changed) -> Layout:
     params = train_params(**{"micro_batch": 1, **changed})
-    plan = batch_plan.plan([len(row.input_ids) for row in DATA.train], params, SEED)
-    return Layout(find_model(str(model)), DATA, params, SEED, plan)
+    data = PAIRS if params.minimised.of_pairs else DATA
+    plan = batch_plan.plan([size_of(row) for row in data.train], params, SEED)
+    return Layout(find_model(str(model)), data, params, SEED, plan)
 
 
 def fine_tuned(model: Path, folder: Path, **changed) -> Trained:

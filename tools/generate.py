@@ -19,6 +19,7 @@ from isheep_lib.benchmarks import lm_eval_tasks
 from isheep_lib.benchmarks.catalogue import BENCHMARKS, PACKAGES
 from isheep_lib.benchmarks.data import open_suite
 from isheep_lib.engines.open import KINDS
+from isheep_lib.filter import pair_kinds
 from isheep_lib.filter.steps.table import MEANINGS
 from isheep_lib.iterate.run_params import SECTIONS, STAGE_PARAMS, load_run
 from isheep_lib.notebooks import OTHER_PARAMS
@@ -27,6 +28,7 @@ from isheep_lib.params.kinds import Place, Section, Shard, is_execution
 from isheep_lib.synthesize.all_methods import METHODS
 from isheep_lib.synthesize.params import Synthesize
 from isheep_lib.train import batch_plan
+from isheep_lib.train.objectives.table import OBJECTIVES
 
 ROOT = Path(__file__).resolve().parents[1]
 WIDTH = 128
@@ -142,9 +144,14 @@ def idea(kind: type) -> str:
 
 def rules_text() -> str:
     """Return docs/rules.md."""
-    rows = [f"| `{name}` | {meaning} |" for name, meaning in MEANINGS.items()]
     head = "# Reasons to drop a pair\n\nGenerated from `isheep_lib/filter` (`make docs`), in the order of application.\n\n"
-    return head + "| reason | meaning |\n|---|---|\n" + "\n".join(rows) + "\n"
+    alone = "## Reasons why an answer is in no pair of answers\n\nIn `unpaired.jsonl`, where there are `preferences`.\n\n"
+    return f"{head}{_reasons(MEANINGS)}\n{alone}{_reasons(pair_kinds.MEANINGS)}"
+
+
+def _reasons(meanings: dict[str, str]) -> str:
+    rows = [f"| `{name}` | {meaning} |" for name, meaning in meanings.items()]
+    return "| reason | meaning |\n|---|---|\n" + "\n".join(rows) + "\n"
 
 
 def values_of(parameter: str) -> str:
@@ -283,6 +290,30 @@ def engines_text() -> str:
     """Return docs/engines.md with its table of engines renewed."""
     rows = [{"engine": f"`{name}`", "for": kind.purpose, "needs": kind.needs} for name, kind in KINDS.items()]
     return between((ROOT / "docs/engines.md").read_text(encoding="utf-8"), "engines", table(rows))
+
+
+def training_text() -> str:
+    """Return docs/training.md with its tables of objectives and of pairs of answers renewed."""
+    text = (ROOT / "docs/training.md").read_text(encoding="utf-8")
+    rows = [
+        {
+            "`train.objective`": f"`{objective.name}`",
+            "what is minimised": idea(type(objective)),
+            "learns from": "`pairs.jsonl`" if objective.of_pairs else "`kept.jsonl`",
+            "reference": "the start" if objective.has_reference else "none",
+            "`train.objective_options`": "<br>".join(_own(objective.Options)) or "none",
+            "source": objective.source,
+        }
+        for objective in OBJECTIVES.values()
+    ]
+    kinds = [{"`filter.preferences`": f"`{name}`", "a pair": idea(type(kind))} for name, kind in pair_kinds.KINDS.items()]
+    return between(between(text, "objectives", table(rows)), "kinds of pairs", table(kinds))
+
+
+def _own(options: type[Section]) -> list[str]:
+    """Describe parameters, each in a line."""
+    fields = options.model_json_schema().get("properties", {})
+    return [f"`{n}` ({allowed(fields[n])}; {default(field)}): {field.description}" for n, field in options.model_fields.items()]
 
 
 def rooms() -> list[list[str]]:
@@ -495,6 +526,7 @@ def main() -> None:
         ROOT / "docs/methods.md": methods_text(),
         ROOT / "docs/benchmarks.md": benchmarks_text(),
         ROOT / "docs/scaling.md": scaling_text(),
+        ROOT / "docs/training.md": training_text(),
         ROOT / "docs/architecture.md": architecture_text(),
         ROOT / "docs/engines.md": engines_text(),
         ROOT / "docs/paper.md": paper_settings_text(),

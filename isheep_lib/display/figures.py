@@ -166,20 +166,36 @@ def threshold_sweep(scored: Sequence[dict[str, Any]], columns: Sequence[str], pa
     return figure
 
 
-def training_curves(log: Sequence[dict[str, float]]) -> Figure:
-    """Draw losses, learning rate and gradient norm over optimizer steps."""
-    figure, axes = panels(3, 3)
+def training_curves(log: Sequence[dict[str, float]], unit: str = "nats per token") -> Figure:
+    """Draw losses, learning rate and gradient norm over optimizer steps; of pairs of answers also what is said of them."""
     steps = [row for row in log if "loss" in row]
     held = [row for row in log if "eval_loss" in row]
-    axes[0].plot([r["step"] for r in steps], [r["loss"] for r in steps], color=GREY, label="training")
-    axes[0].plot([r["step"] for r in held], [r["eval_loss"] for r in held], "o-", color=BLUE, label="held out")
-    axes[0].legend(fontsize=8, frameon=False)
+    of_pairs = any("eval_margin" in row for row in held)
+    names = [f"loss ({unit})", "learning rate", "gradient norm"]
+    names += ["margin", "pairs with a margin above 0", "log p (nats per token)"] if of_pairs else []
+    figure, axes = panels(len(names), 3)
+    _both(axes[0], steps, held, "loss")
     axes[1].plot([r["step"] for r in steps], [r["learning_rate"] for r in steps], color=DARK)
     axes[2].plot([r["step"] for r in steps], [r["grad_norm"] for r in steps], color=DARK)
-    for axis, name in zip(axes, ("loss (nats per token)", "learning rate", "gradient norm"), strict=True):
+    if of_pairs:
+        _both(axes[3], steps, held, "margin")
+        _both(axes[4], steps, held, "accuracy")
+        axes[4].set_ylim(0, 1)
+        for side, color in (("chosen", BLUE), ("rejected", RED)):
+            values = [row[f"eval_{side}"] for row in held]
+            axes[5].plot([row["step"] for row in held], values, "o-", color=color, label=f"{side}, held out")
+    for axis, name in zip(axes, names, strict=True):
         axis.set_xlabel("optimizer step")
         axis.set_ylabel(name)
+        if axis.get_legend_handles_labels()[0]:
+            axis.legend(fontsize=8, frameon=False)
     return figure
+
+
+def _both(axis: Any, steps: Sequence[dict[str, float]], held: Sequence[dict[str, float]], name: str) -> None:
+    """Draw a figure of the training over the steps, in training and of held-out rows."""
+    axis.plot([r["step"] for r in steps], [r[name] for r in steps], color=GREY, label="training")
+    axis.plot([r["step"] for r in held], [r[f"eval_{name}"] for r in held], "o-", color=BLUE, label="held out")
 
 
 def scores(metrics: dict[str, Any], earlier: dict[str, Any] | None) -> Figure:

@@ -81,7 +81,18 @@ def training_fates(run_dir: Path, iteration: int) -> tuple[dict[str, str], str]:
     rows = rows_of(run_dir, iteration, "train", "rows.jsonl")
     if rows is None:
         return {}, f"iter-{iteration}/train is not done, or its record does not tell the pairs apart"
-    return {row["id"]: FATES.get(row["fate"], row["fate"].replace("_", " ")) for row in rows}, ""
+    said: dict[str, list[str]] = {}
+    for row in rows:
+        fate = FATES.get(row["fate"], row["fate"].replace("_", " "))
+        for id_, how in _parts(row):
+            said.setdefault(id_, []).append(f"{fate}{how}")
+    return {id_: "; ".join(dict.fromkeys(fates)) for id_, fates in said.items()}, ""
+
+
+def _parts(row: dict[str, Any]) -> list[tuple[str, str]]:
+    """Name the answers of a training row, each with its part in a pair of answers."""
+    sides = [(row[f"{side}_id"], f" as {side}") for side in ("chosen", "rejected") if f"{side}_id" in row]
+    return sides or [(row["id"], "")]
 
 
 def follow(run_dir: Path, iteration: int, id_: str, ask_models: bool = False) -> Story:
@@ -212,7 +223,9 @@ def _training(run_dir: Path, iteration: int, row: dict[str, Any]) -> Table:
         "beyond cutoff": "no: its prompt alone is longer than train.max_length",
         "empty response": "no: its response is empty",
     }
-    said = unknown or meaning.get(fates.get(row["id"], ""), f"no: M_{iteration} did not see it")
+    fate = fates.get(row["id"], "")
+    of_pairs = f"as an answer of a pair: {fate}" if " as " in fate else f"no: M_{iteration} did not see it"
+    said = unknown or meaning.get(fate, of_pairs)
     return Table([{"model": f"M_{iteration}", "used in training": said}])
 
 

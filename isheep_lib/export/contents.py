@@ -18,6 +18,7 @@ from isheep_lib.record.manifests import all_manifests, differences, read_manifes
 from isheep_lib.record.rows import read_jsonl
 from isheep_lib.record.stages import LEAVES
 
+PREFERENCES = "pairs.jsonl"
 STAGES = ("synthesize", "assess", "filter", "train")
 # Where embedded models come from, and their licences.
 ORIGINS = {"smollm2-135m-instruct": ("HuggingFaceTB/SmolLM2-135M-Instruct", "apache-2.0")}
@@ -56,6 +57,7 @@ class Record:
     manifests: dict[tuple[int, str], dict[str, Any]]  # of all finished stages up to k, by iteration and stage
     lineage: list[int]  # iterations whose trainings made M_k
     rows: list[dict[str, Any]]  # kept pairs
+    preferences: list[dict[str, Any]]  # pairs of answers that it was trained on, none where it learned kept answers
     fates: dict[str, dict[str, Any]]  # what the training did with each pair, by id; none in a record that does not tell
     metrics: dict[int, dict[str, Any]]  # of M_k and M_0, where they were evaluated
 
@@ -72,6 +74,11 @@ class Record:
     def method(self) -> str:
         """How it was trained; records from before there was a choice do not say it."""
         return self.params.get("method", "lora")
+
+    @property
+    def objective(self) -> str:
+        """What the training minimised; records from before there was a choice do not say it."""
+        return self.params.get("objective", "sft")
 
     @property
     def base(self) -> Base:
@@ -97,7 +104,8 @@ def read(run_dir: Path, iteration: int, data_only: bool) -> Record:
     found = {(m["iteration"], m["stage"]): m for _, m in all_manifests(run_dir) if m["iteration"] <= iteration}
     pairs, trained = (stage_folder(run_dir, iteration, stage) for stage in ("filter", "train"))
     _require_same_pairs(pairs, found[iteration, "filter"], found[iteration, "train"], iteration)
-    require_intact(pairs, ["kept.jsonl"])
+    learned = _learned_from(found[iteration, "train"], iteration)
+    require_intact(pairs, ["kept.jsonl", learned])
     require_intact(trained, ["rows.jsonl"])
     fates = read_jsonl(trained / "rows.jsonl") if "rows.jsonl" in found[iteration, "train"]["outputs"] else []
     metrics = {}
@@ -107,7 +115,8 @@ def read(run_dir: Path, iteration: int, data_only: bool) -> Record:
             require_intact(folder, ["metrics.json"])
             metrics[k] = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
     by_id = {row["id"]: row for row in fates}
-    record = Record(run_dir, iteration, found, lineage, read_jsonl(pairs / "kept.jsonl"), by_id, metrics)
+    preferences = read_jsonl(pairs / learned) if learned == PREFERENCES else []
+    record = Record(run_dir, iteration, found, lineage, read_jsonl(pairs / "kept.jsonl"), preferences, by_id, metrics)
     if not data_only:
         _require_weights(record)
     return record
@@ -137,11 +146,18 @@ def _trained(run_dir: Path) -> str:
     return f"iterations that are trained: {', '.join(map(str, record_manifests.of_stage(run_dir, 'train'))) or 'none'}"
 
 
+def _learned_from(trained: dict[str, Any], iteration: int) -> str:
+    """Name the filter's file that a training read."""
+    return PREFERENCES if f"iter-{iteration}/filter/{PREFERENCES}" in trained["parts"]["inputs"] else "kept.jsonl"
+
+
 def _require_same_pairs(folder: Path, chosen: dict[str, Any], trained: dict[str, Any], iteration: int) -> None:
     """Refuse pairs that were chosen anew after the training."""
-    if chosen["outputs"]["kept.jsonl"]["sha256"] != trained["parts"]["inputs"].get(f"iter-{iteration}/filter/kept.jsonl"):
+    name = _learned_from(trained, iteration)
+    made = chosen["outputs"].get(name, {}).get("sha256")
+    if made is None or made != trained["parts"]["inputs"].get(f"iter-{iteration}/filter/{name}"):
         raise RecordError(
-            f"kept.jsonl is not what iteration {iteration} was trained on: it was filtered anew since",
+            f"{name} is not what iteration {iteration} was trained on: it was filtered anew since",
             where=record_manifests.short(folder),
             do=f"make the training anew with isheep iterate {iteration} --stale redo, or restore the filter's folder",
         )

@@ -13,6 +13,7 @@ from typing import Any
 from isheep_lib.prompting.chat import user_words
 from isheep_lib.record.rows import Task, write_atomic, write_jsonl
 
+PREFERENCES = "preferences.jsonl"  # only where a training learned from pairs of answers
 FILES = {"alpaca": "alpaca.json", "sharegpt": "sharegpt.json", "messages": "messages.jsonl", "pairs": "pairs.parquet"}
 # Columns of pairs.parquet; the scores, one column each, stand after the output.
 PAIR = {
@@ -54,6 +55,15 @@ def messages(row: dict[str, Any], system: str) -> list[dict[str, str]]:
 def more_columns(rows: Sequence[dict[str, Any]]) -> dict[str, str]:
     """Say what the columns after the scores are; rows of a run with one answer to each task do not name a task."""
     return MORE | (TASK if any("task" in row for row in rows) else {})
+
+
+def write_preferences(folder: Path, rows: Sequence[dict[str, Any]], system: str) -> None:
+    """Write pairs of answers as conversations, in the form that trainers of preferences read: prompt, chosen, rejected."""
+    found = []
+    for row in rows:
+        *asked, chosen = messages(row | {"output": row["chosen"]}, system)
+        found.append({"prompt": asked, "chosen": [chosen], "rejected": [{**chosen, "content": row["rejected"]}]})
+    write_jsonl(folder / PREFERENCES, found)
 
 
 def score_names(rows: Sequence[dict[str, Any]]) -> list[str]:

@@ -8,11 +8,12 @@ Covers the values on the card of the data. Does not cover its words (`templates`
 """
 
 import statistics
+from collections import Counter
 from typing import Any
 
 from isheep_lib.display.stage_tables import trust
 from isheep_lib.export.contents import STAGES, Record
-from isheep_lib.export.data import FATE, FILES, PAIR, more_columns, score_names
+from isheep_lib.export.data import FATE, FILES, PAIR, PREFERENCES, more_columns, score_names
 from isheep_lib.export.markdown import code, front_matter, plain, render
 from isheep_lib.export.model_card import provenance
 from isheep_lib.iterate.run_params import recorded_params
@@ -41,7 +42,7 @@ def data_card(record: Record) -> str:
     settings = {name: value for name, value in chosen["parameters"].items() if name not in APART}
     values = {
         "front": _front(record),
-        "files": [{"name": name, "file": FILES[name], "holds": text} for name, text in HOLDS.items()],
+        "files": [{"name": name, "file": FILES[name], "holds": text} for name, text in HOLDS.items()] + _preferences(record),
         "columns": [{"column": name, "meaning": text} for name, text in columns.items()],
         "counts": _counts(record),
         "steps": [{name: line[name] for name in ("step", "in", "kept")} for line in chosen["steps"]],
@@ -52,6 +53,16 @@ def data_card(record: Record) -> str:
         "written": recorded_params(record.manifest("synthesize"), "the manifest of synthesize"),
     }
     return render("data_card.md.j2", record=record, origin=provenance(record), **values)
+
+
+def _preferences(record: Record) -> list[dict[str, Any]]:
+    """Describe the file of pairs of answers, where there is one."""
+    if not record.preferences:
+        return []
+    kinds = Counter(row["kind"] for row in record.preferences)
+    held = ", ".join(f"{number} by {kind}" for kind, number in kinds.items())
+    text = f"prompt, chosen and rejected answers that the training learned from, other rows than the others': {held}"
+    return [{"name": "preferences", "file": PREFERENCES, "holds": text}]
 
 
 def _front(record: Record) -> str:

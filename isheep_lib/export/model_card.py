@@ -13,6 +13,7 @@ from isheep_lib.display import evaluation_tables
 from isheep_lib.export.contents import Record, makers
 from isheep_lib.export.loading import Weights
 from isheep_lib.export.markdown import counts, front_matter, plain, render
+from isheep_lib.train.objectives.table import OBJECTIVES
 
 SETTINGS = {
     "one_base": "One_base: the base model, trained on the pairs of this iteration alone",
@@ -54,6 +55,7 @@ def _front(record: Record, weights: Weights | None) -> str:
     values["library_name"] = "transformers" if record.method == "full" or (weights and not weights.adapters) else "peft"
     values["pipeline_tag"] = "text-generation"
     values["tags"] = ["isheep", "self-alignment", "synthetic-data", *(["lora"] if record.method != "full" else [])]
+    values["tags"] += [record.objective] if record.preferences else []
     return front_matter(values)
 
 
@@ -65,6 +67,7 @@ def _facts(record: Record) -> list[dict[str, str]]:
         "its digest (SHA-256 over its files)": base.digest,
         "setting": SETTINGS[params["setting"]],
         "trained": METHODS[record.method],
+        "objective": f"{record.objective}: {OBJECTIVES[record.objective].source}",
         "trainings that lead to it": ", ".join(f"iteration {k}" for k in record.lineage),
     }
     for k in record.lineage:
@@ -97,7 +100,12 @@ def held_out(record: Record) -> str:
         return "The record holds no held-out loss."
     before, best = change["before"], change["best"]
     if best < before:
-        return f"The loss on held-out pairs fell from {before:.4f} to {best:.4f} nats per token (step {change['at step']})."
+        unit, step = OBJECTIVES[record.objective].unit, change["at step"]
+        said = f"The loss on held-out pairs fell from {before:.4f} to {best:.4f} {unit} (step {step})."
+        if "accuracy at best" in change:
+            was, now = change["accuracy before"], change["accuracy at best"]
+            said += f" Of held-out pairs of answers {now:.0%} have a margin for the chosen one, {was:.0%} before."
+        return said
     return (
         f"**The loss on held-out pairs did not fall:** {before:.4f} before, {best:.4f} at its best. This model learned nothing "
         "that carries over to pairs it has not seen."

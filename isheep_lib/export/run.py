@@ -18,7 +18,7 @@ from isheep_lib.engines.tokens import Vocabulary, load_vocabulary
 from isheep_lib.errors import ModelError, ParameterError
 from isheep_lib.export import chat_template, data_card, model_card
 from isheep_lib.export.contents import Base, Record, read
-from isheep_lib.export.data import messages, write
+from isheep_lib.export.data import messages, write, write_preferences
 from isheep_lib.models import trained
 from isheep_lib.models.base import ModelRef, find_model
 from isheep_lib.models.merged import merged_folder
@@ -101,6 +101,8 @@ def _fill(folder: Path, record: Record, model: ModelRef | None, merged: bool) ->
         ends, places = _ends(frame, vocabulary), _write_weights(folder, record, model, vocabulary, frame, merged)
         written = model_card.Weights(*places, frame, ends, ends == vocabulary.ends, _rank(model, record.params), takes, same)
     write(folder / "data", record.rows, record.fates, shown)
+    if record.preferences:
+        write_preferences(folder / "data", record.preferences, shown)
     write_atomic(folder / "data" / "README.md", data_card.data_card(record))
     write_atomic(folder / "README.md", model_card.model_card(record, written))
     write_atomic(folder / LIST, json.dumps(_list(folder, record), indent=1, sort_keys=True) + "\n")

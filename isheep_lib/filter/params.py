@@ -1,6 +1,6 @@
 """The section `filter` of a params file."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 
@@ -11,6 +11,10 @@ from isheep_lib.filter.steps.step import Step
 from isheep_lib.filter.steps.table import CONTROL, DECONTAMINATE, STEPS, StepName, StepOptions
 from isheep_lib.params.kinds import Positive, StageSection, distinct
 from isheep_lib.record.code import root_of
+from isheep_lib.scorers.table import ScorerName, columns
+
+PairKindName = Literal["score", "constraint", "cut"]
+OF_PAIRS = ("preferences", "pair_scorer", "min_margin", "min_pairs")
 
 
 class Choice(StageSection):
@@ -27,7 +31,37 @@ class Choice(StageSection):
     )
 
 
-class Filter(StepOptions, Choice):
+class PairOptions(StageSection):
+    """Which pairs of answers are written for training by preference."""
+
+    preferences: Annotated[list[PairKindName], AfterValidator(distinct)] = Field(
+        [], description="pairs of answers, one of them preferred, by score, by constraint, whole and cut; none writes none"
+    )
+    pair_scorer: ScorerName = Field("pmi", description="pairs by score: whose scores order answers, the mean of its columns")
+    min_margin: float = Field(
+        0.0, description="pairs by score: how much better the best must be than the worst, not more is a tie", ge=0.0
+    )
+    min_pairs: Positive = Field(16, description="fewer pairs of answers than this stop the run, where some are asked for")
+
+    def deciding(self) -> dict[str, Any]:
+        """Return the values that decide the result; without pairs they are what they were before there were any."""
+        apart = () if self.preferences else OF_PAIRS
+        return {name: value for name, value in super().deciding().items() if name not in apart}
+
+    def conflicts(self) -> list[str]:
+        """Name values that contradict one another."""
+        problems = super().conflicts()
+        of_score = [name for name in ("pair_scorer", "min_margin") if "score" not in self.preferences and self._is_set(name)]
+        problems += [f"{name}: no pairs are made by score; add score to preferences" for name in of_score]
+        if not self.preferences and self._is_set("min_pairs"):
+            problems.append("min_pairs: no pairs of answers are made; name their kinds in preferences")
+        return problems
+
+    def _is_set(self, name: str) -> bool:
+        return getattr(self, name) != type(self).model_fields[name].default
+
+
+class Filter(PairOptions, StepOptions, Choice):
     """Decontamination, then steps in the order given, each with its own line in the funnel."""
 
     asks_model: ClassVar[bool] = False
@@ -41,6 +75,8 @@ class Filter(StepOptions, Choice):
         for step in self.chosen():
             if (by := step.by(self)) and not by.columns:
                 problems.append(f"criteria: none leaves the step {step.name} nothing to decide by")
+        if "score" in self.preferences and not self.pair_columns():
+            problems.append("criteria: none leaves pairs by score nothing to decide by")
         if self.random_control and not set(self.steps) - {"rules"}:
             problems.append("random_control: there is no step after the rules whose size could be matched")
         return problems
@@ -48,6 +84,10 @@ class Filter(StepOptions, Choice):
     def chosen(self) -> list[Step]:
         """Return the steps in their order."""
         return [STEPS[name] for name in self.steps]
+
+    def pair_columns(self) -> list[str]:
+        """Name the score columns that order the answers of pairs by score; none where none are made."""
+        return columns(self.pair_scorer, self.criteria) if "score" in self.preferences else []
 
     def applied(self) -> list[Step]:
         """Return the steps with those before and in place of them."""
@@ -84,4 +124,5 @@ class Filter(StepOptions, Choice):
         """Name what decides, with the chosen steps alone, and what looks for items of benchmarks."""
         own = ["run.with_scores", "run.filter_pairs"]
         own += ["decontaminate.find_hits", "decontaminate.listed"] if self.decontaminate != "ignore" else []
+        own += ["preference_pairs.make_pairs"] if self.preferences else []
         return (*(f"filter.{name}" for name in own), *(root_of(type(step)) for step in self.applied()))

@@ -41,7 +41,7 @@ TRAITS = {
         "written_tokens",
     ),
     "filter": ("steps", "decontaminate", "decontaminate_against"),
-    "train": ("dtype", "method", "lora_rank", "max_length", "numerics", "gradient_checkpointing", "num_processes"),
+    "train": ("dtype", "method", "objective", "lora_rank", "max_length", "numerics", "gradient_checkpointing", "num_processes"),
     "evaluate": ("inference_dtype", "numerics", "tensor_parallel", "tasks", "few_shot", "answer_tokens"),
     "judge": ("judged", "verdicts", "verdict_tokens"),
 }

@@ -107,6 +107,18 @@ class RunParams(Section):
                 f"synthesize.method: {self.synthesize.method} needs a model that answers in a chat frame, but model.base_frame "
                 "is plain; set its frame, or a method that a base model can continue, such as list"
             )
+        if compared := [
+            kind for kind in ("score", "constraint") if kind in self.filter.preferences and self.synthesize.answers == 1
+        ]:
+            problems.append(
+                f"filter.preferences: {' and '.join(compared)} compare answers to one task, and synthesize.answers is 1; "
+                "set it to 2 or more, or leave cut alone"
+            )
+        if self.train.minimised.of_pairs and not self.filter.preferences:
+            problems.append(
+                f"train.objective: {self.train.objective} learns from pairs of answers, and filter.preferences names none; "
+                "name score, constraint or cut there, or set train.objective to sft"
+            )
         return problems
 
 
@@ -124,6 +136,13 @@ def _unmet_needs(wanted: Filter, assess: Assess) -> list[str]:
             problems.append(f"criteria: {wanted.criteria!r} are not all assessed; assess.level is {assess.level!r}")
         if step.needs_vectors and not assess.vectors:
             problems.append(f"steps: {step.name} needs the pairs' vectors; set assess.vectors to true")
+    if "score" in wanted.preferences and wanted.pair_scorer not in assess.scorers:
+        problems.append(
+            f"pair_scorer: pairs by score need {wanted.pair_scorer!r}, not run on all pairs; "
+            f"assess.scorers are {assess.scorers}"
+        )
+    elif not set(wanted.pair_columns()) <= set(assess.columns()):
+        problems.append(f"criteria: {wanted.criteria!r} are not all assessed; assess.level is {assess.level!r}")
     return problems
 
 

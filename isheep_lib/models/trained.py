@@ -22,7 +22,10 @@ def model_of(run_dir: Path, base_model: str, iteration: int) -> ModelRef:
 
 
 def training_rows(run_dir: Path, iteration: int) -> list[dict[str, Any]]:
-    """Read every row that the model of an iteration was trained on, none for the base; a changed file is a RecordError."""
+    """Read every row that the model of an iteration was trained on, none for the base; a changed file is a RecordError.
+
+    Of a pair of answers, which the model has read both, there are two rows: the chosen one, then the rejected one.
+    """
     rows: list[dict[str, Any]] = []
     for name, digest in manifests.trained_on(run_dir, iteration).items():
         path = run_dir / name
@@ -32,8 +35,15 @@ def training_rows(run_dir: Path, iteration: int) -> list[dict[str, Any]]:
                 where=manifests.short(path),
                 do="restore the file, or make the training anew with isheep iterate --stale redo",
             )
-        rows += read_jsonl(path)
+        rows += [answer for row in read_jsonl(path) for answer in _answers(row)]
     return rows
+
+
+def _answers(row: dict[str, Any]) -> list[dict[str, Any]]:
+    if "chosen" not in row:
+        return [row]
+    asked = {"instruction": row["instruction"], "input": row["input"]}
+    return [{"id": f"{row['id']}/{side}", **asked, "output": row[side]} for side in ("chosen", "rejected")]
 
 
 def trained_weights(run_dir: Path, iteration: int) -> list[str]:

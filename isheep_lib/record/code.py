@@ -20,7 +20,7 @@ PACKAGE = Path(__file__).parents[1]
 # Rooms that move bytes, check values and show them; a change in them cannot change what a stage computes.
 PLUMBING = ("errors", "params", "display", "iterate", "record")
 # Tables from which a run chooses: what it chose is a root of its own, what it did not choose is not followed.
-TABLES = ("engines.open", "synthesize.all_methods", "scorers.table", "filter.steps.table")
+TABLES = ("engines.open", "synthesize.all_methods", "scorers.table", "filter.steps.table", "train.objectives.table")
 
 
 @dataclass(frozen=True)

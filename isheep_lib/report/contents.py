@@ -226,6 +226,7 @@ def facts_table(manifests: list[dict[str, Any]], params: dict[str, Any]) -> Tabl
         "weights, sha256": each("parts", "model", "base"),
         "engine": each("engine", "engine"),
         "arithmetic": each("engine", "dtype"),
+        "objective of training": _at(params, ("train", "objective")),
         "seed": params.get("seed"),
         "seed tasks": _at(params, ("synthesize", "seeds")),
         "seed tasks, sha256": each("parts", "inputs", "seeds"),

@@ -7,6 +7,7 @@ is compared is therefore the weights as a whole, and the losses.
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from isheep_lib.rerun.notebook_diff import Change
 LOSS = 0.02  # nats a token
 WEIGHTS = 0.1  # of the length of the recorded weights
 VECTORS = 0.05  # of the length of the recorded ones; bfloat16 keeps 8 bits
-PARITY = 0.02  # nats a token, of parity.json
+PARITY = 0.02  # nats a token, of parity.json and reference.jsonl
 
 
 def training_difference(recorded: Path, made: Path, change: Change) -> Change:
@@ -29,6 +30,8 @@ def training_difference(recorded: Path, made: Path, change: Change) -> Change:
         far, most, unit = weight_distance(recorded, made), WEIGHTS, "of the weights' length"
     elif recorded.name == "log.jsonl":
         far, most, unit = _loss_distance(read_jsonl(recorded), read_jsonl(made)), LOSS, "nats a token"
+    elif recorded.name == "reference.jsonl":
+        far, most, unit = _reference_distance(read_jsonl(recorded), read_jsonl(made)), PARITY, "nats a token"
     elif recorded.name == "parity.json":
         far, most, unit = _parity_distance(recorded, made), PARITY, "nats a token"
     else:
@@ -63,6 +66,17 @@ def _loss_distance(old: list[dict[str, float]], new: list[dict[str, float]]) -> 
     if [sorted(row) for row in old] != [sorted(row) for row in new]:
         return float("inf")
     return max(abs(a[name] - b[name]) for a, b in zip(old, new, strict=True) for name in a if "loss" in name)
+
+
+def _reference_distance(old: list[dict[str, Any]], new: list[dict[str, Any]]) -> float:
+    """Compare what the starting model says of answers, by token; infinite where these are not the same answers."""
+    apart = [
+        abs(a[side] - b[side]) / a[f"{side}_tokens"]
+        for a, b in zip(old, new, strict=False)
+        for side in ("chosen", "rejected")
+        if a["id"] == b["id"] and a[f"{side}_tokens"] == b[f"{side}_tokens"]
+    ]
+    return max(apart, default=0.0) if len(apart) == 2 * max(len(old), len(new)) else float("inf")
 
 
 def _parity_distance(before: Path, after: Path) -> float:

@@ -1,11 +1,11 @@
 """The section `synthesize` of a params file: what all methods share, which method writes, and its own parameters."""
 
-import difflib
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, SerializeAsAny, ValidationInfo, field_validator
 
 from isheep_lib.params.kinds import Section
+from isheep_lib.params.options import checked_options
 from isheep_lib.prompting import chat
 from isheep_lib.synthesize.all_methods import METHODS
 from isheep_lib.synthesize.method import Method
@@ -33,14 +33,8 @@ class Synthesize(Shared):
         """Check the options by the class of the method."""
         if "method" not in info.data:  # which is told already
             return Section()
-        kind = METHODS[info.data["method"]].Options
-        if isinstance(given, kind):
-            return given
-        if isinstance(given, dict) and (unknown := [name for name in given if name not in kind.model_fields]):
-            near = difflib.get_close_matches(str(unknown[0]), kind.model_fields, n=1, cutoff=0.5)
-            said = f"did you mean {near[0]}" if near else f"its own are {', '.join(kind.model_fields)}"
-            raise ValueError(f"the method {info.data['method']} has no {', '.join(map(str, unknown))}; {said}")
-        return kind.model_validate(given)
+        name = info.data["method"]
+        return checked_options(given, METHODS[name].Options, f"the method {name}")
 
     @classmethod
     def known_names(cls) -> list[str]:

@@ -4,7 +4,8 @@
     found.steps[0][0]           # rows of the first forward pass of the first optimizer step
 
 A step's rows are drawn by seed alone. How they are shared out among forward passes and processes changes what is
-computed side by side, never what a step learns from: its loss is the sum over all its learned tokens by their number.
+computed side by side, never what a step learns from: its loss is the sum over all its learned tokens by their number, or over
+all its pairs of answers by theirs. The two answers of a pair stand in one forward pass; a row is a pair there.
 Covers the plan and its padding. Does not cover tensors (`train.trainer`).
 """
 
@@ -74,9 +75,15 @@ def _evenly(rows: list[int], lengths: list[int], number: int, most: int) -> list
     return [tuple(group) for group in groups]
 
 
-def padding_share(found: Plan, lengths: list[int], batching: str) -> float:
-    """Return the share of a training's computed positions that hold no token of a row."""
-    passes = [rows for step in found.steps for rows in step if rows]
-    tokens = sum(lengths[row] for rows in passes for row in rows)
-    widths = tokens if batching == "packed" else sum(len(rows) * max(lengths[row] for row in rows) for rows in passes)
+def padding_share(found: Plan, lengths: list[list[int]], batching: str) -> float:
+    """Return the share of a training's computed positions that hold no token.
+
+    Args:
+        found: the plan.
+        lengths: of the answers of each row, one or two.
+        batching: how rows are put together.
+    """
+    passes = [[length for row in rows for length in lengths[row]] for step in found.steps for rows in step if rows]
+    tokens = sum(map(sum, passes))
+    widths = tokens if batching == "packed" else sum(len(each) * max(each) for each in passes)
     return 1 - tokens / widths

@@ -1,13 +1,15 @@
-"""What is learned: pairs as tokens with a label for each, the split, and what became of every kept pair.
+"""What is learned: answers as tokens with a label for each, the split, and what became of every row of the filter.
 
-    data = prepare(kept, frame, tokenizer, params, seed)   # data.train, data.held_out, data.counts
+    rows = read(stage.inputs("filter", params.learns_from), params)
+    data = prepare(rows, frame, tokenizer, params, seed)   # data.train, data.held_out, data.counts
 
 Loss is on the response and the token that ends it, on nothing else. The labels never look at the pad token, which is
-the end token in some tokenizers and would then never be learned.
+the end token in some tokenizers and would then never be learned. Of a pair of answers both stand behind the same prompt.
 Covers tokens, labels, truncation, the split. Does not cover which pairs (`filter`), batches (`train.batch_plan`) or training.
 """
 
 import random
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +36,11 @@ class TrainRow:
     empty: bool = False  # the response has no token of its own, or white space alone
 
     @property
+    def answers(self) -> tuple["TrainRow", ...]:
+        """Itself: what of it stands in a forward pass."""
+        return (self,)
+
+    @property
     def labels(self) -> list[int]:
         """The token itself where it is learned, MASKED elsewhere."""
         return [MASKED] * min(self.read, len(self.input_ids)) + self.input_ids[self.read :]
@@ -44,15 +51,66 @@ class TrainRow:
         return max(0, len(self.input_ids) - self.read)
 
 
-def encode_row(pair: Pair, frame: Frame, tokenizer: Any, max_length: int) -> TrainRow:
+@dataclass(frozen=True)
+class PairRow:
+    """Tokens of two answers to one task, the first of which is preferred."""
+
+    id: str  # of the pair of answers
+    chosen: TrainRow
+    rejected: TrainRow
+
+    @property
+    def answers(self) -> tuple[TrainRow, ...]:
+        """What of it stands in a forward pass."""
+        return self.chosen, self.rejected
+
+
+Row = TrainRow | PairRow
+
+
+@dataclass(frozen=True)
+class Preference:
+    """A row of `pairs.jsonl`: two answers to one task."""
+
+    id: str
+    task_id: str
+    chosen: Pair
+    rejected: Pair
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> "Preference":
+        """Read a row; a rejected answer that the token limit ended has no end to learn."""
+        asked = row["instruction"], row["input"]
+        chosen = Pair(row["chosen_id"], *asked, row["chosen"])
+        return cls(row["id"], row["task"], chosen, Pair(row["rejected_id"], *asked, row["rejected"], row["rejected_finish"]))
+
+
+Given = Pair | Preference
+
+
+def read(rows: Sequence[Mapping[str, Any]], params: Train) -> list[Given]:
+    """Read rows of the file that the objective learns from."""
+    kind = Preference if params.minimised.of_pairs else Pair
+    return [kind.from_row(row) for row in rows]
+
+
+def encode_given(given: Given, frame: Frame, tokenizer: Any, max_length: int) -> Row:
+    """Turn a row into tokens; a rejected answer that never ended has no end here either."""
+    if isinstance(given, Pair):
+        return encode_row(given, frame, tokenizer, max_length)
+    rejected = encode_row(given.rejected, frame, tokenizer, max_length, given.rejected.finish != "length")
+    return PairRow(given.id, encode_row(given.chosen, frame, tokenizer, max_length), rejected)
+
+
+def encode_row(pair: Pair, frame: Frame, tokenizer: Any, max_length: int, ends: bool = True) -> TrainRow:
     """Turn a pair into tokens, the prompt exactly as the model is asked later, cut at `max_length` tokens."""
     prompt = encode(tokenizer, frame.prompt(user_words(pair.task)))
     response = encode_rest(tokenizer, frame.literal(pair.output))
-    ids = prompt + response + encode_rest(tokenizer, frame.end)
+    ids = prompt + response + (encode_rest(tokenizer, frame.end) if ends else [])
     return TrainRow(pair.id, ids[:max_length], len(prompt), len(ids) > max_length, not response or not pair.output.strip())
 
 
-def split_rows(rows: list[Pair], max_rows: int, held_out: float, seed: int) -> tuple[list[Pair], list[Pair], list[Pair]]:
+def split_rows(rows: list[Given], max_rows: int, held_out: float, seed: int) -> tuple[list[Given], list[Given], list[Given]]:
     """Draw at most `max_rows` rows by seed and hold a share out; both parts get at least one row.
 
     Answers to one task go to one side, so that no task is learned whose other answer measures the loss: the share held out
@@ -62,7 +120,7 @@ def split_rows(rows: list[Pair], max_rows: int, held_out: float, seed: int) -> t
         Training rows, held-out rows, rows left over.
 
     Raises:
-        YieldError: fewer than two tasks, or `max_rows` leaves fewer.
+        YieldError: fewer than two rows, or tasks, or `max_rows` leaves fewer.
     """
     tasks: dict[str, list[int]] = {}
     for i, row in enumerate(rows):
@@ -90,10 +148,10 @@ def split_rows(rows: list[Pair], max_rows: int, held_out: float, seed: int) -> t
 class Data:
     """Rows as tokens, and what became of every kept pair."""
 
-    train: list[TrainRow]  # rows to learn
-    held_out: list[TrainRow]  # rows whose loss chooses the checkpoint
+    train: Sequence[Row]  # rows to learn
+    held_out: Sequence[Row]  # rows whose loss chooses the checkpoint
     counts: dict[str, Any]  # rows in, kept, and dropped by reason
-    # Of each kept pair, in order: learned, held_out, or the reason why it is neither; tokens, learned tokens, cut.
+    # Of each row given, in order: learned, held_out, or the reason why it is neither; tokens, learned tokens, cut.
     fates: list[dict[str, Any]]
 
     def facts(self) -> dict[str, int]:
@@ -101,15 +159,28 @@ class Data:
         return {
             "training rows": len(self.train),
             "held-out rows": len(self.held_out),
-            "tokens": sum(len(row.input_ids) for row in self.train),
-            "learned tokens": sum(row.learned for row in self.train),
-            "rows shortened by the cutoff": sum(row.cut for row in [*self.train, *self.held_out]),
+            "tokens": sum(map(size_of, self.train)),
+            "learned tokens": sum(answer.learned for row in self.train for answer in row.answers),
+            "rows shortened by the cutoff": sum(_is_cut(row) for row in [*self.train, *self.held_out]),
         }
 
     def distribution(self) -> dict[str, dict[str, int]]:
-        """Return quantiles of the training rows' tokens, all of them and the learned ones."""
-        sides = {"row": [len(row.input_ids) for row in self.train], "learned": [row.learned for row in self.train]}
+        """Return quantiles of the training rows' tokens, all of them and the learned ones; of pairs also by side."""
+        sides = {"row": [size_of(row) for row in self.train]}
+        sides |= {"learned": [sum(answer.learned for answer in row.answers) for row in self.train]}
+        pairs = [row for row in self.train if isinstance(row, PairRow)]
+        if pairs:
+            sides |= {"chosen": [row.chosen.learned for row in pairs], "rejected": [row.rejected.learned for row in pairs]}
         return {name: _quantiles(values) for name, values in sides.items()}
+
+
+def size_of(row: Row) -> int:
+    """Return the number of a row's tokens, of both answers where it is a pair."""
+    return sum(len(answer.input_ids) for answer in row.answers)
+
+
+def _is_cut(row: Row) -> bool:
+    return any(answer.cut for answer in row.answers)
 
 
 def _quantiles(values: list[int]) -> dict[str, int]:
@@ -118,9 +189,9 @@ def _quantiles(values: list[int]) -> dict[str, int]:
     return {"min": ranked[0], **found, "max": ranked[-1]}
 
 
-def prepare(rows: list[Pair], frame: Frame, tokenizer: Any, params: Train, seed: int) -> Data:
+def prepare(rows: Sequence[Given], frame: Frame, tokenizer: Any, params: Train, seed: int) -> Data:
     """Encode, drop rows without a token of a response to learn, split; a YieldError says why too few are left."""
-    encoded = {row.id: encode_row(row, frame, tokenizer, params.max_length) for row in rows}
+    encoded = {row.id: encode_given(row, frame, tokenizer, params.max_length) for row in rows}
     reasons = {id_: _unusable(row) for id_, row in encoded.items()}
     usable = [row for row in rows if not reasons[row.id]]
     dropped = [{"reason": reason} for reason in reasons.values() if reason]
@@ -141,15 +212,29 @@ def prepare(rows: list[Pair], frame: Frame, tokenizer: Any, params: Train, seed:
     return Data(train, held_out, counts, [_fate(encoded[row.id], fates[row.id]) for row in rows])
 
 
-def _fate(row: TrainRow, fate: str) -> dict[str, Any]:
-    return {"id": row.id, "fate": fate, "tokens": len(row.input_ids), "learned": row.learned, "cut": row.cut}
+def _fate(row: Row, fate: str) -> dict[str, Any]:
+    learned = sum(answer.learned for answer in row.answers)
+    found = {"id": row.id, "fate": fate, "tokens": size_of(row), "learned": learned, "cut": _is_cut(row)}
+    return found | ({"chosen_id": row.chosen.id, "rejected_id": row.rejected.id} if isinstance(row, PairRow) else {})
 
 
-def _unusable(row: TrainRow) -> str:
+def _unusable(row: Row) -> str:
     """Say why nothing of a row can be learned, "" where something can."""
-    if row.empty:
+    if any(answer.empty for answer in row.answers):
         return "empty_response"
-    return "" if row.learned else "beyond_cutoff"
+    if any(not answer.learned for answer in row.answers):
+        return "beyond_cutoff"
+    if isinstance(row, PairRow) and row.chosen.input_ids == row.rejected.input_ids:
+        return "same_within_cutoff"
+    return ""
+
+
+def shown_parts(row: Row, tokenizer: Any) -> list[dict[str, str]]:
+    """Decode what is read and what is learned, as rows of a table."""
+    read = tokenizer.decode(row.answers[0].input_ids[: row.answers[0].read])
+    names = ["chosen, grows likelier", "rejected, against it"] if isinstance(row, PairRow) else ["learned"]
+    found = [{"part": "read, no loss", "text": read}]
+    return found + [{"part": n, "text": masked_text(a, tokenizer)[1]} for n, a in zip(names, row.answers, strict=True)]
 
 
 def masked_text(row: TrainRow, tokenizer: Any) -> tuple[str, str]:

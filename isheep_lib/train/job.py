@@ -9,9 +9,11 @@ Covers the files. Does not cover the training (`train.trainer`) or starting it (
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from isheep_lib.record.rows import canonical_json, digest_file, digest_text, read_jsonl, write_atomic, write_jsonl
-from isheep_lib.train.dataset import Data, TrainRow
+from isheep_lib.train.dataset import Data, PairRow, Row, TrainRow
+from isheep_lib.train.objectives.table import OBJECTIVES
 from isheep_lib.train.params import TrainParams
 
 JOB, ROWS = "job.json", "rows.jsonl"
@@ -54,26 +56,33 @@ class Job:
         return cls(Path(values["model"]), TrainParams(**values["params"]), values["seed"], Path(values["work"]))
 
 
-def load_rows(work: Path, held_out: bool) -> list[TrainRow]:
+def load_rows(work: Path, held_out: bool) -> list[Row]:
     """Read the rows to learn, or those held out."""
-    found = read_jsonl(work / ROWS)
-    return [TrainRow(row["id"], row["tokens"], row["read"]) for row in found if row["held_out"] == held_out]
+    return [_loaded(row) for row in read_jsonl(work / ROWS) if row["held_out"] == held_out]
+
+
+def _loaded(row: dict[str, Any]) -> Row:
+    if "rejected" not in row:
+        return TrainRow(row["id"], row["tokens"], row["read"])
+    chosen, rejected = (TrainRow(side["id"], side["tokens"], side["read"]) for side in (row["chosen"], row["rejected"]))
+    return PairRow(row["id"], chosen, rejected)
 
 
 def save_rows(data: Data, work: Path) -> None:
     """Write the rows for the processes of a training."""
     parts = ((data.train, False), (data.held_out, True))
-    write_jsonl(
-        work / ROWS,
-        [
-            {"id": row.id, "tokens": row.input_ids, "read": row.read, "held_out": held_out}
-            for part, held_out in parts
-            for row in part
-        ],
-    )
+    write_jsonl(work / ROWS, [_saved(row) | {"held_out": held_out} for part, held_out in parts for row in part])
 
 
+def _saved(row: Row) -> dict[str, Any]:
+    if isinstance(row, TrainRow):
+        return {"id": row.id, "tokens": row.input_ids, "read": row.read}
+    return {"id": row.id, "chosen": _saved(row.chosen), "rejected": _saved(row.rejected)}
+
+
+FIGURES = tuple(dict.fromkeys(name for objective in OBJECTIVES.values() for name in objective.figures))
 KEPT = ("step", "epoch", "loss", "grad_norm", "learning_rate", "eval_loss")
+KEPT += tuple(f"{part}{name}" for part in ("", "eval_") for name in FIGURES if name != "loss")
 
 
 def clean(history: list[dict[str, float]], steps_per_epoch: int) -> list[dict[str, float]]:

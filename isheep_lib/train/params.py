@@ -1,12 +1,18 @@
 """The section `train` of a params file: the paper's recipe as defaults, and on how many processes it runs."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, SerializeAsAny, ValidationInfo, field_validator
 
 from isheep_lib.engines.params import TrainedModel
-from isheep_lib.params.kinds import Place, Positive, StageSection, distinct, execution, routing
+from isheep_lib.params.kinds import Place, Positive, Section, StageSection, distinct, execution, routing
+from isheep_lib.params.options import checked_options
 from isheep_lib.prompting import chat
+from isheep_lib.record.code import root_of
+from isheep_lib.train.objectives.objective import Objective
+from isheep_lib.train.objectives.table import OBJECTIVES, ObjectiveName
+
+OF_OBJECTIVE = ("objective", "objective_options")
 
 
 class Train(StageSection):
@@ -14,6 +20,13 @@ class Train(StageSection):
 
     setting: Literal["one_base", "one_last", "total_base"] = routing(
         "one_base", "base or last model, trained on the last data or on all so far"
+    )
+    objective: ObjectiveName = Field(
+        "sft",
+        description="what is minimised: the loss of kept answers, or one of pairs of answers (docs/training.md)",
+    )
+    objective_options: SerializeAsAny[Section] = Field(
+        {}, description="the objective's own parameters (docs/training.md)", validate_default=True
     )
     method: Literal["lora", "qlora", "full"] = Field(
         "lora", description="an adapter, an adapter on a base in 4 bits, or all weights"
@@ -29,8 +42,8 @@ class Train(StageSection):
     learning_rate: float = Field(5.0e-5, description="peak of the cosine schedule", gt=0.0, lt=1.0)
     warmup_steps: int = Field(20, description="steps of linear warm-up", ge=0)
     epochs: Positive = Field(2, description="passes over the training rows")
-    train_batch: Positive = Field(16, description="rows per optimizer step, of all processes together")
-    micro_batch: Positive = Field(1, description="rows per forward pass of one process at most")
+    train_batch: Positive = Field(16, description="rows, or pairs of answers, per optimizer step, of all processes together")
+    micro_batch: Positive = Field(1, description="rows, or pairs of answers, per forward pass of one process at most")
     batching: Literal["grouped", "packed"] = Field(
         "grouped", description="rows of a step side by side by length, or one after the other without padding"
     )
@@ -46,6 +59,36 @@ class Train(StageSection):
     num_machines: Positive = execution(1, "machines that they are on; the others run isheep join")
     parallel: str = execution("ddp", "several processes: ddp, fsdp2, zero3, or the path of an accelerate config", min_length=1)
     main_address: str = execution("127.0.0.1:29500", "several machines: where the first one is reached", pattern=r".+:\d+")
+
+    @field_validator("objective_options", mode="plain")
+    @classmethod
+    def _checked(cls, given: Any, info: ValidationInfo) -> Section:
+        """Check the options by the class of the objective."""
+        if "objective" not in info.data:  # which is told already
+            return Section()
+        name = info.data["objective"]
+        return checked_options(given, OBJECTIVES[name].Options, f"the objective {name}")
+
+    @classmethod
+    def known_names(cls) -> list[str]:
+        """Name every parameter, those of all objectives included."""
+        own = dict.fromkeys(name for objective in OBJECTIVES.values() for name in objective.Options.model_fields)
+        return [*super().known_names(), *(f"objective_options.{name}" for name in own)]
+
+    @property
+    def minimised(self) -> Objective[Any]:
+        """The objective."""
+        return OBJECTIVES[self.objective]
+
+    @property
+    def learns_from(self) -> str:
+        """The file of the filter that is learned from."""
+        return "pairs.jsonl" if self.minimised.of_pairs else "kept.jsonl"
+
+    def deciding(self) -> dict[str, Any]:
+        """Return the values that decide the result; the loss alone is what was minimised before there was a choice."""
+        apart = OF_OBJECTIVE if self.objective == "sft" else ()
+        return {name: value for name, value in super().deciding().items() if name not in apart}
 
     def conflicts(self) -> list[str]:
         """Name values that contradict one another."""
@@ -82,18 +125,19 @@ class Train(StageSection):
         return iteration - 1 if self.setting == "one_last" else 0
 
     def inputs(self, iteration: int) -> list[tuple[int, str, str]]:
-        """Name the kept pairs of this iteration, or of all so far."""
+        """Name the kept pairs, or the pairs of answers, of this iteration or of all so far."""
         first = 1 if self.setting == "total_base" else iteration
-        return [(k, "filter", "kept.jsonl") for k in range(first, iteration + 1)]
+        return [(k, "filter", self.learns_from) for k in range(first, iteration + 1)]
 
     def prompts(self) -> dict[str, str]:
         """Hash the frames."""
         return chat.digests(*chat.FRAMES)
 
     def code(self) -> tuple[str, ...]:
-        """Name what lays out and trains; the trainer runs in processes of its own."""
-        own = ("dataset.prepare", "run.lay_out", "run.fine_tune", "run.check_parity", "run.held_out_change", "trainer.main")
-        return (*(f"train.{name}" for name in own), "engines.parity.document", "prompting.chat.get_frame")
+        """Name what lays out and trains, with the chosen objective alone; the trainer runs in processes of its own."""
+        own = ["dataset.read", "dataset.prepare", "run.lay_out", "run.fine_tune", "run.check_parity", "run.held_out_change"]
+        named = (f"train.{name}" for name in [*own, "trainer.main"])
+        return (*named, root_of(type(self.minimised)), "engines.parity.document", "prompting.chat.get_frame")
 
 
 class TrainParams(Train, TrainedModel, Place):

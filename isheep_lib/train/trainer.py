@@ -4,15 +4,14 @@
 
 The optimizer steps, their rows and their dropout follow from the job alone, so that the number of processes and a
 resume change nothing but the order in which floats are added.
-Covers the steps, checkpoints, the held-out loss, resuming. Does not cover which rows (`train.dataset`), which of them together
-(`train.batch_plan`), the model (`train.model`), or starting processes (`train.launch`).
+Covers starting, resuming and ending. Does not cover the steps (`train.learner`), which rows (`train.dataset`), the model
+(`train.model`), or starting processes (`train.launch`).
 """
 
 import contextlib
-import inspect
 import json
-import math
 import os
+import shutil
 import sys
 import threading
 import time
@@ -24,142 +23,18 @@ import torch
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 from torch.distributed.elastic.multiprocessing.errors import record
-from torch.distributed.fsdp import FSDPModule
-from torch.utils.data import DataLoader
-from transformers import (
-    PrinterCallback,
-    Trainer,
-    TrainerCallback,
-    TrainingArguments,
-    set_seed,
-)
+from transformers import TrainerCallback, TrainingArguments, set_seed
 from transformers.utils import logging
 
 from isheep_lib.errors import IsheepError, TrainingError
 from isheep_lib.record.progress import Progress
-from isheep_lib.record.provenance import peak_memory_mb, seed_for
+from isheep_lib.record.provenance import peak_memory_mb
 from isheep_lib.record.rows import digest_file, write_atomic
-from isheep_lib.train import batch_plan, checkpoints, exact
-from isheep_lib.train.dataset import TrainRow
+from isheep_lib.train import batch_plan, checkpoints, exact, reference
+from isheep_lib.train.dataset import size_of
 from isheep_lib.train.job import FAILURE, JOB, RESULT, ROWS, WATCHED, Job, clean, load_rows
-from isheep_lib.train.loss import tensors, token_losses
+from isheep_lib.train.learner import Learner
 from isheep_lib.train.model import load_trainable
-
-
-class Learner(Trainer):
-    """Transformers' Trainer with our batches, our loss over a whole step's tokens, and checkpoints that say they are whole."""
-
-    def __init__(self, job: Job, model: Any, arguments: TrainingArguments) -> None:
-        """Lay out the training; see `Job`."""
-        self.job, self.rows, self.held = job, load_rows(job.work, False), load_rows(job.work, True)
-        # ty: ignore[invalid-argument-type] - a list has all that is asked of a Dataset
-        super().__init__(model=model, args=arguments, train_dataset=self.rows, eval_dataset=self.held)
-        self.remove_callback(PrinterCallback)  # the log is a figure and a file, not lines in the notebook
-        self.loss_is_scaled_for_ga = True
-        self.plan = batch_plan.plan([len(row.input_ids) for row in self.rows], job.params, job.seed)
-        self.packed = job.params.batching == "packed"
-        inner = model.get_base_model() if hasattr(model, "get_base_model") else model
-        self.whole_logits = "logits_to_keep" not in inspect.signature(inner.forward).parameters
-        per_step = len(self.plan.steps[0])
-        self.learned = [sum(self.rows[i].learned for rows in step for i in rows) for step in self.plan.steps]
-        self.step_of = lambda number: number // per_step
-
-    def get_train_dataloader(self) -> DataLoader:
-        """Return this process's forward passes of all epochs, in order."""
-        passes: Any = self.plan.passes(self.args.process_index)  # a list has all that is asked of a Dataset
-        return DataLoader(passes, batch_size=1, collate_fn=self._collate)
-
-    def _collate(self, items: list[tuple[int, batch_plan.Pass]]) -> dict[str, Any]:
-        ((number, chosen),) = items
-        return {"number": number, **tensors([self.rows[i] for i in chosen], self.packed)}
-
-    def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> torch.Tensor:
-        """Compute one forward pass; its dropout follows from its number, whichever process has it."""
-        torch.manual_seed(seed_for(self.job.seed, inputs["number"], "train", "dropout"))
-        return super().training_step(model, inputs, num_items_in_batch)
-
-    def compute_loss(
-        self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
-    ) -> torch.Tensor:
-        """Return the pass's share of the step's loss: its tokens' losses by the number of learned tokens in the whole step.
-
-        Raises:
-            TrainingError: a loss is not finite.
-        """
-        number = inputs.pop("number")
-        losses, _ = token_losses(model, inputs, self.whole_logits)
-        total = losses.sum()
-        if not torch.isfinite(total):
-            chosen = [self.rows[i] for i in self.plan.steps[self.step_of(number)][number % len(self.plan.steps[0])]]
-            raise not_finite("The training loss", self.state.global_step + 1, chosen)
-        # Processes average their gradients, so each counts for all of them.
-        return total / self.learned[self.step_of(number)] * self.args.world_size
-
-    def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
-        """Return the held-out loss, in nats a learned token over all held-out rows."""
-        model: Any = self.model_wrapped
-        processes = self.args.world_size
-        model.eval()
-        ranked = sorted(range(len(self.held)), key=lambda i: -len(self.held[i].input_ids))
-        most = self.job.params.micro_batch
-        passes = [ranked[i : i + most] for i in range(0, len(ranked), most)]
-        passes += [[]] * (-len(passes) % processes)
-        sums = torch.zeros(2, dtype=torch.float64, device=self.args.device)
-        with exact.as_recorded(model, self.job.params):
-            for chosen in passes[self.args.process_index :: processes]:
-                inputs = self._prepare_inputs(tensors([self.held[i] for i in chosen], self.packed))
-                with torch.no_grad():  # not inference_mode: shards gathered there could not be learned from afterwards
-                    losses, learned = token_losses(model, inputs, self.whole_logits)
-                if not torch.isfinite(losses.sum()):
-                    raise not_finite("The held-out loss", self.state.global_step, [self.held[i] for i in chosen])
-                sums += torch.stack([losses.double().sum(), learned.sum().double()])
-        total, number = self.accelerator.reduce(sums, "sum").tolist()
-        metrics = {"eval_loss": round(total / number, 6)}  # as in the log, so that both find the same step best
-        self.log(dict(metrics))
-        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
-        return metrics
-
-    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Keep a line of the log; a gradient that is not finite stops the training before anything of it is saved."""
-        if not math.isfinite(logs.get("grad_norm", 0.0)):
-            step = self.plan.steps[self.state.global_step - 1]
-            raise not_finite("The gradient", self.state.global_step, [self.rows[i] for chosen in step for i in chosen])
-        super().log(logs, start_time)
-
-    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
-        """Save what was trained; sharded weights are gathered one by one, the frozen ones stay where they are."""
-        if not self.is_fsdp_enabled:
-            super().save_model(output_dir, _internal_call)
-            return
-        model: Any = self.model
-        state = {}
-        for module in model.modules():
-            if isinstance(module, FSDPModule):
-                module.reshard()  # the held-out loss leaves some gathered, as no backward pass follows it
-        for name, weight in model.named_parameters():
-            if weight.requires_grad:
-                whole = weight.full_tensor()  # every process takes part
-                if self.args.should_save:
-                    state[name] = whole.cpu()
-        if self.args.should_save:
-            self.accelerator.unwrap_model(model).save_pretrained(output_dir, state_dict=state)
-
-    def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        super()._save_checkpoint(model, trial)
-        self.accelerator.wait_for_everyone()
-        if self.is_world_process_zero():
-            folder = self.job.work / "checkpoints"
-            checkpoints.mark_whole(folder / f"checkpoint-{self.state.global_step}", self.job.digest)
-            checkpoints.drop_old(folder)  # only now: a crash always finds one that is whole
-
-
-def not_finite(what: str, step: int, rows: list[TrainRow]) -> TrainingError:
-    """Make the error that names the rows."""
-    return TrainingError(
-        f"{what} is not finite at step {step}",
-        where="rows " + ", ".join(row.id for row in rows),
-        do="look at these rows; a lower train.learning_rate or model.dtype float32 may help. The last checkpoint is kept",
-    )
 
 
 class _Shown(TrainerCallback):
@@ -196,7 +71,8 @@ def _train(job: Job) -> None:
     found, said = _agreed(job)
     arguments.eval_on_start = found is None  # the starting model's held-out loss, step 0 of the curve
     set_seed(job.seed)
-    learner = Learner(job, load_trainable(job), arguments)
+    start = reference.read(job.work, job.digest) if job.params.minimised.has_reference else None
+    learner = Learner(job, load_trainable(job), arguments, start)
     first = learner.is_world_process_zero()
     began, started = checkpoints.step_of(found) if found else 0, time.monotonic()
     if first:
@@ -212,7 +88,7 @@ def _train(job: Job) -> None:
             raise TrainingError(f"A checkpoint holds what no training saves: {error}", where=str(found), do=do) from error
     seconds = time.monotonic() - started
     if first:
-        tokens = sum(len(learner.rows[i].input_ids) for step in learner.plan.steps[began:] for rows in step for i in rows)
+        tokens = sum(size_of(learner.rows[i]) for step in learner.plan.steps[began:] for rows in step for i in rows)
         model: Any = learner.model
         result = {
             "log": clean(learner.state.log_history, learner.plan.steps_per_epoch),
@@ -230,8 +106,8 @@ def _train(job: Job) -> None:
 def _agreed(job: Job) -> tuple[Path | None, list[str]]:
     """Let the first process choose the checkpoint; one that was started for another training is a TrainingError."""
     first = PartialState().is_main_process
-    found, said = checkpoints.last_whole(job.work / "checkpoints", job.digest) if first else (None, [])
-    mine = {name: digest_file(job.work / name) for name in (JOB, ROWS)}
+    found, said = _last(job) if first else (None, [])
+    mine = {name: digest_file(job.work / name) for name in (JOB, ROWS, reference.FILE) if (job.work / name).is_file()}
     found, theirs = broadcast_object_list([found, mine])
     if theirs != mine:
         raise TrainingError(
@@ -239,6 +115,16 @@ def _agreed(job: Job) -> tuple[Path | None, list[str]]:
             where=str(job.work / JOB),
             do="start isheep join again once the first machine has come to its training",
         )
+    return found, said
+
+
+def _last(job: Job) -> tuple[Path | None, list[str]]:
+    """Find the newest whole checkpoint; without what the starting model said, the training must start from that again."""
+    folder = job.work / "checkpoints"
+    found, said = checkpoints.last_whole(folder, job.digest)
+    if found and job.params.minimised.has_reference and reference.read(job.work, job.digest) is None:
+        shutil.rmtree(folder)
+        return None, [*said, f"{reference.FILE} is torn or gone, and only the starting model can make it: training starts anew"]
     return found, said
 
 

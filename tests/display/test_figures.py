@@ -44,6 +44,8 @@ def over_iterations(*checks):
 
 
 LOG = [{"step": 1, "loss": 2.0, "learning_rate": 1e-4, "grad_norm": 1.0}, {"step": 1, "eval_loss": 2.1}]
+NUMBERS = {"accuracy": 0.5, "margin": 0.0, "chosen": -1.0, "rejected": -2.0}
+OF_PAIRS = [LOG[0] | NUMBERS, LOG[1] | {f"eval_{name}": value for name, value in NUMBERS.items()}]
 SCORED = [{"scores": {"a": float(n), "b": 9.0}} for n in range(9)] + [{"scores": {"a": 1.0}}]
 ONE, TWO = made_metrics("arc_easy", "nq_open"), made_metrics("nq_open", "arc_easy", value=30.0)
 DRAWN = {
@@ -70,6 +72,7 @@ DRAWN = {
     "a sweep": lambda: figures.threshold_sweep(SCORED, ["a", "b"], SWEEP),
     "training without a held-out loss": lambda: figures.training_curves(LOG[:1]),
     "training": lambda: figures.training_curves(LOG),
+    "training on pairs": lambda: figures.training_curves(OF_PAIRS, "nats per pair"),
     "scores of no benchmark": lambda: figures.scores(made_metrics(), None),
     "scores of one item": lambda: figures.scores(made_metrics("nq_open", error=None), None),
     "scores": lambda: figures.scores(ONE, TWO),
@@ -86,6 +89,13 @@ DRAWN = {
 @pytest.mark.parametrize("name", DRAWN)
 def test_a_figure_is_drawn_without_a_warning(name):
     assert DRAWN[name]()._repr_png_().startswith(b"\x89PNG")
+
+
+def test_a_training_on_pairs_shows_margin_accuracy_and_both_log_probabilities():
+    plain, of_pairs = (figures.training_curves(log).axes for log in (LOG, OF_PAIRS))
+    assert [axis.get_ylabel() for axis in plain] == ["loss (nats per token)", "learning rate", "gradient norm"]
+    assert [axis.get_ylabel() for axis in of_pairs[3:]] == ["margin", "pairs with a margin above 0", "log p (nats per token)"]
+    assert [text.get_text() for text in of_pairs[5].get_legend().get_texts()] == ["chosen, held out", "rejected, held out"]
 
 
 def test_the_same_data_give_the_same_bytes():

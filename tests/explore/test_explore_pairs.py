@@ -139,6 +139,22 @@ def test_a_pair_that_could_not_be_learned_says_why(run_dir):
     assert said == ["no: its prompt alone is longer than train.max_length", "no: its response is empty"]
 
 
+def test_an_answer_says_its_part_in_pairs_of_answers(run_dir):
+    sides = {"learned": ("p0", "p2"), "held_out": ("p10", "p10"), "beyond_max_rows": ("p0", "p1")}
+    rows = [{"id": f"{c}-cut", "fate": fate, "chosen_id": c, "rejected_id": r} for fate, (c, r) in sides.items()]
+    params = Train(objective="dpo").model_dump() | {"seed": 7, "iteration": 1}
+    record(run_dir, 1, "train", {"rows.jsonl": rows}, parameters=params, parts={"inputs": {}}, starts_from=0)
+    found = {row["id"]: row["trained"] for row in explore_pairs.pairs(run_dir, 1).rows if row["trained"]}
+    assert found == {
+        "p0": "trained on as chosen; left over as chosen",
+        "p1": "left over as rejected",
+        "p2": "trained on as rejected",
+        "p10": "held out as chosen; held out as rejected",
+    }
+    said = [pair_history.follow(run_dir, 1, id_).training.rows[0]["used in training"] for id_ in ("p2", "p3")]
+    assert said == ["as an answer of a pair: trained on as rejected", "no: M_1 did not see it"]
+
+
 def test_a_training_record_without_rows_leaves_them_unknown(run_dir):
     folder = manifests.stage_folder(run_dir, 1, "train")
     manifest = manifests.read_manifest(folder)

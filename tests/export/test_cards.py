@@ -6,10 +6,14 @@ import re
 import pytest
 import yaml
 
+from isheep_lib.errors import RecordError
 from isheep_lib.export import contents as export_contents
 from isheep_lib.export import data_card, loading, model_card
 from isheep_lib.export.contents import STAGES
+from isheep_lib.export.data import write_preferences
 from isheep_lib.export.loading import Weights
+from isheep_lib.record import manifests
+from isheep_lib.record.rows import read_jsonl, write_jsonl
 from tests.export.test_export import HOSTILE, PAIRS, edit, made
 from tests.export.test_export import record as recorded
 from tests.frames import hand_made
@@ -102,6 +106,60 @@ def test_nothing_that_a_model_wrote_and_no_markdown_of_a_name_is_on_a_card(run_d
 def test_the_held_out_loss_is_told_as_it_is(run_dir, best, said):
     edit(run_dir, "train", lambda manifest: manifest["held_out"].update(best=best))
     assert said in model_card.held_out(read(run_dir))
+
+
+ANSWERS = {"instruction": "Name.", "input": "", "chosen": HOSTILE, "rejected": "no", "kind": "cut"}
+
+
+@pytest.fixture
+def preferred(run_dir):
+    """Let the training have learned from pairs of answers."""
+    path = run_dir / "iter-1/filter/pairs.jsonl"
+    write_jsonl(path, [{"id": "i-t0-cut", **ANSWERS}])
+    outputs = {"pairs.jsonl": manifests.describe_file(path)}
+    edit(run_dir, "filter", lambda manifest: manifest["outputs"].update(outputs))
+    edit(run_dir, "train", lambda manifest: manifest["parameters"].update(objective="dpo", objective_options={"beta": 0.1}))
+    inputs = {"iter-1/filter/pairs.jsonl": outputs["pairs.jsonl"]["sha256"]}
+    edit(run_dir, "train", lambda manifest: manifest["parts"].update(inputs=inputs))
+    figures = {"accuracy before": 0.5, "accuracy at best": 0.75}
+    edit(run_dir, "train", lambda manifest: manifest["held_out"].update(figures))
+    return run_dir
+
+
+def test_the_cards_say_what_was_minimised_and_name_the_pairs_of_answers(run_dir, preferred):
+    record = read(preferred)
+    card = model_card.model_card(record, None)
+    assert "| objective | dpo: Rafailov et al. 2023, arXiv 2305.18290" in card
+    assert "fell from 2.0000 to 1.5000 nats per pair (step 4). Of held-out pairs of answers 75% have a margin" in card
+    assert "dpo" in front(card)["tags"]
+    data = data_card.data_card(record)
+    assert "preferences.jsonl" in data and "1 by cut" in data
+    assert HOSTILE not in card + data
+
+
+def test_a_training_on_kept_answers_is_said_to_be_one(run_dir):
+    record = read(run_dir)
+    assert record.preferences == []
+    assert "| objective | sft: I-SHEEP, arXiv 2408.08072" in model_card.model_card(record, None)
+    assert "preferences.jsonl" not in data_card.data_card(record)
+
+
+def test_pairs_of_answers_that_were_made_anew_are_refused(preferred):
+    path = preferred / "iter-1/filter/pairs.jsonl"
+    write_jsonl(path, [{"id": "other", **ANSWERS}])
+    edit(preferred, "filter", lambda manifest: manifest["outputs"].update({"pairs.jsonl": manifests.describe_file(path)}))
+    with pytest.raises(RecordError, match=r"pairs\.jsonl is not what iteration 1 was trained on"):
+        read(preferred)
+
+
+def test_pairs_of_answers_are_written_as_conversations(tmp_path):
+    write_preferences(tmp_path, [{"id": "p", **ANSWERS, "input": "salt"}], "Be brief.")
+    (row,) = read_jsonl(tmp_path / "preferences.jsonl")
+    assert row == {
+        "prompt": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Name.\n\nsalt"}],
+        "chosen": [{"role": "assistant", "content": HOSTILE}],
+        "rejected": [{"role": "assistant", "content": "no"}],
+    }
 
 
 def test_a_record_without_a_held_out_loss_says_so(run_dir):

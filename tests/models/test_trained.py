@@ -94,6 +94,18 @@ def test_the_rows_of_all_trainings_are_read_in_their_order_and_the_base_model_ha
     assert found == [[], ["1-0", "1-1"], ["1-0", "1-1", "2-0", "2-1"]]
 
 
+def test_a_model_that_learned_from_pairs_has_read_both_answers(run_dir):
+    path = stage_folder(run_dir, 1, "filter") / "pairs.jsonl"
+    row = {"id": "p", "instruction": "Name", "input": "", "chosen": "yes", "rejected": "no", "kind": "cut"}
+    write_jsonl(path, [row])
+    parts = {"inputs": {"iter-1/filter/pairs.jsonl": digest_file(path)}}
+    write_manifest(stage_folder(run_dir, 1, "train"), {"outputs": {}, "starts_from": 0, "parts": parts})
+    assert trained.training_rows(run_dir, 1) == [
+        {"id": "p/chosen", "instruction": "Name", "input": "", "output": "yes"},
+        {"id": "p/rejected", "instruction": "Name", "input": "", "output": "no"},
+    ]
+
+
 @pytest.mark.parametrize(
     "damage", [lambda path: path.unlink(), lambda path: write_jsonl(path, [{"id": "new"}])], ids=["absent", "changed"]
 )

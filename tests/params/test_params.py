@@ -398,6 +398,22 @@ ASKS = "assess.scorers:[expected,greedy,perplexity]"
         ("synthesize.min_instructions:81", "min_instructions: must be at most instructions"),
         ("train.micro_batch:3", "micro_batch: 3 x 1 process(es) does not divide train_batch 8; 1, 2, 4, 8 would do"),
         ("filter.scorer:expected", f"filter.scorer: the step threshold needs 'expected', {NOT_RUN}"),
+        (
+            "train.objective:dpo",
+            "train.objective: dpo learns from pairs of answers, and filter.preferences names none; name score",
+        ),
+        ("train.objective:orpo", "train.objective: orpo learns from pairs of answers, and filter.preferences names none"),
+        (
+            "filter.preferences:[score] filter.pair_scorer:expected",
+            f"filter.pair_scorer: pairs by score need 'expected', {NOT_RUN}",
+        ),
+        (
+            "filter.preferences:[score] filter.pair_scorer:expected assess.scorers:[pmi,expected] assess.level:quality",
+            "filter.criteria: 'both' are not all assessed; assess.level is 'quality'",
+        ),
+        ("train.objective_options.beta:0.1", "the objective sft has no beta; it has no parameters of its own"),
+        ("train.objective_option.beta:0.1", "did you mean train.objective_options?"),
+        ("train.beta:0.1", "did you mean train.objective_options.beta?"),
         ("filter.steps:[top] filter.top_scorer:ifd_loss", f"filter.top_scorer: the step top needs 'ifd_loss', {NOT_RUN}"),
         (
             "filter.steps:[best_answer] filter.best_scorer:greedy",

@@ -14,6 +14,8 @@ WEIGHTS = {"a": np.arange(1, 7, dtype=np.float32).reshape(2, 3), "b": np.full(4,
 LOG = [{"step": 0, "eval_loss": 1.5}, {"step": 1, "loss": 1.2, "grad_norm": 0.4}]
 PARITY = {"probes": [{"text": "x", "base": -1.0, "adapter": -0.9, "merged": -0.9}]}
 
+REFERENCE = [{"id": "p", "chosen": -12.0, "rejected": -9.0, "chosen_tokens": 9, "rejected_tokens": 5}]
+
 
 def change(path):
     return Change(path.name, "other bytes", "before", "after")
@@ -25,6 +27,7 @@ def written(folder, scale, more, said):
     write_jsonl(folder / "log.jsonl", [{k: v + more * ("loss" in k) for k, v in row.items()} for row in LOG])
     probes = [{**probe, "adapter": probe["adapter"] + said} for probe in PARITY["probes"]]
     (folder / "parity.json").write_text(json.dumps({"probes": probes}))
+    write_jsonl(folder / "reference.jsonl", [{**row, "chosen": row["chosen"] + 9 * said} for row in REFERENCE])
     return folder
 
 
@@ -38,12 +41,21 @@ def test_the_distance_of_weights_is_a_share_of_their_length(tmp_path):
 @pytest.mark.parametrize(
     ("scale", "more", "said", "decides"), [(1.001, 0.001, 0.001, False), (1.5, 0.5, 0.5, True)], ids=["noise", "another"]
 )
-@pytest.mark.parametrize("name", ["adapter_model.safetensors", "log.jsonl", "parity.json"])
+@pytest.mark.parametrize("name", ["adapter_model.safetensors", "log.jsonl", "parity.json", "reference.jsonl"])
 def test_noise_decides_nothing_and_another_training_does(tmp_path, name, scale, more, said, decides):
     one, other = written(tmp_path / "one", 1, 0, 0), written(tmp_path / "other", scale, more, said)
     found = training_difference(one / name, other / name, change(one / name))
     assert found.decides is decides
     assert ("of the weights' length" if name.endswith("tensors") else "nats a token") in found.after
+
+
+@pytest.mark.parametrize("other", [[], [{**REFERENCE[0], "id": "q"}], [{**REFERENCE[0], "chosen_tokens": 8}], REFERENCE * 2])
+def test_a_reference_of_other_answers_is_no_noise(tmp_path, other):
+    write_jsonl(tmp_path / "reference.jsonl", REFERENCE)
+    (tmp_path / "other").mkdir()
+    write_jsonl(tmp_path / "other/reference.jsonl", other)
+    paths = tmp_path / "reference.jsonl", tmp_path / "other/reference.jsonl"
+    assert training_difference(*paths, change(paths[0])).decides
 
 
 def test_what_no_noise_explains_stays_a_difference_and_weights_that_are_not_at_hand_are_none(tmp_path):

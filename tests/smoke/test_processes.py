@@ -70,6 +70,16 @@ def test_two_processes_train_what_one_does(alone_, tiny_model: Path, tmp_path: P
     assert not trainers()
 
 
+def test_two_processes_learn_from_pairs_what_one_does(tiny_model: Path, tmp_path: Path) -> None:
+    dpo = {"objective": "dpo", "objective_options": {"sft_weight": 0.5}}
+    alone = fine_tuned(tiny_model, tmp_path / "alone", **dpo)
+    found = fine_tuned(tiny_model, tmp_path / "two", **dpo, **TWO)
+    assert_the_same((tmp_path / "alone", alone), (tmp_path / "two", found))
+    assert len(found.start) == len(alone.start) == 10
+    for one, other in zip(alone.start, found.start, strict=True):
+        assert other == pytest.approx(one, abs=1e-5)
+
+
 STARTER = """
 import sys
 from pathlib import Path

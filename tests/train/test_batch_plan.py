@@ -133,7 +133,7 @@ def test_packed_passes_share_the_rows_out_evenly(lengths, given_, seed):
 @given(row_lengths, layouts, st.integers(0, 3))
 def test_the_share_of_padding_is_a_share_that_packing_and_single_rows_lack(lengths, given_, seed):
     found = plan(lengths, given_, seed)
-    share = padding_share(found, lengths, given_.batching)
+    share = padding_share(found, [[length] for length in lengths], given_.batching)
     assert 0.0 <= share < 1.0
     tokens = given_.epochs * sum(lengths)
     if given_.batching == "packed" or given_.micro_batch == 1 or len(set(lengths)) == 1:
@@ -158,8 +158,11 @@ def test_the_packed_passes_of_known_rows(lengths, sums):
 def test_the_padding_of_known_rows():
     lengths = [10, 1, 10, 1]
     for batching, expected in (("grouped", 0.0), ("packed", 0.0)):
-        assert padding_share(plan(lengths, params(2, 1, 2, batching), 0), lengths, batching) == expected
-    assert padding_share(plan([8, 2], params(2, 1, 1), 0), [8, 2], "grouped") == pytest.approx(6 / 16)
+        assert padding_share(plan(lengths, params(2, 1, 2, batching), 0), [[n] for n in lengths], batching) == expected
+    assert padding_share(plan([8, 2], params(2, 1, 1), 0), [[8], [2]], "grouped") == pytest.approx(6 / 16)
+    pairs = [[5, 3], [1, 1]]  # both answers of a pair stand in its pass
+    assert padding_share(plan([8, 2], params(2, 1, 1), 0), pairs, "grouped") == pytest.approx(10 / 20)
+    assert padding_share(plan([8, 2], params(1, 1, 2), 0), pairs, "grouped") == pytest.approx(2 / 12)
 
 
 @pytest.mark.parametrize(("micro", "processes", "accumulated"), [(1, 1, 16), (4, 2, 2), (16, 1, 1), (2, 8, 1)])

@@ -13,7 +13,21 @@ from isheep_lib.errors import YieldError
 from isheep_lib.prompting.chat import get_frame
 from isheep_lib.record.folders import cache_folder
 from isheep_lib.record.rows import Pair
-from isheep_lib.train.dataset import MASKED, Data, TrainRow, encode_row, mask_rows, masked_text, prepare, split_rows
+from isheep_lib.train.dataset import (
+    MASKED,
+    Data,
+    Preference,
+    TrainRow,
+    encode_given,
+    encode_row,
+    mask_rows,
+    masked_text,
+    prepare,
+    read,
+    shown_parts,
+    split_rows,
+)
+from isheep_lib.train.params import Train
 from tests.frames import hand_made
 
 FRAME = hand_made("f", "<user> ", " <model>", " <end>")
@@ -385,6 +399,78 @@ def test_another_seed_holds_other_rows_out():
 def test_a_tenth_of_three_thousand_rows_is_held_out():
     rows = [pair(i) for i in range(3500)]
     assert [len(part) for part in split_rows(rows, 3000, 0.1, 1)] == [2700, 300, 500]
+
+
+def preference(number=1, chosen="three ideas", rejected="two", task="", finish="end"):
+    row = {"instruction": f"Name {number}", "input": "", "chosen": chosen, "rejected": rejected, "rejected_finish": finish}
+    return Preference.from_row({"id": f"p{number}", "task": task or f"t{number}", "chosen_id": "a", "rejected_id": "b", **row})
+
+
+def test_both_answers_of_a_pair_stand_behind_the_prompt_and_only_those_that_ended_have_an_end():
+    words = Words()
+    for finish, end in (("end", " <end>"), ("stop", " <end>"), ("length", "")):
+        row = encode_given(preference(finish=finish), FRAME, words, 100)
+        assert [masked_text(answer, words) for answer in row.answers] == [
+            ("<user> Name 1 <model>", "three ideas <end>"),
+            ("<user> Name 1 <model>", f"two{end}"),
+        ]
+    assert [line["text"] for line in shown_parts(row, words)] == ["<user> Name 1 <model>", "three ideas <end>", "two"]
+    assert shown_parts(encode_row(pair(), FRAME, words, 100), words)[1:] == [{"part": "learned", "text": "three ideas <end>"}]
+
+
+def test_pairs_with_an_answer_that_cannot_be_learned_are_dropped_and_counted():
+    rows = [preference(1), preference(2), preference(3, rejected=" "), preference(4, chosen="")]
+    rows += [preference(5, "a b c d e f", "a b c d e g"), preference(6, "a b c d e f", "b")]
+    data = prepare(rows, FRAME, Words(), params(max_length=8), 0)
+    assert data.counts == {"in": 6, "kept": 3, "dropped": {"empty_response": 2, "same_within_cutoff": 1}}
+    assert data.fates[5]["cut"] and not data.fates[0]["cut"]
+    assert data.fates[0] | {"fate": ""} == {
+        "id": "p1",
+        "fate": "",
+        "tokens": 13,
+        "learned": 5,
+        "cut": False,
+        "chosen_id": "a",
+        "rejected_id": "b",
+    }
+    assert data.facts()["learned tokens"] == sum(fate["learned"] for fate in data.fates if fate["fate"] == "learned")
+    assert {"row", "learned", "chosen", "rejected"} == set(data.distribution())
+    short = prepare([preference(i) for i in range(3)], FRAME, Words(), params(), 0)
+    assert short.distribution()["chosen"]["max"] == 3 and short.distribution()["rejected"]["max"] == 2
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.integers(0, 6), min_size=2, max_size=30), st.floats(0.01, 0.6), st.integers(0, 5))
+def test_no_task_is_both_learned_and_held_out(tasks, share, seed):
+    rows = [preference(i, task=f"t{task}") for i, task in enumerate(tasks)]
+    try:
+        learned, held, left = split_rows(rows, 30, share, seed)
+    except YieldError as error:
+        assert "of the tasks that are held out" in error.what
+        return
+    assert learned and held and not left
+    assert {row.task_id for row in learned}.isdisjoint(row.task_id for row in held)
+    assert len(learned) + len(held) == len(rows)
+
+
+def test_several_answers_to_a_task_are_held_out_together():
+    rows = [replace(pair(i), lineage={"task": f"t{i // 3}"}) for i in range(12)]
+    learned, held, _ = split_rows(rows, 12, 0.2, 1)
+    assert len(held) % 3 == 0 and len(learned) % 3 == 0
+
+
+def test_pairs_of_one_task_alone_are_refused():
+    with pytest.raises(YieldError, match=r"All 4 row\(s\) are of the tasks that are held out(.|\n)*synthesize more tasks"):
+        split_rows([preference(i, task="t") for i in range(4)], 10, 0.3, 0)
+
+
+def test_rows_are_read_as_the_objective_wants_them():
+    row = {"id": "a", "instruction": "Name", "input": "", "output": "x"}
+    assert read([row], Train()) == [Pair.from_row(row)]
+    written = {"id": "p", "task": "t", "instruction": "Name", "input": "", "chosen": "x", "rejected": "y"}
+    written |= {"chosen_id": "c", "rejected_id": "r", "rejected_finish": "length", "kind": "score", "why": "z"}
+    (found,) = read([written], Train(objective="dpo"))
+    assert (found.chosen.id, found.rejected.id, found.rejected.finish) == ("c", "r", "length")
 
 
 def test_the_distribution_is_of_the_rows_that_are_learned():

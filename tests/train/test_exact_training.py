@@ -28,8 +28,10 @@ WAYS = {
     "plain": {"numerics": "plain"},
     "exact": {"numerics": "exact"},
     "dora": {"numerics": "exact", "dora": True, "rslora": True, "batching": "packed", "micro_batch": 2},
+    "dpo": {"numerics": "exact", "objective": "dpo", "objective_options": {"sft_weight": 0.5}},
+    "orpo": {"numerics": "exact", "objective": "orpo", "batching": "packed", "micro_batch": 2},
 }
-EXACT = ("exact", "dora", "last")
+EXACT = ("exact", "dora", "dpo", "orpo", "last")
 CHECKPOINT = "work/checkpoints/checkpoint-4/adapter_model.safetensors"  # before rounding
 ADAPTER = "out/adapter/adapter_model.safetensors"
 CODE = "import pathlib, sys; from tests.train import test_exact_training as t; t.train_all(*map(pathlib.Path, sys.argv[1:]))"
@@ -47,7 +49,7 @@ def train_all(model, folder):
 
 
 def said_of(trained):
-    return [trained.log, trained.best, trained.rounding]
+    return [trained.log, trained.best, trained.rounding, trained.start]
 
 
 def said(folder):
@@ -114,12 +116,13 @@ def test_held_out_losses_are_those_of_the_recorded_adapter(here, tiny_model):
     for row in DATA.held_out:
         logs = model(input_ids=torch.tensor([row.input_ids])).logits[0].log_softmax(-1)
         total -= sum(logs[i - 1, row.input_ids[i]].item() for i in range(row.read, len(row.input_ids)))
-    log, best, _ = said(here)[0]["exact"]
+    log, best, *_ = said(here)[0]["exact"]
     found = next(row["eval_loss"] for row in log if "eval_loss" in row and row["step"] == best)
     assert found == pytest.approx(total / sum(row.learned for row in DATA.held_out), abs=1e-6)
 
 
-def test_no_operation_of_a_training_is_shorter_than_float64(here, tiny_model, tmp_path, monkeypatch):
+@pytest.mark.parametrize("way", ["exact", "dpo", "orpo"])
+def test_no_operation_of_a_training_is_shorter_than_float64(here, tiny_model, tmp_path, monkeypatch, way):
     plain = trainer.Learner.train
 
     def watched(learner, **how):
@@ -127,17 +130,25 @@ def test_no_operation_of_a_training_is_shorter_than_float64(here, tiny_model, tm
             return plain(learner, **how)
 
     monkeypatch.setattr(trainer.Learner, "train", watched)
-    fine_tuned(tiny_model, tmp_path, numerics="exact", gradient_checkpointing=True)
-    assert (tmp_path / CHECKPOINT).read_bytes() == (here / "exact" / CHECKPOINT).read_bytes()
+    fine_tuned(tiny_model, tmp_path, **WAYS[way], gradient_checkpointing=True)
+    assert (tmp_path / CHECKPOINT).read_bytes() == (here / way / CHECKPOINT).read_bytes()
     with pytest.raises(TrainingError, match="in float32"):
-        fine_tuned(tiny_model, tmp_path / "plain")
+        fine_tuned(tiny_model, tmp_path / "plain", **WAYS[way] | {"numerics": "plain"})
+
+
+def test_the_reference_of_an_exact_training_is_the_same_wherever_it_is_computed(here, elsewhere):
+    for way in ("dpo", "orpo"):
+        ours, theirs = (said(folder)[0][way][3] for folder in (here, elsewhere))
+        assert ours == theirs
+        assert bool(ours) == (way == "dpo")
 
 
 class Killed(BaseException):
     """Stands for a kill: nothing of the project catches it."""
 
 
-def test_an_exact_training_that_is_killed_and_started_again_gives_the_same_bytes(here, tiny_model, tmp_path, monkeypatch):
+@pytest.mark.parametrize("way", ["exact", "dpo"])
+def test_an_exact_training_that_is_killed_and_started_again_gives_the_same_bytes(here, tiny_model, tmp_path, monkeypatch, way):
     plain = trainer.Learner.log
 
     def log(learner, logs, *more):
@@ -148,13 +159,13 @@ def test_an_exact_training_that_is_killed_and_started_again_gives_the_same_bytes
     with monkeypatch.context() as patch:
         patch.setattr(trainer.Learner, "log", log)
         with pytest.raises(Killed):
-            fine_tuned(tiny_model, tmp_path, numerics="exact")
+            fine_tuned(tiny_model, tmp_path, **WAYS[way])
     assert torch.get_default_dtype() is torch.float32
-    found = fine_tuned(tiny_model, tmp_path, numerics="exact")
+    found = fine_tuned(tiny_model, tmp_path, **WAYS[way])
     assert found.speed["began_after_step"] == 2
-    assert said_of(found) == said(here)[0]["exact"]
+    assert said_of(found) == said(here)[0][way]
     for path in (CHECKPOINT, ADAPTER):
-        assert (tmp_path / path).read_bytes() == (here / "exact" / path).read_bytes()
+        assert (tmp_path / path).read_bytes() == (here / way / path).read_bytes()
 
 
 def test_parity_is_computed_in_float64(tiny_model, here, monkeypatch):

@@ -11,6 +11,7 @@ from isheep_lib.errors import DataError
 from isheep_lib.iterate.run_params import TrainParams
 from isheep_lib.train.dataset import Data, TrainRow
 from isheep_lib.train.job import Job, clean, load_rows, save_rows
+from tests.trainings import PAIRS
 
 few = settings(max_examples=50, deadline=None)
 tokens = st.lists(st.integers(0, 10**6), min_size=1, max_size=9)
@@ -26,7 +27,9 @@ def test_a_job_that_was_saved_is_read_as_it_was(tmp_path):
     job = Job(Path("/models/a b"), params, 7, tmp_path)
     found = Job.load(job.save())
     assert (found.model, found.seed, found.work) == (job.model, 7, tmp_path)
-    assert vars(found.params) == params.model_dump()
+    assert found.params == params
+    own = TrainParams(run="r", objective="dpo", objective_options={"beta": 0.3})
+    assert Job.load(Job(tmp_path, own, 7, tmp_path).save()).params == own
 
 
 def test_a_job_is_replaced_as_a_whole(tmp_path):
@@ -45,6 +48,12 @@ def test_the_rows_that_a_process_reads_are_those_that_were_laid_out(tmp_path_fac
     assert load_rows(work, False) == data.train
     assert load_rows(work, True) == data.held_out
     assert [row.labels for row in load_rows(work, False)] == [row.labels for row in data.train]
+
+
+def test_pairs_of_answers_are_read_as_they_were_laid_out(tmp_path):
+    save_rows(PAIRS, tmp_path)
+    assert load_rows(tmp_path, False) == PAIRS.train
+    assert load_rows(tmp_path, True) == PAIRS.held_out
 
 
 def test_rows_that_were_cut_on_the_disk_are_named_by_line(tmp_path):

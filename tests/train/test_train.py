@@ -10,9 +10,12 @@ from isheep_lib.errors import ModelError, TrainingError
 from isheep_lib.iterate.run_params import TrainParams
 from isheep_lib.models.base import ModelRef, find_model
 from isheep_lib.train import model as train_model
-from isheep_lib.train.dataset import Data, TrainRow
+from isheep_lib.train.dataset import Data, PairRow, TrainRow
 from isheep_lib.train.job import clean
+from isheep_lib.train.objectives.table import OBJECTIVES
+from isheep_lib.train.params import Train
 from isheep_lib.train.run import _take, held_out_change, lay_out, verdict
+from tests.trainings import PAIRS
 
 
 @pytest.fixture
@@ -42,6 +45,7 @@ def table(layout):
 def test_a_layout_says_what_will_happen_and_reads_no_weights(model, no_weights):
     found = table(laid_out(model, train_batch=4, micro_batch=2, epochs=3))
     assert found == {
+        "minimised": "sft: The mean loss of the learned tokens of kept answers.",
         "trained": "LoRA of rank 8 on all-linear",
         "number format": "float32, what is trained in float32",
         "processes": "1, this kernel",
@@ -172,9 +176,74 @@ def test_the_loss_before_training_is_never_the_best_one(before, improved):
 
 
 def test_the_verdict_warns_where_the_held_out_loss_did_not_fall():
-    assert verdict(LOG) == "The held-out loss fell from 2.0000 to 1.5000 nats per token."
-    said = verdict([{"step": 0, "eval_loss": 1.2}, *LOG[1:]])
+    assert verdict(LOG, Train()) == "The held-out loss fell from 2.0000 to 1.5000 nats per token."
+    said = verdict([{"step": 0, "eval_loss": 1.2}, *LOG[1:]], Train())
     assert said.startswith("WARNING: the held-out loss did not fall: 1.2000 before, 1.5000 at its best.")
+
+
+def of_pairs(step, loss, accuracy, margin, chosen, rejected):
+    return {"step": step, **dict(zip(PAIR_FIGURES, (loss, accuracy, margin, chosen, rejected), strict=True))}
+
+
+PAIR_FIGURES = [f"eval_{name}" for name in OBJECTIVES["dpo"].figures]
+START = of_pairs(0, 0.6931, 0.5, 0.0, -1.2, -1.5)
+
+
+@pytest.mark.parametrize(
+    ("objective", "after", "said"),
+    [
+        (
+            "dpo",
+            of_pairs(4, 0.6, 0.75, 0.25, -1.1, -1.6),
+            "The held-out loss fell from 0.6931 to 0.6000 nats per pair.\n"
+            "Of held-out pairs 75% have a margin for the chosen answer (50% before); the mean margin went from 0.0000 to "
+            "0.2500. The mean log-probability of a token went: chosen answers -1.2000 to -1.1000, rejected ones -1.5000 to "
+            "-1.6000.",
+        ),
+        (
+            "dpo",
+            of_pairs(4, 0.6, 0.75, 0.25, -1.3, -1.9),
+            "WARNING: Chosen and rejected answers both grew less likely, in the mean log-probability of a token: chosen "
+            "answers -1.2000 to -1.3000, rejected ones -1.5000 to -1.9000. Lower train.learning_rate, or raise "
+            "train.objective_options.sft_weight.",
+        ),
+        ("orpo", of_pairs(4, 0.6, 0.75, 0.25, -1.3, -1.9), "-1.5000 to -1.9000. Lower train.learning_rate."),
+        ("dpo", of_pairs(4, 0.6, 0.25, 0.1, -1.3, -1.4), "WARNING: Chosen answers grew less likely, in the mean"),
+        ("dpo", of_pairs(4, 0.7, 0.25, -0.1, -1.2, -1.4), "WARNING: the held-out loss did not fall: 0.6931 before, 0.7000"),
+    ],
+)
+def test_the_verdict_on_pairs_says_accuracy_and_margin_and_warns_where_chosen_answers_fall(objective, after, said):
+    assert said in verdict([START, {"step": 1, "loss": 0.7}, after], Train(objective=objective))
+
+
+def test_the_held_out_change_of_pairs_has_every_figure_before_and_at_the_kept_step():
+    worse = of_pairs(8, 0.65, 0.25, 0.1, -1.3, -1.4)
+    found = held_out_change([START, of_pairs(4, 0.6, 0.75, 0.25, -1.1, -1.6), worse])
+    assert found == {
+        "before": 0.6931,
+        "best": 0.6,
+        "at step": 4,
+        "improved": True,
+        "accuracy before": 0.5,
+        "accuracy at best": 0.75,
+        "margin before": 0.0,
+        "margin at best": 0.25,
+        "chosen before": -1.2,
+        "chosen at best": -1.1,
+        "rejected before": -1.5,
+        "rejected at best": -1.6,
+    }
+
+
+def test_a_layout_of_pairs_says_what_is_minimised_and_counts_pairs(model, no_weights):
+    params = TrainParams(dtype="float32", objective="dpo", objective_options={"beta": 0.2}, train_batch=4)
+    found = table(lay_out(model, PAIRS, params, 1))
+    assert found["minimised"].startswith("dpo (beta 0.2, sft_weight 0.0): The logistic loss of how much likelier")
+    assert found["pairs of answers per optimizer step"].startswith("4 = 1 a pass x 1 process(es) x 4")
+    assert found["optimizer steps"] == "4 = 2 x 2 epoch(s)"
+    long = Data([PairRow("p", TrainRow("a", [3] * 9, 1), TrainRow("b", [3] * 2049, 1))], PAIRS.held_out, {}, [])
+    with pytest.raises(TrainingError, match="longer than the model's context, such as b"):
+        lay_out(model, long, params, 1)
 
 
 def test_an_evaluation_that_a_resume_repeats_is_kept_once():

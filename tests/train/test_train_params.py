@@ -5,6 +5,7 @@ import pytest
 from isheep_lib.errors import ParameterError
 from isheep_lib.iterate.run_params import TrainParams
 from isheep_lib.params.check import check
+from isheep_lib.record.code import code_digests
 from isheep_lib.train.params import Train
 
 PAPER = {
@@ -151,3 +152,70 @@ def test_a_value_out_of_range_is_named(name, value):
     said = refusal(**{name: value})
     assert said.startswith("1 problem(s)")
     assert f"\n  {name}: {value!r} " in said
+
+
+def test_an_objective_has_its_own_parameters_and_no_others():
+    found = check(TrainParams, {"objective": "dpo", "objective_options": {"beta": 0.3}}, "x")
+    assert found.objective_options.model_dump() == {"beta": 0.3, "sft_weight": 0.0}
+    assert check(TrainParams, found.model_dump(), "x") == found
+    assert check(TrainParams, {"objective": "orpo"}, "x").objective_options.model_dump() == {"odds_weight": 0.1}
+    assert Train().objective_options.model_dump() == {}
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({"objective_options": {"beta": 0.1}}, "the objective sft has no beta; it has no parameters of its own"),
+        ({"objective": "orpo", "objective_options": {"beta": 0.1}}, "the objective orpo has no beta; its own are odds_weight"),
+        ({"objective": "dpo", "objective_options": {"odds_weight": 0.1}}, "the objective dpo has no odds_weight"),
+        ({"objective": "dpo", "objective_options": {"sft_wieght": 1.0}}, "did you mean sft_weight"),
+        ({"objective": "dpo", "objective_options": {"beta": 0.0}}, "greater than 0"),
+        ({"objective": "dpo", "objective_options": {"sft_weight": -1.0}}, "greater than or equal to 0"),
+        ({"objective": "simpo"}, "'sft', 'dpo' or 'orpo'"),
+    ],
+)
+def test_parameters_of_another_objective_are_refused(values, expected):
+    assert expected in refusal(**values)
+
+
+@pytest.mark.parametrize("objective", ["dpo", "orpo"])
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"numerics": "exact", "dtype": "float32"},
+        {"method": "full"},
+        {"method": "qlora"},
+        {"batching": "packed", "micro_batch": 4},
+        {"num_processes": 2, "parallel": "fsdp2"},
+        {"dora": True, "setting": "one_last"},
+    ],
+)
+def test_pairs_are_learned_in_every_way_that_answers_are(objective, values):
+    check(TrainParams, {"objective": objective, **values}, "x")
+
+
+def test_the_loss_of_answers_decides_as_it_did_before_there_were_objectives():
+    assert set(Train.model_fields) - set(Train().model_dump()) == set()
+    assert {"objective", "objective_options"}.isdisjoint(Train().deciding())
+    decided = Train(objective="dpo", objective_options={"beta": 0.3}).deciding()
+    assert (decided["objective"], decided["objective_options"]) == ("dpo", {"beta": 0.3, "sft_weight": 0.0})
+
+
+@pytest.mark.parametrize(
+    ("setting", "objective", "expected"),
+    [
+        ("one_base", "sft", [(3, "filter", "kept.jsonl")]),
+        ("one_last", "dpo", [(3, "filter", "pairs.jsonl")]),
+        ("total_base", "orpo", [(k, "filter", "pairs.jsonl") for k in (1, 2, 3)]),
+    ],
+)
+def test_a_training_reads_what_its_objective_learns_from(setting, objective, expected):
+    assert Train(setting=setting, objective=objective).inputs(3) == expected
+
+
+def test_only_the_chosen_objectives_code_counts():
+    names = {o: set(code_digests(Train(objective=o).code())) for o in ("sft", "dpo", "orpo")}
+    own = {"sft": {"Sft"}, "dpo": {"Dpo"}, "orpo": {"Orpo", "CERTAIN"}}
+    for name, found in names.items():
+        assert own[name] <= found
+        assert all(others.isdisjoint(found) for other, others in own.items() if other != name)

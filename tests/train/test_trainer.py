@@ -13,7 +13,7 @@ import pytest
 
 from isheep_lib.errors import TrainingError
 from isheep_lib.models.base import find_model
-from isheep_lib.train import batch_plan, checkpoints, launch, trainer
+from isheep_lib.train import batch_plan, checkpoints, launch, learner, trainer
 from isheep_lib.train.dataset import Data, TrainRow
 from isheep_lib.train.job import Job, save_rows
 from isheep_lib.train.run import Layout, fine_tune
@@ -80,10 +80,10 @@ def at_log(patch, step):
     patch.setattr(trainer.Learner, "log", lambda self, logs, *more: _or_die(plain, self, logs, step, more))
 
 
-def _or_die(plain, learner, logs, step, more):
-    if "loss" in logs and learner.state.global_step == step:
+def _or_die(plain, made, logs, step, more):
+    if "loss" in logs and made.state.global_step == step:
         raise Killed
-    plain(learner, logs, *more)
+    plain(made, logs, *more)
 
 
 def at_mark(patch, step):
@@ -345,7 +345,7 @@ def test_a_held_out_loss_that_is_not_finite_stops_with_the_rows_of_that_pass(poi
 
 def test_a_gradient_that_is_not_finite_stops_before_anything_of_it_is_saved(tiny_model, tmp_path, monkeypatch):
     rows = data()
-    plain, seen = trainer.token_losses, []
+    plain, seen = learner.token_losses, []
 
     def infinite(model, inputs, whole_logits):
         losses, learned = plain(model, inputs, whole_logits)
@@ -353,7 +353,7 @@ def test_a_gradient_that_is_not_finite_stops_before_anything_of_it_is_saved(tiny
         steep = (losses - losses.detach()).sum().clamp(min=0).sqrt()  # 0, and its slope is infinite
         return (losses + steep if sum(seen) == 7 else losses), learned  # the seventh pass belongs to the fourth step
 
-    monkeypatch.setattr(trainer, "token_losses", infinite)
+    monkeypatch.setattr(learner, "token_losses", infinite)
     job = saved_job(tiny_model, tmp_path, rows)
     with pytest.raises(TrainingError) as caught:
         trainer.train(job)
@@ -485,11 +485,11 @@ def test_dropout_follows_from_the_pass_alone_whatever_else_draws_random_numbers(
 
 def test_dropout_differs_from_pass_to_pass(whole, tmp_path):
     job = saved_job(whole.model, tmp_path)
-    learner = trainer.Learner(job, trainer.load_trainable(job), trainer._arguments(job))
-    for parameter in learner.model.parameters():  # an adapter that says nothing yet drops nothing
+    made = trainer.Learner(job, trainer.load_trainable(job), trainer._arguments(job))
+    for parameter in made.model.parameters():  # an adapter that says nothing yet drops nothing
         parameter.data.add_(0.1 if parameter.requires_grad else 0.0)
-    inputs = trainer.tensors(learner.rows[:2], False)
-    losses = [learner.training_step(learner.model, {"number": number, **inputs}).item() for number in (0, 1, 0)]
+    inputs = learner.tensors(made.rows[:2], False)
+    losses = [made.training_step(made.model, {"number": number, **inputs}).item() for number in (0, 1, 0)]
     assert losses[0] == losses[2] != losses[1]
 
 
