@@ -101,7 +101,7 @@ class StageSession(Generic[P]):
     def writing(self: "StageSession[SynthesizeParams]", engine: Engine, frame: Frame) -> Writing[Any]:
         """Put together what the chosen method of synthesis writes with."""
         rows, params = self.inputs("synthesize", "examples.jsonl"), self.params
-        earlier = [Task(row["id"], row["instruction"], row["input"]) for row in rows]
+        earlier = [Task(row["id"], row.get("free_instruction", row["instruction"]), row["input"]) for row in rows]
         return Writing(engine, frame, params, params.options, params.iteration, earlier, self.seed, self.common_journal)
 
     def inputs(self, stage: str, file: str) -> list[dict]:

@@ -36,6 +36,7 @@ class Method(ABC, Generic[Own]):
         source: publication, and what was changed.
         Options: class of `synthesize.options`.
         needs: what must be at hand.
+        answers: whether accepted tasks come with a response.
         prompts: files in `prompting/prompts`.
         reasons: why it drops a candidate, beside the rules on instructions, with the meaning.
     """
@@ -44,6 +45,7 @@ class Method(ABC, Generic[Own]):
     source: ClassVar[str]
     Options: ClassVar[type[Section]]
     needs: ClassVar[tuple[Need, ...]] = ("seeds",)
+    answers: ClassVar[bool] = False
     prompts: ClassVar[tuple[str, ...]] = ()
     reasons: ClassVar[dict[str, str]] = {}
 
