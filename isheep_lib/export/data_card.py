@@ -15,6 +15,7 @@ from isheep_lib.export.contents import STAGES, Record
 from isheep_lib.export.data import FATE, FILES, MORE, PAIR, score_names
 from isheep_lib.export.markdown import code, front_matter, plain, render
 from isheep_lib.export.model_card import provenance
+from isheep_lib.iterate.grade import grade_of_run
 from isheep_lib.iterate.run_params import recorded_params
 from isheep_lib.scorers.table import scorer_of
 
@@ -44,6 +45,7 @@ def data_card(record: Record) -> str:
         "scores": _scores(record),
         "trust": _trust(record.manifest("assess").get("check") or {}),
         "model": _model,
+        "grade": grade_of_run(record.run_dir).line,
         "written": recorded_params(record.manifest("synthesize"), "the manifest of synthesize"),
     }
     return render("data_card.md.j2", record=record, origin=provenance(record), **values)

@@ -13,6 +13,7 @@ from isheep_lib.display import evaluation_tables
 from isheep_lib.export.contents import Record, makers
 from isheep_lib.export.loading import Weights
 from isheep_lib.export.markdown import counts, front_matter, plain, render
+from isheep_lib.iterate.grade import grade_of_run
 
 SETTINGS = {
     "one_base": "One_base: the base model, trained on the pairs of this iteration alone",
@@ -63,6 +64,7 @@ def _facts(record: Record) -> list[dict[str, str]]:
         "run, iteration": f"{record.run_dir.name}, {record.iteration}",
         "base model": base.name,
         "its digest (SHA-256 over its files)": base.digest,
+        "grade": grade_of_run(record.run_dir).line,
         "setting": SETTINGS[params["setting"]],
         "trained": METHODS[record.method],
         "trainings that lead to it": ", ".join(f"iteration {k}" for k in record.lineage),

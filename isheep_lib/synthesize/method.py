@@ -37,6 +37,7 @@ class Method(ABC, Generic[Own]):
         Options: class of `synthesize.options`.
         needs: what must be at hand.
         answers: whether accepted tasks come with a response.
+        people: what people wrote, beside seeds and prompts, that decides about texts; "" for nothing.
         prompts: files in `prompting/prompts`.
         reasons: why it drops a candidate, beside the rules on instructions, with the meaning.
     """
@@ -46,6 +47,7 @@ class Method(ABC, Generic[Own]):
     Options: ClassVar[type[Section]]
     needs: ClassVar[tuple[Need, ...]] = ("seeds",)
     answers: ClassVar[bool] = False
+    people: ClassVar[str] = ""
     prompts: ClassVar[tuple[str, ...]] = ()
     reasons: ClassVar[dict[str, str]] = {}
 

@@ -53,6 +53,7 @@ class EvolInstruct(Method[EvolOptions]):
     Options = EvolOptions
     needs: ClassVar[tuple[Need, ...]] = ("seeds", "an aligned model")
     answers = True
+    people = "rules that eliminate rewritings and answers"
     prompts = (*(f"evol-{name}.txt" for name in OPERATORS), "evol-equal.txt")
     reasons: ClassVar[dict[str, str]] = {
         "unchanged": "the rewriting says what its parent says",

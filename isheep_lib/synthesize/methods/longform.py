@@ -54,6 +54,7 @@ class LongForm(Method[LongFormOptions]):
     Options = LongFormOptions
     needs: ClassVar[tuple[Need, ...]] = ("documents", "an aligned model")
     answers = True
+    people = "documents that people wrote, as answers"
     prompts = tuple(f"longform-{style}.txt" for style in STYLES)
     reasons: ClassVar[dict[str, str]] = {
         "document_too_short": "the document has fewer words than `min_document_words`",
