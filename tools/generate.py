@@ -328,7 +328,10 @@ def types_counted(benchmark: str) -> str:
         {f"type of {title}": f"`{kind}`{' (not asked)' if kind in UNCHECKED else ''}", "families like it": names(found)}
         for kind, found in like.items()
     ]
-    head = f"{title}'s {len(kinds)} types: {met} are like a family, {len(kinds) - met} are not; {apart} of {len(FAMILIES)} families are unlike all of them."
+    head = (
+        f"{title}'s {len(kinds)} types: {met} are like a family, {len(kinds) - met} are not. Of our {len(FAMILIES)} families "
+    )
+    head += f"{apart} are unlike all of them."
     return f"### {title}\n\n{head}\n\n{table(rows)}"
 
 

@@ -26,6 +26,10 @@ MORE = {
     "num_tokens": "tokens of the response as generated",
     "demonstrations": "ids of the tasks shown in the prompt that gave the instruction",
 }
+CONSTRAINED = {
+    "free_instruction": "the instruction as the model wrote it, before constraints were put into it",
+    "constraints": "those of the instruction as JSON: family, arguments, text, and whether the response keeps each",
+}
 FATE = {
     "fate": "what the training of this iteration did with it: learned, held_out (its loss chose the checkpoint), "
     "beyond_max_rows (not drawn), or why nothing of it could be learned; empty where the record does not tell",
@@ -55,6 +59,11 @@ def score_names(rows: Sequence[dict[str, Any]]) -> list[str]:
     return sorted({name for row in rows for name in row["scores"]})
 
 
+def constrained_columns(rows: Sequence[dict[str, Any]]) -> dict[str, str]:
+    """Return the columns of constraints with their meanings, none where no instruction holds any."""
+    return CONSTRAINED if any(row.get("constraints") for row in rows) else {}
+
+
 def _sharegpt(row: dict[str, Any], system: str) -> dict[str, Any]:
     turns = [{"from": "human", "value": _words(row)}, {"from": "gpt", "value": row["output"]}]
     return {"conversations": turns, "system": system}
@@ -77,6 +86,11 @@ def _write_parquet(path: Path, rows: Sequence[dict[str, Any]], fates: dict[str, 
     scores = {f"score_{name}": pyarrow.float64() for name in score_names(rows)}
     kinds = dict.fromkeys(PAIR, text) | scores | dict.fromkeys([*MORE, *FATE], whole)
     kinds |= {"finish": text, "demonstrations": pyarrow.list_(text), "fate": text, "cut": pyarrow.bool_()}
+    kinds |= dict.fromkeys(constrained_columns(rows), text)
+    rows = [
+        row | {"constraints": json.dumps(row["constraints"], ensure_ascii=False)} if "constraints" in row else row
+        for row in rows
+    ]
     flat = [row | fates.get(row["id"], {}) | {f"score_{name}": value for name, value in row["scores"].items()} for row in rows]
     buffer = pyarrow.BufferOutputStream()
     parquet.write_table(pyarrow.Table.from_pylist(flat, pyarrow.schema(kinds)), buffer)

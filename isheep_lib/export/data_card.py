@@ -12,7 +12,7 @@ from typing import Any
 
 from isheep_lib.display.stage_tables import trust
 from isheep_lib.export.contents import STAGES, Record
-from isheep_lib.export.data import FATE, FILES, MORE, PAIR, score_names
+from isheep_lib.export.data import FATE, FILES, MORE, PAIR, constrained_columns, score_names
 from isheep_lib.export.markdown import code, front_matter, plain, render
 from isheep_lib.export.model_card import provenance
 from isheep_lib.iterate.grade import grade_of_run
@@ -33,7 +33,13 @@ APART = ("iteration", "seed", "decontaminate", "decontaminate_against")
 def data_card(record: Record) -> str:
     """Write the card."""
     chosen = record.manifest("filter")
-    columns = {**PAIR, **{f"score_{name}": scorer_of(name).unit for name in score_names(record.rows)}, **MORE, **FATE}
+    columns = {
+        **PAIR,
+        **{f"score_{name}": scorer_of(name).unit for name in score_names(record.rows)},
+        **MORE,
+        **FATE,
+        **constrained_columns(record.rows),
+    }
     settings = {name: value for name, value in chosen["parameters"].items() if name not in APART}
     values = {
         "front": _front(record),

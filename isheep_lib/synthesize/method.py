@@ -36,7 +36,7 @@ class Method(ABC, Generic[Own]):
         source: publication, and what was changed.
         Options: class of `synthesize.options`.
         needs: what must be at hand.
-        answers: whether accepted tasks come with a response.
+        brings_answers: whether accepted tasks come with a response.
         people: what people wrote, beside seeds and prompts, that decides about texts; "" for nothing.
         prompts: files in `prompting/prompts`.
         reasons: why it drops a candidate, beside the rules on instructions, with the meaning.
@@ -46,7 +46,7 @@ class Method(ABC, Generic[Own]):
     source: ClassVar[str]
     Options: ClassVar[type[Section]]
     needs: ClassVar[tuple[Need, ...]] = ("seeds",)
-    answers: ClassVar[bool] = False
+    brings_answers: ClassVar[bool] = False
     people: ClassVar[str] = ""
     prompts: ClassVar[tuple[str, ...]] = ()
     reasons: ClassVar[dict[str, str]] = {}

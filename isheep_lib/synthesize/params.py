@@ -57,7 +57,7 @@ class Synthesize(Constraining, Shared):
     def conflicts(self) -> list[str]:
         """Name values that contradict one another."""
         problems = [*super().conflicts(), *(f"options.{problem}" for problem in self.chosen.conflicts(self, self.options))]
-        if self.constraints == "asked" and self.chosen.answers:
+        if self.constraints == "asked" and self.chosen.brings_answers:
             problems.append(f"constraints: the method {self.method} brings answers of its own, of which nothing can be asked")
         return problems
 

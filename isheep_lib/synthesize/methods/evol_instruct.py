@@ -52,7 +52,7 @@ class EvolInstruct(Method[EvolOptions]):
     source = "WizardLM (arXiv 2304.12244); the model itself rewrites, compares and answers; prompts in our words"
     Options = EvolOptions
     needs: ClassVar[tuple[Need, ...]] = ("seeds", "an aligned model")
-    answers = True
+    brings_answers = True
     people = "rules that eliminate rewritings and answers"
     prompts = (*(f"evol-{name}.txt" for name in OPERATORS), "evol-equal.txt")
     reasons: ClassVar[dict[str, str]] = {

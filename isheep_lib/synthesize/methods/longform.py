@@ -53,7 +53,7 @@ class LongForm(Method[LongFormOptions]):
     source = "LongForm (arXiv 2304.08460); the model itself writes the instructions; prompts in our words"
     Options = LongFormOptions
     needs: ClassVar[tuple[Need, ...]] = ("documents", "an aligned model")
-    answers = True
+    brings_answers = True
     people = "documents that people wrote, as answers"
     prompts = tuple(f"longform-{style}.txt" for style in STYLES)
     reasons: ClassVar[dict[str, str]] = {
