@@ -51,6 +51,7 @@ def data_card(record: Record) -> str:
         "scores": _scores(record),
         "trust": _trust(record.manifest("assess").get("check") or {}),
         "model": _model,
+        "constrained": sum(bool(row.get("constraints")) for row in record.rows),
         "grade": grade_of_run(record.run_dir).line,
         "written": recorded_params(record.manifest("synthesize"), "the manifest of synthesize"),
     }

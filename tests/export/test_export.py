@@ -18,7 +18,7 @@ from isheep_lib.engines.tokens import encode
 from isheep_lib.errors import IsheepError, ModelError, ParameterError, RecordError
 from isheep_lib.export import data_card
 from isheep_lib.export import run as export_run
-from isheep_lib.export.data import FILES
+from isheep_lib.export.data import FILES, write
 from isheep_lib.export.run import export
 from isheep_lib.iterate import claims
 from isheep_lib.models import trained
@@ -416,6 +416,20 @@ def test_a_record_that_does_not_tell_fates_gives_empty_ones(run_dir):
     found = parquet.read_table(export(run_dir, 1) / "data/pairs.parquet")
     assert [found[name].to_pylist() for name in ("fate", "cut")] == [[None] * 3] * 2
     assert (str(found.schema.field("fate").type), str(found.schema.field("cut").type)) == ("string", "bool")
+
+
+def test_constraints_are_a_column_of_json_where_instructions_hold_any(tmp_path):
+    from pyarrow import parquet
+
+    row = {"id": "1", "instruction": "Do. No commas.", "input": "", "output": "Done.", "finish": "end", "scores": {}}
+    held = [{"family": "no_commas", "arguments": {}, "text": "No commas.", "kept": True}]
+    free = row | {"id": "2", "instruction": "Do."}
+    write(tmp_path, [row | {"free_instruction": "Do.", "constraints": held}, free], {}, "")
+    found = parquet.read_table(tmp_path / FILES["pairs"]).to_pylist()
+    assert [json.loads(found[0]["constraints"]), found[0]["free_instruction"]] == [held, "Do."]
+    assert (found[1]["constraints"], found[1]["free_instruction"]) == (None, None)
+    write(tmp_path, [free], {}, "")
+    assert "constraints" not in parquet.read_table(tmp_path / FILES["pairs"]).column_names
 
 
 # Data alone
