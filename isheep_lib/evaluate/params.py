@@ -63,7 +63,7 @@ class Evaluate(StageSection):
     def code(self) -> tuple[str, ...]:
         """Name what asks, grades and measures; task files name functions that grade."""
         own = ("open_suite", "answer_all", "find_trained_on", "metrics", "counts")
-        graded = ("benchmarks.grading.code_scores", "benchmarks.grading.squad_scores")
+        graded = ("benchmarks.grading.code_scores", "benchmarks.grading.squad_scores", "benchmarks.followed.practised_types")
         return (*(f"evaluate.run.{name}" for name in own), *graded, "prompting.chat.get_frame")
 
     def more_parts(self) -> dict[str, Any]:

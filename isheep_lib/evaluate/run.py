@@ -6,11 +6,11 @@ An item that leaves no room for its answer in the model's context is named and n
     {"id": "Mercury_417466", "unanswered": "2047 tokens and 4 more, the model's context is 2048"}
 
 Covers asking for all kinds of answers, the scores with their errors, and the items that training data hold. Does not cover
-single kinds (`benchmarks.lm_eval_tasks`, `benchmarks.ifeval`), comparing models (`benchmarks.comparison`) or judging
-answers (`judge`).
+single kinds (`benchmarks.lm_eval_tasks`, `benchmarks.ifeval`, `benchmarks.ifbench`), comparing models
+(`benchmarks.comparison`) or judging answers (`judge`).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -19,7 +19,7 @@ from isheep_lib.analysis.collapse import answer_signs
 from isheep_lib.analysis.contamination import Hit, Index
 from isheep_lib.analysis.significance import mean_with_error
 from isheep_lib.benchmarks import data as benchmarks_data
-from isheep_lib.benchmarks import ifeval
+from isheep_lib.benchmarks import followed, ifbench, ifeval
 from isheep_lib.benchmarks.comparison import answered
 from isheep_lib.benchmarks.data import ITEM, Chosen, Suite, items
 from isheep_lib.benchmarks.lm_eval_tasks import benchmark_of, prompts, run
@@ -33,9 +33,10 @@ from isheep_lib.record.rows import canonical_json, digest_text
 from isheep_lib.sandbox.run import sandbox_method, why_not
 
 Rows = dict[str, list[dict[str, Any]]]  # by benchmark
+CHECKING = {"ifeval": ifeval, "ifbench": ifbench}
 HARNESS = ("choice", "answer", "code")
 MT_BENCH = "mt_bench"
-QUESTION = {"ifeval": "prompt", "alpaca_eval": "instruction"}  # the column that is asked as it is
+QUESTION = {"ifeval": "prompt", "ifbench": "prompt", "alpaca_eval": "instruction"}  # the column that is asked as it is
 
 
 def open_suite(params: Evaluate) -> Suite:
@@ -57,8 +58,8 @@ def open_suite(params: Evaluate) -> Suite:
     if not suite.chosen:
         lines = "\n  ".join(f"{name}: {reason}" for name, reason in suite.absent.items())
         raise DataError(f"There is nothing to evaluate:\n  {lines}", where="evaluate.tasks", do="run make setup")
-    if suite.of("instructions"):
-        ifeval.load_checkers()  # complains now about what it lacks
+    for chosen in suite.of("instructions"):
+        CHECKING[chosen.benchmark.name].load_checkers()  # complains now about what it lacks
     return replace(suite, sandbox=method)
 
 
@@ -77,7 +78,8 @@ def answer_all(engine: Engine, frame: Frame, suite: Suite, params: Evaluate, jou
             rows[chosen.benchmark.name] = _in_order(chosen.docs, found, long)
     for chosen in suite.of("instructions"):
         given, docs = answered(rows[chosen.benchmark.name]), {doc[ITEM]: doc for doc in chosen.docs}
-        checked = ifeval.check_answers(given, [docs[row["id"]] for row in given], ifeval.load_checkers())
+        checking = CHECKING[chosen.benchmark.name]
+        checked = checking.check_answers(given, [docs[row["id"]] for row in given], checking.load_checkers())
         by_id = {row["id"]: row for row in checked}
         rows[chosen.benchmark.name] = [by_id.get(row["id"], row) for row in rows[chosen.benchmark.name]]
     model = EngineLM(engine, frame, journal, lambda task: benchmark_of(task).tokens or params.answer_tokens)
@@ -188,8 +190,14 @@ def find_trained_on(suite: Suite, training: Iterable[dict[str, Any]]) -> list[Hi
     return [hit for hit in Index(rows).find(every) if (hit.benchmark, hit.item_id) in asked]
 
 
-def metrics(suite: Suite, rows: Rows, hits: list[Hit], frame: Frame) -> dict[str, Any]:
-    """Return everything that this stage measures, in percent, with what it rests on."""
+def metrics(
+    suite: Suite, rows: Rows, hits: list[Hit], frame: Frame, practised: Mapping[str, Sequence[str]] | None = None
+) -> dict[str, Any]:
+    """Return everything that this stage measures, in percent, with what it rests on.
+
+    Args:
+        practised: types of instructions by benchmark that the model's training rows practised (`followed.practised_types`).
+    """
     flagged: dict[str, set[str]] = {}
     for hit in hits:
         flagged.setdefault(hit.benchmark, set()).add(hit.item_id)
@@ -208,6 +216,8 @@ def metrics(suite: Suite, rows: Rows, hits: list[Hit], frame: Frame) -> dict[str
             "trained_on": len(graded) - len(clean),
             "clean": scores(name, clean) if clean else {},
         }
+        if name in CHECKING:
+            tasks[name] |= followed.more_of(name, graded, practised or {})
         if long := _unanswered(rows[name]):
             tasks[name]["unanswered"] = long
     open_answers = [
@@ -220,6 +230,6 @@ def metrics(suite: Suite, rows: Rows, hits: list[Hit], frame: Frame) -> dict[str
 
 def scores(name: str, graded: list[dict[str, Any]]) -> dict[str, dict[str, float | int | None]]:
     """Compute each metric of a benchmark over graded items."""
-    if name == "ifeval":
+    if name in CHECKING:
         return ifeval.accuracies(graded)
     return {metric: mean_with_error([row["scores"][metric] for row in graded]) for metric in graded[0]["scores"]}

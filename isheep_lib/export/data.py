@@ -28,6 +28,10 @@ MORE = {
     "demonstrations": "ids of the tasks shown in the prompt that gave the instruction",
 }
 TASK = {"task": "id of the task, to which several answers were asked for"}
+CONSTRAINED = {
+    "free_instruction": "the instruction as the model wrote it, before constraints were put into it",
+    "constraints": "those of the instruction as JSON: family, arguments, text, and whether the response keeps each",
+}
 FATE = {
     "fate": "what the training of this iteration did with it: learned, held_out (its loss chose the checkpoint), "
     "beyond_max_rows (not drawn), or why nothing of it could be learned; empty where the record does not tell",
@@ -71,6 +75,11 @@ def score_names(rows: Sequence[dict[str, Any]]) -> list[str]:
     return sorted({name for row in rows for name in row["scores"]})
 
 
+def constrained_columns(rows: Sequence[dict[str, Any]]) -> dict[str, str]:
+    """Return the columns of constraints with their meanings, none where no instruction holds any."""
+    return CONSTRAINED if any(row.get("constraints") for row in rows) else {}
+
+
 def _sharegpt(row: dict[str, Any], system: str) -> dict[str, Any]:
     turns = [{"from": "human", "value": _words(row)}, {"from": "gpt", "value": row["output"]}]
     return {"conversations": turns, "system": system}
@@ -94,6 +103,11 @@ def _write_parquet(path: Path, rows: Sequence[dict[str, Any]], fates: dict[str, 
     kinds = dict.fromkeys(PAIR, text) | scores | dict.fromkeys([*more_columns(rows), *FATE], whole)
     texts = {name: text for name in ("finish", "fate", *TASK) if name in kinds}
     kinds |= texts | {"demonstrations": pyarrow.list_(text), "cut": pyarrow.bool_()}
+    kinds |= dict.fromkeys(constrained_columns(rows), text)
+    rows = [
+        row | {"constraints": json.dumps(row["constraints"], ensure_ascii=False)} if "constraints" in row else row
+        for row in rows
+    ]
     flat = [row | fates.get(row["id"], {}) | {f"score_{name}": value for name, value in row["scores"].items()} for row in rows]
     buffer = pyarrow.BufferOutputStream()
     parquet.write_table(pyarrow.Table.from_pylist(flat, pyarrow.schema(kinds)), buffer)

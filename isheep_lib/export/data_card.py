@@ -13,9 +13,10 @@ from typing import Any
 
 from isheep_lib.display.stage_tables import trust
 from isheep_lib.export.contents import STAGES, Record
-from isheep_lib.export.data import FATE, FILES, PAIR, PREFERENCES, more_columns, score_names
+from isheep_lib.export.data import FATE, FILES, PAIR, PREFERENCES, constrained_columns, more_columns, score_names
 from isheep_lib.export.markdown import code, front_matter, plain, render
 from isheep_lib.export.model_card import provenance
+from isheep_lib.iterate.grade import grade_of_run
 from isheep_lib.iterate.run_params import recorded_params
 from isheep_lib.scorers.table import scorer_of
 
@@ -38,6 +39,7 @@ def data_card(record: Record) -> str:
         **{f"score_{name}": scorer_of(name).unit for name in score_names(record.rows)},
         **more_columns(record.rows),
         **FATE,
+        **constrained_columns(record.rows),
     }
     settings = {name: value for name, value in chosen["parameters"].items() if name not in APART}
     values = {
@@ -50,6 +52,8 @@ def data_card(record: Record) -> str:
         "scores": _scores(record),
         "trust": _trust(record.manifest("assess").get("check") or {}),
         "model": _model,
+        "constrained": sum(bool(row.get("constraints")) for row in record.rows),
+        "grade": grade_of_run(record.run_dir).line,
         "written": recorded_params(record.manifest("synthesize"), "the manifest of synthesize"),
     }
     return render("data_card.md.j2", record=record, origin=provenance(record), **values)

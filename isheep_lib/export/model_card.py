@@ -13,6 +13,7 @@ from isheep_lib.display import evaluation_tables
 from isheep_lib.export.contents import Record, makers
 from isheep_lib.export.loading import Weights
 from isheep_lib.export.markdown import counts, front_matter, plain, render
+from isheep_lib.iterate.grade import grade_of_run
 from isheep_lib.train.objectives.table import OBJECTIVES
 
 SETTINGS = {
@@ -65,6 +66,7 @@ def _facts(record: Record) -> list[dict[str, str]]:
         "run, iteration": f"{record.run_dir.name}, {record.iteration}",
         "base model": base.name,
         "its digest (SHA-256 over its files)": base.digest,
+        "grade": grade_of_run(record.run_dir).line,
         "setting": SETTINGS[params["setting"]],
         "trained": METHODS[record.method],
         "objective": f"{record.objective}: {OBJECTIVES[record.objective].source}",

@@ -17,6 +17,7 @@ from isheep_lib.display.table import Table
 from isheep_lib.errors import RecordError
 from isheep_lib.iterate import claims, estimate, hub_ids, needs, stopping
 from isheep_lib.iterate.fingerprint_parts import fingerprint_parts
+from isheep_lib.iterate.grade import grade_of
 from isheep_lib.iterate.outcome import Finished, finished, told
 from isheep_lib.iterate.run_params import IterateParams, RunParams, load_run
 from isheep_lib.params import run_file
@@ -89,7 +90,7 @@ class Chain:
         """Show which run this is and every parameter that the params file sets."""
         facts: dict[str, Any] = {"run": short(self.run_dir), "iterations": self.params.iteration, "params": self.params.params}
         facts |= {"override": self.params.override} if self.params.override else {}
-        facts |= provenance.git_state()
+        facts |= {**provenance.git_state(), "grade": grade_of(self.run_params.model_dump()).line}
         for section, values in self.run_params.model_dump(exclude={"run"}).items():
             text = "  ".join(f"{n}={v}" for n, v in values.items()) if isinstance(values, dict) else values
             facts[section] = text
@@ -133,7 +134,8 @@ class Chain:
         return stages.steps(self.params.iteration, bool(self.run_params.judge.judged))
 
     def _take_over(self, step: Step, same: Path) -> None:
-        copy_stage(same, stage_folder(self.run_dir, step.iteration, step.stage))
+        grade = grade_of(self.run_params.model_dump()).as_fact()  # that of this run, which may report what the other did not
+        copy_stage(same, stage_folder(self.run_dir, step.iteration, step.stage), grade=grade)
 
     def _reusable(self, step: Step) -> bool:
         return step.state == DONE or (step.state == STALE and self.params.stale == "keep")

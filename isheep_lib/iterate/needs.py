@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from isheep_lib.benchmarks import ifeval
+from isheep_lib.benchmarks import ifbench, ifeval
 from isheep_lib.benchmarks.catalogue import BENCHMARKS
 from isheep_lib.benchmarks.data import ABSENT, data_digest, why_absent
 from isheep_lib.engines.open import check_installed
@@ -181,8 +181,9 @@ def _check_benchmarks(params: RunParams) -> None:
     if judged := [name for name in params.judge.judged if name in absent]:
         do = "; ".join(absent[name] for name in judged)
         raise DataError(f"The data of {', '.join(judged)} are not here", where="judge.judged", do=do)
-    if "ifeval" in own and "ifeval" not in absent:
-        ifeval.check_installed()
+    for name, checking in (("ifeval", ifeval), ("ifbench", ifbench)):
+        if name in own and name not in absent:
+            checking.check_installed()
     if lines:
         print("These benchmarks are left out, as their data are not here:\n  " + "\n  ".join(lines))
 

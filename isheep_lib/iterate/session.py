@@ -28,6 +28,7 @@ from isheep_lib.engines.transcript import TRANSCRIPT, Recorded
 from isheep_lib.errors import RecordError
 from isheep_lib.iterate import asked, claims, stopping
 from isheep_lib.iterate.fingerprint_parts import fingerprint_parts
+from isheep_lib.iterate.grade import grade_of_run
 from isheep_lib.iterate.run_params import STAGE_PARAMS, Asking, P, SynthesizeParams, WithModel
 from isheep_lib.models import trained
 from isheep_lib.models.base import ModelRef
@@ -94,14 +95,15 @@ class StageSession(Generic[P]):
             added = [name for name in self.parts["model"] if name != "base"]
             facts["model"] = " + ".join([self.params.base_model, *added])
             facts["model digest"] = " + ".join(digest[:12] for digest in self.parts["model"].values())
-        facts["fingerprint"] = fingerprint(self.parts)[:12]
+        facts |= {"fingerprint": fingerprint(self.parts)[:12], "grade": grade_of_run(self.run_dir).line}
         rest = {n: v for n, v in self.params.model_dump().items() if n not in ("run", "iteration", "base_model")}
         return Table([{"fact": name, "value": str(value)} for name, value in {**facts, **rest}.items()])
 
     def writing(self: "StageSession[SynthesizeParams]", engine: Engine, frame: Frame) -> Writing[Any]:
         """Put together what the chosen method of synthesis writes with."""
         rows, params = self.inputs("synthesize", "examples.jsonl"), self.params
-        earlier = [Task(task_of(row), row["instruction"], row["input"]) for row in first_of_each(rows, task_of)]
+        tasks = first_of_each(rows, task_of)
+        earlier = [Task(task_of(row), row.get("free_instruction", row["instruction"]), row["input"]) for row in tasks]
         return Writing(engine, frame, params, params.options, params.iteration, earlier, self.seed, self.common_journal)
 
     def inputs(self, stage: str, file: str) -> list[dict]:
@@ -273,6 +275,7 @@ class StageSession(Generic[P]):
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
             "environment": provenance.environment(),
             "git": provenance.git_state(),
+            "grade": grade_of_run(self.run_dir).as_fact(),
             **more,
         }
 

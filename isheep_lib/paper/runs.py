@@ -17,6 +17,7 @@ from isheep_lib.benchmarks.comparison import METRICS, STAGE
 from isheep_lib.display import judge_tables
 from isheep_lib.display.table import Table
 from isheep_lib.errors import ParameterError
+from isheep_lib.iterate.grade import grade_of
 from isheep_lib.params import run_file
 from isheep_lib.record import manifests
 
@@ -163,6 +164,7 @@ class Measured:
                 "tables": ROLES[run.role].tables,
                 "run": run.name,
                 "base model": run.model,
+                "grade": grade_of(run.params).name,
                 "evaluated": ", ".join(f"M_{k}" for k in run.metrics),
                 "judged": ", ".join(f"M_{k}" for k in run.judged) or "none",
                 "commits": ", ".join(commit[:10] + ("-dirty" if commit.endswith("-dirty") else "") for commit in run.commits),

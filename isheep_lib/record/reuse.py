@@ -39,8 +39,11 @@ def _has_size(path: Path, size: int) -> bool:
         return False
 
 
-def copy_stage(source: Path, folder: Path) -> None:
-    """Make a finished stage of another run, if its files are as recorded, one of this run; its manifest says whose it was."""
+def copy_stage(source: Path, folder: Path, **own: Any) -> None:
+    """Make a finished stage of another run, if its files are as recorded, one of this run; its manifest says whose it was.
+
+    Facts of this run that the manifest states replace those of the other.
+    """
     manifest = manifests.require_intact(source)
     shared_from = manifest.get("shared_from", source.parents[1].name)
     with replacing(folder) as fresh:
@@ -48,7 +51,7 @@ def copy_stage(source: Path, folder: Path) -> None:
             (fresh / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source / name, fresh / name)  # no link: whoever edits one record must not change two
             make_durable(fresh / name)
-        manifests.write_manifest(fresh, {**manifest, "shared_from": shared_from})
+        manifests.write_manifest(fresh, {**manifest, **own, "shared_from": shared_from})
     make_durable(folder.parent)
     inventory.renew(folder.parents[1], f"{folder.parent.name}/{folder.name}")
 

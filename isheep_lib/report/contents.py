@@ -17,6 +17,7 @@ from isheep_lib.display import evaluation_tables, judge_tables, stage_tables
 from isheep_lib.display.table import Table
 from isheep_lib.errors import IsheepError
 from isheep_lib.iterate import chain
+from isheep_lib.iterate.grade import grade_of
 from isheep_lib.params import run_file
 from isheep_lib.record import verification
 from isheep_lib.record.fixity.inventory import INVENTORY, root_of
@@ -222,6 +223,7 @@ def facts_table(manifests: list[dict[str, Any]], params: dict[str, Any]) -> Tabl
     times = sorted(manifest["finished"] for manifest in manifests if "finished" in manifest)
     packages = dict.fromkeys(name for m in manifests for name in _at(m, ("environment", "packages")) or {})
     facts = {
+        "grade": grade_of(params).line,
         "base model": _at(params, ("model", "base_model")),
         "weights, sha256": each("parts", "model", "base"),
         "engine": each("engine", "engine"),

@@ -36,6 +36,8 @@ class Method(ABC, Generic[Own]):
         source: publication, and what was changed.
         Options: class of `synthesize.options`.
         needs: what must be at hand.
+        brings_answers: whether accepted tasks come with a response.
+        people: what people wrote, beside seeds and prompts, that decides about texts; "" for nothing.
         prompts: files in `prompting/prompts`.
         reasons: why it drops a candidate, beside the rules on instructions, with the meaning.
         answers_given: each task comes with an answer that no model wrote.
@@ -45,6 +47,8 @@ class Method(ABC, Generic[Own]):
     source: ClassVar[str]
     Options: ClassVar[type[Section]]
     needs: ClassVar[tuple[Need, ...]] = ("seeds",)
+    brings_answers: ClassVar[bool] = False
+    people: ClassVar[str] = ""
     prompts: ClassVar[tuple[str, ...]] = ()
     reasons: ClassVar[dict[str, str]] = {}
     answers_given: ClassVar[bool] = False

@@ -8,6 +8,7 @@ from isheep_lib.params.kinds import Section
 from isheep_lib.params.options import checked_options
 from isheep_lib.prompting import chat
 from isheep_lib.synthesize.all_methods import METHODS
+from isheep_lib.synthesize.constrained.params import Constraining
 from isheep_lib.synthesize.method import Method
 from isheep_lib.synthesize.seeds import digest_seeds
 from isheep_lib.synthesize.shared_params import Shared
@@ -19,7 +20,7 @@ def _known(name: str) -> str:
     return name
 
 
-class Synthesize(Shared):
+class Synthesize(Constraining, Shared):
     """New tasks, written by one method, then responses (paper, Algorithm 1, first two steps)."""
 
     method: Annotated[str, AfterValidator(_known)] = Field("list", description="how tasks are written, see docs/methods.md")
@@ -49,10 +50,12 @@ class Synthesize(Shared):
 
     def conflicts(self) -> list[str]:
         """Name values that contradict one another."""
-        problems = super().conflicts()
+        problems = [*super().conflicts(), *(f"options.{problem}" for problem in self.chosen.conflicts(self, self.options))]
         if self.answers > 1 and self.chosen.answers_given:
             problems.append(f"answers: the method {self.method} comes with an answer to each task, so there is one; set 1")
-        return [*problems, *(f"options.{problem}" for problem in self.chosen.conflicts(self, self.options))]
+        if self.constraints == "asked" and self.chosen.brings_answers:
+            problems.append(f"constraints: the method {self.method} brings answers of its own, of which nothing can be asked")
+        return problems
 
     def inputs(self, iteration: int) -> list[tuple[int, str, str]]:
         """Name the tasks of earlier iterations, where new ones are compared with them or made from them."""
@@ -62,7 +65,7 @@ class Synthesize(Shared):
     def data_digests(self) -> dict[str, str]:
         """Hash the seed tasks, and whatever else the method reads."""
         seeds = {"seeds": digest_seeds(self.seeds, self.seed_fields)} if "seeds" in self.chosen.needs else {}
-        return seeds | self.chosen.data_digests(self.options)
+        return super().data_digests() | seeds | self.chosen.data_digests(self.options)
 
     def packages(self) -> list[str]:
         """Name what decides beside the engine."""
@@ -75,4 +78,5 @@ class Synthesize(Shared):
     def code(self) -> tuple[str, ...]:
         """Name the method, and what lists the tasks that prompts showed."""
         several = ("synthesize.respond.told_apart",) if self.answers > 1 else ()
-        return (self.chosen.code, "synthesize.candidates.shown_tasks", "prompting.chat.get_frame", *several)
+        own = (self.chosen.code, "synthesize.candidates.shown_tasks", "prompting.chat.get_frame")
+        return (*own, *several, *super().code())

@@ -56,7 +56,7 @@ def test_a_task_file_of_each_name_measures_the_metric(name):
 
 
 def test_instructions_are_measured_by_one_of_their_four_accuracies():
-    assert [b.metric in ACCURACIES for b in BENCHMARKS.values() if b.kind == "instructions"] == [True]
+    assert [b.metric in ACCURACIES for b in BENCHMARKS.values() if b.kind == "instructions"] == [True, True]
 
 
 @pytest.mark.parametrize("task", NAMES)
@@ -87,7 +87,7 @@ def test_an_entry_is_a_name_or_a_name_and_a_number_of_items(name, number):
         ("squad", "did you mean squadv2?"),
         ("human_eval+", "did you mean humaneval?"),
         ("mmlu_anatomy", "did you mean mmlu?"),
-        ("zzz", "'zzz' is no benchmark known: ifeval, boolq, "),
+        ("zzz", "'zzz' is no benchmark known: ifeval, ifbench, boolq, "),
         ("", "'' is no benchmark"),
         ("arc_easy:", "'arc_easy:' should be a name, or a name and a number of items, such as arc_easy:64"),
         ("arc_easy:-1", "such as arc_easy:64"),

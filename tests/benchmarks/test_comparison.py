@@ -3,7 +3,7 @@
 import pytest
 
 from isheep_lib.analysis.significance import compare
-from isheep_lib.benchmarks.comparison import Evaluated, against_earlier, along, compare_models, recorded, values_of
+from isheep_lib.benchmarks.comparison import Evaluated, against_earlier, along, by_practice, compare_models, recorded, values_of
 from isheep_lib.errors import DataError
 from isheep_lib.record import manifests
 from isheep_lib.record.rows import write_jsonl
@@ -132,3 +132,33 @@ def test_a_model_just_evaluated_is_compared_with_the_one_before_and_the_base(tmp
     compared = against_earlier(tmp_path, iteration, {"tasks": {"arc_easy": facts()}}, {"arc_easy": choices(1, 1)})
     assert names(compared) == pairs
     assert all(found.found["arc_easy"].difference == 50.0 for found in compared)
+
+
+def of_types(*followed):
+    """Make checked rows of (type, strict)."""
+    rows = instructions(*([value for _, value in row] for row in followed))
+    return [row | {"instructions": [kind for kind, _ in own]} for row, own in zip(rows, followed, strict=True)]
+
+
+def test_types_that_were_practised_are_compared_with_the_base_model_apart_from_the_others(tmp_path):
+    base = of_types([("a", False), ("b", True)], [("a", False)], [("b", False)])
+    now = of_types([("a", True), ("b", True)], [("a", True)], [("b", False)])
+    task = facts("prompt_strict")
+    record(tmp_path, 0, {"ifeval": task}, ifeval=base)
+    practised = {"ifeval": task | {"practised": {"types": ["a"]}}}
+    found = by_practice(tmp_path, {"tasks": practised}, {"ifeval": now})
+    assert {group: (each.difference, each.values) for group, each in found["ifeval"].items()} == {
+        "seen": (100.0, 2),
+        "unseen": (0.0, 2),
+    }
+    unanswered = [*now[:1], {"id": "1", "unanswered": "long"}, now[2]]
+    found = by_practice(tmp_path, {"tasks": practised}, {"ifeval": unanswered})
+    assert found["ifeval"]["seen"].items == 1
+
+
+def test_nothing_is_compared_by_practice_without_practice_a_base_or_the_same_items(tmp_path):
+    rows, task = of_types([("a", True)]), facts("prompt_strict") | {"practised": {"types": ["a"]}}
+    assert by_practice(tmp_path, {"tasks": {"ifeval": task}}, {"ifeval": rows}) == {}
+    record(tmp_path, 0, {"ifeval": facts("prompt_strict", subset="all 9")}, ifeval=rows)
+    assert by_practice(tmp_path, {"tasks": {"ifeval": task}}, {"ifeval": rows}) == {}
+    assert by_practice(tmp_path, {"tasks": {"ifeval": facts("prompt_strict")}}, {"ifeval": rows}) == {}

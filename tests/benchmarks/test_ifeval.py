@@ -112,6 +112,19 @@ def test_what_a_checker_draws_is_decided_by_the_prompt_alone():
     assert five["strict"] != six["strict"]
 
 
+def test_the_two_checks_of_a_prompt_draw_the_same():
+    def draw(example, answer):
+        return SimpleNamespace(follow_instruction_list=[random.random() < 0.5 for _ in range(40)])
+
+    checkers = SimpleNamespace(
+        InputExample=SimpleNamespace, test_instruction_following_strict=draw, test_instruction_following_loose=draw
+    )
+    (row,) = check_answers(
+        [{"id": "1122", "answer": ""}], [{"key": 1122, "prompt": "", "instruction_id_list": [], "kwargs": []}], checkers
+    )
+    assert row["strict"] == row["loose"]
+
+
 def test_answers_and_prompts_of_another_number_are_never_paired():
     with pytest.raises(ValueError, match="longer"):
         check_answers([], [{"key": 1}], None)

@@ -11,7 +11,7 @@ from isheep_lib.benchmarks.comparison import Compared
 from isheep_lib.benchmarks.data import Chosen, Suite
 from isheep_lib.benchmarks.ifeval import ACCURACIES
 from isheep_lib.display import evaluation_tables
-from isheep_lib.display.evaluation_tables import METRICS
+from isheep_lib.display.evaluation_tables import METRICS, difference, practice_table, scores_table, types_table
 from isheep_lib.record import manifests
 
 HOSTILE = "<script>go()</script> & more"
@@ -320,3 +320,42 @@ def test_a_base_model_in_another_frame_is_no_measure_of_a_collapse():
 )
 def test_items_that_all_came_out_alike_have_a_bound_and_no_error_of_zero(value, error, items, shown):
     assert evaluation_tables.with_error({"value": value, "standard_error": error, "items": items}) == shown
+
+
+def followed_metrics(**more):
+    accuracy = {"value": 50.0, "standard_error": 10.0, "items": 2}
+    task = {"subset": "all 2", "values": dict.fromkeys(ACCURACIES, accuracy), "trained_on": 0, "clean": {}, **more}
+    return {"tasks": {"ifeval": task}, "absent": {}}
+
+
+def test_accuracies_are_also_shown_without_prompts_whose_check_draws():
+    settled = {name: {"value": 40.0, "standard_error": 9.0, "items": 1} for name in ACCURACIES}
+    plain, both = (scores_table(followed_metrics(**more)).rows for more in ({}, {"without_chance": settled}))
+    assert len(plain) == 4 and both[:4] == plain
+    assert {(row["items"], row["percent"]) for row in both[4:]} == {("1 prompts", "40.0 ± 9.0")}
+
+
+def test_types_are_shown_with_whether_they_were_practised():
+    types = {"a:x": {"items": 2, "strict": 50.0, "loose": 100.0}, "b:y": {"items": 1, "strict": 0.0, "loose": 0.0}}
+    assert "practised" not in types_table(followed_metrics(types=types)).columns
+    rows = types_table(followed_metrics(types=types, practised={"types": ["a:x"]})).rows
+    assert [(row["type"], row["instructions"], row["followed, strict"], row["practised"]) for row in rows] == [
+        ("a:x", 2, "50 %", "yes"),
+        ("b:y", 1, "0 %", "no"),
+    ]
+    assert types_table({"tasks": {}}).rows == [{"types of instructions": "neither IFEval nor IFBench was asked"}]
+
+
+def test_practised_types_stand_beside_the_others_with_a_test_against_the_base_model():
+    accuracy = {"value": 50.0, "standard_error": 10.0, "items": 2}
+    practised = {"types": ["a:x"], "strict": {"seen": accuracy}, "loose": {"seen": accuracy}}
+    compared = {"ifeval": {"seen": compare({"1": [0.0], "2": [1.0]}, {"1": [1.0], "2": [1.0]})}}
+    rows = practice_table(followed_metrics(practised=practised), compared).rows
+    assert [(row["types"], row["percent"], row["against the base model"]) for row in rows] == [
+        ("practised in training", "50.0 ± 10.0", difference(compared["ifeval"]["seen"])),
+        ("practised in training", "50.0 ± 10.0", ""),
+        ("not practised", "none", ""),
+        ("not practised", "none", ""),
+    ]
+    assert difference(compared["ifeval"]["seen"]).startswith("+50.0 (")
+    assert "no row that the model was trained on" in str(practice_table(followed_metrics(), {}).rows)

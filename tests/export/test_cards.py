@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 
 import pytest
 import yaml
@@ -12,6 +13,7 @@ from isheep_lib.export import data_card, loading, model_card
 from isheep_lib.export.contents import STAGES
 from isheep_lib.export.data import write_preferences
 from isheep_lib.export.loading import Weights
+from isheep_lib.iterate.grade import grade_of_run
 from isheep_lib.record import manifests
 from isheep_lib.record.rows import read_jsonl, write_jsonl
 from tests.export.test_export import HOSTILE, PAIRS, edit, made
@@ -349,3 +351,24 @@ def test_what_was_done_about_benchmark_items_is_told(run_dir, how, said):
 def test_rows_of_earlier_iterations_that_are_not_here_are_told_of(run_dir, setting):
     edit(run_dir, "train", lambda manifest: manifest["parameters"].update(setting=setting))
     assert ("all iterations before" in data_card.data_card(read(run_dir))) == (setting == "total_base")
+
+
+def test_both_cards_state_the_grade_as_it_follows_from_the_run_s_parameters(run_dir):
+    (run_dir / "params.yaml").write_text("synthesize:\n  instruction_rules: false\nfilter:\n  steps: [threshold]\n")
+    record = read(run_dir)
+    said = grade_of_run(run_dir).line
+    assert said.startswith("A: ")
+    for card in (model_card.model_card(record, weights()), data_card.data_card(record)):
+        assert said in card
+
+
+def test_the_data_card_says_of_constraints_who_wrote_and_checked_them(run_dir):
+    record = read(run_dir)
+    assert "hold constraints" not in data_card.data_card(record) and "free_instruction" not in data_card.data_card(record)
+    held = {
+        "free_instruction": HOSTILE,
+        "constraints": [{"family": "no_commas", "arguments": {}, "text": HOSTILE, "kept": True}],
+    }
+    card = data_card.data_card(replace(record, rows=[record.rows[0] | held, *record.rows[1:]]))
+    assert "1 instruction(s) hold constraints" in card and "free_instruction" in card
+    assert HOSTILE not in card

@@ -18,7 +18,7 @@ from isheep_lib.engines.tokens import encode
 from isheep_lib.errors import IsheepError, ModelError, ParameterError, RecordError
 from isheep_lib.export import data_card
 from isheep_lib.export import run as export_run
-from isheep_lib.export.data import FILES
+from isheep_lib.export.data import FILES, write
 from isheep_lib.export.run import export
 from isheep_lib.iterate import claims
 from isheep_lib.models import trained
@@ -437,6 +437,20 @@ def test_a_run_with_several_answers_to_a_task_names_the_task_of_each_pair(run_di
     card = (folder / "data/README.md").read_text()
     assert "| task | id of the task" in card
     assert "Each task was answered 8 times" in card
+
+
+def test_constraints_are_a_column_of_json_where_instructions_hold_any(tmp_path):
+    from pyarrow import parquet
+
+    row = {"id": "1", "instruction": "Do. No commas.", "input": "", "output": "Done.", "finish": "end", "scores": {}}
+    held = [{"family": "no_commas", "arguments": {}, "text": "No commas.", "kept": True}]
+    free = row | {"id": "2", "instruction": "Do."}
+    write(tmp_path, [row | {"free_instruction": "Do.", "constraints": held}, free], {}, "")
+    found = parquet.read_table(tmp_path / FILES["pairs"]).to_pylist()
+    assert [json.loads(found[0]["constraints"]), found[0]["free_instruction"]] == [held, "Do."]
+    assert (found[1]["constraints"], found[1]["free_instruction"]) == (None, None)
+    write(tmp_path, [free], {}, "")
+    assert "constraints" not in parquet.read_table(tmp_path / FILES["pairs"]).column_names
 
 
 # Data alone

@@ -39,3 +39,22 @@ def test_a_step_names_the_parameter_and_the_scorer_that_it_decides_by(name):
     if by and by.parameter != "steps":
         assert getattr(Filter(), by.parameter) == by.scorer
     assert by is None or by.columns
+
+
+@pytest.mark.parametrize(
+    ("constraints", "reason", "detail"),
+    [
+        (None, "", ""),
+        ([], "", ""),
+        ([("no_digits", True)], "", ""),
+        ([("no_digits", False)], "breaks_constraint", "no_digits: <no_digits>"),
+        ([("one_line", True), ("no_digits", False), ("table", False)], "breaks_constraint", "no_digits: <no_digits>"),
+    ],
+)
+def test_an_answer_that_breaks_a_constraint_of_its_instruction_goes_with_the_first_such(constraints, reason, detail):
+    held = [{"family": name, "arguments": {}, "text": f"<{name}>", "kept": kept} for name, kept in constraints or []]
+    pair = Pair.from_row(
+        {"id": "1", "instruction": "Do.", "input": "", "output": "Done."} | ({"constraints": held} if held else {})
+    )
+    assert STEPS["constraints_kept"].problem(ScoredPair(pair, {}), Filter()) == (reason, detail)
+    assert pair.as_row().get("constraints", []) == held, "it stays a candidate, with what it keeps and breaks"

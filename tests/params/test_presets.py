@@ -10,6 +10,7 @@ from isheep_lib.filter.steps.table import STEPS
 from isheep_lib.iterate.claims import flatten
 from isheep_lib.iterate.run_params import SECTIONS, load_run
 from isheep_lib.params.kinds import is_execution
+from isheep_lib.synthesize.constrained.params import Constraining
 
 FOLDER = Path(__file__).resolve().parents[2] / "params"
 FILES = sorted(FOLDER.glob("*.yaml"))
@@ -62,6 +63,7 @@ def test_a_preset_spells_out_every_parameter_that_can_change_a_result(path: Path
         absent = {n for n in kind.model_fields if not is_execution(kind, n)} - set(given[section]) - {"served_model"}
         absent -= not_chosen(given["filter"]["steps"]) if section == "filter" else set()
         absent -= NO_PAIRS.get(section, set())
+        absent -= set(Constraining.model_fields) if given["synthesize"]["constraints"] == "none" else set()
         assert not absent, f"{section} leaves {sorted(absent)} to the defaults"
 
 

@@ -3,6 +3,7 @@
 from typing import Any, Literal
 
 from isheep_lib.filter.steps.best_answer import BestAnswer, BestAnswerOptions
+from isheep_lib.filter.steps.constraints_kept import ConstraintsKept
 from isheep_lib.filter.steps.decontaminate import Decontaminate
 from isheep_lib.filter.steps.density import Density, DensityOptions, DensityPerplexity
 from isheep_lib.filter.steps.perplexity import PerplexityLimit, PerplexityOptions
@@ -12,9 +13,15 @@ from isheep_lib.filter.steps.step import Step
 from isheep_lib.filter.steps.threshold import Threshold
 from isheep_lib.filter.steps.top import Top, TopOptions
 
-StepName = Literal["rules", "threshold", "perplexity", "density", "density_perplexity", "top", "best_answer"]
+StepName = Literal[
+    "rules", "threshold", "perplexity", "density", "density_perplexity", "top", "best_answer", "constraints_kept"
+]
 STEPS: dict[str, Step[Any]] = {
-    step.name: step for step in (Rules(), Threshold(), PerplexityLimit(), Density(), DensityPerplexity(), Top(), BestAnswer())
+    step.name: step
+    for step in (
+        *(Rules(), Threshold(), PerplexityLimit(), Density(), DensityPerplexity(), Top()),
+        *(BestAnswer(), ConstraintsKept()),
+    )
 }
 DECONTAMINATE, CONTROL = Decontaminate(), RandomControl()  # before the steps, and in their place
 # Every reason with its meaning, in the order of application, for the docs.

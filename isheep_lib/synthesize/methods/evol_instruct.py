@@ -52,6 +52,8 @@ class EvolInstruct(Method[EvolOptions]):
     source = "WizardLM (arXiv 2304.12244); the model itself rewrites, compares and answers; prompts in our words"
     Options = EvolOptions
     needs: ClassVar[tuple[Need, ...]] = ("seeds", "an aligned model")
+    brings_answers = True
+    people = "rules that eliminate rewritings and answers"
     prompts = (*(f"evol-{name}.txt" for name in OPERATORS), "evol-equal.txt")
     reasons: ClassVar[dict[str, str]] = {
         "unchanged": "the rewriting says what its parent says",

@@ -53,6 +53,8 @@ class LongForm(Method[LongFormOptions]):
     source = "LongForm (arXiv 2304.08460); the model itself writes the instructions; prompts in our words"
     Options = LongFormOptions
     needs: ClassVar[tuple[Need, ...]] = ("documents", "an aligned model")
+    brings_answers = True
+    people = "documents that people wrote, as answers"
     prompts = tuple(f"longform-{style}.txt" for style in STYLES)
     reasons: ClassVar[dict[str, str]] = {
         "document_too_short": "the document has fewer words than `min_document_words`",
