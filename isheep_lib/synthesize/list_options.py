@@ -21,7 +21,12 @@ class ListOptions(Section):
     demonstration_choice: Literal["uniform", "inverse_perplexity", "perplexity", "one_a_cluster"] = Field(
         "uniform", description="how seeds are drawn: alike, by 1 / perplexity, by perplexity, one per K-means cluster"
     )
-    tasks_per_prompt: Positive = Field(10, description="tasks that a prompt asks for, the shown ones included")
+    tasks_per_prompt: Positive = Field(
+        10, description="tasks that a prompt asks for, the shown ones included; one more than these asks for one task"
+    )
+    input_lines: Literal["always", "where_given"] = Field(
+        "always", description="a task without an input has the line Input: <none>, or none at all, which suits a base model"
+    )
     prompts_per_batch: Positive = Field(32, description="prompts generated before new tasks are compared")
     max_batches: Positive = Field(4, description="batches after which the stage takes what it has")
     instruction_stops: Annotated[list[str], AfterValidator(_stops)] = Field(

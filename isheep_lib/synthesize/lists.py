@@ -9,6 +9,7 @@ from isheep_lib.synthesize.list_options import ListOptions
 from isheep_lib.synthesize.rules import Item
 from isheep_lib.synthesize.shared_params import Shared
 
+PROMPTS = {"always": "synthesize.txt", "where_given": "synthesize-where_given.txt"}
 NO_INPUT = re.compile(r"^\W*(?:<?\s*no\s*input\s*>?|<?none>?|n/?a)?\W*$", re.IGNORECASE)
 ITEM = re.compile(
     r"^[ \t]*(\d{1,9})[ \t]*\.(?:[ \t]*(Instruction)[ \t]*:|(?![ \t]*(?:Input|Output)[ \t]*:))[ \t]*",
@@ -17,13 +18,15 @@ ITEM = re.compile(
 LABEL = re.compile(r"^[ \t]*(?:\d+[ \t]*\.)?[ \t]*(Input|Output)[ \t]*:", re.IGNORECASE | re.MULTILINE)
 
 
-def list_prompt(demonstrations: list[Task], count: int) -> str:
+def list_prompt(demonstrations: list[Task], options: ListOptions) -> str:
     """Render the meta-prompt and the numbered demonstrations, ending where the next instruction begins."""
     items = []
     for number, task in enumerate(demonstrations, start=1):
-        items += [f"{number}. Instruction: {task.instruction}", f"{number}. Input: {task.input or '<none>'}"]
+        items.append(f"{number}. Instruction: {task.instruction}")
+        if task.input or options.input_lines == "always":
+            items.append(f"{number}. Input: {task.input or '<none>'}")
     items.append(f"{len(demonstrations) + 1}. Instruction:")
-    return render("synthesize.txt", count=str(count), tasks="\n".join(items))
+    return render(PROMPTS[options.input_lines], count=str(options.tasks_per_prompt), tasks="\n".join(items))
 
 
 def parse_list(text: str, first: int, finish: str) -> list[Item]:
@@ -62,7 +65,7 @@ def list_request(
     """Ask for the continuation of one list; it stands in no frame, as a list is text to continue and not a question."""
     return Request(
         id_,
-        frame.literal(list_prompt(demonstrations, options.tasks_per_prompt)),
+        frame.literal(list_prompt(demonstrations, options)),
         shared.instruction_tokens,
         shared.instruction_temperature,
         shared.instruction_top_p,

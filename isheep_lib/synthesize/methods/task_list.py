@@ -14,7 +14,7 @@ from isheep_lib.prompting.chat import user_words
 from isheep_lib.synthesize.candidates import Candidates, Intake, pool_of
 from isheep_lib.synthesize.demonstrations import Demonstrations, prepare_demonstrations
 from isheep_lib.synthesize.list_options import ListOptions
-from isheep_lib.synthesize.lists import list_prompt, list_request, parse_list
+from isheep_lib.synthesize.lists import PROMPTS, list_prompt, list_request, parse_list
 from isheep_lib.synthesize.method import Example, Method, Need
 from isheep_lib.synthesize.rules import instruction_problem
 from isheep_lib.synthesize.shared_params import Shared
@@ -28,7 +28,11 @@ class TaskList(Method[ListOptions]):
     source = "I-SHEEP (arXiv 2408.08072), Algorithm 1; prompt after Self-Instruct (arXiv 2212.10560), in our words"
     Options = ListOptions
     needs: ClassVar[tuple[Need, ...]] = ("seeds",)
-    prompts = ("synthesize.txt",)
+    prompts = tuple(PROMPTS.values())
+
+    def prompt_files(self, options: ListOptions) -> tuple[str, ...]:
+        """Name the one that is filled."""
+        return (PROMPTS[options.input_lines],)
 
     def conflicts(self, shared: Shared, options: ListOptions) -> list[str]:
         """Name values that contradict one another."""
@@ -129,8 +133,7 @@ def overlong_seeds(writing: Writing[ListOptions]) -> dict[str, str]:
         # A task that the model wrote is no longer than what it may write.
         sizes = {options.demonstrations: limit, options.demonstrations - written: limit * (1 + written)}
         if not any(
-            writing.overlong({"": list_prompt(ranked[first : first + size], options.tasks_per_prompt)}, spare)
-            for size, spare in sizes.items()
+            writing.overlong({"": list_prompt(ranked[first : first + size], options)}, spare) for size, spare in sizes.items()
         ):
             return {task.id: f"{counts[task.id]} tokens" for task in ranked[:first]}
     return {task.id: f"{counts[task.id]} tokens" for task in ranked}
