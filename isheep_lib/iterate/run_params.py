@@ -35,6 +35,13 @@ class SynthesizeParams(Synthesize, Shard, Model, Place):
 class AssessParams(Assess, Shard, Model, Place):
     """Parameters of `assess.ipynb`."""
 
+    def conflicts(self) -> list[str]:
+        """Name values that contradict one another."""
+        problems = [*super().conflicts(), *learning_conflicts(self, self)]
+        if self.learns and self.num_shards > 1:
+            problems.append("num_shards: one worker trains the judges of the scorer learned; give 1, or take it out")
+        return problems
+
 
 class FilterParams(Filter, Place):
     """Parameters of `filter.ipynb`; no model is loaded."""
@@ -102,7 +109,20 @@ class RunParams(Section):
         lacking = [name for name in self.judge.judged if name not in answered]
         problems += [f"judge.judged: evaluate.tasks do not hold {name}, so there are no answers to judge" for name in lacking]
         problems += [f"filter.{problem}" for problem in _unmet_needs(self.filter, self.assess)]
+        problems += [f"assess.{problem}" for problem in learning_conflicts(self.assess, self.model)]
         return problems
+
+
+def learning_conflicts(assess: Assess, model: Model) -> list[str]:
+    """Name what keeps the judges of the scorer learned from being trained and asked."""
+    if not assess.learns:
+        return []
+    problems = []
+    if model.engine != "transformers":
+        problems.append(f"scorers: learned is trained and asked here, not by {model.engine}; set model.engine to transformers")
+    if model.numerics == "exact" and model.dtype != "float32":
+        problems.append(f"scorers: learned is trained exactly, so in float32, but model.dtype is {model.dtype}")
+    return problems
 
 
 def _unmet_needs(wanted: Filter, assess: Assess) -> list[str]:
