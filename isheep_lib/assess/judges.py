@@ -1,7 +1,7 @@
 """Judges that have learned from pairs of known order: their scores, and how far these hold for what they have not learned.
 
-    judges.odds(pairs)                # each pair by the judge that learned from the other half of the tasks
-    found = judges.check(journal)     # AUROC by kind: untrained, learned without that kind, learned with it
+    judges.odds(pairs)                                # each pair by the judge that learned from the other half of the tasks
+    check_kinds(judges, tested, resamples, seed)      # AUROC by kind: untrained, learned without that kind, learned with it
 
 A judge that tells a response from one of a kind that it was shown may have learned the kind alone. So for every kind one more
 judge is trained on all others, and asked about tasks and a kind that it has never seen.
@@ -10,6 +10,7 @@ Covers asking. Does not cover the rows (`assess.known_order`) or the training (`
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -37,14 +38,14 @@ class LearnedJudges:
         frame: of the model that assesses.
         folds: half of each task, by its words.
         held_out: lessons that chose the checkpoint of each judge, by its name.
-        journal: of what they said.
+        open_journal: opens that of what they said, and closes it: a cell may be executed again.
     """
 
     ask: Ask
     frame: Frame
     folds: Mapping[str, int]
     held_out: Mapping[str, list[Lesson]]
-    journal: Journal
+    open_journal: Callable[[], AbstractContextManager[Journal]]
 
     def odds(self, pairs: Sequence[Pair]) -> list[float]:
         """Return the log odds that each response is right, less those that its judge gives on the average.
@@ -65,11 +66,16 @@ class LearnedJudges:
 
     def _centre(self, fold: int) -> float:
         name = judge_name(fold)
-        key = f"centre/{name}"
-        if key not in self.journal.rows:
-            values = self._odds(name, [lesson.pair for lesson in self.held_out[name]])
-            self.journal.append([{"id": key, "centre": math.fsum(values) / len(values)}])
-        return self.journal.rows[key]["centre"]
+        values = self._known(f"centre/{name}", name, [lesson.pair for lesson in self.held_out[name]])
+        return math.fsum(values) / len(values)
+
+    def _known(self, key: str, name: str, pairs: list[Pair]) -> list[float]:
+        """Ask a judge once, and take what it said from the journal then."""
+        with self.open_journal() as journal:
+            if key not in journal.rows:
+                parts = [pairs[first : first + CHUNK] for first in range(0, len(pairs), CHUNK)]
+                journal.append([{"id": key, "odds": [value for part in parts for value in self._odds(name, part)]}])
+            return journal.rows[key]["odds"]
 
     def test(self, tested: Trial) -> dict[str, list[float]]:
         """Ask every side about a kind; what was said before is in the journal.
@@ -79,14 +85,7 @@ class LearnedJudges:
         """
         names = {UNTRAINED: "", WITHOUT: judge_name(0, tested.kind), WITH: judge_name(0)}
         pairs = [lesson.pair for lesson in (*tested.right, *tested.wrong)]
-        found = {}
-        for side, name in names.items():
-            key = f"test/{tested.kind}/{side}"
-            if key not in self.journal.rows:
-                parts = [pairs[first : first + CHUNK] for first in range(0, len(pairs), CHUNK)]
-                self.journal.append([{"id": key, "odds": [value for part in parts for value in self._odds(name, part)]}])
-            found[side] = self.journal.rows[key]["odds"]
-        return found
+        return {side: self._known(f"test/{tested.kind}/{side}", name, pairs) for side, name in names.items()}
 
 
 @dataclass(frozen=True)

@@ -69,7 +69,7 @@ class School:
         self.asked = model
         by_id = {lesson.pair.id: lesson for made in self.courses.lessons.values() for lesson in made}
         held = {name: [by_id[row.id] for row in judge.data.held_out] for name, judge in self.trained.items()}
-        self.learned = LearnedJudges(self._ask, frame, self.courses.folds, held, self.stage.journal("judges"))
+        self.learned = LearnedJudges(self._ask, frame, self.courses.folds, held, lambda: self.stage.journal("judges"))
         return self.learned
 
     def _ask(self, name: str, prompts: list[str]) -> list[list[float]]:

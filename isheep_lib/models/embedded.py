@@ -94,12 +94,16 @@ def unpacked(name: str) -> Path:
     Raises:
         ModelError: there is none of that name, its package is not installed, or the file is not the one expected.
     """
+    sources = sources_of(name)
+    digest = EMBEDDED[name].sha256 or digest_file(sources[0])
+    return made_once(cache_folder() / "models" / f"{name}-{digest[:16]}", partial(_make, name, sources))
+
+
+def sources_of(name: str) -> list[Path]:
+    """Find the file of an embedded model, or its parts in order; a ModelError says what is not there, and how to install it."""
     if name not in EMBEDDED:
         raise ModelError(f"No embedded model {name!r}", where="base_model", allowed=", ".join(EMBEDDED))
-    model = EMBEDDED[name]
-    sources = [shipped(name, *each) for each in model.files]
-    digest = model.sha256 or digest_file(sources[0])
-    return made_once(cache_folder() / "models" / f"{name}-{digest[:16]}", partial(_make, name, sources))
+    return [shipped(name, *each) for each in EMBEDDED[name].files]
 
 
 def shipped(name: str, package: str, file: str) -> Path:

@@ -32,7 +32,7 @@ class Bench:
 def judges(folder, bench, folds=None, held_out=None):
     given = {"Task 0.": 0, "Task 1.": 1, "Task 2.": 0, "Task 3.": 1} if folds is None else folds
     held = held_out or {judge_name(fold): [Lesson(pair(9), "p9"), Lesson(pair(9, "wrong"), "p9", "x")] for fold in (0, 1)}
-    return LearnedJudges(bench, FRAME, given, held, Journal(folder / "judges.jsonl", "f"))
+    return LearnedJudges(bench, FRAME, given, held, lambda: Journal(folder / "judges.jsonl", "f"))
 
 
 def test_a_pair_is_scored_by_the_judge_of_the_other_half_less_what_that_judge_says_on_the_average(tmp_path):
@@ -46,7 +46,6 @@ def test_the_average_is_asked_for_once_and_kept_through_a_crash(tmp_path):
     bench = Bench(judge_0={"right": 5.0}, judge_1={"right": 1.0})
     made = judges(tmp_path, bench)
     first = made.odds([pair(0), pair(1)])
-    made.journal.close()
     bench.asked.clear()
     again = judges(tmp_path, bench)
     assert again.odds([pair(0), pair(1)]) == first
