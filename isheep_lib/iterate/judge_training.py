@@ -142,11 +142,11 @@ def train(stage: StageSession[AssessParams], pairs: Sequence[Pair]) -> School:
         return School(stage, Courses({}, {}, [], {}, []), {})
     plan = courses(list(pairs), params.learned_kinds, stage.seed)
     tokenizer, frame = stage.open_tokenizer(params.frame_of(stage.model_iteration))
-    settings = recipe(params.model_dump(), params.learned_epochs, params.learned_rate)
+    settings = recipe(params.model_dump(), params.learned_epochs, params.learned_rate, params.learned_tasks)
     trained = {}
     for name, made in plan.lessons.items():
         graded = [Graded(lesson.pair, user_words(lesson.pair.task), lesson.right) for lesson in made]
-        data = prepare(graded, frame, tokenizer, settings, stage.seed(f"judges/{name}/split"), params.learned_tasks)
+        data = prepare(graded, frame, tokenizer, settings, stage.seed(f"judges/{name}/split"))
         print(f"{name}: {len(data.train)} rows to learn")
         trained[name] = _trained(stage, name, data, settings)
     return School(stage, plan, trained)

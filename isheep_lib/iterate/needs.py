@@ -162,7 +162,8 @@ def _trainings(params: RunParams, lacking: set[str]) -> list[Train]:
     found = [params.train] if "train" in lacking else []
     if "assess" in lacking and params.assess.learns:
         shared = {**dict(params.model), "run": params.run, "iteration": 1, "seed": params.seed}
-        found.append(recipe(shared, params.assess.learned_epochs, params.assess.learned_rate))
+        own = params.assess
+        found.append(recipe(shared, own.learned_epochs, own.learned_rate, own.learned_tasks))
     return found
 
 
