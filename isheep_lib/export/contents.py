@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from isheep_lib.errors import RecordError
-from isheep_lib.models.base import EMBEDDED
+from isheep_lib.models.embedded import EMBEDDED, Terms
 from isheep_lib.record import manifests as record_manifests
 from isheep_lib.record.manifests import all_manifests, differences, read_manifest, require_intact, stage_folder
 from isheep_lib.record.rows import read_jsonl
@@ -20,8 +20,6 @@ from isheep_lib.record.stages import LEAVES
 
 PREFERENCES = "pairs.jsonl"
 STAGES = ("synthesize", "assess", "filter", "train")
-# Where embedded models come from, and their licences.
-ORIGINS = {"smollm2-135m-instruct": ("HuggingFaceTB/SmolLM2-135M-Instruct", "apache-2.0")}
 
 
 @dataclass(frozen=True)
@@ -34,14 +32,14 @@ class Base:
     revision: str = ""  # the commit, "" where the name has none
     licence: str = ""  # as the Hub writes it, "" where it is not known
     package: str = ""  # ships the weights; "" where none does
+    terms: Terms | None = None  # of a licence that is no open one and holds for what is derived, too
 
 
 def base_of(name: str, digest: str) -> Base:
     """Tell what is known of a base by its name."""
     if name.startswith("embedded:"):
-        short = name.removeprefix("embedded:")
-        repository, licence = ORIGINS.get(short, ("", ""))
-        return Base(name, digest, repository, "", licence, EMBEDDED[short][2].split()[-1])
+        model = EMBEDDED[name.removeprefix("embedded:")]
+        return Base(name, digest, model.repository, "", model.licence, model.package, model.terms)
     if re.fullmatch(r"[\w.-]+/[\w.-]+@[0-9a-f]{40}", name) and not Path(name).is_dir():
         repository, _, revision = name.partition("@")
         return Base(name, digest, repository, revision)

@@ -76,8 +76,10 @@ def _facts(record: Record) -> list[dict[str, str]]:
         for name, digest in record.weight_files(k).items():
             if name.endswith(".safetensors"):
                 facts[f"iter-{k}/train/{name} (SHA-256)"] = digest
-    facts["licence"] = base.licence or (
-        "not stated here: it follows from the licence of the base model, which the record does not hold"
+    facts["licence"] = (
+        f"{base.terms.name}, {base.terms.url}"
+        if base.terms
+        else base.licence or ("not stated here: it follows from the licence of the base model, which the record does not hold")
     )
     return [{"": name, "value": text} for name, text in facts.items()]
 

@@ -21,6 +21,7 @@ from isheep_lib.export.contents import Base, Record, read
 from isheep_lib.export.data import messages, write, write_preferences
 from isheep_lib.models import trained
 from isheep_lib.models.base import ModelRef, find_model
+from isheep_lib.models.embedded import Terms, shipped
 from isheep_lib.models.merged import merged_folder
 from isheep_lib.prompting.chat import DAY, Frame, get_frame
 from isheep_lib.prompting.special_tokens import encode
@@ -30,6 +31,7 @@ from isheep_lib.record.manifests import MANIFEST, describe_file, stage_folder
 from isheep_lib.record.rows import digest_file, write_atomic
 
 LIST, FORMAT = "export.json", "isheep export"
+NOTICE, TERMS = "NOTICE.txt", "TERMS.html"
 TEMPLATE = "chat_template.jinja"
 LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # vLLM makes room for one of these
 
@@ -105,6 +107,8 @@ def _fill(folder: Path, record: Record, model: ModelRef | None, merged: bool) ->
         write_preferences(folder / "data", record.preferences, shown)
     write_atomic(folder / "data" / "README.md", data_card.data_card(record))
     write_atomic(folder / "README.md", model_card.model_card(record, written))
+    if model and record.base.terms:
+        _write_terms(folder, record.base.name, record.base.terms)
     write_atomic(folder / LIST, json.dumps(_list(folder, record), indent=1, sort_keys=True) + "\n")
 
 
@@ -149,6 +153,12 @@ def _copy_model(source: Path, target: Path, tokenizer: Any, ends: tuple[int, ...
     if ends:
         values = {name: value for name, value in values.items() if name != "_from_model_config"} | {"eos_token_id": list(ends)}
     write_atomic(generation, json.dumps(values, indent=2, sort_keys=True) + "\n")
+
+
+def _write_terms(folder: Path, base: str, terms: Terms) -> None:
+    """Put beside a model what its base's terms ask of whoever passes it on: their notice, and the text itself."""
+    write_atomic(folder / NOTICE, f"{terms.notice}\n\nThe weights in this folder were modified: they were trained further.\n")
+    shutil.copyfile(shipped(base.removeprefix("embedded:"), *terms.copy), folder / TERMS)
 
 
 def _same_tokens(row: dict[str, Any], system: str, frame: Frame, tokenizer: Any) -> bool:

@@ -26,6 +26,8 @@ from isheep_lib.record import manifests, provenance, stages
 from isheep_lib.record.folders import cache_folder
 from isheep_lib.record.rows import canonical_json, digest_text, write_atomic
 from isheep_lib.train import launch
+from isheep_lib.train.judge import recipe
+from isheep_lib.train.params import Train
 
 RULES = 1  # of these checks: what older rules found in order is looked at again
 LARGE = 4 * GIB  # weights that take long enough to be announced
@@ -63,8 +65,10 @@ def check(params: RunParams, run_dir: Path, iterations: int, models: bool = True
     problems = _problems(looks)
     asked = [each for each in _models(params, lacking) if models and not (problems and _is_far(each.name))]
     problems += _problems([lambda each=each: _check_model(each) for each in asked])
-    if "train" in lacking and models and not problems:
-        problems += _problems([lambda: _check_layers(params)])
+    if models and not problems:
+        problems += _problems(
+            [lambda trained=trained: _check_layers(params, trained) for trained in _trainings(params, lacking)]
+        )
     _raise(problems)
 
 
@@ -153,9 +157,19 @@ def _check_frames(model: ModelRef, asked: Asked) -> None:
             frame.conversation([("a", "b")], "c")
 
 
-def _check_layers(params: RunParams) -> None:
+def _trainings(params: RunParams, lacking: set[str]) -> list[Train]:
+    """List the trainings that are still to come: the model's, and those of the judges of the scorer learned."""
+    found = [params.train] if "train" in lacking else []
+    if "assess" in lacking and params.assess.learns:
+        shared = {**dict(params.model), "run": params.run, "iteration": 1, "seed": params.seed}
+        own = params.assess
+        found.append(recipe(shared, own.learned_epochs, own.learned_rate, own.learned_tasks))
+    return found
+
+
+def _check_layers(params: RunParams, train: Train) -> None:
     """Refuse what only a training would meet else: layers that are not there, rows that see one another, float64 left."""
-    train, model = params.train, find_model(params.model.base_model)
+    model = find_model(params.model.base_model)
 
     def check() -> None:
         from isheep_lib.train.model import check_double, check_packing, check_targets

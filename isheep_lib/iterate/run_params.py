@@ -35,6 +35,13 @@ class SynthesizeParams(Synthesize, Shard, Model, Place):
 class AssessParams(Assess, Shard, Model, Place):
     """Parameters of `assess.ipynb`."""
 
+    def conflicts(self) -> list[str]:
+        """Name values that contradict one another."""
+        problems = [*super().conflicts(), *learning_conflicts(self, self)]
+        if self.learns and self.num_shards > 1:
+            problems.append("num_shards: one worker trains the judges of the scorer learned; give 1, or take it out")
+        return problems
+
 
 class FilterParams(Filter, Place):
     """Parameters of `filter.ipynb`; no model is loaded."""
@@ -102,24 +109,53 @@ class RunParams(Section):
         lacking = [name for name in self.judge.judged if name not in answered]
         problems += [f"judge.judged: evaluate.tasks do not hold {name}, so there are no answers to judge" for name in lacking]
         problems += [f"filter.{problem}" for problem in _unmet_needs(self.filter, self.assess)]
-        if "an aligned model" in self.synthesize.chosen.needs and self.model.base_frame == "plain":
-            problems.append(
-                f"synthesize.method: {self.synthesize.method} needs a model that answers in a chat frame, but model.base_frame "
-                "is plain; set its frame, or a method that a base model can continue, such as list"
-            )
-        if compared := [
-            kind for kind in ("score", "constraint") if kind in self.filter.preferences and self.synthesize.answers == 1
-        ]:
-            problems.append(
-                f"filter.preferences: {' and '.join(compared)} compare answers to one task, and synthesize.answers is 1; "
-                "set it to 2 or more, or leave cut alone"
-            )
-        if self.train.minimised.of_pairs and not self.filter.preferences:
-            problems.append(
-                f"train.objective: {self.train.objective} learns from pairs of answers, and filter.preferences names none; "
-                "name score, constraint or cut there, or set train.objective to sft"
-            )
+        problems += [*_method_conflicts(self), *_pair_conflicts(self)]
+        problems += [f"assess.{problem}" for problem in learning_conflicts(self.assess, self.model)]
         return problems
+
+
+def _method_conflicts(run: RunParams) -> list[str]:
+    """Name what the method of synthesis needs and the model is not."""
+    if "an aligned model" not in run.synthesize.chosen.needs or run.model.base_frame != "plain":
+        return []
+    return [
+        f"synthesize.method: {run.synthesize.method} needs a model that answers in a chat frame, but model.base_frame is "
+        "plain; set its frame, or a method that a base model can continue, such as list"
+    ]
+
+
+def _pair_conflicts(run: RunParams) -> list[str]:
+    """Name what keeps pairs of answers from being made, or from being learned."""
+    problems, wanted = [], run.filter.preferences
+    compared = [kind for kind in ("score", "constraint") if kind in wanted]
+    if compared and run.synthesize.answers == 1:
+        problems.append(
+            f"filter.preferences: {' and '.join(compared)} compare answers to one task, and synthesize.answers is 1; "
+            "set it to 2 or more, or leave cut alone"
+        )
+    if "constraint" in wanted and run.synthesize.constraints == "none":
+        problems.append(
+            "filter.preferences: constraint compares answers that keep and that break one, and synthesize.constraints is none; "
+            "set it to asked or hindsight, or leave constraint out"
+        )
+    if run.train.minimised.of_pairs and not wanted:
+        problems.append(
+            f"train.objective: {run.train.objective} learns from pairs of answers, and filter.preferences names none; "
+            "name score, constraint or cut there, or set train.objective to sft"
+        )
+    return problems
+
+
+def learning_conflicts(assess: Assess, model: Model) -> list[str]:
+    """Name what keeps the judges of the scorer learned from being trained and asked."""
+    if not assess.learns:
+        return []
+    problems = []
+    if model.engine != "transformers":
+        problems.append(f"scorers: learned is trained and asked here, not by {model.engine}; set model.engine to transformers")
+    if model.numerics == "exact" and model.dtype != "float32":
+        problems.append(f"scorers: learned is trained exactly, so in float32, but model.dtype is {model.dtype}")
+    return problems
 
 
 def _unmet_needs(wanted: Filter, assess: Assess) -> list[str]:

@@ -137,12 +137,12 @@ class StageSession(Generic[P]):
         self.engine = asked.open_recorded(self, opened, model, settings)
         return self.engine
 
-    def open_tokenizer(self: "StageSession[WithModel]") -> tuple[Any, Frame]:
-        """Load the tokenizer alone, with the frame of trained models."""
+    def open_tokenizer(self: "StageSession[WithModel]", frame: str = "") -> tuple[Any, Frame]:
+        """Load the tokenizer alone, with a frame by name, that of trained models by default."""
         from transformers import AutoTokenizer
 
         tokenizer = AutoTokenizer.from_pretrained(self.model.path, trust_remote_code=False)
-        return tokenizer, self._frame(self.params.aligned_frame, tokenizer)
+        return tokenizer, self._frame(frame or self.params.aligned_frame, tokenizer)
 
     def _frame(self: "StageSession[WithModel]", name: str, tokenizer: Any) -> Frame:
         frame = get_frame(name, self.params.system_prompt, tokenizer, self.params.template_date)

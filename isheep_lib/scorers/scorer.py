@@ -1,8 +1,8 @@
 """What a scorer is: its name and columns, what they mean, what it asks of the model, and the score that follows.
 
 A `Likelihood` reads losses of texts, a `Choice` the probabilities of the numbers 1 to 10 after a question, a `Written` score
-is what the model writes after the question. Covers one scorer. Does not cover which there are (`scorers.table`), or scoring
-many pairs (`assess.scoring`).
+is what the model writes after the question, and `Odds` are those of the answers Yes and No. Covers one scorer. Does not cover
+which there are (`scorers.table`), or scoring many pairs (`assess.scoring`).
 """
 
 from abc import ABC, abstractmethod
@@ -61,6 +61,17 @@ class Choice(Question):
     @abstractmethod
     def score(self, logs: list[float]) -> tuple[float, float]:
         """Return the score, and the probability that is on the numbers at all."""
+
+
+class Odds(Scorer):
+    """Asks one question of its own, whatever the level, and reads log p(Yes) - log p(No); it has no top to pile up at."""
+
+    unit: ClassVar[str] = "log odds"
+    learns: ClassVar[bool] = False  # asks an adapter that is trained for it
+
+    def score(self, logs: list[float]) -> float:
+        """Return the difference of two log-probabilities, in nats."""
+        return round(logs[0] - logs[1], 4)
 
 
 class Sampling(Protocol):

@@ -9,9 +9,10 @@ from isheep_lib.params import old_names
 from isheep_lib.params.kinds import distinct
 from isheep_lib.scorers.asking import Expected, Greedy, Sampled
 from isheep_lib.scorers.reading import IfdLoss, IfdPerplexity, Perplexity, Pmi
-from isheep_lib.scorers.scorer import Scorer
+from isheep_lib.scorers.scorer import Odds, Scorer
+from isheep_lib.scorers.verdict import Learned, Verdict
 
-KnownScorer = Literal["greedy", "sampled", "expected", "pmi", "ifd_loss", "ifd_perplexity", "perplexity"]
+KnownScorer = Literal["greedy", "sampled", "expected", "pmi", "ifd_loss", "ifd_perplexity", "perplexity", "verdict", "learned"]
 SCORERS: dict[str, Scorer] = {
     scorer.name: scorer
     for scorer in (
@@ -22,6 +23,8 @@ SCORERS: dict[str, Scorer] = {
         IfdLoss("ifd_loss"),
         IfdPerplexity("ifd_perplexity"),
         Perplexity("perplexity"),
+        Verdict("verdict"),
+        Learned("learned"),
     )
 }
 # A record names a column as its scorer was called then; a repetition of it does the same.
@@ -52,3 +55,8 @@ def scorer_of(column: str) -> Scorer:
     """Return the scorer that fills a column; of a column that none of them fills nothing is known but the name."""
     every = (*SCORERS.values(), *OLD.values())
     return next((each for each in every if column in each.columns("both")), Scorer(column))
+
+
+def learns(names: Sequence[str]) -> bool:
+    """Tell whether one of the scorers asks an adapter that must be trained first."""
+    return any(isinstance(each, Odds) and each.learns for each in map(scorer, names))

@@ -1,7 +1,7 @@
 """Lists of tasks: the prompt that begins one, and reading its continuation."""
 
 import re
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
@@ -13,6 +13,7 @@ from isheep_lib.synthesize.demonstrations import DemonstrationOptions
 from isheep_lib.synthesize.rules import Item
 from isheep_lib.synthesize.shared_params import Shared
 
+PROMPTS = {"always": "synthesize.txt", "where_given": "synthesize-where_given.txt"}
 NO_INPUT = re.compile(r"^\W*(?:<?\s*no\s*input\s*>?|<?none>?|n/?a)?\W*$", re.IGNORECASE)
 ITEM = re.compile(
     r"^[ \t]*(\d{1,9})[ \t]*\.(?:[ \t]*(Instruction)[ \t]*:|(?![ \t]*(?:Input|Output)[ \t]*:))[ \t]*",
@@ -30,19 +31,26 @@ def _stops(texts: list[str]) -> list[str]:
 class ListOptions(DemonstrationOptions):
     """How lists are asked for, under `synthesize.options`."""
 
-    tasks_per_prompt: Positive = Field(10, description="tasks that a prompt asks for, the shown ones included")
+    tasks_per_prompt: Positive = Field(
+        10, description="tasks that a prompt asks for, the shown ones included; one more than these asks for one task"
+    )
+    input_lines: Literal["always", "where_given"] = Field(
+        "always", description="a task without an input has the line Input: <none>, or none at all, which suits a base model"
+    )
     instruction_stops: Annotated[list[str], AfterValidator(_stops)] = Field(
         [], description="texts that end a list, none is the number after tasks_per_prompt on a new line"
     )
 
 
-def list_prompt(demonstrations: list[Task], count: int) -> str:
+def list_prompt(demonstrations: list[Task], options: ListOptions) -> str:
     """Render the meta-prompt and the numbered demonstrations, ending where the next instruction begins."""
     items = []
     for number, task in enumerate(demonstrations, start=1):
-        items += [f"{number}. Instruction: {task.instruction}", f"{number}. Input: {task.input or '<none>'}"]
+        items.append(f"{number}. Instruction: {task.instruction}")
+        if task.input or options.input_lines == "always":
+            items.append(f"{number}. Input: {task.input or '<none>'}")
     items.append(f"{len(demonstrations) + 1}. Instruction:")
-    return render("synthesize.txt", count=str(count), tasks="\n".join(items))
+    return render(PROMPTS[options.input_lines], count=str(options.tasks_per_prompt), tasks="\n".join(items))
 
 
 def parse_list(text: str, first: int, finish: str) -> list[Item]:
@@ -81,7 +89,7 @@ def list_request(
     """Ask for the continuation of one list; it stands in no frame, as a list is text to continue and not a question."""
     return Request(
         id_,
-        frame.literal(list_prompt(demonstrations, options.tasks_per_prompt)),
+        frame.literal(list_prompt(demonstrations, options)),
         shared.instruction_tokens,
         shared.instruction_temperature,
         shared.instruction_top_p,

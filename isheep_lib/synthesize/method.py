@@ -63,6 +63,10 @@ class Method(ABC, Generic[Own]):
         """Name values that contradict one another, as `field: what is wrong`."""
         return []
 
+    def prompt_files(self, options: Own) -> tuple[str, ...]:
+        """Name those of `prompts` that these options use."""
+        return self.prompts
+
     def data_digests(self, options: Own) -> dict[str, str]:
         """Hash the data, seeds apart, that the method reads."""
         return {}

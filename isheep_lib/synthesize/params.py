@@ -73,7 +73,7 @@ class Synthesize(Constraining, Shared):
 
     def prompts(self) -> dict[str, str]:
         """Hash the method's prompts, and the frames."""
-        return chat.digests(*self.chosen.prompts, *chat.FRAMES)
+        return chat.digests(*self.chosen.prompt_files(self.options), *chat.FRAMES)
 
     def code(self) -> tuple[str, ...]:
         """Name the method, and what lists the tasks that prompts showed."""

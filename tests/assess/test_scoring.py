@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from isheep_lib.assess import scoring
 from isheep_lib.assess.params import Assess
 from isheep_lib.assess.scoring import Assessment, Scores, require_read, score_pairs
-from isheep_lib.errors import ParameterError, YieldError
+from isheep_lib.errors import EngineError, ParameterError, YieldError
 from isheep_lib.iterate.run_params import AssessParams
 from isheep_lib.params.check import check
 from isheep_lib.params.kinds import is_routing
@@ -22,6 +22,7 @@ from isheep_lib.record.journal import WAITS, Journal
 from isheep_lib.record.rows import Pair, as_pairs
 from isheep_lib.record.shards import CommonJournal, ShardJournal
 from isheep_lib.scorers import likelihoods as reading
+from isheep_lib.scorers import verdict
 from isheep_lib.scorers.table import columns, columns_of, scorer
 from tests.frames import hand_made
 from tests.scripted import Letters, ScriptedEngine
@@ -539,6 +540,12 @@ BAD = [
     ("corruptions", ["shuffled", "shuffled"], "none twice"),
     ("checked_pairs", 3, "greater than or equal to 4"),
     ("bootstrap", 99, "greater than or equal to 100"),
+    ("learned_kinds", ["shuffled"], "at least 2"),
+    ("learned_kinds", ["shuffled", "shuffled"], "none twice"),
+    ("learned_kinds", ["shuffled", "rude"], "'constraint_broken'"),
+    ("learned_tasks", 3, "greater than or equal to 4"),
+    ("learned_epochs", 0, "greater than or equal to 1"),
+    ("learned_rate", 0.0, "greater than 0"),
 ]
 
 
@@ -563,6 +570,75 @@ def test_the_base_model_assesses_every_iteration_where_it_is_to_assess(assessor,
     params = check(AssessParams, {"assessor": assessor}, "x")
     assert params.model_iteration(iteration) == model
     assert is_routing(AssessParams, "assessor")
+
+
+def test_a_verdict_hashes_its_prompt_and_the_parameters_of_learning_count_only_where_something_learns():
+    plain, verdict, learned = (Assess(scorers=[name]) for name in ("pmi", "verdict", "learned"))
+    assert "verdict.txt" not in plain.prompts()
+    assert "verdict.txt" in verdict.prompts() and "verdict.txt" in learned.prompts()
+    assert not [name for name in plain.deciding() if name.startswith("learned_")]
+    assert plain.deciding() == Assess(scorers=["pmi"], learned_rate=0.1).deciding()
+    assert learned.deciding()["learned_tasks"] == 24
+    assert "train.run.fine_tune" in learned.code() and "train.run.fine_tune" not in verdict.code()
+    checked = Assess(checked_scorers=["learned"])
+    assert checked.learns and "learned_rate" in checked.deciding()
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"engine": "vllm"}, "scorers: learned is trained and asked here, not by vllm; set model.engine to transformers"),
+        ({"numerics": "exact", "dtype": "bfloat16"}, "scorers: learned is trained exactly, so in float32, but model.dtype"),
+        ({"num_shards": 2}, "num_shards: one worker trains the judges of the scorer learned"),
+    ],
+)
+def test_what_keeps_judges_from_learning_is_said_before_anything_is_loaded(values, words):
+    with pytest.raises(ParameterError) as caught:
+        check(AssessParams, {"checked_scorers": ["learned"], **values}, "x")
+    assert words in str(caught.value)
+    assert words not in str(problems_of({"checked_scorers": ["verdict"], **values}))
+
+
+def problems_of(values):
+    try:
+        check(AssessParams, values, "x")
+    except ParameterError as error:
+        return str(error)
+    return ""
+
+
+class Odd(ScriptedEngine):
+    """Is sure of Yes by the length of what it is asked."""
+
+    def choices(self, prompts, labels):
+        self.calls.append(list(prompts))
+        assert labels == ["Yes", "No"]
+        return [[0.0, -float(len(prompt))] for prompt in prompts]
+
+
+class Judging:
+    """Gives every response the length of its text."""
+
+    def odds(self, pairs):
+        return [float(len(pair.output)) for pair in pairs]
+
+
+def test_a_verdict_asks_the_model_once_a_pair_and_a_learned_one_asks_the_judges(tmp_path):
+    pairs, engine = as_pairs(made(20)), Odd()
+    params = check(AssessParams, {"scorers": ["verdict", "learned"], "checked_scorers": []}, "x")
+    assessment = Assessment(engine, FRAME, params, seed_of, judges=Judging())
+    with Journal(tmp_path / "j", "f") as journal:
+        rows = score_pairs(assessment, pairs, params.scorers, journal)
+    asked = [verdict.question(FRAME, pair) for pair in pairs]
+    assert [row.scores["verdict"] for row in rows] == [float(len(text)) for text in asked]
+    assert [row.scores["learned"] for row in rows] == [float(len(pair.output)) for pair in pairs]
+    assert [text for call in engine.calls for text in call] == asked
+
+
+def test_a_learned_score_without_judges_is_refused_in_words(tmp_path):
+    params = check(AssessParams, {"scorers": ["learned"], "checked_scorers": []}, "x")
+    with Journal(tmp_path / "j", "f") as journal, pytest.raises(EngineError, match="No judge was trained"):
+        score_pairs(Assessment(Odd(), FRAME, params, seed_of), as_pairs(made(2)), params.scorers, journal)
 
 
 def test_the_level_none_takes_scorers_that_only_read_and_needs_no_question():

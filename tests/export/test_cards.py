@@ -74,6 +74,10 @@ def evaluated(run_dir, iteration, frame="chatml", trained_on=0, value=50.0):
             "embedded:smollm2-135m-instruct",
             {"license": "apache-2.0", "base_model": "HuggingFaceTB/SmolLM2-135M-Instruct", "base_model_relation": "adapter"},
         ),
+        (
+            "embedded:gemma3-270m",
+            {"license": "gemma", "base_model": "google/gemma-3-270m", "base_model_relation": "adapter"},
+        ),
         (f"org/small@{COMMIT}", {"base_model": "org/small", "base_model_relation": "adapter"}),
         ("/some/folder", {}),
     ],
@@ -84,6 +88,19 @@ def test_the_hub_is_told_of_base_and_licence_where_they_are_known(run_dir, name,
     assert {key: found[key] for key in found if key in ("license", "base_model", "base_model_relation")} == expected
     assert found["library_name"] == "peft"
     assert ("not stated here: it follows from the licence of the base model" in card) == ("license" not in expected)
+
+
+@pytest.mark.parametrize("shown", [weights(), None])
+def test_terms_that_hold_for_derivatives_stand_on_both_cards(run_dir, shown):
+    record = based(run_dir, "embedded:gemma3-270m")
+    card = model_card.model_card(record, shown)
+    assert "| licence | Gemma Terms of Use, https://ai.google.dev/gemma/terms |" in card
+    assert "Gemma is provided under and subject to the Gemma Terms of Use found at ai.google.dev/gemma/terms" in card
+    assert ("NOTICE.txt" in card) == (shown is not None)
+    assert "https://ai.google.dev/gemma/terms" in data_card.data_card(record)
+    other = based(run_dir, "embedded:smollm2-135m-instruct")
+    assert "## Terms" not in model_card.model_card(other, shown)
+    assert "claim no right" not in data_card.data_card(other)
 
 
 @pytest.mark.parametrize(("method", "library"), [("lora", "peft"), ("qlora", "peft"), ("full", "transformers")])

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -18,11 +19,13 @@ from isheep_lib.engines.tokens import encode
 from isheep_lib.errors import IsheepError, ModelError, ParameterError, RecordError
 from isheep_lib.export import data_card
 from isheep_lib.export import run as export_run
+from isheep_lib.export.contents import Record
 from isheep_lib.export.data import FILES, write
 from isheep_lib.export.run import export
 from isheep_lib.iterate import claims
 from isheep_lib.models import trained
 from isheep_lib.models.base import find_model
+from isheep_lib.models.embedded import EMBEDDED, Embedded, Terms, shipped
 from isheep_lib.models.merged import merged_folder
 from isheep_lib.prompting.chat import get_frame, user_words
 from isheep_lib.record import manifests
@@ -451,6 +454,26 @@ def test_constraints_are_a_column_of_json_where_instructions_hold_any(tmp_path):
     assert (found[1]["constraints"], found[1]["free_instruction"]) == (None, None)
     write(tmp_path, [free], {}, "")
     assert "constraints" not in parquet.read_table(tmp_path / FILES["pairs"]).column_names
+
+
+def test_what_is_derived_from_a_model_under_terms_is_given_with_these_and_their_notice(run_dir, tmp_path, monkeypatch):
+    folder = tmp_path / "terms_of_tiny"
+    folder.mkdir()
+    (folder / "TERMS.html").write_text("<p>terms</p>")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    terms = Terms("Terms of Tiny", "https://a.example/terms", "Tiny is under its terms", ("terms_of_tiny", "TERMS.html"))
+    shape = Embedded((), "tiny==1", "pip install tiny==1", "org/tiny", "other", terms=terms)
+    monkeypatch.setitem(EMBEDDED, "tiny", shape)
+    base = export_run.read(run_dir, 1, False).base
+    monkeypatch.setattr(Record, "base", property(lambda _: replace(base, terms=terms)))
+    monkeypatch.setattr(export_run, "shipped", lambda _, package, file: shipped("tiny", package, file))
+    out = export(run_dir, 1)
+    assert (out / "TERMS.html").read_text() == "<p>terms</p>"
+    assert "Tiny is under its terms" in (out / "NOTICE.txt").read_text()
+    assert "modified" in (out / "NOTICE.txt").read_text()
+    assert {"TERMS.html", "NOTICE.txt"} <= set(export_run.listed(out))
+    data_only = export(run_dir, 1, data_only=True)
+    assert not (data_only / "NOTICE.txt").exists()  # no weights, so nothing that is derived
 
 
 # Data alone

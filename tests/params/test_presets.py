@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from isheep_lib.assess.params import Assess
 from isheep_lib.benchmarks.catalogue import ALL, BENCHMARKS
 from isheep_lib.filter.steps.table import STEPS
 from isheep_lib.iterate.claims import flatten
@@ -55,6 +56,12 @@ def not_chosen(steps: list[str]) -> set[str]:
 NO_PAIRS = {"filter": {"pair_scorer", "min_margin", "min_pairs"}, "train": {"objective_options"}}
 
 
+def not_learned(assess: dict) -> set[str]:
+    """Name the parameters of the scorer learned where it is not used, so that they decide nothing."""
+    learns = "learned" in [*assess["scorers"], *assess["checked_scorers"]]
+    return set() if learns else {name for name in Assess.model_fields if name.startswith("learned_")}
+
+
 @pytest.mark.parametrize("path", [path for path in FILES if path.stem != "smollm2-135m"], ids=lambda path: path.stem)
 def test_a_preset_spells_out_every_parameter_that_can_change_a_result(path: Path) -> None:
     given = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -64,6 +71,7 @@ def test_a_preset_spells_out_every_parameter_that_can_change_a_result(path: Path
         absent -= not_chosen(given["filter"]["steps"]) if section == "filter" else set()
         absent -= NO_PAIRS.get(section, set())
         absent -= set(Constraining.model_fields) if given["synthesize"]["constraints"] == "none" else set()
+        absent -= not_learned(given["assess"]) if section == "assess" else set()
         assert not absent, f"{section} leaves {sorted(absent)} to the defaults"
 
 

@@ -9,8 +9,9 @@ from isheep_lib.prompting.chat import Frame
 from isheep_lib.record.code import code_digests, root_of
 from isheep_lib.record.rows import Pair
 from isheep_lib.scorers.likelihoods import TEXTS, likelihoods
-from isheep_lib.scorers.scorer import Choice, Level, Likelihood, Written, criteria
-from isheep_lib.scorers.table import OLD, SCORERS, KnownScorer, columns, columns_of, scorer, scorer_of
+from isheep_lib.scorers.scorer import Choice, Level, Likelihood, Odds, Written, criteria
+from isheep_lib.scorers.table import OLD, SCORERS, KnownScorer, columns, columns_of, learns, scorer, scorer_of
+from isheep_lib.scorers.verdict import LABELS, question
 
 LEVELS = get_args(Level)
 COLUMNS = {"perplexity": ["perplexity_output", "perplexity_pair"]}
@@ -53,11 +54,26 @@ def test_of_a_column_that_no_scorer_fills_only_the_name_is_known():
 
 
 def test_every_scorer_is_of_a_known_kind():
-    kinds = {name: [kind for kind in (Likelihood, Choice, Written) if isinstance(SCORERS[name], kind)] for name in SCORERS}
+    kinds = {
+        name: [kind for kind in (Likelihood, Choice, Odds, Written) if isinstance(SCORERS[name], kind)] for name in SCORERS
+    }
     assert all(len(found) == 1 for found in kinds.values())
     assert all(SCORERS[name].lower_is_better for name in ("ifd_loss", "ifd_perplexity", "perplexity"))
     assert not any(each.lower_is_better for each in SCORERS.values() if each.asks or each.name == "pmi")
     assert kinds["greedy"] == kinds["sampled"] == [Written] and kinds["expected"] == [Choice]
+    assert kinds["verdict"] == kinds["learned"] == [Odds]
+
+
+@pytest.mark.parametrize(("names", "found"), [([], False), (["pmi", "verdict"], False), (["pmi", "learned"], True)])
+def test_only_one_scorer_must_learn_before_it_is_asked(names, found):
+    assert learns(names) is found
+
+
+def test_odds_are_the_difference_of_the_logs_of_yes_and_no_after_one_question():
+    assert LABELS == ["Yes", "No"]
+    assert scorer("verdict").score([-1.0, -3.5]) == scorer("learned").score([-1.0, -3.5]) == 2.5
+    asked = question(Frame("f", "{{ messages[0]['content'] }}|"), Pair("p", "Add.", "1, 2", "three"))
+    assert "Add.\n\n1, 2" in asked and "three" in asked and asked.endswith("Answer Yes or No.|")
 
 
 @pytest.mark.parametrize("name", [name for name, each in SCORERS.items() if isinstance(each, Likelihood)])

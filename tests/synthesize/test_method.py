@@ -40,7 +40,16 @@ def test_only_the_chosen_method_counts(name):
     assert params.deciding()["options"] == METHODS[name].Options().model_dump()
     found = set(code_digests(params.code()))
     assert {type(method).__name__ for method in METHODS.values()} & found == {type(METHODS[name]).__name__}
-    assert {n for n in params.prompts() if n.endswith(".txt")} == set(METHODS[name].prompts)
+    assert {n for n in params.prompts() if n.endswith(".txt")} == set(params.chosen.prompt_files(params.options))
+    assert set(params.chosen.prompt_files(params.options)) <= set(METHODS[name].prompts)
+
+
+def test_a_list_counts_the_one_prompt_that_it_fills():
+    found = [Synthesize(options={"input_lines": lines}).prompts() for lines in ("always", "where_given")]
+    assert [{n for n in prompts if n.endswith(".txt")} for prompts in found] == [
+        {"synthesize.txt"},
+        {"synthesize-where_given.txt"},
+    ]
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from isheep_lib.params.old_names import renew
 from isheep_lib.prompting.special_tokens import literal
 from isheep_lib.record.rows import Pair, Task
 from isheep_lib.synthesize.candidates import Candidates, funnel_of, shown_tasks
-from isheep_lib.synthesize.lists import list_prompt, list_request, parse_list
+from isheep_lib.synthesize.lists import ListOptions, list_prompt, list_request, parse_list
 from isheep_lib.synthesize.respond import respond
 from isheep_lib.synthesize.rules import Item, instruction_problem
 from tests import writings
@@ -150,15 +150,36 @@ def test_the_rules_judge_any_text(instruction, given_input, cut, rules):
     assert isinstance(instruction_problem(Item("", instruction, given_input, cut), rules), str)
 
 
+LISTED = [Task("a", "Sing loud.", "la\nli"), Task("b", "Add.")]
+WITHOUT_EMPTY = ListOptions(demonstrations=2, tasks_per_prompt=12, input_lines="where_given")
+
+
 def test_the_prompt_numbers_the_demonstrations_and_ends_with_the_next_one():
-    text = list_prompt([Task("a", "Sing."), Task("b", "Add.", "1, 2")], 12)
+    text = list_prompt([Task("a", "Sing."), Task("b", "Add.", "1, 2")], ListOptions(tasks_per_prompt=12))
     assert text.endswith("1. Instruction: Sing.\n1. Input: <none>\n2. Instruction: Add.\n2. Input: 1, 2\n3. Instruction:")
     assert "12" in text
 
 
-def test_the_prompts_own_demonstrations_can_be_read_back():
-    text = list_prompt([Task("a", "Sing loud.", "la\nli"), Task("b", "Add.")], 12).split("1. Instruction:", 1)[1]
+def test_a_prompt_may_leave_out_the_lines_of_inputs_that_no_task_has():
+    text = list_prompt(LISTED, WITHOUT_EMPTY)
+    assert text.endswith("1. Instruction: Sing loud.\n1. Input: la\nli\n2. Instruction: Add.\n3. Instruction:")
+    assert "none" not in text
+    assert "12" in text
+
+
+@pytest.mark.parametrize("options", [ListOptions(), WITHOUT_EMPTY], ids=["always", "where_given"])
+def test_the_prompts_own_demonstrations_can_be_read_back(options):
+    text = list_prompt(LISTED, options).split("1. Instruction:", 1)[1]
     assert tasks(text, first=1) == [("Sing loud.", "la\nli"), ("Add.", ""), ("", "")]
+
+
+def test_one_task_a_prompt_ends_at_the_next_number(tmp_path):
+    engine = ScriptedEngine([" Explain how bees make honey.", " Describe a calm autumn day."])
+    options = {"demonstrations": 2, "tasks_per_prompt": 3, "prompts_per_batch": 2, "input_lines": "where_given"}
+    params = SynthesizeParams(instructions=2, min_instructions=1, options=options)
+    found = params.chosen.write(writing(engine, tmp_path, params, SEEDS, FRAME))
+    assert [row["instruction"] for row in found.accepted] == ["Explain how bees make honey.", "Describe a calm autumn day."]
+    assert [request.stop for request in engine.asked] == [("\n4.",)] * 2
 
 
 def parameters(**values):
@@ -432,7 +453,7 @@ def test_all_seeds_that_could_make_a_prompt_too_long_are_named_before_anything_i
     short = [Task(f"seed-{n}", f"Name {n} rivers.") for n in range(4)]
     seeds = [*short, Task("seed-8", "Sort these words. " + "word " * 90), Task("seed-9", "Add these numbers.", "1, " * 150)]
     params = parameters(instruction_tokens=50)
-    longest = len(list_prompt(short[:2], params.options.tasks_per_prompt))
+    longest = len(list_prompt(short[:2], params.options))
     engine = Narrow(["never asked"], longest + 50 + 20)
     with pytest.raises(DataError) as caught:
         params.chosen.write(writing(engine, tmp_path, params, seeds, FRAME))

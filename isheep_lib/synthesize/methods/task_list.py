@@ -10,7 +10,7 @@ from typing import ClassVar
 from isheep_lib.engines.protocol import Completion, Request
 from isheep_lib.record.rows import Task
 from isheep_lib.synthesize.demonstrated import Demonstrated
-from isheep_lib.synthesize.lists import ListOptions, list_request, parse_list
+from isheep_lib.synthesize.lists import PROMPTS, ListOptions, list_request, parse_list
 from isheep_lib.synthesize.method import Need
 from isheep_lib.synthesize.rules import Item
 from isheep_lib.synthesize.shared_params import Shared
@@ -24,8 +24,12 @@ class TaskList(Demonstrated[ListOptions]):
     source = "I-SHEEP (arXiv 2408.08072), Algorithm 1; prompt after Self-Instruct (arXiv 2212.10560), in our words"
     Options = ListOptions
     needs: ClassVar[tuple[Need, ...]] = ("seeds",)
-    prompts = ("synthesize.txt",)
+    prompts = tuple(PROMPTS.values())
     advice = "look at the examples; raise max_batches or instruction_tokens, change the seeds, or lower min_instructions"
+
+    def prompt_files(self, options: ListOptions) -> tuple[str, ...]:
+        """Name the one that is filled."""
+        return (PROMPTS[options.input_lines],)
 
     def conflicts(self, shared: Shared, options: ListOptions) -> list[str]:
         """Name values that contradict one another."""
