@@ -172,3 +172,13 @@ def test_the_figure_has_a_panel_a_benchmark_and_a_point_a_model(tmp_path):
     assert [label.get_text() for label in axis.get_yticklabels()] == ["low", "high"]
     assert [line.get_xdata()[0] for line in axis.get_lines() if line.get_marker() == "o"] == [25.0, 75.0]
     assert ablate_table.figure([]) is not None
+
+
+def test_every_run_is_shown_with_its_grade(tmp_path):
+    found = opened(tmp_path)
+    for name, rules in (("low", "false"), ("high", "true")):
+        evaluated(found, name, range(20))
+        steps = "[threshold]" if name == "low" else "[rules]"
+        text = f"synthesize:\n  instruction_rules: {rules}\nfilter:\n  steps: {steps}\n"
+        (found.folder / name / "params.yaml").write_text(text)
+    assert {name: line["grade"] for (name, _), line in lines(found).items()} == {"low": "A", "high": "B"}

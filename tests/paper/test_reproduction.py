@@ -567,3 +567,9 @@ def test_the_reference_record_fills_the_tables_it_can(root):
     assert {row["direction"] for row in change_table("7", found).rows} == {NOT_TOLD}
     assert reproduction.left_out_table(found).rows == []
     assert cell("7", found, "iter3", "piqa").difference == OTHER_MODEL
+
+
+def test_every_run_is_shown_with_its_grade_also_where_its_record_states_none(tmp_path):
+    run = params(whole(tmp_path / "run"), synthesize={"instruction_rules": False}, filter={"steps": []})
+    assert [row["grade"] for row in given(one_base=run).table().rows] == ["A"]
+    assert [row["grade"] for row in given(one_base=whole(tmp_path / "older")).table().rows] == ["B"]

@@ -86,3 +86,10 @@ def test_stages_of_other_runs_are_told_by_run():
     assert (
         taken(found) == "2 taken from the run one: iter-0/evaluate, iter-1/assess; 1 taken from the run two: iter-1/synthesize"
     )
+
+
+def test_facts_of_the_run_that_takes_over_replace_those_of_the_other(tmp_path):
+    source = finished(tmp_path / "one", grade={"name": "A", "reasons": []})
+    copy_stage(source, tmp_path / "two/iter-1/train", grade={"name": "C", "reasons": ["why"]})
+    assert manifests.read_manifest(tmp_path / "two/iter-1/train")["grade"] == {"name": "C", "reasons": ["why"]}
+    assert manifests.read_manifest(source)["grade"]["name"] == "A"

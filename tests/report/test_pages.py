@@ -13,7 +13,7 @@ from isheep_lib.record import manifests
 from isheep_lib.record.fingerprints import fingerprint
 from isheep_lib.record.fixity import inventory
 from isheep_lib.record.rows import write_jsonl
-from isheep_lib.report import pages
+from isheep_lib.report import contents, pages
 
 HOSTILE = "</div></table><script>go()</script><img src=http://a.example/x onerror=go()> \x1b[31m‮ [x](javascript:go())"
 VOID = {"meta", "img", "br", "hr", "col"}
@@ -432,3 +432,8 @@ def test_a_disk_that_refuses_is_said_so(run_dir, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(RecordError, match="Writing failed"):
         pages.write(run_dir, tmp_path / "file" / "report")
+
+
+def test_the_facts_of_a_run_begin_with_its_grade():
+    first, *_ = contents.facts_table([], {"synthesize": {"instruction_rules": False}, "filter": {"steps": []}}).rows
+    assert first["fact"] == "grade" and first["value"].startswith("A: ")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.runs import call, command
+from tests.runs import alone, call, claimed, command
 
 needed = ("eval_framework", "if_verifiable", "llama_index")
 absent = any(importlib.util.find_spec(name) is None for name in needed)
@@ -43,3 +43,17 @@ def test_constraints_are_asked_checked_dropped_learned_and_told_apart_in_the_eva
     assert "practised" not in json.loads((run / "iter-0/evaluate/metrics.json").read_text())["tasks"]["ifeval"]
     for name in ("iter-0/evaluate", "iter-1/synthesize", "iter-1/evaluate"):
         assert json.loads((run / name / "manifest.json").read_text())["grade"]["name"] == "C"
+
+
+def test_what_free_answers_meet_is_put_into_instructions_and_the_stage_repeats_to_the_same_bytes(
+    root: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    overrides = ("synthesize.constraints:hindsight", "synthesize.constraint_families:[all]", "synthesize.response_tokens:200")
+    run = claimed(root, tmp_path / "r", tiny_model, *overrides)
+    alone(root, run, "synthesize")
+    made = rows(run / "iter-1/synthesize/examples.jsonl")
+    found = [row for row in made if "constraints" in row]
+    assert found, "no answer of the tiny model ended with a rare fact"
+    assert all(each["kept"] and each["share"] <= 0.2 for row in found for each in row["constraints"])
+    assert all(row["finish"] != "length" and row["contrast"] == [] for row in found)
+    alone(root, run, "synthesize")  # a repetition is compared with the record, and raises where a byte differs
