@@ -105,8 +105,12 @@ def test_no_alpha_chooses_answers_whose_mean_length_is_nearer_to_that_of_all(giv
     found = matching_alpha(tasks)
     assert distance(found) == min(map(distance, places(tasks)))
     assert distance(found) < distance(Fraction(0)) or found == 0, "a score is corrected for nothing"
-    nearer_to_0 = [alpha for alpha in meets(tasks) if abs(alpha) < abs(found) and alpha * found >= 0]
-    assert all(distance(alpha) > distance(found) for alpha in nearer_to_0)
+    nearer_to_0 = sorted((alpha for alpha in meets(tasks) if abs(alpha) < abs(found) and alpha * found >= 0), key=abs)
+    assert all(distance(alpha) > distance(found) for alpha in nearer_to_0[:-1]), "a smaller alpha would do"
+    tied = any(a.corrected(found) == b.corrected(found) for each in tasks for a in each for b in each if a.length != b.length)
+    if tied and found:
+        between = [alpha for alpha in places(tasks) if alpha not in meets(tasks)]
+        assert all(distance(alpha) > distance(found) for alpha in between), "an alpha without ties would do"
 
 
 @few

@@ -73,10 +73,11 @@ def mean_length(tasks: Sequence[Answers]) -> Fraction:
 
 
 def matching_alpha(tasks: Sequence[Answers]) -> Fraction:
-    """Return the alpha whose chosen answers are nearest to `mean_length`; of several the nearest to 0, written shortest.
+    """Return the alpha whose chosen answers are nearest to `mean_length`, of several choices equally near that nearest to 0.
 
     With a growing alpha each task passes from longer answers to shorter ones, so the length of all chosen falls by steps, at
-    the alphas where two answers of a task are equally good. These and the places between them are searched from 0 outwards.
+    the alphas where two answers of a task are equally good. These and the places between them are searched from 0 outwards;
+    between them, where no answers tie, alpha is the fraction with the smallest denominator.
     """
     target = mean_length(tasks) * len(tasks)
     unit = lcm(*(answer.good.denominator for task in tasks for answer in task))
@@ -104,7 +105,9 @@ def matching_alpha(tasks: Sequence[Answers]) -> Fraction:
     if not reached:
         return Fraction(0)
     over, under = sign * excess(place(reached - 1)), -sign * excess(place(reached))
-    return place(first_within(over)) if over <= under else place(reached)
+    number = first_within(over) if over <= under else reached
+    ties = number % 2 == 0 and number > 0
+    return place(number + (ties and excess(place(number)) == excess(place(number + 1))))
 
 
 def shortest_between(low: Fraction, high: Fraction | None) -> Fraction:
