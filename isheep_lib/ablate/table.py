@@ -65,7 +65,7 @@ def rows_of(sweep: Sweep) -> list[Row]:
         last = iterations_of(sweep, label)
         for iteration in range(1, last + 1):
             side = side_of(sweep, label, iteration)
-            others = [_control(sweep, label, iteration), _reference(sweep, label, iteration, last)]
+            others = [control_of(sweep, label, iteration), reference_of(sweep, label, iteration, last)]
             for name in side.models[0].tasks if side.models else ():
                 values = pooled(side.models, name)
                 if isinstance(values, str):
@@ -84,12 +84,13 @@ def iterations_of(sweep: Sweep, label: str) -> int:
     return max(point.iterations for point in sweep.points if point.label == label)
 
 
-def _control(sweep: Sweep, label: str, iteration: int) -> Side | None:
+def control_of(sweep: Sweep, label: str, iteration: int) -> Side | None:
+    """Return the random control of a point, None where it has none."""
     has_one = any(point.control and point.label == label for point in sweep.points)
     return side_of(sweep, label, iteration, control=True) if has_one else None
 
 
-def _reference(sweep: Sweep, label: str, iteration: int, last: int) -> Side | None:
+def reference_of(sweep: Sweep, label: str, iteration: int, last: int) -> Side | None:
     """Return the reference at the same iteration; a shorter run's last model stands against the reference's last."""
     if sweep.reference is None or label == sweep.reference.label:
         return None
@@ -129,6 +130,16 @@ def pooled(models: Sequence[Evaluated], name: str) -> dict[str, list[float]] | s
 
 def _compared(side: Side, other: Side, name: str) -> Comparison | str:
     """Compare two points on one benchmark, or say why that would be unfair."""
+    if why := unfair(side, other, name):
+        return why
+    before, after = pooled(other.models, name), pooled(side.models, name)
+    if isinstance(before, str) or isinstance(after, str):
+        return f"left out: {before if isinstance(before, str) else after}"
+    return compare_shared(before, after)
+
+
+def unfair(side: Side, other: Side, name: str) -> str:
+    """Say why two points may not be compared on a benchmark, "" where they may."""
     if not other.models:
         return NOT_RUN
     if other.weights == side.weights:
@@ -144,10 +155,7 @@ def _compared(side: Side, other: Side, name: str) -> Comparison | str:
     facts = [{field: model.models[0].tasks[name][field] for field in ("subset", "digest", "metric")} for model in (other, side)]
     if facts[0] != facts[1]:
         return f"left out: other items ({facts[0]['subset']} and {facts[1]['subset']})"
-    before, after = pooled(other.models, name), pooled(side.models, name)
-    if isinstance(before, str) or isinstance(after, str):
-        return f"left out: {before if isinstance(before, str) else after}"
-    return compare_shared(before, after)
+    return ""
 
 
 def ablation_table(sweep: Sweep, rows: Sequence[Row] | None = None) -> Table:
@@ -155,7 +163,7 @@ def ablation_table(sweep: Sweep, rows: Sequence[Row] | None = None) -> Table:
     rows = rows_of(sweep) if rows is None else rows
     reference = sweep.reference.label if sweep.reference else ""
     with_control = any(point.control for point in sweep.points)
-    said = [_said([row.control for row in rows]), _said([row.reference for row in rows])]
+    said = [tested([row.control for row in rows]), tested([row.reference for row in rows])]
     grades = {point.label: grade_of_run(manifests.run_folder(point.run)).name for point in sweep.points if not point.control}
     shown = []
     for row, control, against in zip(rows, *said, strict=True):
@@ -182,9 +190,10 @@ def ablation_table(sweep: Sweep, rows: Sequence[Row] | None = None) -> Table:
     return Table(shown or [{"run": NOT_RUN}], caption)
 
 
-def _said(found: Sequence[Comparison | str]) -> list[str]:
-    tested = {str(i): item for i, item in enumerate(found) if isinstance(item, Comparison)}
-    adjusted = holm({i: item.p for i, item in tested.items()})
+def tested(found: Sequence[Comparison | str]) -> list[str]:
+    """Write a column of comparisons, corrected together (Holm), and why others are none."""
+    tests = {str(i): item for i, item in enumerate(found) if isinstance(item, Comparison)}
+    adjusted = holm({i: item.p for i, item in tests.items()})
     texts = []
     for i, item in enumerate(found):
         if isinstance(item, str):

@@ -11,15 +11,22 @@ from typing import Any
 
 from isheep_lib.analysis.significance import mean_with_error
 from isheep_lib.benchmarks import ifeval
-from isheep_lib.constraints.family import types_like
+from isheep_lib.constraints.family import named_in, types_like
 
 Row = Mapping[str, Any]
 GROUPS = ("seen", "unseen")
 
 
 def practised_types(training: Iterable[Row]) -> dict[str, list[str]]:
-    """Name by benchmark the types that are like families whose constraints stand in training rows, none where none stand."""
-    families = {each["family"] for row in training for each in row.get("constraints", ())}
+    """Name by benchmark the types that are like families whose constraints stand in training rows, none where none stand.
+
+    A row that was made of a pair of answers does not list its constraints; their texts stand in its instruction.
+    """
+    families = {
+        name
+        for row in training
+        for name in [*(each["family"] for each in row.get("constraints", ())), *named_in(row["instruction"])]
+    }
     return {name: sorted(types_like(families, name)) for name in ("ifeval", "ifbench")} if families else {}
 
 

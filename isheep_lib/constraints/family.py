@@ -11,6 +11,7 @@ import difflib
 import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +110,22 @@ def name_problem(name: str) -> str:
     near = difflib.get_close_matches(name, [*GROUPS, *FAMILIES], n=1, cutoff=0.5)
     said = f"did you mean {near[0]}?" if near else f"groups are {', '.join(GROUPS)}"
     return f"{name!r} is no family of constraints and no group of them; {said}"
+
+
+def named_in(instruction: str) -> set[str]:
+    """Name the families whose texts stand in an instruction, in any phrasing and with any arguments."""
+    return {name for text, name in _texts().items() if text in instruction}
+
+
+@cache
+def _texts() -> dict[str, str]:
+    """Return every text that can ask for a family, with the family's name."""
+    return {
+        family.text(arguments, phrasing): family.name
+        for family in FAMILIES.values()
+        for arguments in family.choices()
+        for phrasing in range(len(family.texts))
+    }
 
 
 def types_like(names: Iterable[str], benchmark: str) -> set[str]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from isheep_lib.assess.params import Assess
 from isheep_lib.constraints.family import selected
 from isheep_lib.evaluate.params import Evaluate
 from isheep_lib.filter.params import Filter
@@ -24,7 +25,7 @@ MEANINGS = {
     "B": "also rules or checkers that people wrote, such as the heuristic rules of the paper, or answers of theirs",
     "C": "also families of constraints that are like types of a benchmark which the run reports",
 }
-SECTIONS: dict[str, type[Section]] = {"synthesize": Synthesize, "filter": Filter, "evaluate": Evaluate}
+SECTIONS: dict[str, type[Section]] = {"synthesize": Synthesize, "assess": Assess, "filter": Filter, "evaluate": Evaluate}
 REPORTED = {"ifeval": "IFEval", "ifbench": "IFBench"}
 
 
@@ -71,7 +72,12 @@ def _like_reported(synthesize: dict[str, Any], evaluate: dict[str, Any], **_: An
             yield f"{len(like)} families like {title}'s, such as {like[0]} (synthesize.constraint_families)"
 
 
-def _by_people(synthesize: dict[str, Any], filter: dict[str, Any], **_: Any) -> Iterator[str]:  # noqa: A002 - a section
+def _by_people(
+    synthesize: dict[str, Any],
+    assess: dict[str, Any],
+    filter: dict[str, Any],  # noqa: A002 - a section
+    **_: Any,
+) -> Iterator[str]:
     """Name what people wrote, beside seeds and prompts, that decided about texts."""
     method = METHODS.get(synthesize["method"])
     if synthesize["constraints"] != "none":
@@ -82,3 +88,7 @@ def _by_people(synthesize: dict[str, Any], filter: dict[str, Any], **_: Any) -> 
         yield f"{method.people} (synthesize.method)"
     if "rules" in filter["steps"]:
         yield "heuristic rules on pairs (filter.steps)"
+    if "cut" in filter.get("preferences", ()):
+        yield "answers cut short by a rule (filter.preferences)"
+    if "learned" in assess["scorers"]:
+        yield "a judge that learned from wrong answers which rules make (assess.scorers)"

@@ -58,17 +58,28 @@ def test_only_ifeval_has_prompts_whose_check_draws_and_their_absence_is_no_secon
 
 def test_what_was_practised_is_read_from_the_rows_that_were_learned():
     def learned(*families):
-        return {"id": "1", "constraints": [{"family": name, "arguments": {}, "text": "", "kept": True} for name in families]}
+        return {
+            "id": "1",
+            "instruction": "Do it.",
+            "constraints": [{"family": name, "arguments": {}, "text": "", "kept": True} for name in families],
+        }
 
-    assert practised_types([{"id": "1"}, {"id": "2"}]) == {}
+    assert practised_types([{"id": "1", "instruction": "Do it."}]) == {}
     assert practised_types([learned("no_dashes")]) == {"ifeval": [], "ifbench": []}
-    found = practised_types([learned("no_commas", "numbers_at_least"), learned("words_at_most"), {"id": "1"}])
+    found = practised_types(
+        [learned("no_commas", "numbers_at_least"), learned("words_at_most"), {"id": "1", "instruction": "Do."}]
+    )
     assert found == {
         "ifeval": ["length_constraints:number_words", "punctuation:no_comma"],
         "ifbench": ["count:numbers", "count:word_count_range"],
     }
     assert more_of("ifeval", ROWS, found)["practised"]["types"] == found["ifeval"]
     assert "practised" not in more_of("ifeval", ROWS, {})
+
+
+def test_rows_made_of_pairs_of_answers_practise_what_their_instruction_asks():
+    rows = [{"id": "1-score/chosen", "instruction": "Speak of salt. There must be no commas in it.", "output": "Salt."}]
+    assert practised_types(rows) == {"ifeval": ["punctuation:no_comma"], "ifbench": []}
 
 
 @pytest.mark.parametrize("benchmark", ["ifeval", "ifbench"])

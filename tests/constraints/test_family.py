@@ -7,7 +7,7 @@ import string
 import pytest
 
 from isheep_lib.constraints.checks.table import CHECKS
-from isheep_lib.constraints.family import FAMILIES, GROUPS, compatible, digest, name_problem, selected, types_like
+from isheep_lib.constraints.family import FAMILIES, GROUPS, compatible, digest, name_problem, named_in, selected, types_like
 
 
 def test_there_are_enough_families_unlike_those_of_ifeval_and_the_count_is_known():
@@ -97,3 +97,11 @@ def test_types_that_were_practised_are_those_that_the_families_are_like():
 
 def test_the_digest_is_that_of_the_file():
     assert re.fullmatch("[0-9a-f]{64}", digest())
+
+
+def test_a_family_is_named_by_any_of_its_texts_and_by_no_other_family_s():
+    for family in FAMILIES.values():
+        for arguments in family.choices():
+            for phrasing in range(len(family.texts)):
+                assert named_in(f"Speak of salt. {family.text(arguments, phrasing)}") == {family.name}
+    assert named_in("Speak of salt, please, without any of that.") == set()

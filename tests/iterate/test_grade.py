@@ -20,7 +20,7 @@ def params(**changes):
     found = {section: dict(values) for section, values in BARE.items()}
     for name, value in changes.items():
         section, _, field = name.partition("__")
-        found[section][field] = value
+        found.setdefault(section, {})[field] = value
     return found
 
 
@@ -39,6 +39,10 @@ def constrained(*families, **more):
         (params(synthesize__method="evol_instruct"), "B", ["rules that eliminate rewritings"]),
         (params(synthesize__method="longform"), "B", ["documents that people wrote"]),
         (params(synthesize__method="gone"), "A", []),
+        (params(filter__preferences=["score"]), "A", []),
+        (params(filter__preferences=["score", "cut"]), "B", ["filter.preferences"]),
+        (params(assess__scorers=["learned"]), "B", ["assess.scorers"]),
+        (constrained("disjoint_from_ifbench", "like_ifbench", evaluate__tasks=["ifbench"]), "C", ["IFBench", "synthesize"]),
         (constrained("disjoint_from_both"), "B", ["synthesize.constraints"]),
         (constrained("disjoint_from_ifeval", evaluate__tasks=["ifeval"]), "B", ["synthesize.constraints"]),
         (constrained("disjoint_from_ifeval"), "C", ["families like IFBench's", "synthesize.constraints"]),
