@@ -14,6 +14,15 @@ FAMILIES = {
     "gpt2": {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 512},
     "opt": {"hidden_size": 32, "ffn_dim": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "word_embed_proj_dim": 32},
     "lfm2": {**LLAMA, "hidden_size": 32, "layer_types": ["conv", "full_attention"], "max_position_embeddings": 512},  # both
+    "gemma3_text": {  # words scaled, layers that see a window alone, heads wider than their share of the residual stream
+        **LLAMA,
+        "hidden_size": 32,
+        "head_dim": 16,
+        "query_pre_attn_scalar": 16,
+        "layer_types": ["sliding_attention", "full_attention"],
+        "sliding_window": 8,
+        "max_position_embeddings": 512,
+    },
     "phi3": {**LLAMA, "hidden_size": 32, "max_position_embeddings": 512},
 }
 

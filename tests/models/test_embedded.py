@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib.util
+import shutil
 import tomllib
 
 import pytest
@@ -137,3 +138,15 @@ def test_gemma_goes_on_with_a_sentence_after_it_was_converted(monkeypatch):
     ((said,),) = engine.generate(engine.batches([Request("a", "The capital of France is Paris. The capital of Italy is", 3)]))
     assert said.text.strip().startswith("Rome")
     assert engine.context == 32768
+    assert engine.vocabulary.encode("Hello") == [engine.tokenizer.bos_token_id, *engine.tokenizer.encode("Hello")[1:]]
+
+
+def test_a_tokenizer_that_lost_its_opening_token_gets_it_back_for_good(tmp_path, tiny_model):
+    from transformers import AutoTokenizer
+
+    folder = tmp_path / "opened"
+    shutil.copytree(tiny_model, folder)
+    before = AutoTokenizer.from_pretrained(folder)("the red garden")["input_ids"]
+    embedded._open_texts(folder)
+    again = AutoTokenizer.from_pretrained(folder)
+    assert again("the red garden")["input_ids"] == [again.bos_token_id, *before]
