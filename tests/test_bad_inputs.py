@@ -12,6 +12,7 @@ from isheep_lib.iterate import runner
 
 ROOT = Path(__file__).parents[1]
 DEFAULT = (ROOT / "params/smollm2-135m.yaml").read_text(encoding="utf-8")
+LIST = ["--params", ROOT / "params/methods/list.yaml"]  # a run that reads seeds
 LONGFORM = (ROOT / "params/methods/longform.yaml").read_text(encoding="utf-8")
 SWEEP = "name: {}\nparams: params/smollm2-135m.yaml\niterations: 1\naxes: {{filter.threshold: [0.1, 0.5]}}\n"
 DEEP = "[" * 100_000
@@ -240,13 +241,13 @@ def test_a_params_file_that_is_none_is_refused(refusal, tmp_path, content, said)
 
 @pytest.mark.parametrize(("override", "said"), OVERRIDES, ids=range(len(OVERRIDES)))
 def test_a_change_that_is_none_is_refused(refusal, override, said):
-    assert said in refusal("iterate", 1, "--override", override)
+    assert said in refusal("iterate", 1, *LIST, "--override", override)
 
 
 @pytest.mark.parametrize(("name", "content", "said"), SEEDS, ids=range(len(SEEDS)))
 def test_seeds_are_refused_before_there_is_a_run(refusal, tmp_path, name, content, said):
     path = written(tmp_path, content, name)
-    message = refusal("iterate", 1, "--override", f'synthesize.seeds:"{path}"')
+    message = refusal("iterate", 1, *LIST, "--override", f'synthesize.seeds:"{path}"')
     assert said in message
     assert str(path) in message
 
@@ -269,7 +270,7 @@ def test_a_pipe_is_never_waited_for(refusal, tmp_path):
     os.mkfifo(tmp_path / "pipe")
     assert "pipe is a named pipe" in refusal("iterate", 1, "--params", tmp_path / "pipe")
     assert "pipe is a named pipe" in refusal("ablate", tmp_path / "pipe")
-    assert "pipe is a named pipe" in refusal("iterate", 1, "--override", f"synthesize.seeds:{tmp_path / 'pipe'}")
+    assert "pipe is a named pipe" in refusal("iterate", 1, *LIST, "--override", f"synthesize.seeds:{tmp_path / 'pipe'}")
     longform = ["--params", ROOT / "params/methods/longform.yaml"]
     assert "pipe is a named pipe" in refusal(
         "iterate", 1, *longform, "--override", f"synthesize.options.documents:{tmp_path / 'pipe'}"

@@ -130,8 +130,8 @@ def _pair_conflicts(run: RunParams) -> list[str]:
     compared = [kind for kind in ("score", "constraint") if kind in wanted]
     if compared and run.synthesize.answers == 1:
         problems.append(
-            f"filter.preferences: {' and '.join(compared)} compare answers to one task, and synthesize.answers is 1; "
-            "set it to 2 or more, or leave cut alone"
+            f"filter.preferences: pairs by {' and '.join(compared)} need several answers to a task; synthesize.answers is 1, "
+            "so set it to 2 or more, or leave cut alone"
         )
     if "constraint" in wanted and run.synthesize.constraints == "none":
         problems.append(

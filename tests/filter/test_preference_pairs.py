@@ -39,6 +39,7 @@ def made(rows, *kinds, dropped=None, **values):
         [{"id": row.id} for row in rows if row.id not in dropped],
         [{"id": row.id, "reason": dropped[row.id], "detail": "why"} for row in rows if row.id in dropped],
         [],
+        {},
     )
     return make_pairs(rows, filtered, check(FilterParams, {"preferences": list(kinds), **values}, "x"))
 

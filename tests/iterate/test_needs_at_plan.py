@@ -82,6 +82,7 @@ def test_the_judges_that_learn_need_layers_and_arithmetic_as_the_model_does(fold
     looked = []
     monkeypatch.setattr("isheep_lib.train.model.check_double", lambda path, params: looked.append(params.learning_rate))
     override = f"model.base_model:{folder} model.base_frame:plain model.aligned_frame:plain model.numerics:exact"
+    override += " synthesize.method:list synthesize.options:{}"
     checked(tmp_path, f"{override} assess.checked_scorers:[learned] assess.learned_rate:0.00123 train.numerics:plain")
     assert looked == [0.00123]
 

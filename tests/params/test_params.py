@@ -404,12 +404,21 @@ ASKS = "assess.scorers:[expected,greedy,perplexity]"
         ),
         ("train.objective:orpo", "train.objective: orpo learns from pairs of answers, and filter.preferences names none"),
         (
-            "filter.preferences:[score] filter.pair_scorer:expected",
+            "synthesize.answers:2 filter.preferences:[score] filter.pair_scorer:expected",
             f"filter.pair_scorer: pairs by score need 'expected', {NOT_RUN}",
         ),
         (
-            "filter.preferences:[score] filter.pair_scorer:expected assess.scorers:[pmi,expected] assess.level:quality",
+            "synthesize.answers:2 filter.preferences:[score] filter.pair_scorer:expected assess.scorers:[pmi,expected] "
+            "assess.level:quality",
             "filter.criteria: 'both' are not all assessed; assess.level is 'quality'",
+        ),
+        (
+            "filter.preferences:[score]",
+            "filter.preferences: pairs by score need several answers to a task; synthesize.answers is 1",
+        ),
+        (
+            "synthesize.answers:2 filter.preferences:[constraint]",
+            "filter.preferences: constraint compares answers that keep and that break one, and synthesize.constraints is none",
         ),
         ("train.objective_options.beta:0.1", "the objective sft has no beta; it has no parameters of its own"),
         ("train.objective_option.beta:0.1", "did you mean train.objective_options?"),

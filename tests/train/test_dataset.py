@@ -446,7 +446,7 @@ def test_no_task_is_both_learned_and_held_out(tasks, share, seed):
     try:
         learned, held, left = split_rows(rows, 30, share, seed)
     except YieldError as error:
-        assert "of the tasks that are held out" in error.what
+        assert "which answer one task, cannot be split" in error.what
         return
     assert learned and held and not left
     assert {row.task_id for row in learned}.isdisjoint(row.task_id for row in held)
@@ -460,7 +460,7 @@ def test_several_answers_to_a_task_are_held_out_together():
 
 
 def test_pairs_of_one_task_alone_are_refused():
-    with pytest.raises(YieldError, match=r"All 4 row\(s\) are of the tasks that are held out(.|\n)*synthesize more tasks"):
+    with pytest.raises(YieldError, match=r"4 row\(s\), which answer one task, cannot be split(.|\n)*synthesize more"):
         split_rows([preference(i, task="t") for i in range(4)], 10, 0.3, 0)
 
 
