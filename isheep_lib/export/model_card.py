@@ -14,6 +14,7 @@ from isheep_lib.export.contents import Record, makers
 from isheep_lib.export.loading import Weights
 from isheep_lib.export.markdown import counts, front_matter, plain, render
 from isheep_lib.iterate.grade import grade_of_run
+from isheep_lib.iterate.run_params import SynthesizeParams, recorded_params
 from isheep_lib.train.objectives.table import OBJECTIVES
 
 SETTINGS = {
@@ -27,6 +28,7 @@ METHODS = {
     "full": "all weights",
 }
 PLACE = ("base_model", "iteration", "aligned_frame", "system_prompt", "setting", "method", "main_address")
+PATTERNS = {"seeds": "after the pattern of seed tasks", "documents": "for texts that people wrote"}
 
 
 def model_card(record: Record, weights: Weights | None) -> str:
@@ -133,10 +135,23 @@ def provenance(record: Record) -> dict[str, Any]:
     for manifest in made.values():
         for name, version in manifest["environment"]["packages"].items():
             versions.setdefault(name, set()).add(version)
-    tasks = record.manifest("synthesize")
     return {
         "stages": rows,
         "packages": counts({name: " and ".join(sorted(found)) for name, found in sorted(versions.items())}),
-        "seeds": tasks["parameters"]["seeds"],
-        "seeds_digest": tasks["parts"]["inputs"]["seeds"],
+        **_sources(record),
     }
+
+
+def _sources(record: Record) -> dict[str, Any]:
+    """Say what tasks were written from: each source with its digest, and the words for it."""
+    tasks = record.manifest("synthesize")
+    written = recorded_params(tasks, "the manifest of synthesize")
+    assert isinstance(written, SynthesizeParams)  # noqa: S101 - for the type checker: so that stage was read
+    named = {
+        "seeds": ("Seed tasks", written.seeds),
+        "documents": ("Documents", written.options.model_dump().get("documents", "")),
+    }
+    found = [(*named[name], digest) for name, digest in tasks["parts"]["inputs"].items() if name in named]
+    needs = written.chosen.needs
+    pattern = next((words for need, words in PATTERNS.items() if need in needs), "after nothing but its own chat frame")
+    return {"sources": found, "pattern": pattern, "from_seeds": "seeds" in needs, "by_people": written.chosen.answers_given}

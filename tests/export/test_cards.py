@@ -240,6 +240,28 @@ def test_commits_packages_seeds_and_digests_are_told(run_dir):
     assert Base.digest in card
 
 
+@pytest.mark.parametrize(
+    ("method", "options", "digests", "said", "not_said"),
+    [
+        ("list", {}, {"seeds": "5eed"}, "after the pattern of seed tasks", "texts that people wrote"),
+        ("magpie", {}, {}, "after nothing but its own chat frame", "seed tasks"),
+        ("longform", {"documents": "d.jsonl"}, {"documents": "d0c5"}, "for texts that people wrote", "seed tasks"),
+    ],
+)
+def test_cards_say_what_tasks_were_written_from(run_dir, method, options, digests, said, not_said):
+    def change(manifest):
+        old = ("demonstrations", "generated_demonstrations")
+        manifest["parameters"] = {n: v for n, v in manifest["parameters"].items() if n not in old}
+        manifest["parameters"] |= {"method": method, "options": options}
+        manifest["parts"]["inputs"] = digests
+
+    edit(run_dir, "synthesize", change)
+    for card in (model_card.model_card(read(run_dir), None), data_card.data_card(read(run_dir))):
+        assert said in card
+        assert not_said not in card.lower()
+        assert all(f"SHA-256 {digest}." in card for digest in digests.values())
+
+
 # Loading
 
 
