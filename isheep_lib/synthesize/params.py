@@ -51,6 +51,9 @@ class Synthesize(Constraining, Shared):
     def conflicts(self) -> list[str]:
         """Name values that contradict one another."""
         problems = [*super().conflicts(), *(f"options.{problem}" for problem in self.chosen.conflicts(self, self.options))]
+        given = [name for name in ("seeds", "seed_fields") if getattr(self, name) != Shared.model_fields[name].default]
+        if "seeds" not in self.chosen.needs:
+            problems += [f"{n}: the method {self.method} reads no seeds; leave it out, or choose one that does" for n in given]
         if self.answers > 1 and self.chosen.answers_given:
             problems.append(f"answers: the method {self.method} comes with an answer to each task, so there is one; set 1")
         if self.constraints == "asked" and self.chosen.brings_answers:

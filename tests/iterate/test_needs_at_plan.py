@@ -253,7 +253,7 @@ def test_a_stage_by_hand_gets_and_keeps_the_commit_too(published, tmp_path):
 def test_every_parameter_that_may_name_the_hub_gets_a_commit(published, tmp_path, monkeypatch):
     asked = published(COMMIT)
     params = load_run(
-        Path(PARAMS),
+        Path("params/methods/list.yaml"),
         "synthesize.seeds:org/seeds#config/split evaluate.data:[squadv2=org/squad] judge.judge_model:org/judge "
         'evaluate.tasks:["squadv2","mt_bench"] judge.judged:["mt_bench"] filter.decontaminate_against:[all,boolq=org/bq@main]',
     )

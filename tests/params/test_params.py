@@ -654,7 +654,7 @@ def test_missing_parameters_and_sections_are_named(tmp_path):
     ],
 )
 def test_an_override_changes_one_value_and_no_other(override, section, field, value):
-    found, before = load_run(DEFAULT, override).model_dump(), load_run(DEFAULT).model_dump()
+    found, before = load_run(LIST, override).model_dump(), load_run(LIST).model_dump()
     assert found[section].pop(field) == value
     before[section].pop(field)
     assert found == before

@@ -9,6 +9,8 @@ from click.testing import CliRunner
 
 from isheep_lib.cli import main
 
+LIST = ["--params", "params/methods/list.yaml"]  # a run that reads seeds
+
 
 def isheep(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [str(Path(sys.executable).parent / "isheep"), *arguments]
@@ -24,12 +26,13 @@ def isheep(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         (["1", "--override", "train.epoch:3 filter.threshold:high"], "did you mean train.epochs?"),
         (["1", "--override", "train.epoch:3 filter.threshold:high"], "filter.threshold: 'high' should be a valid number"),
         (["1", "--override", "train.learning_rate:0x1"], "'0x1' should be a valid number; it is text"),
-        (["1", "--override", "synthesize.seeds:seeds/none.jsonl"], "seeds/none.jsonl does not exist"),
+        (["1", *LIST, "--override", "synthesize.seeds:seeds/none.jsonl"], "seeds/none.jsonl does not exist"),
+        (["1", "--override", "synthesize.seeds:mine.jsonl"], "synthesize.seeds: the method magpie reads no seeds"),
         (["1", "--override", "filter.scorer:expected"], "needs 'expected', not run on all pairs"),
         (["1", "--override", "filter.steps:[rules,density]"], "density needs the pairs' vectors; set assess.vectors to true"),
         (["1", "--override", "filter.steps:[rule]"], "'rule' should be 'rules', 'threshold', 'perplexity', 'density'"),
         (
-            ["1", "--override", "synthesize.generated_demonstrations:5"],
+            ["1", *LIST, "--override", "synthesize.generated_demonstrations:5"],
             "must be fewer than demonstrations, or no seed is shown",
         ),
         (["1", "--override", "filter.decontaminate:yes"], "filter.decontaminate: 'yes' should be 'drop', 'list' or 'ignore'"),

@@ -63,6 +63,7 @@ def test_a_list_counts_the_one_prompt_that_it_fills():
         ({"method": "evol_instruct", "options": {"rounds": 0}}, "options.rounds: 0 should be greater than or equal to 1"),
         ({"method": "evol_instruct", "options": {"operators": ["deepen", "deepen"]}}, "none twice"),
         ({"method": "longform", "options": {"min_document_words": 900}}, "options.min_document_words: must be at most"),
+        ({"method": "magpie", "seeds": "mine.jsonl"}, "seeds: the method magpie reads no seeds; leave it out"),
         ({"options": {"tasks_per_prompt": 2}}, "options.tasks_per_prompt: must be more than demonstrations"),
         ({"options": 3}, "options: "),
     ],
