@@ -18,7 +18,8 @@ from tests.runs import alone, claimed
 
 PAIRS = "filter.preferences:[score,constraint,cut] filter.min_pairs:8"
 DPO = "train.objective:dpo train.objective_options.sft_weight:0.5 train.epochs:2 train.train_batch:4 train.micro_batch:2"
-PLAIN = "synthesize.answers:3 synthesize.constraints:asked filter.decontaminate:ignore filter.steps:[rules] assess.vectors:false assess.scorers:[pmi,expected,sampled]"
+PLAIN = "synthesize.answers:3 synthesize.constraints:asked assess.vectors:false assess.scorers:[pmi,expected,sampled]"
+PLAIN += " filter.decontaminate:ignore filter.steps:[rules]"
 
 
 def answered(number: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
