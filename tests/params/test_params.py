@@ -80,6 +80,7 @@ def test_the_default_params_file_says_the_defaults_of_the_classes_but_for_its_al
     own = {
         "model": {"numerics": "exact"},
         "synthesize": {"method": "magpie", "options": {"prompts_per_batch": 32, "max_batches": 4}, "response_tokens": 512},
+        "filter": {"threshold": 0.1},
         "train": {
             **{"learning_rate": 2e-4, "warmup_steps": 2, "train_batch": 8, "micro_batch": 2, "max_length": 768},
             **{"save_steps": 4, "numerics": "exact"},
