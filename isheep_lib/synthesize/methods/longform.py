@@ -22,7 +22,7 @@ from isheep_lib.record.journal import Journal
 from isheep_lib.synthesize.candidates import Candidates, Intake, pool_of
 from isheep_lib.synthesize.documents import Document, digest_documents, load_documents
 from isheep_lib.synthesize.method import Example, Method, Need, Writing
-from isheep_lib.synthesize.rules import Item
+from isheep_lib.synthesize.rules import Item, unquoted
 from isheep_lib.synthesize.shared_params import Shared
 
 PARAMETER = "synthesize.options.documents"
@@ -179,8 +179,7 @@ def _request(writing: Writing[LongFormOptions], id_: str, document: Document, st
 
 def _read(said: Completion, document: Document, options: LongFormOptions) -> Item:
     """Read an instruction: the text without quotes around it, and the document's length where that is stated."""
-    text = said.text.strip()
-    text = text[1:-1].strip() if len(text) > 1 and text[0] == text[-1] == '"' else text
+    text = unquoted(said.text)
     if options.state_length and text:
         length = max(ROUND, round(len(words(document.text)) / ROUND) * ROUND)
         text = f"{text} Use about {length} words."
