@@ -218,8 +218,9 @@ def test_a_run_is_not_named_so_that_it_lies_elsewhere_or_cannot_be_made(refusal,
 
 @pytest.mark.parametrize(("name", "said"), NAMES[:10], ids=range(10))
 def test_nor_is_it_in_a_params_file_or_an_override_or_a_sweep(refusal, tmp_path, name, said):
+    line = DEFAULT.splitlines().index("run: smollm2-135m") + 1
     path = written(tmp_path, DEFAULT.replace("run: smollm2-135m", f"run: '{name}'"))
-    assert f"run (line 10): {name!r} " in (message := refusal("iterate", 1, "--params", path))
+    assert f"run (line {line}): {name!r} " in (message := refusal("iterate", 1, "--params", path))
     assert said in message
     assert said in refusal("iterate", 1, "--override", f"run:'{name}'")
     assert said in refusal("ablate", written(tmp_path, SWEEP.format(f"'{name}'"), "sweep.yaml"))
