@@ -83,7 +83,9 @@ class SweepFile(Section):
     seeds: Annotated[list[Annotated[int, Field(ge=0, lt=2**31)]], AfterValidator(distinct)] = Field(
         [], description="seeds of the run, each repeats the sweep; none takes that of the params file"
     )
-    control: bool = Field(True, description="a twin of every filtered run that keeps as many pairs by chance")
+    control: bool = Field(
+        True, description="a twin of every filtered run that keeps as many pairs, and orders answers, by chance"
+    )
     probe: int = Field(50, description="instructions of the probe that times and tokens are estimated from, 0 for none", ge=0)
 
 
@@ -195,12 +197,12 @@ def _add(
     iterations: int,
     seed: int | None,
 ) -> None:
-    """Check one combination and add its run, and its random control where a filter does more than rules."""
+    """Check one combination and add its run, and its random control where a filter does more than rules or orders answers."""
     name = "-".join(values.values())
     name += f"-seed-{seed}" if seed is not None and len(file.seeds) > 1 else ""
     override = layered([override, f"seed:{seed}"]) if seed is not None else override
     for control in (False, True):
-        if control and not (file.control and set(points[-1].params.filter.steps) - {"rules"}):
+        if control and not (file.control and _chooses(points[-1].params)):
             return
         run = f"{file.name}/{name}{f'-{CONTROL}' if control else ''}"
         text = layered([override, "filter.random_control:true"]) if control else override
@@ -210,6 +212,11 @@ def _add(
             problems += [f"{run}: {line.strip()}" for line in error.what.split("\n")[1:] or [error.what]]
             return
         points.append(Point(run, values, iterations, text, params, control))
+
+
+def _chooses(params: RunParams) -> bool:
+    """Tell whether a filter decides what chance could decide in its place."""
+    return bool(set(params.filter.steps) - {"rules"} or params.filter.preferences)
 
 
 def _same(points: list[Point]) -> list[str]:

@@ -66,7 +66,10 @@ class Filter(PairOptions, StepOptions, Choice):
 
     asks_model: ClassVar[bool] = False
 
-    random_control: bool = Field(False, description="keep as many pairs as the steps would, drawn from those that pass rules")
+    random_control: bool = Field(
+        False,
+        description="keep as many pairs as the steps would, drawn from those that pass rules; order pairs of answers by chance",
+    )
     min_kept: Positive = Field(16, description="fewer than this stops the run")
 
     def conflicts(self) -> list[str]:
@@ -77,8 +80,10 @@ class Filter(PairOptions, StepOptions, Choice):
                 problems.append(f"criteria: none leaves the step {step.name} nothing to decide by")
         if "score" in self.preferences and not self.pair_columns():
             problems.append("criteria: none leaves pairs by score nothing to decide by")
-        if self.random_control and not set(self.steps) - {"rules"}:
-            problems.append("random_control: there is no step after the rules whose size could be matched")
+        if self.random_control and not self.preferences and not set(self.steps) - {"rules"}:
+            problems.append(
+                "random_control: there is no step after the rules whose size could be matched, and no pairs of answers"
+            )
         return problems
 
     def chosen(self) -> list[Step]:

@@ -5,11 +5,12 @@ A row of `pairs.jsonl`:
      "chosen_id": "i1-r0-t2-a3", "rejected_id": "i1-r0-t2-a0", "rejected_finish": "end", "kind": "score",
      "why": "pmi 0.61 against 0.12"}
 
-What is chosen is an answer that the filter keeps. What is rejected may be one that it drops, but none that repeats a benchmark
-item. Covers rows and reasons. Does not cover which of two answers is better (`filter.pair_kinds`), what is kept
-(`filter.run`) or learning from pairs (`train`).
+What is chosen is an answer that the filter keeps; in a random control chance exchanges the two of a pair. What is rejected may
+be one that the filter drops, but none that repeats a benchmark item. Covers rows and reasons. Does not cover which of two
+answers is better (`filter.pair_kinds`), what is kept (`filter.run`) or learning from pairs (`train`).
 """
 
+import random
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -61,13 +62,14 @@ class Preferences:
             require(len(self.pairs), number, "pairs of answers", self.unpaired, do)
 
 
-def make_pairs(rows: Sequence[ScoredPair], filtered: Filtered, params: Filter) -> Preferences:
-    """Make pairs of every kind that is asked for.
+def make_pairs(rows: Sequence[ScoredPair], filtered: Filtered, params: Filter, seed: int = 0) -> Preferences:
+    """Make pairs of every kind that is asked for; with `random_control` in an order by chance.
 
     Args:
         rows: all answers with their scores.
         filtered: what the steps kept and dropped of them.
         params: the section `filter`.
+        seed: of the draw by which a random control orders the two answers.
 
     Raises:
         DataError: no answer has the scores that order them.
@@ -88,6 +90,9 @@ def make_pairs(rows: Sequence[ScoredPair], filtered: Filtered, params: Filter) -
             used |= {id_ for chosen, rejected, _ in found.pairs for id_ in (chosen.id, rejected.id)}
             for id_, reason in found.reasons.items():
                 reasons.setdefault(id_, {})[kind] = reason
+    if params.random_control:
+        draw = random.Random(seed)  # noqa: S311 - reproducible, not secret
+        pairs = [_exchanged(pair) if draw.random() < 0.5 else pair | {"why": f"by chance; {pair['why']}"} for pair in pairs]
     unpaired = [_unpaired(row, reasons[row.id]) for row in rows if row.id not in used] if params.preferences else []
     return Preferences(tuple(params.preferences), pairs, unpaired)
 
@@ -113,6 +118,13 @@ def _pair(task: str, kind: str, chosen: Answer, rejected: Rejected, why: str) ->
         "kind": kind,
         "why": why,
     }
+
+
+def _exchanged(pair: dict[str, Any]) -> dict[str, Any]:
+    """Return a pair with the rejected answer as the chosen one; where the token limit ended it, it has no end to learn."""
+    sides = {"chosen": pair["rejected"], "rejected": pair["chosen"], "rejected_finish": "end"}
+    ids = {"chosen_id": pair["rejected_id"], "rejected_id": pair["chosen_id"], "chosen_finish": pair["rejected_finish"]}
+    return pair | sides | ids | {"why": f"exchanged by chance; {pair['why']}"}
 
 
 def _unpaired(row: ScoredPair, reasons: dict[str, Reason]) -> dict[str, Any]:

@@ -79,9 +79,9 @@ class Preference:
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> "Preference":
-        """Read a row; a rejected answer that the token limit ended has no end to learn."""
+        """Read a row; an answer that the token limit ended, in a control the chosen one too, has no end to learn."""
         asked = row["instruction"], row["input"]
-        chosen = Pair(row["chosen_id"], *asked, row["chosen"])
+        chosen = Pair(row["chosen_id"], *asked, row["chosen"], row.get("chosen_finish", "end"))
         return cls(row["id"], row["task"], chosen, Pair(row["rejected_id"], *asked, row["rejected"], row["rejected_finish"]))
 
 
@@ -95,11 +95,11 @@ def read(rows: Sequence[Mapping[str, Any]], params: Train) -> list[Given]:
 
 
 def encode_given(given: Given, frame: Frame, tokenizer: Any, max_length: int) -> Row:
-    """Turn a row into tokens; a rejected answer that never ended has no end here either."""
+    """Turn a row into tokens; an answer of a pair that never ended has no end here either."""
     if isinstance(given, Pair):
         return encode_row(given, frame, tokenizer, max_length)
-    rejected = encode_row(given.rejected, frame, tokenizer, max_length, given.rejected.finish != "length")
-    return PairRow(given.id, encode_row(given.chosen, frame, tokenizer, max_length), rejected)
+    sides = (encode_row(side, frame, tokenizer, max_length, side.finish != "length") for side in (given.chosen, given.rejected))
+    return PairRow(given.id, *sides)
 
 
 def encode_row(pair: Pair, frame: Frame, tokenizer: Any, max_length: int, ends: bool = True) -> TrainRow:

@@ -53,6 +53,13 @@ def test_rules_alone_have_no_control_and_none_is_made_where_none_is_wanted(tmp_p
     assert names(opened(tmp_path, axes=axes, control=False)) == ["rules", "all", "mi"]
 
 
+def test_pairs_of_answers_have_a_control_that_orders_them_by_chance(tmp_path):
+    axes = {
+        "c": {"rules": "filter.steps:[rules]", "pairs": "filter.steps:[rules] filter.preferences:[cut] train.objective:dpo"}
+    }
+    assert names(opened(tmp_path, axes=axes)) == ["rules", "pairs", "pairs-control"]
+
+
 def test_a_value_may_have_iterations_of_its_own_and_overrides_add_up(tmp_path):
     axes = {"setting": {"one": "train.setting:one_base", "direct": {"override": "synthesize.instructions:99", "iterations": 1}}}
     path = written(tmp_path, axes=axes, iterations=3, override="train.epochs:5", control=False)
@@ -196,7 +203,7 @@ def test_a_ready_file_opens_says_how_to_use_it_and_is_named_like_its_sweep(path,
 
 def test_every_ablation_of_the_paper_has_a_file_and_a_small_one():
     wanted = {"threshold", "data-size", "setting", "filter", "level", "prompt", "judge"}
-    assert {path.stem for path in FILES} == wanted | {f"small-{name}" for name in wanted}
+    assert {path.stem for path in FILES} == wanted | {f"small-{name}" for name in wanted} | {"small-helps"}
 
 
 def test_the_machine_is_asked_before_anything_runs(tmp_path, monkeypatch):

@@ -288,3 +288,18 @@ def test_what_contradicts_itself_is_refused(values, complaint):
     with pytest.raises(ParameterError) as caught:
         check(FilterParams, values, "x")
     assert complaint in str(caught.value)
+
+
+def test_a_random_control_has_the_same_pairs_in_an_order_by_chance():
+    rows = [answer(f"t{n}", k, text=f"{n} {k}. So.", constraints="+-"[k], finish="end" if k == 0 else "length")
+            for n in range(40) for k in (0, 1)]  # fmt: skip
+    ordered, chance = made(rows, "constraint"), made(rows, "constraint", random_control=True)
+    assert chance.pairs == made(rows, "constraint", random_control=True).pairs
+    assert [set(each) for each in sides(chance)] == [set(each) for each in sides(ordered)]
+    exchanged = [new for new, old in zip(chance.pairs, ordered.pairs, strict=True) if new["chosen"] != old["chosen"]]
+    assert 10 < len(exchanged) < 30
+    for row in chance.pairs:
+        swapped = row in exchanged
+        assert row["why"].startswith("exchanged by chance; keeps" if swapped else "by chance; keeps")
+        read = Preference.from_row(row)
+        assert (read.chosen.finish, read.rejected.finish) == (("length", "end") if swapped else ("end", "length"))

@@ -490,6 +490,7 @@ def test_values_that_contradict_one_another_are_refused(override, said):
         "filter.criteria:none",
         "filter.steps:[top] filter.random_control:true",
         "filter.steps:[best_answer] filter.random_control:true synthesize.answers:8",
+        "filter.steps:[rules] filter.preferences:[cut] filter.random_control:true",
         "synthesize.generated_demonstrations:4 synthesize.tasks_per_prompt:6",
         "model.vllm_adapters:merged filter.top_end:highest",
         "train.setting:one_last",
