@@ -31,7 +31,7 @@ LETTER, MARK = r"[\p{L}\p{N}_]", r"[\p{Mn}\p{Mc}\uff9e\uff9f]"
 UNSPACED = r"[[\p{L}\p{Nl}]&&\p{Word_Break=Other}]"  # letters between which UAX 29 always breaks
 KATAKANA = r"[\p{L}&&\p{Word_Break=Katakana}]"
 SPACED = rf"[{LETTER}--{UNSPACED}--{KATAKANA}--{MARK}]"
-JOINED = r"[\u200c\u200d]+(?=[\p{L}\p{M}])"  # zero-width joiners of Persian and Indic words
+JOINED = rf"[\u200c\u200d]+(?={SPACED}|{MARK})"  # zero-width joiners of Persian and Indic words
 SIGN = rf"(?={UNSPACED})\X{MARK}*"
 WORD = regex.compile(rf"(?V1){SPACED}(?:{SPACED}|{MARK}|{JOINED})*|{KATAKANA}(?:{KATAKANA}|{MARK})*|{SIGN}")
 WITHOUT_SPACES = regex.compile(rf"(?V1){UNSPACED}|{KATAKANA}")

@@ -1,5 +1,6 @@
 """Words of any script: what one is, how many there are, and that Latin text is read as it always was."""
 
+import json
 import re
 import sys
 import unicodedata
@@ -48,6 +49,7 @@ spaced_text = st.text(st.sampled_from(SPACED), max_size=40)
         ("اُكتُبْ قصيدةً عن الربيع", ["اُكتُبْ", "قصيدةً", "عن", "الربيع"], 4),
         ("می\u200cخواهم", ["می\u200cخواهم"], 1),
         ("हिन्दी में कविता लिखिए।", ["हिन्दी", "में", "कविता", "लिखिए"], 4),
+        ("a\u200d字 a\u200c", ["a", "字", "a"], 3),
         ("क्षत्रिय क्\u200dष", ["क्षत्रिय", "क्\u200dष"], 2),
         ("தமிழ் கவிதை", ["தமிழ்", "கவிதை"], 2),
         ("น้ำดีมาก 3 แก้ว", ["น้ำ", "ดี", "ม", "า", "ก", "3", "แ", "ก้", "ว"], 9),
@@ -137,6 +139,13 @@ def test_letters_and_digits_are_those_that_python_knows():
     assert [c for c in known if bool(letter.match(c)) != bool(LATIN_WORD.match(c))] == []
 
 
+@many
+@given(st.text(st.sampled_from("azé7 жя한국写诗のカタデーहिन्दीमें اَلعשלαω٣字。，"), max_size=30))
+def test_letters_are_divided_where_unicode_divides_words(text):
+    parts = regex.split(r"(?wV1)\b", unicodedata.normalize("NFC", text))
+    assert words(text) == [part for part in parts if regex.search(r"[\p{L}\p{N}]", part)]
+
+
 @pytest.mark.parametrize(
     ("script", "divides"),
     [(name, True) for name in ("Han", "Hiragana", "Thai", "Lao", "Khmer", "Myanmar", "Tai_Le", "Tai_Tham")]
@@ -188,3 +197,15 @@ def test_of_latin_script_the_words_are_those_of_rouge_score(text):
     others = r"(?V1)[[\p{L}\p{N}\p{M}]--[\p{Latin}\p{Common}\p{Inherited}]]|\p{Word_Break=Katakana}|[٠-٩\uff00-\uffef〆]"
     rest = regex.sub(others, "", text.lower())
     assert rouge_words(rest) == [word for word in tokenize(rest, None) if word]
+
+
+def test_the_tasks_and_answers_of_committed_records_have_the_words_that_decided_them(root):
+    texts = set()
+    for path in root.glob("results/reference/**/synthesize/*.jsonl"):
+        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
+        texts |= {row[name] for row in rows for name in ("raw", "instruction", "input", "output") if row.get(name)}
+    assert len(texts) > 1000
+    for text in texts:
+        assert words(text) == re.findall(r"\w+", text.lower())
+        assert count_words(text) == len(text.split())
+        assert rouge_words(text) == re.findall(r"[a-z0-9]+", text.lower())
