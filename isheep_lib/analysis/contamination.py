@@ -123,6 +123,10 @@ class _Run:
     offset: int
     length: int
 
+    def of(self, split: list[str]) -> list[str]:
+        """Return its words, those of the text given."""
+        return split[self.offset : self.offset + self.length]
+
 
 class Index:
     """Rows, indexed by their windows of 4 to 8 words, past which items are streamed.
@@ -243,8 +247,8 @@ class Index:
         """Return the kind of hit, as its place in KINDS, the run's length, negative, and its words; None if it is no hit."""
         length, name = amount(candidate.words), self._fields[field][1]
         ends = self._ends[field : field + (2 if name == "instruction" else 1)]
-        longest = min(runs, key=lambda run: (-run.length, run.offset))
-        shared = candidate.words[longest.offset : longest.offset + longest.length]
+        longest = min(runs, key=lambda run: (-amount(run.of(candidate.words)), -run.length, run.offset))
+        shared = longest.of(candidate.words)
         whole = len(shared) == len(candidate.words)
         fills = whole and any(run.position == self._starts[field] and run.position + run.length in ends for run in runs)
         if fills and (length >= CONTAINED or name != "output"):

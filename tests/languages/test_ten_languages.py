@@ -208,6 +208,14 @@ def test_chinese_questions_are_found_by_twice_as_many_characters(row, kind):
     assert [hit.kind for hit in Index(rows).find([Item("own", "1", (LONG,))])] == [kind] * (kind is not None)
 
 
+def test_of_two_shared_runs_the_one_that_says_more_decides():
+    latin = "the quick brown foxes were seen near our house by seven old friends"  # 13 words
+    chinese = "植物为什么需要水阳光和二氧化碳呢"  # 16 characters, 8 words
+    rows = [{"id": "a", "instruction": f"{chinese} one {latin}", "input": "", "output": ""}]
+    (hit,) = Index(rows).find([Item("own", "1", (f"{latin} two {chinese}",))])
+    assert (hit.kind, hit.text) == ("13-gram", latin)
+
+
 def test_a_long_name_that_a_task_shares_with_an_item_is_no_evidence():
     name = "中华人民共和国中央人民政府"  # 13 characters, and 4 words
     rows = [{"id": "a", "instruction": f"写一篇介绍{name}的短文", "input": "", "output": ""}]
