@@ -19,7 +19,8 @@ from isheep_lib.errors import ModelError
 from isheep_lib.prompting.special_tokens import literal, special_words
 from isheep_lib.record.rows import Pair, Task, digest_file
 
-FOLDER = Path(__file__).parent / "prompts"
+FOLDER = Path(__file__).parent / "prompts"  # prompts by language, and frames
+LANGUAGE = "en"
 NAMED = ("plain", "alpaca", "chatml", "llama3")
 FRAMES = tuple(f"frames/{name}.jinja" for name in NAMED)
 DAY = "2024-07-26"  # where templates that know no date have it from, too
@@ -33,7 +34,7 @@ def render(name: str, **values: str) -> str:
     Raises:
         ValueError: variables are missing or unused, which is a mistake of ours.
     """
-    text = (FOLDER / name).read_text(encoding="utf-8").removesuffix("\n")
+    text = _path(name).read_text(encoding="utf-8").removesuffix("\n")
     wanted = {field for _, field, _, _ in string.Formatter().parse(text) if field}
     if wanted != set(values):
         raise ValueError(f"{name} wants {sorted(wanted)}, got {sorted(values)}")
@@ -41,13 +42,17 @@ def render(name: str, **values: str) -> str:
 
 
 def digest(name: str) -> str:
-    """Hash a prompt file."""
-    return digest_file(FOLDER / name)
+    """Hash a prompt file, or a frame."""
+    return digest_file(_path(name))
 
 
 def digests(*names: str) -> dict[str, str]:
     """Hash prompt files, by name."""
     return {name: digest(name) for name in names}
+
+
+def _path(name: str) -> Path:
+    return FOLDER / name if name in FRAMES else FOLDER / LANGUAGE / name
 
 
 def user_words(task: Task | Pair) -> str:

@@ -149,7 +149,7 @@ def test_an_assessment_uses_one_prompt_of_its_kind_for_each_axis(level, variant)
     asked = {} if level != "none" else {"scorers": [], "checked_scorers": []}
     found = list(parameters("assess", level=level, assessment_prompt=variant, **asked).prompts())
     assert found == [*expected, *chat.FRAMES]
-    assert all((chat.FOLDER / name).is_file() and len(chat.digest(name)) == 64 for name in found)
+    assert all(len(chat.digest(name)) == 64 for name in found)
 
 
 @pytest.mark.parametrize(
@@ -163,7 +163,7 @@ def test_an_assessment_uses_one_prompt_of_its_kind_for_each_axis(level, variant)
 )
 def test_the_prompts_of_the_other_stages_are_these_and_exist(stage, expected):
     assert own_prompts(parameters(stage)) == expected
-    assert all((chat.FOLDER / name).is_file() for name in expected)
+    assert all(len(chat.digest(name)) == 64 for name in expected)
 
 
 @pytest.mark.parametrize("verdicts", ["written", "probabilities"])
@@ -184,7 +184,7 @@ def test_every_prompt_of_the_package_is_used_by_a_stage():
     used |= {*own_prompts(parameters("synthesize", options={"input_lines": "where_given"}))}
     used |= {*own_prompts(parameters("assess", scorers=["verdict"]))}
     used |= {name for stage in ORDER for name in own_prompts(parameters(stage))}
-    assert used == {path.relative_to(chat.FOLDER).as_posix() for path in chat.FOLDER.rglob("*") if path.is_file()}
+    assert used == {path.name for path in (chat.FOLDER / "en").iterdir()} | set(chat.FRAMES)
 
 
 @pytest.mark.parametrize(

@@ -80,7 +80,7 @@ def test_the_list_prompt_ends_where_the_model_goes_on():
 
 
 def test_a_prompts_digest_is_that_of_its_file():
-    assert chat.digest("quality-combined.txt") == hashlib.sha256((FOLDER / "quality-combined.txt").read_bytes()).hexdigest()
+    assert chat.digest("quality-combined.txt") == hashlib.sha256((FOLDER / "en/quality-combined.txt").read_bytes()).hexdigest()
 
 
 def test_users_say_the_input_after_the_instruction():

@@ -17,7 +17,7 @@ from isheep_lib.synthesize.params import Synthesize
 def test_a_method_says_what_it_is(method):
     assert method.source
     assert inspect.getdoc(type(method)).split("\n")[0].endswith(".")
-    assert all((FOLDER / name).is_file() for name in method.prompts)
+    assert all((FOLDER / "en" / name).is_file() for name in method.prompts)
     assert all(field.description for field in method.Options.model_fields.values())
     assert method.Options().model_dump(), "its options have defaults"
 
