@@ -29,13 +29,14 @@ from isheep_lib.errors import RecordError
 from isheep_lib.iterate import asked, claims, stopping
 from isheep_lib.iterate.fingerprint_parts import fingerprint_parts
 from isheep_lib.iterate.grade import grade_of_run
-from isheep_lib.iterate.run_params import STAGE_PARAMS, Asking, P, SynthesizeParams, WithModel
+from isheep_lib.iterate.run_params import STAGE_PARAMS, Asking, P, SynthesizeParams, WithModel, prompts_of
 from isheep_lib.models import trained
 from isheep_lib.models.base import ModelRef
 from isheep_lib.params import old_names
 from isheep_lib.params.check import check
 from isheep_lib.params.notebook import cell_values
 from isheep_lib.prompting.chat import Frame, get_frame
+from isheep_lib.prompting.prompt_files import AUTO, Prompts
 from isheep_lib.record import locks, manifests, provenance, shards
 from isheep_lib.record.fingerprints import explanations, fingerprint
 from isheep_lib.record.fixity import inventory
@@ -88,6 +89,11 @@ class StageSession(Generic[P]):
         """The model this stage uses, adapters included."""
         return trained.model_of(self.run_dir, self.params.base_model, self.model_iteration)
 
+    @cached_property
+    def prompts(self) -> Prompts:
+        """The prompts that this stage asks with."""
+        return prompts_of(self.params)
+
     def summary(self) -> Table:
         """Show what this stage is about to do: place, model, and every parameter."""
         facts = {"stage": self.name, "run": self.params.run, "iteration": self.params.iteration, **provenance.git_state()}
@@ -97,6 +103,8 @@ class StageSession(Generic[P]):
             facts["model digest"] = " + ".join(digest[:12] for digest in self.parts["model"].values())
         facts |= {"fingerprint": fingerprint(self.parts)[:12], "grade": grade_of_run(self.run_dir).line}
         rest = {n: v for n, v in self.params.model_dump().items() if n not in ("run", "iteration", "base_model")}
+        if rest.get("prompts") == AUTO:
+            rest["prompts"] = f"{AUTO}, which is {self.prompts.language}"
         return Table([{"fact": name, "value": str(value)} for name, value in {**facts, **rest}.items()])
 
     def writing(self: "StageSession[SynthesizeParams]", engine: Engine, frame: Frame) -> Writing[Any]:
@@ -104,7 +112,8 @@ class StageSession(Generic[P]):
         rows, params = self.inputs("synthesize", "examples.jsonl"), self.params
         tasks = first_of_each(rows, task_of)
         earlier = [Task(task_of(row), row.get("free_instruction", row["instruction"]), row["input"]) for row in tasks]
-        return Writing(engine, frame, params, params.options, params.iteration, earlier, self.seed, self.common_journal)
+        given = (engine, frame, params, params.options, params.iteration, earlier, self.seed, self.common_journal)
+        return Writing(*given, self.prompts)
 
     def inputs(self, stage: str, file: str) -> list[dict]:
         """Read the rows of all files of this name that the stage's inputs name, in the order of iterations."""

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, SerializeAsAny, ValidationInfo, field_validator
 
-from isheep_lib.params.kinds import Section
+from isheep_lib.params.kinds import Section, Spoken
 from isheep_lib.params.options import checked_options
 from isheep_lib.prompting import chat
 from isheep_lib.synthesize.all_methods import METHODS
@@ -20,7 +20,7 @@ def _known(name: str) -> str:
     return name
 
 
-class Synthesize(Constraining, Shared):
+class Synthesize(Constraining, Spoken, Shared):
     """New tasks, written by one method, then responses (paper, Algorithm 1, first two steps)."""
 
     method: Annotated[str, AfterValidator(_known)] = Field("list", description="how tasks are written, see docs/methods.md")
@@ -74,9 +74,9 @@ class Synthesize(Constraining, Shared):
         """Name what decides beside the engine."""
         return self.chosen.packages(self.options)
 
-    def prompts(self) -> dict[str, str]:
-        """Hash the method's prompts, and the frames."""
-        return chat.digests(*self.chosen.prompt_files(self.options), *chat.FRAMES)
+    def prompt_files(self) -> tuple[str, ...]:
+        """Name the method's prompts, and the frames."""
+        return (*self.chosen.prompt_files(self.options), *chat.FRAMES)
 
     def code(self) -> tuple[str, ...]:
         """Name the method, and what lists the tasks that prompts showed."""

@@ -574,8 +574,8 @@ def test_the_base_model_assesses_every_iteration_where_it_is_to_assess(assessor,
 
 def test_a_verdict_hashes_its_prompt_and_the_parameters_of_learning_count_only_where_something_learns():
     plain, verdict, learned = (Assess(scorers=[name]) for name in ("pmi", "verdict", "learned"))
-    assert "verdict.txt" not in plain.prompts()
-    assert "verdict.txt" in verdict.prompts() and "verdict.txt" in learned.prompts()
+    assert "verdict.txt" not in plain.prompt_files()
+    assert "verdict.txt" in verdict.prompt_files() and "verdict.txt" in learned.prompt_files()
     assert not [name for name in plain.deciding() if name.startswith("learned_")]
     assert plain.deciding() == Assess(scorers=["pmi"], learned_rate=0.1).deciding()
     assert learned.deciding()["learned_tasks"] == 24
@@ -629,7 +629,7 @@ def test_a_verdict_asks_the_model_once_a_pair_and_a_learned_one_asks_the_judges(
     assessment = Assessment(engine, FRAME, params, seed_of, judges=Judging())
     with Journal(tmp_path / "j", "f") as journal:
         rows = score_pairs(assessment, pairs, params.scorers, journal)
-    asked = [verdict.question(FRAME, pair) for pair in pairs]
+    asked = [verdict.Question(FRAME).about(pair) for pair in pairs]
     assert [row.scores["verdict"] for row in rows] == [float(len(text)) for text in asked]
     assert [row.scores["learned"] for row in rows] == [float(len(pair.output)) for pair in pairs]
     assert [text for call in engine.calls for text in call] == asked
@@ -644,6 +644,6 @@ def test_a_learned_score_without_judges_is_refused_in_words(tmp_path):
 def test_the_level_none_takes_scorers_that_only_read_and_needs_no_question():
     values = {"level": "none", "scorers": READING, "checked_scorers": ["perplexity"]}
     params = check(AssessParams, values, "x")
-    assert list(params.prompts()) == [*FRAMES]
+    assert list(params.prompt_files()) == [*FRAMES]
     asking = check(AssessParams, {"level": "quality", "assessment_prompt": "icl"}, "x")
-    assert list(asking.prompts()) == ["quality-icl.txt", *FRAMES]
+    assert list(asking.prompt_files()) == ["quality-icl.txt", *FRAMES]

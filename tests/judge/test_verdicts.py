@@ -18,7 +18,7 @@ from isheep_lib.judge.verdicts import (
     judge_pairs,
     turn_words,
 )
-from isheep_lib.prompting.chat import FOLDER, render
+from isheep_lib.prompting.prompt_files import english
 from isheep_lib.prompting.verdict_parsing import parse_grade, parse_verdict
 from isheep_lib.record.journal import WAITS, Journal
 from tests.frames import hand_made
@@ -251,7 +251,7 @@ def test_thinking_that_the_frame_opened_is_no_verdict(tmp_path, reply, preferenc
 
 def test_the_prompt_files_are_those_of_the_folder():
     named = {name for benchmark in ("alpaca_eval", "mt_bench") for way in WAYS for name in prompt_files(benchmark, way)}
-    assert named == {path.name for path in (FOLDER / "en").glob("judge-*.txt")}
+    assert named == {path.name for path in english().folder.glob("judge-*.txt")}
 
 
 @pytest.mark.parametrize("verdicts", WAYS)
@@ -265,10 +265,10 @@ def test_a_pair_is_shown_in_both_orders_with_all_its_words(tmp_path, verdicts):
 
 @pytest.mark.parametrize("verdicts", WAYS)
 def test_what_a_prompt_asks_for_is_what_is_read(verdicts):
-    pair = render(prompt_files("alpaca_eval", verdicts)[0], instruction="i", first="f", second="s")
+    pair = english().render(prompt_files("alpaca_eval", verdicts)[0], instruction="i", first="f", second="s")
     assert all((f"[[{letter}]]" in pair) == (verdicts == "written") for letter in "ABC")
     for name in prompt_files("mt_bench", verdicts):
-        text = (FOLDER / "en" / name).read_text()
+        text = (english().folder / name).read_text()
         assert ("[[number]]" in text) == (verdicts == "written")
         assert "1 (useless) to 10 (excellent)" in text
 
