@@ -74,7 +74,7 @@ class Prompts:
         Raises:
             ValueError: variables are missing or unused, which is a mistake of ours: a user's folder is checked before.
         """
-        text = self._texts[name] if name in self._texts else self._texts.setdefault(name, _read(self.folder / name))
+        text = self._text(name)
         wanted = variables(text)
         if wanted != set(values):
             raise ValueError(f"{name} wants {sorted(wanted)}, got {sorted(values)}")
@@ -123,9 +123,14 @@ class Prompts:
         return {}  # a file is read once, so that an edit does not come into the middle of a stage
 
     def opening_of(self, name: str, variable: str) -> str:
-        """Return the line before the one where a variable stands alone, such as `Task:`."""
-        text = self._texts.setdefault(name, _read(self.folder / name))
-        return text.partition(f"\n{{{variable}}}")[0].rpartition("\n")[2]
+        """Return the line before the one that a variable begins, such as `Task:`, "" where it begins none."""
+        before, found, _ = self._text(name).partition(f"\n{{{variable}}}")
+        return before.rpartition("\n")[2] if found else ""
+
+    def _text(self, name: str) -> str:
+        if name not in self._texts:
+            self._texts[name] = _read(self.folder / name)
+        return self._texts[name]
 
 
 def open_prompts(choice: str, language: str | list[str] = DEFAULT) -> Prompts:
