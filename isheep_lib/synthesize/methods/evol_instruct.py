@@ -28,8 +28,14 @@ from isheep_lib.synthesize.rules import Item, instruction_problem, unquoted
 
 Operator = Literal["add_constraint", "deepen", "concretise", "add_reasoning", "complicate_input", "in_breadth"]
 OPERATORS: tuple[Operator, ...] = ("add_constraint", "deepen", "concretise", "add_reasoning", "complicate_input", "in_breadth")
-LEAKED = re.compile(r"(?:given|rewritten|original|new) (?:prompt|task)|#\w[\w ]*#", re.IGNORECASE)
-LABEL = re.compile(r"^\W*(?:(?:the )?(?:new|rewritten) (?:task|prompt)|task)\s*:\s*", re.IGNORECASE)
+LEAKED = re.compile(
+    r"(?:given|rewritten|original|new) (?:prompt|task)|#\w[\w ]*#|(?:给定的|改写后的?|原来?的?|新)(?:任务|提示词)",
+    re.IGNORECASE,
+)
+LABEL = re.compile(
+    r"^\W*(?:(?:the )?(?:new|rewritten) (?:task|prompt)|task|(?:改写后的?|新的?)?任务|改写(?:后|结果))[\s】*]*[:：][\s*]*",
+    re.IGNORECASE,
+)
 BULLET = re.compile(r"^\s*(?:[-*•]|\d+[.)])\s", re.MULTILINE)
 MOST_BULLETS, SHORT_APOLOGY = 10, 80  # as h2o-wizardlm's list limit, and words of WizardLM's apology
 
