@@ -36,7 +36,7 @@ from isheep_lib.params import old_names
 from isheep_lib.params.check import check
 from isheep_lib.params.notebook import cell_values
 from isheep_lib.prompting.chat import Frame, get_frame
-from isheep_lib.prompting.prompt_files import AUTO, Prompts
+from isheep_lib.prompting.prompt_files import Prompts
 from isheep_lib.record import locks, manifests, provenance, shards
 from isheep_lib.record.fingerprints import explanations, fingerprint
 from isheep_lib.record.fixity import inventory
@@ -103,15 +103,12 @@ class StageSession(Generic[P]):
             facts["model digest"] = " + ".join(digest[:12] for digest in self.parts["model"].values())
         facts |= {"fingerprint": fingerprint(self.parts)[:12], "grade": grade_of_run(self.run_dir).line}
         rest = {n: v for n, v in self.params.model_dump().items() if n not in ("run", "iteration", "base_model")}
-        if rest.get("prompts") == AUTO:
-            rest["prompts"] = f"{AUTO}, which is {self.prompts.language}"
         return Table([{"fact": name, "value": str(value)} for name, value in {**facts, **rest}.items()])
 
     def writing(self: "StageSession[SynthesizeParams]", engine: Engine, frame: Frame) -> Writing[Any]:
         """Put together what the chosen method of synthesis writes with."""
-        rows, params = self.inputs("synthesize", "examples.jsonl"), self.params
-        tasks = first_of_each(rows, task_of)
-        earlier = [Task(task_of(row), row.get("free_instruction", row["instruction"]), row["input"]) for row in tasks]
+        rows, params = first_of_each(self.inputs("synthesize", "examples.jsonl"), task_of), self.params
+        earlier = [Task(task_of(row), row.get("free_instruction", row["instruction"]), row["input"]) for row in rows]
         given = (engine, frame, params, params.options, params.iteration, earlier, self.seed, self.common_journal)
         return Writing(*given, self.prompts)
 
@@ -124,9 +121,8 @@ class StageSession(Generic[P]):
         """Return the metrics of the model before, None if it was not evaluated or this is the base model."""
         if self.params.iteration == 0:
             return None
-        return manifests.read_manifest(
-            manifests.stage_folder(self.run_dir, self.params.iteration - 1, "evaluate"), "metrics.json"
-        )
+        folder = manifests.stage_folder(self.run_dir, self.params.iteration - 1, "evaluate")
+        return manifests.read_manifest(folder, "metrics.json")
 
     def open_engine(self: "StageSession[Asking]") -> tuple[Engine, Frame]:
         """Load the model of this stage and its chat frame."""
@@ -242,9 +238,8 @@ class StageSession(Generic[P]):
                 manifest = self._manifest(counts, [*rows, *(documents or {}), *files], more)
                 if self.repeats:
                     return self._compare(manifest)
-                path = manifests.write_manifest(
-                    self.folder, manifest, manifests.PENDING if under_runner else manifests.MANIFEST
-                )
+                name = manifests.PENDING if under_runner else manifests.MANIFEST
+                path = manifests.write_manifest(self.folder, manifest, name)
                 unfit = "" if under_runner else inventory.renew(self.run_dir, f"iter-{self.params.iteration}/{self.name}")
         finally:
             shards.leave(self.folder, self.lock)

@@ -81,5 +81,10 @@ class Synthesize(Constraining, Spoken, Shared):
     def code(self) -> tuple[str, ...]:
         """Name the method, and what lists the tasks that prompts showed."""
         several = ("synthesize.respond.told_apart",) if self.answers > 1 else ()
-        own = (self.chosen.code, "synthesize.candidates.shown_tasks", "prompting.chat.get_frame")
+        own = (
+            self.chosen.code,
+            "synthesize.candidates.shown_tasks",
+            "prompting.chat.get_frame",
+            "prompting.prompt_files.Prompts",
+        )
         return (*own, *several, *super().code())
