@@ -97,7 +97,7 @@ class Prompts:
         Raises:
             DataError: with every file and what is wrong with it.
         """
-        if self.folder.parent == FOLDER or not names:
+        if self.folder == english().folder or not names:
             return
         problems = [(name, wrong) for name in dict.fromkeys(names) for wrong in _faults(self.folder, name)]
         if what_lies_at(self.folder / WORDS) == FILE:
@@ -105,7 +105,7 @@ class Prompts:
         if problems:
             listed = "\n  ".join(f"{name}: {wrong}" for name, wrong in problems)
             raise DataError(
-                f"{len(problems)} thing(s) are wrong with the prompts of one's own:\n  {listed}",
+                f"{len(problems)} thing(s) are wrong with the prompts:\n  {listed}",
                 where=f"{PARAMETER}: {self.folder}",
                 allowed="the files that this run asks with, UTF-8 text with the variables of the shipped one of that name, "
                 "in braces; {{ and }} are braces in the text",
