@@ -29,7 +29,8 @@ from isheep_lib.engines.open import open_engine
 from isheep_lib.engines.params import Model
 from isheep_lib.engines.protocol import Engine, Request
 from isheep_lib.models.base import find_model
-from isheep_lib.prompting.chat import get_frame, render
+from isheep_lib.prompting.chat import get_frame
+from isheep_lib.prompting.prompt_files import english
 from isheep_lib.record.provenance import versions
 
 MODEL = "embedded:smollm2-135m-instruct"
@@ -214,7 +215,7 @@ def judge_prompts(form: str) -> list[str]:
     frame = get_frame("chatml", "You are a helpful assistant.", tokenizer())
     shown = list(zip(texts(LENGTHS[12 : 12 + 2 * PAIRS : 2]), texts([60 + 20 * i for i in range(PAIRS)]), strict=True))
     asked = [
-        frame.prompt(render(f"{axis}-combined.txt", task=task, response=answer))
+        frame.prompt(english().render(f"{axis}-combined.txt", task=task, response=answer))
         for axis in ("quality", "following")
         for task, answer in shown
     ]

@@ -17,8 +17,9 @@ from isheep_lib.engines.params import Model
 from isheep_lib.engines.protocol import Engine, Request
 from isheep_lib.models.base import find_model
 from isheep_lib.prompting.chat import Frame, get_frame, user_words
+from isheep_lib.prompting.prompt_files import english
 from isheep_lib.record.rows import Task
-from isheep_lib.synthesize.lists import list_prompt
+from isheep_lib.synthesize.lists import ListOptions, list_prompt
 
 MODEL = "embedded:smollm2-135m-instruct"
 SEEDS = Path(__file__).parents[1] / "seeds" / "tasks.jsonl"
@@ -36,7 +37,7 @@ def requests(rows: int, temperature: float, top_p: float | None, frame: Frame) -
     tasks = [Task(row["id"], row["instruction"], row["input"]) for row in known]
     found = []
     for i in range(rows // 2):
-        shown = frame.literal(list_prompt(random.Random(i).sample(tasks, 5), 10))
+        shown = frame.literal(list_prompt(random.Random(i).sample(tasks, 5), ListOptions(), english()))
         found.append(Request(f"list-{i}", shown, 128, temperature, top_p or 0.9, i, ("\n11.",)))
     for i, task in enumerate(tasks[: rows - rows // 2]):
         asked = frame.prompt(user_words(task))

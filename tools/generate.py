@@ -76,6 +76,8 @@ def allowed(schema: dict) -> str:
     """Write a field's type and limits from its JSON schema."""
     if "enum" in schema:
         return ", ".join(schema["enum"])
+    if "anyOf" in schema:
+        return " or ".join(map(allowed, schema["anyOf"]))
     if schema.get("type") == "array":
         return f"list of {allowed(schema['items'])}"
     if schema.get("type") == "object":

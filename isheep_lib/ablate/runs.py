@@ -16,7 +16,7 @@ from isheep_lib.display.table import Table
 from isheep_lib.errors import IsheepError, StageFailed
 from isheep_lib.iterate import hub_ids, needs, runner
 from isheep_lib.iterate.chain import prepare
-from isheep_lib.iterate.run_params import RunParams
+from isheep_lib.iterate.run_params import RunParams, prompts_of
 from isheep_lib.params import run_file
 from isheep_lib.params.check import refusal
 from isheep_lib.record import manifests, provenance, stages
@@ -92,9 +92,9 @@ def stage_keys(params: RunParams, iterations: int) -> dict[tuple[int, str], str]
         own = params.stage(stage, k)
         model = own.model_iteration(k) if own.asks_model else 0
         inputs = [(name, file, keys[i, name]) for i, name, file in own.inputs(k)]
-        keys[k, stage] = digest_text(
-            canonical_json([stage, own.deciding(), inputs, [keys[i, "train"] for i in lineage(model)]])
-        )
+        asked = prompts_of(own).digests(*own.prompt_files())
+        trained = [keys[i, "train"] for i in lineage(model)]
+        keys[k, stage] = digest_text(canonical_json([stage, own.deciding(), asked, inputs, trained]))
     return keys
 
 

@@ -18,10 +18,10 @@ from isheep_lib.assess.known_order import Lesson, Trial, judge_name
 from isheep_lib.assess.reliability_check import Reliability, reliability
 from isheep_lib.assess.scoring import CHUNK, Scores
 from isheep_lib.display.table import Table
-from isheep_lib.prompting.chat import Frame, user_words
+from isheep_lib.prompting.chat import user_words
 from isheep_lib.record.journal import Journal
 from isheep_lib.record.rows import Pair
-from isheep_lib.scorers.verdict import Verdict, question
+from isheep_lib.scorers.verdict import Question, Verdict
 
 SCORE = Verdict("verdict").score
 UNTRAINED, WITHOUT, WITH = "verdict", "learned_without", "learned"
@@ -35,14 +35,14 @@ class LearnedJudges:
 
     Attributes:
         ask: how a judge is asked.
-        frame: of the model that assesses.
+        question: that is asked, in the frame of the model that assesses.
         folds: half of each task, by its words.
         held_out: lessons that chose the checkpoint of each judge, by its name.
         open_journal: opens that of what they said, and closes it: a cell may be executed again.
     """
 
     ask: Ask
-    frame: Frame
+    question: Question
     folds: Mapping[str, int]
     held_out: Mapping[str, list[Lesson]]
     open_journal: Callable[[], AbstractContextManager[Journal]]
@@ -61,7 +61,7 @@ class LearnedJudges:
         return [found[i] for i in range(len(pairs))]
 
     def _odds(self, name: str, pairs: Sequence[Pair]) -> list[float]:
-        logs = self.ask(name, [question(self.frame, pair) for pair in pairs]) if pairs else []
+        logs = self.ask(name, [self.question.about(pair) for pair in pairs]) if pairs else []
         return [SCORE(each) for each in logs]
 
     def _centre(self, fold: int) -> float:

@@ -89,11 +89,11 @@ class Assess(StageSection):
         checks = bool(self.checked_scorers) and set(self.corruptions) != {"shuffled"}
         return [DECIDES] if checks or self.learns else []
 
-    def prompts(self) -> dict[str, str]:
-        """Hash one prompt for each criterion, that of verdicts where one is asked for, and the frames."""
+    def prompt_files(self) -> tuple[str, ...]:
+        """Name one prompt for each criterion, that of verdicts where one is asked for, and the frames."""
         files = [f"{criterion}-{self.assessment_prompt}.txt" for criterion in criteria(self.level)]
         files += [verdict.FILE] if any(isinstance(scorer(name), Odds) for name in self._named) else []
-        return chat.digests(*files, *chat.FRAMES)
+        return (*files, *chat.FRAMES)
 
     def code(self) -> tuple[str, ...]:
         """Name what scores and what checks scores, with the chosen scorers alone."""

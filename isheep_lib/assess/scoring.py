@@ -16,21 +16,21 @@ from isheep_lib.assess.params import Assess
 from isheep_lib.engines.generate import generate_all, overlong
 from isheep_lib.engines.protocol import SPARE, Engine, Request, fill_journal
 from isheep_lib.errors import EngineError
-from isheep_lib.prompting.chat import Frame, render, user_words
+from isheep_lib.prompting.chat import Frame, user_words
+from isheep_lib.prompting.prompt_files import Prompts, english
 from isheep_lib.prompting.score_parsing import LABELS
 from isheep_lib.prompting.thinking import answer_part
 from isheep_lib.record.funnel import funnel, require
 from isheep_lib.record.journal import WAITS, Journal
 from isheep_lib.record.rows import Pair
-from isheep_lib.scorers import verdict
 from isheep_lib.scorers.likelihoods import likelihoods
 from isheep_lib.scorers.scorer import Choice, Likelihood, Odds, Scorer, Written, criteria
 from isheep_lib.scorers.table import SCORERS, scorer
+from isheep_lib.scorers.verdict import Question
 
 CHUNK = 16  # pairs scored between two journal entries
 NO_TEXT, LONG = "nothing_to_score", "beyond_context"
 Part = tuple[tuple[Scorer, ...], list[Pair]]  # scorers and pairs that are computed together
-NEXT_EXAMPLE = "\n\nTask:"  # what a base model writes after a judgement among scored examples
 
 
 class Judges(Protocol):
@@ -51,6 +51,7 @@ class Assessment:
         seed_of: record id to seed.
         label: for the progress line.
         judges: what the scorer learned asks; none where it is not used.
+        prompts: the texts that ask, in the language of the run.
     """
 
     engine: Engine | None
@@ -59,6 +60,7 @@ class Assessment:
     seed_of: Callable[[str], int]
     label: str = "scores"
     judges: Judges | None = None
+    prompts: Prompts = field(default_factory=english)
 
     @property
     def opened(self) -> tuple[Engine, Frame]:
@@ -70,13 +72,24 @@ class Assessment:
     def question(self, criterion: str, pair: Pair) -> str:
         """Frame the question about one criterion of a pair, in one of the paper's kinds: combined, simple or icl."""
         file = f"{criterion}-{self.params.assessment_prompt}.txt"
-        return self.opened[1].prompt(render(file, task=user_words(pair.task), response=pair.output))
+        return self.opened[1].prompt(self.prompts.render(file, task=user_words(pair.task), response=pair.output))
 
     def request(self, id_: str, prompt: str, scorer: Written, seed: int) -> Request:
         """Ask for a written score."""
         frame, (temperature, top_p) = self.opened[1], scorer.sampling(self.params)
-        stop = (frame.end, NEXT_EXAMPLE) if self.params.assessment_prompt == "icl" else (frame.end,)
+        stop = (frame.end, *self._next_example())
         return Request(id_, prompt, self.params.written_tokens, temperature, top_p, seed, stop=stop)
+
+    def verdict(self, pair: Pair) -> str:
+        """Frame the question whether a response is right."""
+        return Question(self.opened[1], self.prompts).about(pair)
+
+    def _next_example(self) -> tuple[str, ...]:
+        """Return what a base model writes after a judgement among scored examples: the label of the next task."""
+        if self.params.assessment_prompt != "icl":
+            return ()
+        label = self.prompts.opening_of(f"{criteria(self.params.level)[0]}-icl.txt", "task")
+        return (f"\n\n{label}",) if label else ()
 
 
 @dataclass
@@ -146,7 +159,7 @@ def too_long(assessment: Assessment, pairs: list[Pair], scorers: Sequence[Scorer
     alone = {pair.id: f"{frame.prompt(user_words(pair.task))}{frame.literal(pair.output)}{frame.end}" for pair in pairs}
     asked = _questions(assessment, pairs, scorers)
     if any(isinstance(each, Odds) for each in scorers):
-        asked |= {f"{pair.id}/verdict": verdict.question(frame, pair) for pair in pairs}
+        asked |= {f"{pair.id}/verdict": assessment.verdict(pair) for pair in pairs}
     questions = overlong(engine, asked, max(SPARE, assessment.params.written_tokens if written else 0))
     return {*overlong(engine, alone), *(name.rpartition("/")[0] for name in questions)}
 
@@ -198,8 +211,7 @@ def _choose(assessment: Assessment, chunk: list[Pair], scorer: Choice) -> list[d
 def odds(assessment: Assessment, chunk: list[Pair], scorer: Odds) -> list[float]:
     """Ask whether each response is right: a judge that has learned it, or the model that assesses."""
     if not scorer.learns:
-        engine, frame = assessment.opened
-        logs = engine.choices([verdict.question(frame, pair) for pair in chunk], verdict.LABELS)
+        logs = assessment.opened[0].choices([assessment.verdict(pair) for pair in chunk], assessment.prompts.words.answers)
         return [scorer.score(each) for each in logs]
     if assessment.judges is None:
         raise EngineError(

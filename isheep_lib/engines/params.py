@@ -64,7 +64,7 @@ class TrainedModel(Section):
 
 
 class Model(TrainedModel):
-    """The model, and how it is asked."""
+    """The model, and what computes it."""
 
     base_frame: FrameName = Field("chatml", description="chat frame of the base model, plain if it has none")
     engine: EngineName = Field("transformers", description="what computes: a library in this process, or servers")
@@ -99,3 +99,11 @@ class Model(TrainedModel):
                 f"{self.inference_dtype}; set numerics to plain, or these two"
             )
         return problems
+
+
+class PromptedModel(Model):
+    """The model, and what it is asked with."""
+
+    prompts: Annotated[str, Field(min_length=1)] = routing(
+        "auto", "prompts that ask it: en, zh, a folder of one's own, or auto, which follows synthesize.language"
+    )

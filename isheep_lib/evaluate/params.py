@@ -57,9 +57,13 @@ class Evaluate(StageSection):
         """Name what asks and reads, and what tells words."""
         return ["lm_eval", DECIDES]
 
-    def prompts(self) -> dict[str, str]:
-        """Hash the frames and the task files."""
-        return chat.digests(*chat.FRAMES) | {f"tasks/{path.name}": digest_file(path) for path in sorted(TASKS.glob("*.yaml"))}
+    def prompt_files(self) -> tuple[str, ...]:
+        """Name the frames."""
+        return chat.FRAMES
+
+    def other_prompts(self) -> dict[str, str]:
+        """Hash the task files."""
+        return {f"tasks/{path.name}": digest_file(path) for path in sorted(TASKS.glob("*.yaml"))}
 
     def code(self) -> tuple[str, ...]:
         """Name what asks, grades and measures; task files name functions that grade."""

@@ -19,7 +19,7 @@ from isheep_lib.iterate import claims, estimate, hub_ids, needs, stopping
 from isheep_lib.iterate.fingerprint_parts import fingerprint_parts
 from isheep_lib.iterate.grade import grade_of
 from isheep_lib.iterate.outcome import Finished, finished, told
-from isheep_lib.iterate.run_params import IterateParams, RunParams, load_run
+from isheep_lib.iterate.run_params import IterateParams, RunParams, load_run, require_prompts
 from isheep_lib.params import run_file
 from isheep_lib.params.check import check
 from isheep_lib.params.kinds import Shard
@@ -199,6 +199,7 @@ def prepare(values: dict[str, Any]) -> tuple[IterateParams, RunParams, Path]:
     run_params = hub_ids.settle(run_params, run_file.run_params(run_dir))
     for stage in stages.ORDER:
         getattr(run_params, stage).data_digests()
+    require_prompts(run_params)
     if run_dir.is_dir():
         locks.RunLock(run_dir).release()
         claims.check_params(run_dir, run_params.model_dump(exclude={"run"}), FREE)

@@ -11,7 +11,7 @@ from isheep_lib.engines.open import KINDS
 from isheep_lib.engines.params import TrainedModel
 from isheep_lib.engines.tokens import digest_own_frame
 from isheep_lib.errors import RecordError
-from isheep_lib.iterate.run_params import StageParams
+from isheep_lib.iterate.run_params import StageParams, prompts_of
 from isheep_lib.models.base import find_model
 from isheep_lib.models.trained import trained_weights
 from isheep_lib.record import manifests, provenance
@@ -47,7 +47,7 @@ def fingerprint_parts(run_dir: Path, stage: str, params: StageParams) -> dict[st
         parts["engine"] = provenance.versions(KINDS[engine or "transformers"].packages)
     if deciding := params.packages():
         parts["packages"] = provenance.versions(tuple(deciding))
-    parts["prompts"] = params.prompts()
+    parts["prompts"] = prompts_of(params).digests(*params.prompt_files()) | params.other_prompts()
     parts["code"] = code_digests(params.code())
     if engine:
         parts["engine_code"] = code_digests((KINDS[engine].code,))

@@ -24,7 +24,7 @@ from isheep_lib.iterate.run_params import AssessParams
 from isheep_lib.iterate.session import StageSession
 from isheep_lib.prompting.chat import Frame, user_words
 from isheep_lib.record.rows import Pair
-from isheep_lib.scorers.verdict import LABELS
+from isheep_lib.scorers.verdict import Question
 from isheep_lib.train.dataset import Data
 from isheep_lib.train.judge import Graded, prepare, recipe
 from isheep_lib.train.params import TrainParams
@@ -69,13 +69,14 @@ class School:
         self.asked = model
         by_id = {lesson.pair.id: lesson for made in self.courses.lessons.values() for lesson in made}
         held = {name: [by_id[row.id] for row in judge.data.held_out] for name, judge in self.trained.items()}
-        self.learned = LearnedJudges(self._ask, frame, self.courses.folds, held, lambda: self.stage.journal("judges"))
+        question = Question(frame, self.stage.prompts)
+        self.learned = LearnedJudges(self._ask, question, self.courses.folds, held, lambda: self.stage.journal("judges"))
         return self.learned
 
     def _ask(self, name: str, prompts: list[str]) -> list[list[float]]:
         if self.asked is None:
             raise EngineError("No model is open", where="assess", do="ask for the judges with the model that assesses")
-        return (self._opened(name) if name else self.asked).choices(prompts, LABELS)
+        return (self._opened(name) if name else self.asked).choices(prompts, self.stage.prompts.words.answers)
 
     def _opened(self, name: str) -> Engine:
         """Open a judge; of those that only show what is learned one at a time is open."""
@@ -146,7 +147,7 @@ def train(stage: StageSession[AssessParams], pairs: Sequence[Pair]) -> School:
     trained = {}
     for name, made in plan.lessons.items():
         graded = [Graded(lesson.pair, user_words(lesson.pair.task), lesson.right) for lesson in made]
-        data = prepare(graded, frame, tokenizer, settings, stage.seed(f"judges/{name}/split"))
+        data = prepare(graded, Question(frame, stage.prompts), tokenizer, settings, stage.seed(f"judges/{name}/split"))
         print(f"{name}: {len(data.train)} rows to learn")
         trained[name] = _trained(stage, name, data, settings)
     return School(stage, plan, trained)

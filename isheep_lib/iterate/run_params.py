@@ -14,25 +14,27 @@ from pydantic import Field
 
 from isheep_lib.assess.params import Assess
 from isheep_lib.benchmarks.catalogue import parse_entry
-from isheep_lib.engines.params import Model
+from isheep_lib.engines.params import Model, PromptedModel
 from isheep_lib.evaluate.params import Evaluate, EvaluateParams
 from isheep_lib.filter.params import Filter
 from isheep_lib.judge.params import Judge, JudgeParams
 from isheep_lib.params import old_names
 from isheep_lib.params.check import check, refusal
-from isheep_lib.params.kinds import MOST_ITERATIONS, Place, Section, Shard
+from isheep_lib.params.kinds import MOST_ITERATIONS, Place, Section, Shard, Spoken
 from isheep_lib.params.names import FolderName
 from isheep_lib.params.overrides import FORM, read_overrides
 from isheep_lib.params.yaml_file import read_yaml
+from isheep_lib.prompting.chat import FRAMES
+from isheep_lib.prompting.prompt_files import Prompts, english, open_prompts
 from isheep_lib.synthesize.params import Synthesize
 from isheep_lib.train.params import Train, TrainParams
 
 
-class SynthesizeParams(Synthesize, Shard, Model, Place):
+class SynthesizeParams(Synthesize, Shard, PromptedModel, Place):
     """Parameters of `synthesize.ipynb`."""
 
 
-class AssessParams(Assess, Shard, Model, Place):
+class AssessParams(Assess, Spoken, Shard, PromptedModel, Place):
     """Parameters of `assess.ipynb`."""
 
     def conflicts(self) -> list[str]:
@@ -71,7 +73,7 @@ P = TypeVar("P", bound=StageParams)
 Asking = TypeVar("Asking", SynthesizeParams, AssessParams, EvaluateParams, JudgeParams)  # stages that open an engine
 WithModel = TypeVar("WithModel", SynthesizeParams, AssessParams, TrainParams, EvaluateParams, JudgeParams)
 SECTIONS: dict[str, type[Section]] = {
-    "model": Model,
+    "model": PromptedModel,
     "synthesize": Synthesize,
     "assess": Assess,
     "filter": Filter,
@@ -86,7 +88,7 @@ class RunParams(Section):
 
     run: FolderName = Field(description="name under results", min_length=1)
     seed: int = Field(description="all randomness of the run derives from it", ge=0, lt=2**31)
-    model: Model
+    model: PromptedModel
     synthesize: Synthesize
     assess: Assess
     filter: Filter
@@ -98,7 +100,7 @@ class RunParams(Section):
         """Return the parameters of one stage notebook, which are those of the run and so are not checked again."""
         kind = STAGE_PARAMS[stage]
         flat: dict[str, Any] = {**dict(self.model), **dict(getattr(self, stage))}
-        flat |= {"run": self.run, "iteration": iteration, "seed": self.seed}
+        flat |= {"run": self.run, "iteration": iteration, "seed": self.seed, "language": self.synthesize.language}
         return kind.model_construct(**{name: value for name, value in flat.items() if name in kind.model_fields})
 
     def conflicts(self) -> list[str]:
@@ -112,6 +114,22 @@ class RunParams(Section):
         problems += [*_method_conflicts(self), *_pair_conflicts(self)]
         problems += [f"assess.{problem}" for problem in learning_conflicts(self.assess, self.model)]
         return problems
+
+
+def prompts_of(params: StageParams) -> Prompts:
+    """Open the prompts that a stage asks with, the English ones for a stage that asks none."""
+    asking = isinstance(params, SynthesizeParams | AssessParams | JudgeParams)
+    return open_prompts(params.prompts, params.language) if asking else english()
+
+
+def require_prompts(run: RunParams) -> None:
+    """Look at every prompt that the run will ask with.
+
+    Raises:
+        DataError: there is no such folder, or files in it are missing or cannot be filled, all of them named.
+    """
+    files = [file for stage in (run.synthesize, run.assess, run.judge) for file in stage.prompt_files() if file not in FRAMES]
+    open_prompts(run.model.prompts, run.synthesize.language).require(*files)
 
 
 def _method_conflicts(run: RunParams) -> list[str]:

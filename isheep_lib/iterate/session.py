@@ -29,13 +29,14 @@ from isheep_lib.errors import RecordError
 from isheep_lib.iterate import asked, claims, stopping
 from isheep_lib.iterate.fingerprint_parts import fingerprint_parts
 from isheep_lib.iterate.grade import grade_of_run
-from isheep_lib.iterate.run_params import STAGE_PARAMS, Asking, P, SynthesizeParams, WithModel
+from isheep_lib.iterate.run_params import STAGE_PARAMS, Asking, P, SynthesizeParams, WithModel, prompts_of
 from isheep_lib.models import trained
 from isheep_lib.models.base import ModelRef
 from isheep_lib.params import old_names
 from isheep_lib.params.check import check
 from isheep_lib.params.notebook import cell_values
 from isheep_lib.prompting.chat import Frame, get_frame
+from isheep_lib.prompting.prompt_files import Prompts
 from isheep_lib.record import locks, manifests, provenance, shards
 from isheep_lib.record.fingerprints import explanations, fingerprint
 from isheep_lib.record.fixity import inventory
@@ -88,6 +89,11 @@ class StageSession(Generic[P]):
         """The model this stage uses, adapters included."""
         return trained.model_of(self.run_dir, self.params.base_model, self.model_iteration)
 
+    @cached_property
+    def prompts(self) -> Prompts:
+        """The prompts that this stage asks with."""
+        return prompts_of(self.params)
+
     def summary(self) -> Table:
         """Show what this stage is about to do: place, model, and every parameter."""
         facts = {"stage": self.name, "run": self.params.run, "iteration": self.params.iteration, **provenance.git_state()}
@@ -101,10 +107,10 @@ class StageSession(Generic[P]):
 
     def writing(self: "StageSession[SynthesizeParams]", engine: Engine, frame: Frame) -> Writing[Any]:
         """Put together what the chosen method of synthesis writes with."""
-        rows, params = self.inputs("synthesize", "examples.jsonl"), self.params
-        tasks = first_of_each(rows, task_of)
-        earlier = [Task(task_of(row), row.get("free_instruction", row["instruction"]), row["input"]) for row in tasks]
-        return Writing(engine, frame, params, params.options, params.iteration, earlier, self.seed, self.common_journal)
+        rows, params = first_of_each(self.inputs("synthesize", "examples.jsonl"), task_of), self.params
+        earlier = [Task(task_of(row), row.get("free_instruction", row["instruction"]), row["input"]) for row in rows]
+        given = (engine, frame, params, params.options, params.iteration, earlier, self.seed, self.common_journal)
+        return Writing(*given, self.prompts)
 
     def inputs(self, stage: str, file: str) -> list[dict]:
         """Read the rows of all files of this name that the stage's inputs name, in the order of iterations."""
@@ -115,9 +121,8 @@ class StageSession(Generic[P]):
         """Return the metrics of the model before, None if it was not evaluated or this is the base model."""
         if self.params.iteration == 0:
             return None
-        return manifests.read_manifest(
-            manifests.stage_folder(self.run_dir, self.params.iteration - 1, "evaluate"), "metrics.json"
-        )
+        folder = manifests.stage_folder(self.run_dir, self.params.iteration - 1, "evaluate")
+        return manifests.read_manifest(folder, "metrics.json")
 
     def open_engine(self: "StageSession[Asking]") -> tuple[Engine, Frame]:
         """Load the model of this stage and its chat frame."""
@@ -233,9 +238,8 @@ class StageSession(Generic[P]):
                 manifest = self._manifest(counts, [*rows, *(documents or {}), *files], more)
                 if self.repeats:
                     return self._compare(manifest)
-                path = manifests.write_manifest(
-                    self.folder, manifest, manifests.PENDING if under_runner else manifests.MANIFEST
-                )
+                name = manifests.PENDING if under_runner else manifests.MANIFEST
+                path = manifests.write_manifest(self.folder, manifest, name)
                 unfit = "" if under_runner else inventory.renew(self.run_dir, f"iter-{self.params.iteration}/{self.name}")
         finally:
             shards.leave(self.folder, self.lock)

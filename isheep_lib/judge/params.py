@@ -5,11 +5,11 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import AfterValidator, Field
 
 from isheep_lib.benchmarks.data import data_digests
-from isheep_lib.engines.params import EngineName, FrameName, Model, Urls
+from isheep_lib.engines.params import EngineName, FrameName, PromptedModel, Urls
 from isheep_lib.engines.tokens import digest_own_frame
 from isheep_lib.errors import ModelError
 from isheep_lib.models.base import find_model
-from isheep_lib.params.kinds import EvaluatedPlace, Positive, Share, StageSection, distinct, execution
+from isheep_lib.params.kinds import EvaluatedPlace, Positive, Share, Spoken, StageSection, distinct, execution
 from isheep_lib.prompting import chat
 
 Judged = Literal["alpaca_eval", "mt_bench"]
@@ -69,10 +69,10 @@ class Judge(StageSection):
         """Hash the items of the judged benchmarks."""
         return {f"benchmarks/{n}": digest for n, digest in data_digests(dict.fromkeys(self.judged, "")).items()}
 
-    def prompts(self) -> dict[str, str]:
-        """Hash the judge's prompts, and the frames where the judge's server has none."""
+    def prompt_files(self) -> tuple[str, ...]:
+        """Name the judge's prompts, and the frames where the judge's server has none."""
         own = [file for name in self.judged for file in prompt_files(name, self.verdicts)]
-        return chat.digests(*own, *([] if self.judge_engine == "chat" else chat.FRAMES))
+        return (*own, *(() if self.judge_engine == "chat" else chat.FRAMES))
 
     def code(self) -> tuple[str, ...]:
         """Name what asks the judge and what its verdicts add up to."""
@@ -80,7 +80,7 @@ class Judge(StageSection):
         return tuple(f"judge.run.{name}" for name in own)
 
 
-class JudgeParams(Judge, Model, EvaluatedPlace):
+class JudgeParams(Judge, Spoken, PromptedModel, EvaluatedPlace):
     """Parameters of `judge.ipynb`."""
 
     def more_parts(self) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from isheep_lib.judge import verdicts
 from isheep_lib.judge.params import JudgeParams, prompt_files
 from isheep_lib.judge.stage import Stage
 from isheep_lib.models.base import find_model
-from isheep_lib.prompting.chat import Frame, get_frame, render
+from isheep_lib.prompting.chat import Frame, get_frame
 from isheep_lib.record import manifests
 from isheep_lib.record.fingerprints import stale_reason
 from isheep_lib.record.funnel import funnel
@@ -119,7 +119,7 @@ def open_judge(stage: Stage) -> verdicts.Judge:
         frame = get_frame(params.judge_frame, params.system_prompt, engine.tokenizer, params.template_date)
         print(*frame.notes.values(), sep="\n", end="\n" if frame.notes else "")
         stage.engine_facts |= {**engine.facts(), **frame.notes}
-    return verdicts.Judge(engine, frame, params.verdicts, params.verdict_tokens)
+    return verdicts.Judge(engine, frame, params.verdicts, params.verdict_tokens, stage.prompts)
 
 
 def judge_settings(params: JudgeParams) -> JudgeParams:
@@ -136,7 +136,8 @@ def judge_settings(params: JudgeParams) -> JudgeParams:
 def shown_prompts(judge: verdicts.Judge, opened: Sequence[Answered]) -> dict[str, str]:
     """Show the judge's prompts in its frame, by file; names stand for the texts of data and answers."""
     files = [file for a in opened for file in prompt_files(a.name, judge.verdicts)]
-    return {file: judge.frame.prompt(render(file, **{name: f"⟨{name}⟩" for name in _words(file)})) for file in files}
+    given = {file: {name: f"⟨{name}⟩" for name in _words(file)} for file in files}
+    return {file: judge.frame.prompt(judge.prompts.render(file, **words)) for file, words in given.items()}
 
 
 def _words(file: str) -> list[str]:

@@ -8,6 +8,7 @@ from isheep_lib.engines.params import Model
 from isheep_lib.engines.protocol import Engine
 from isheep_lib.judge.params import JudgeParams
 from isheep_lib.models.base import ModelRef
+from isheep_lib.prompting.prompt_files import Prompts
 
 
 class Stage(Protocol):
@@ -17,6 +18,10 @@ class Stage(Protocol):
     run_dir: Path
     parts: dict[str, Any]
     engine_facts: dict[str, Any]
+
+    @property
+    def prompts(self) -> Prompts:
+        """The prompts that this stage asks with."""
 
     def recorded(self, opened: Callable[[], Engine], model: ModelRef | None, settings: Model) -> Engine:
         """Open what answers this stage, its answers on record."""

@@ -7,13 +7,14 @@ Covers asking a judge about answers that exist. Does not cover making them, or w
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from isheep_lib.analysis.win_rates import ORDERS, Lengths
 from isheep_lib.engines.generate import generate_all, overlong
 from isheep_lib.engines.protocol import SPARE, Engine, Request, fill_journal
-from isheep_lib.prompting.chat import Frame, render
+from isheep_lib.prompting.chat import Frame
+from isheep_lib.prompting.prompt_files import Prompts, english
 from isheep_lib.prompting.score_parsing import LABELS, expectation
 from isheep_lib.prompting.thinking import answer_part
 from isheep_lib.prompting.verdict_parsing import MODEL_WINS, parse_grade, parse_verdict
@@ -38,6 +39,7 @@ class Judge:
     frame: Frame  # its chat frame
     verdicts: Verdicts  # "written" or "probabilities"
     written_tokens: int = 512  # limit of a written verdict with its explanation
+    prompts: Prompts = field(default_factory=english)  # the texts that ask
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ def judge_pairs(
             for order, name in _pair_names(doc["id"]).items():
                 first, second = (own, doc["output"]) if order == ORDERS[0] else (doc["output"], own)
                 words = {"instruction": doc["instruction"], "first": first, "second": second}
-                prompts[name] = judge.frame.prompt(render(f"judge-pair-{judge.verdicts}.txt", **words))
+                prompts[name] = judge.frame.prompt(judge.prompts.render(f"judge-pair-{judge.verdicts}.txt", **words))
     replies = _ask(judge, prompts, LETTERS, seed_of, journal, "AlpacaEval verdicts")
     rows = []
     for doc in docs:
@@ -107,7 +109,7 @@ def grade_turns(
             words = turn_words(doc, answers.get(doc["id"], {}).get("answers", []), turn)
             if words:
                 name = f"judge-turn{turn}{'-reference' if 'reference' in words else ''}-{judge.verdicts}.txt"
-                prompts[_grade_name(doc["id"], turn)] = judge.frame.prompt(render(name, **words))
+                prompts[_grade_name(doc["id"], turn)] = judge.frame.prompt(judge.prompts.render(name, **words))
     replies = _ask(judge, prompts, LABELS, seed_of, journal, "MT-Bench grades")
     rows = []
     for doc in docs:

@@ -75,8 +75,12 @@ class StageSection(Section):
         """Name the packages, the engine's apart, whose version decides what the stage makes."""
         return []
 
-    def prompts(self) -> dict[str, str]:
-        """Hash the prompt files that the stage uses, by name."""
+    def prompt_files(self) -> tuple[str, ...]:
+        """Name the prompts, and the frames, that the stage uses."""
+        return ()
+
+    def other_prompts(self) -> dict[str, str]:
+        """Hash what else asks, by name: the task files of benchmarks."""
         return {}
 
     def code(self) -> tuple[str, ...]:
@@ -106,6 +110,12 @@ class EvaluatedPlace(Place):
     """Evaluation also covers the base model."""
 
     iteration: int = Field(1, description="0 is the base model, k the model trained in iteration k", ge=0, le=MOST_ITERATIONS)
+
+
+class Spoken(Section):
+    """Which language the tasks are in."""
+
+    language: str | list[str] = routing("en", "language of the tasks: a BCP 47 tag, a list of them, or any")
 
 
 class Shard(Section):

@@ -8,6 +8,8 @@ from typing import Any
 from isheep_lib.params.old_names import renew_file, settled
 from isheep_lib.params.yaml_file import read_yaml
 
+LEFT_OPEN = ("dtype", "inference_dtype")  # names of the section model that could be auto, and now say what they were
+
 
 def params_path(run_dir: Path) -> Path:
     """Return the file that says what a run is."""
@@ -21,7 +23,7 @@ def run_params(run_dir: Path) -> dict[str, Any]:
         return {}
     values = read_yaml(path)[0]
     model = values.get("model")
-    if isinstance(model, dict) and (left_open := {name for name, value in model.items() if value == "auto"}):
+    if isinstance(model, dict) and (left_open := {name for name in LEFT_OPEN if model.get(name) == "auto"}):
         values = values | {"model": model | {name: value for name, value in _settled(run_dir).items() if name in left_open}}
     return renew_file(values, scorers=False).values
 

@@ -1,13 +1,12 @@
-"""Prompts and chat frames: text files in, framed text out.
+"""Chat frames: words in, framed text out.
 
-`render("quality-combined.txt", task="…", response="…")` fills a prompt; `Frame.prompt("…")` puts words into a chat frame,
+`Frame.prompt("…")` puts words into a chat frame,
 `Frame.conversation([("…", "…")], "…")` puts earlier turns before them, and `Frame.render` frames any messages.
 
 Words of messages that are special tokens of the model are marked, so that they stay words (`prompting.special_tokens`).
-Covers rendering and hashing. Does not cover tokens (engines).
+Covers frames. Does not cover the prompts that stand in them (`prompting.prompt_files`) or tokens (engines).
 """
 
-import string
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -17,37 +16,14 @@ from typing import Any
 
 from isheep_lib.errors import ModelError
 from isheep_lib.prompting.special_tokens import literal, special_words
-from isheep_lib.record.rows import Pair, Task, digest_file
+from isheep_lib.record.rows import Pair, Task
 
-FOLDER = Path(__file__).parent / "prompts"
+FOLDER = Path(__file__).parent / "prompts"  # prompts by language, and frames
 NAMED = ("plain", "alpaca", "chatml", "llama3")
 FRAMES = tuple(f"frames/{name}.jinja" for name in NAMED)
 DAY = "2024-07-26"  # where templates that know no date have it from, too
 SYSTEM, ASKED, WORDS = "SYSTEM7f3a", "ASKED7f3a", "WORDS7f3a"  # what no template holds by itself
 REFUSALS = (AttributeError, IndexError, KeyError, TypeError, ValueError, ZeroDivisionError)  # of templates, beside Jinja's own
-
-
-def render(name: str, **values: str) -> str:
-    """Fill a prompt file; the variables given and the variables in the file must be the same.
-
-    Raises:
-        ValueError: variables are missing or unused, which is a mistake of ours.
-    """
-    text = (FOLDER / name).read_text(encoding="utf-8").removesuffix("\n")
-    wanted = {field for _, field, _, _ in string.Formatter().parse(text) if field}
-    if wanted != set(values):
-        raise ValueError(f"{name} wants {sorted(wanted)}, got {sorted(values)}")
-    return text.format(**values)
-
-
-def digest(name: str) -> str:
-    """Hash a prompt file."""
-    return digest_file(FOLDER / name)
-
-
-def digests(*names: str) -> dict[str, str]:
-    """Hash prompt files, by name."""
-    return {name: digest(name) for name in names}
 
 
 def user_words(task: Task | Pair) -> str:

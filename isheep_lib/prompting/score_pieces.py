@@ -18,8 +18,9 @@ NUMBER = rf"[+-]?\d+(?:\.\d+|,\d{{1,2}}(?!\d))?(?![\d{FRACTIONS}])"
 LABEL = (
     r"\b(?:scores?|ratings?|grades?|marks?|quality|judge?ment|evaluation|assessment|verdict|bewertung|wertung"
     r"|punktzahl|puntuación|calificación|valoración|punteggio|voto|valutazione|pontuação|avaliação|оценка|балл|ocena|puan"
-    r"|betyg|beoordeling|điểm|skor|nilai|التقييم|الدرجة|(?:overall|total|result|points|rated|scored|graded)(?= ?:))\b"
-    r"|评分|得分|打分|分数|总分|评价|评级|质量|評分|分數|總分|評價|評級|評価|スコア|点数|得点|採点|점수|평점|평가|अंक|रेटिंग|स्कोर|คะแนน"
+    r"|betyg|beoordeling|điểm|skor|nilai|التقييم|الدرجة|النتيجة|امتیاز|نمره"
+    r"|(?:overall|total|result|points|rated|scored|graded)(?= ?:))\b"
+    r"|评分|得分|打分|分数|总分|评价|评级|质量|質量|評点|評分|分數|總分|評價|評級|評価|スコア|点数|得点|採点|점수|평점|평가|अंक|रेटिंग|स्कोर|คะแนน"
 )
 FINAL = r"\bfinal(?:ly|e)?\b|最终|最終|최종|\bитогов\w+"
 VERB = r"\b(?:rate|give|award|assign|say|deserves?|merits?|earns?)\b|给|給|打"
@@ -29,6 +30,23 @@ UNIT = r"(?:(?:points?|pts?|punkten?|баллов|балла?|puntos?|punti|pont
 AFTER = (
     r"\b(?:because|since|as|for|but|overall|given|due|though|although|however|while|considering|the|this|it|i|explanation"
     r"|reason(?:ing)?|justification|rationale|comment|feedback|weil|denn|car|porque|потому)\b|因为|解释|理由|原因|说明"
+)
+# Numbers in Han words count where nothing but a score stands: 八分 alone, 评分：八, 满分十分; but 十分好 is "very good".
+HAN = dict(zip("零一二三四五六七八九〇两兩壹贰貳叁參肆伍陆陸柒捌玖", "0123456789022122334566789", strict=True))
+HAN_NUMBER = r"[零〇一二两兩三四五六七八九十百壹贰貳叁參肆伍陆陸柒捌玖拾]{1,6}"
+IN_WORDS = rf"(?P<%s>{HAN_NUMBER}(?:[点點]{HAN_NUMBER})?)"
+HAN_END = rf"(?!{CJK})"
+SPOKEN = re.compile(
+    "|".join(
+        (
+            rf"(?P<label>(?:{LABEL}) ?(?:[:=]|->|是|为|為|は)? ?\[* ?){IN_WORDS % 'a'}(?= ?[分点]?{HAN_END})",
+            rf"(?P<start>^|[\s\[({{|:,.]|给|給|打){IN_WORDS % 'b'}(?= ?[分点]{HAN_END})",
+            rf"(?P<mark>^ ?|\[ ?\[ ?){IN_WORDS % 'c'}(?= ?(?:\| ?\||\] ?\]))",
+            rf"(?P<top>(?:满分|滿分)(?:为|為|是)? ?[:=]? ?){IN_WORDS % 'd'}(?= ?分)",
+            rf"(?P<scale>){IN_WORDS % 'e'}(?= ?(?:分制|分满分|分滿分|点満点))",
+        )
+    ),
+    re.MULTILINE,
 )
 # Scales. The last number of each is its top.
 NOTE = r"(?: ?\([^()\d\n]{0,40}\))?"  # as in 1 (useless) to 10 (excellent)
@@ -47,7 +65,7 @@ SCALE = "|".join(
         rf"{LOW}(?:{TO}) ?10(?![\d%]|[-/.,:]\d){NOTE}",
         r"\(? ?(?:\bmax(?:imum|imal)?\b\.?(?: (?:possible|score|rating|points?|is|of))*|满分(?:为|是)?|滿分)"
         r" ?[:=]? ?\d+ ?分? ?\)?",
-        r"\(?\d+ ?(?:分制|分满分|点満点|점 ?만점|分中)(?:中|에|의|で)?\)?",
+        r"\(?\d+ ?(?:分制|分满分|分滿分|点満点|점 ?만점|[分点]中)(?:中|에|의|で)?\)?",
         r"\b10 ?(?:=|is|being|means|meaning) ?(?:the )?(?:very )?(?:best|highest|perfect|excellent|worst|lowest)\b",
     )
 )
@@ -128,7 +146,7 @@ class Pieces:
 
 def pieces(reply: str) -> Pieces:
     """Divide a reply into pieces; what has no code, such as an emoji, is left out."""
-    text = QUOTED.sub("", IN_ANGLES.sub(r"\1", plain(reply).lower()))
+    text = QUOTED.sub("", IN_ANGLES.sub(r"\1", SPOKEN.sub(_in_digits, plain(reply).lower())))
     text = OPENER.sub("", LIST_MARK.sub("", text))
     codes, values, place = "", {}, 0
     while place < len(text):
@@ -146,6 +164,26 @@ def pieces(reply: str) -> Pieces:
         codes += code
         place = found.end() if found else place + 1
     return Pieces(codes, values)
+
+
+def _in_digits(found: re.Match[str]) -> str:
+    """Write a number in Han words with digits, as it is where the words are no number up to a hundred."""
+    before = next(found[name] for name in ("label", "start", "mark", "top", "scale") if found[name] is not None)
+    whole, _, rest = found[0][len(before) :].replace("點", "点").partition("点")
+    number = _han(whole)
+    if number is None or not all(sign in HAN for sign in rest):
+        return found[0]
+    return f"{before}{number}" + ("." + "".join(HAN[sign] for sign in rest) if rest else "")
+
+
+def _han(words: str) -> int | None:
+    """Return the value of Han words: one digit, 十, 十五, 五十, 五十五, 一百; None for others, such as 七八, seven or eight."""
+    if words in ("一百", "百"):
+        return 100
+    tens, ten, ones = words.replace("拾", "十").partition("十")
+    if len(tens) > 1 or len(ones) > 1 or not all(sign in HAN for sign in tens + ones):
+        return None
+    return int(HAN.get(tens, "1")) * 10 + int(HAN.get(ones, "0")) if ten else int(HAN[tens]) if tens else None
 
 
 def _top(scale: str) -> float:

@@ -17,29 +17,40 @@ MODEL_WINS = {"A": 1.0, "B": 0.0, "C": 0.5}  # where the model's answer is shown
 MARKS = r"[\s()\[\]]{0,9}"  # what may stand around a letter; bounded, for models that write a mark forever
 NAMED = r"(?i:answer|response|reply|assistant|option|model|output|candidate|system|助手|回答|模型|选项|选择|答案|回复) ?"
 NAME = rf"(?:{NAMED})?{MARKS}"
+TIES = r"平局|平手|打平|不分高下|不分上下|不分胜负|一样好|同样好|同樣好|引き分け|무승부"
 BETTER = r"[ab] ?(?:[<>]{1,3}|=|~) ?[ab]"  # A>B
 BRACKETED = re.compile(
-    rf"\[ ?\[{MARKS}{NAME}({BETTER}|a|b|c|tie|draw)(?: is better| wins)?{MARKS}\](?:\]|\s*$)", re.IGNORECASE | re.MULTILINE
+    rf"\[ ?\[{MARKS}{NAME}({BETTER}|a|b|c|tie|draw|{TIES})(?: is better| wins)?{MARKS}\](?:\]|\s*$)",
+    re.IGNORECASE | re.MULTILINE,
 )
 OPENS_LINE = re.compile(r"[^\[\n]{0,30}?[:=-]*\s?(?=\[ ?\[)")
 # Without double brackets. Elsewhere "A" may be an article.
 LARGE = BETTER.replace("ab", "AB")
-LETTER = rf"({LARGE}|[ABC]|(?<=model )[ab]|(?<=assistant )[ab]|(?<=response )[ab]|(?i:tie|draw)\b)"
+LETTER = rf"({LARGE}|[ABC]|(?<=model )[ab]|(?<=assistant )[ab]|(?<=response )[ab]|(?i:tie|draw)\b|{TIES})"
 STOP = r"(?=\s*(?:$|[.,;:!)}\]]|because\b|since\b|as\b|-))"
 ANNOUNCED = re.compile(
     rf"(?:(?i:\b(?:verdict|winner|(?:better|best) (?:answer|response|one)|final (?:answer|choice|decision))\b"
-    rf"|结论|裁决|判决|判断|获胜者|胜者|优胜者)"
-    rf"{MARKS}(?:(?i:is)\b|:|=|->?|是|为)?|(?i:\b(?:answer|choice|preference|decision|preferred|final)\b|选择|答案){MARKS}[:=]"
+    rf"|结论|結論|裁决|判决|判断|判定|获胜者|胜者|勝者|优胜者|更好的(?:一个|{NAMED.rstrip(' ?')})?|より良い回答|판정|결론|승자)"
+    rf"{MARKS}(?:(?i:is)\b|:|=|->?|是|为|は)?|(?i:\b(?:answer|choice|preference|decision|preferred|final)\b|选择|答案){MARKS}[:=]"
     rf"|(?i:\bI (?:would |d )?(?:prefer|choose|pick|select|go with))\b){MARKS}(?i:the )?{NAME}{LETTER}{STOP}",
     re.MULTILINE,
 )
-SAID = re.compile(rf"{MARKS}{NAME}({LARGE}|[ABC]|(?i:(?:it ?i?s )?(?:an? )?(?:tie|draw)\b)){MARKS}\.?{MARKS}")
+TIED = rf"(?i:(?:it ?i?s )?(?:an? )?(?:tie|draw)\b)|(?:[两二](?:个回答|者)?)?(?:{TIES})"
+SAID = re.compile(rf"{MARKS}{NAME}({LARGE}|[ABC]|{TIED}){MARKS}\.?{MARKS}")
+OWN = "(?:的回答|的答案)?"
+OF_A = rf"([AB]) ?{OWN} ?"
+WON = "(?:明显|显然|稍微|略|总体)?(?:更好|更优秀?|更佳|更强|胜出|获胜|较好|好一些|更勝一籌|更胜一筹)"
+CLEAR = r"(?!\W*(?:但|不过|然而|可是|吗|么|嗎))"  # a contrast or a question follows else
 WINS = re.compile(
     rf"(?:{NAMED})?\b([AB])(?:s (?i:{NAMED.rstrip(' ?')}))? ?"
     r"(?i:(?:is|was) (?:(?:clearly|slightly|much|far|significantly|marginally|overall|definitely|a bit|the) ){0,3}"
     r"(?:better|best|superior|stronger|preferable|preferred|winner|better (?:one|answer|response))|wins)"
     r"(?=\s*(?:$|[.,;!)]|than\b|because\b|since\b|as\b|overall\b|here\b))(?!\W*(?:but|however|though|yet)\b)"
-    rf"|{NAMED}([AB]) ?(?:的回答|的答案)?(?:更好|更优|更佳|胜出|获胜|较好)",
+    rf"|(?<!比)(?<!比 )(?:{NAMED}|^ ?|(?<=[.,:;!] )){OF_A}{WON}{CLEAR}"  # 回答A更好
+    rf"|(?:{NAMED}|^ ?|(?<=[.,:;!] )){OF_A}比 ?(?:{NAMED})?[AB] ?{OWN}{WON}{CLEAR}"  # A比B更好
+    rf"|(?:{NAMED}|^ ?|(?<=[.,:;!] )){OF_A}(?:优于|胜过|好于|强于|優於|勝過) ?(?:{NAMED})?[AB]{CLEAR}"
+    rf"|(?:{NAMED}|^ ?|(?<=[.,:;!] ))[AB] ?{OWN}(?:不如|不及) ?(?:{NAMED})?([AB]){CLEAR}"
+    rf"|(?:我选|我選|我更喜欢|我倾向于?)(?:择|擇)? ?(?:{NAMED})?([AB]){STOP}",
     re.MULTILINE,
 )
 DOUBT = re.compile(
@@ -81,7 +92,7 @@ def _said(text: str) -> set[str]:
     for match in WINS.finditer(text):
         sentence = re.split(r"[.!?;\n]", text[: match.start()])[-1]
         if not DOUBT.search(sentence[-200:]):
-            found.add(match[1] or match[2])
+            found.add(next(letter for letter in match.groups() if letter))
     return found
 
 
@@ -91,6 +102,6 @@ def _winner(said: str) -> str:
     if len(said) == 1:
         return said
     first, last = said[0], said[-1]
-    if said.endswith(("TIE", "DRAW")) or "=" in said or "~" in said or first == last:
+    if said.endswith(("TIE", "DRAW")) or re.search(TIES, said) or "=" in said or "~" in said or first == last:
         return "C"
     return first if ">" in said else last

@@ -19,7 +19,7 @@ from typing import Any
 
 from isheep_lib.errors import ParameterError, RecordError
 from isheep_lib.params.names import path_problem
-from isheep_lib.reading.files import ABSENT, FILE, what_lies_at
+from isheep_lib.reading.files import ABSENT, FILE, FOLDER, what_lies_at
 
 PACKAGES = (
     *("torch", "transformers", "peft", "accelerate", "datasets", "tokenizers", "numpy", "scikit-learn", "lm_eval"),
@@ -58,6 +58,11 @@ def project_root() -> Path:
 def find_file(name: str) -> Path | None:
     """Return a user's file, named from the current folder or from the clone's root; None if there is no such file."""
     return next((path.resolve() for path in _places(name) if what_lies_at(path) == FILE), None)
+
+
+def find_folder(name: str) -> Path | None:
+    """Return a user's folder, named from the current folder or from the clone's root; None if there is no such folder."""
+    return next((path.resolve() for path in _places(name) if what_lies_at(path) == FOLDER), None)
 
 
 def why_no_file(name: str) -> str:

@@ -36,7 +36,7 @@ class Demonstrated(Method[Shown]):
         """Ask for new tasks, given some."""
 
     @abstractmethod
-    def read(self, said: Completion, options: Shown) -> list[Item]:
+    def read(self, said: Completion, writing: Writing[Shown]) -> list[Item]:
         """Cut what the model wrote into tasks."""
 
     def conflicts(self, shared: Shared, options: Shown) -> list[str]:
@@ -68,7 +68,7 @@ class Demonstrated(Method[Shown]):
         shown = self._demonstrations(writing).draw(writing.earlier, writing.options, seed)
         request = self.request(writing, "example", shown, seed)
         said = ask(writing.engine, request)
-        items = self.read(said, writing.options)
+        items = self.read(said, writing)
         problems = [instruction_problem(item, rules, writing.frame.words) or "passes the rules" for item in items]
         rows = [{"instruction": i.instruction, "input": i.input, "rule": p} for i, p in zip(items, problems, strict=True)]
         return Example(request.prompt, said.text, rows)
@@ -80,7 +80,7 @@ class Demonstrated(Method[Shown]):
         def prompt_of(id_: str, tasks: list[Task]) -> Prompt:
             shown = demonstrations.draw(tasks, options, writing.seed_of(f"{id_}/demonstrations"))
             request = self.request(writing, id_, shown, writing.seed_of(id_))
-            return Prompt(request, {"demonstrations": [task.id for task in shown]}, lambda said: self.read(said, options))
+            return Prompt(request, {"demonstrations": [task.id for task in shown]}, lambda said: self.read(said, writing))
 
         return write_in_batches(writing, [task.instruction for task in writing.seeds], prompt_of, self.advice)
 

@@ -1,25 +1,38 @@
 """Lists of tasks: the prompt that begins one, and reading its continuation."""
 
 import re
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
 from isheep_lib.engines.protocol import Request
 from isheep_lib.params.kinds import Positive, distinct
-from isheep_lib.prompting.chat import Frame, render
+from isheep_lib.prompting.list_labels import labels
+from isheep_lib.prompting.plain_text import FULL_WIDTH
+from isheep_lib.prompting.prompt_files import Prompts, Words
 from isheep_lib.record.rows import Task
 from isheep_lib.synthesize.demonstrations import DemonstrationOptions
 from isheep_lib.synthesize.rules import Item
-from isheep_lib.synthesize.shared_params import Shared
+from isheep_lib.synthesize.writing import Writing
 
 PROMPTS = {"always": "synthesize.txt", "where_given": "synthesize-where_given.txt"}
-NO_INPUT = re.compile(r"^\W*(?:<?\s*no\s*input\s*>?|<?none>?|n/?a)?\W*$", re.IGNORECASE)
-ITEM = re.compile(
-    r"^[ \t]*(\d{1,9})[ \t]*\.(?:[ \t]*(Instruction)[ \t]*:|(?![ \t]*(?:Input|Output)[ \t]*:))[ \t]*",
-    re.IGNORECASE | re.MULTILINE,
-)
-LABEL = re.compile(r"^[ \t]*(?:\d+[ \t]*\.)?[ \t]*(Input|Output)[ \t]*:", re.IGNORECASE | re.MULTILINE)
+# Letter by letter, so that places stay: full-width forms, brackets around a label, and digits of any script.
+FOLDED = FULL_WIDTH | dict.fromkeys(map(ord, "【［〔"), "【") | dict.fromkeys(map(ord, "】］〕"), "】")
+FOLDED |= {ord("　"): " ", ord("﹕"): ":", ord("︰"): ":", ord("（"): "（", ord("）"): "）"}
+OTHER = re.compile(r"[^\x00-\x7f]")
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a list is read: where an item begins, where a labelled line of it does, and what is no input."""
+
+    item: re.Pattern[str]
+    label: re.Pattern[str]
+    no_input: re.Pattern[str]
 
 
 def _stops(texts: list[str]) -> list[str]:
@@ -42,57 +55,100 @@ class ListOptions(DemonstrationOptions):
     )
 
 
-def list_prompt(demonstrations: list[Task], options: ListOptions) -> str:
+def list_prompt(demonstrations: list[Task], options: ListOptions, prompts: Prompts) -> str:
     """Render the meta-prompt and the numbered demonstrations, ending where the next instruction begins."""
-    items = []
+    items, words = [], prompts.words
     for number, task in enumerate(demonstrations, start=1):
-        items.append(f"{number}. Instruction: {task.instruction}")
+        items.append(f"{number}. {_line(words.instruction, task.instruction)}")
         if task.input or options.input_lines == "always":
-            items.append(f"{number}. Input: {task.input or '<none>'}")
-    items.append(f"{len(demonstrations) + 1}. Instruction:")
-    return render(PROMPTS[options.input_lines], count=str(options.tasks_per_prompt), tasks="\n".join(items))
+            items.append(f"{number}. {_line(words.input, task.input or words.no_input)}")
+    items.append(f"{len(demonstrations) + 1}. {words.instruction}")
+    return prompts.render(PROMPTS[options.input_lines], count=str(options.tasks_per_prompt), tasks="\n".join(items))
 
 
-def parse_list(text: str, first: int, finish: str) -> list[Item]:
+def _line(label: str, text: str) -> str:
+    return f"{label} {text}" if label.isascii() else f"{label}{text}"
+
+
+def parse_list(text: str, first: int, finish: str, prompts: Prompts) -> list[Item]:
     """Cut a continued list into tasks.
 
-    A task begins at a line "7. Instruction:", or at a bare "7." when 7 is the number expected next.
+    A task begins at a line "7. Instruction:", or at a bare "7." when 7 is the number expected next; in the language of the
+    prompts also at "７．指令：", "7、" or "第7个任务：".
 
     Args:
         text: the continuation of a prompt that ends in "6. Instruction:".
         first: that number, 6 here.
         finish: why the text ended; "length" marks the last task as cut.
+        prompts: whose labels the list has.
     """
-    whole = f"{first}. Instruction:{text}"
+    whole, reading = f"{first}. {prompts.words.instruction}{text}", _reading(prompts.language, prompts.words)
+    folded = _folded(whole)
     starts, current = [], first - 1
-    for found in ITEM.finditer(whole):
-        number, labelled = int(found.group(1)), bool(found.group(2))
-        if labelled or number == current + 1:
+    for found in reading.item.finditer(folded):
+        number = next(int(each) for name, each in found.groupdict().items() if each and name != "label")
+        if found["label"] or number == current + 1:
             starts.append(found)
             current = number
     ends = [found.start() for found in starts[1:]] + [len(whole)]
     items = []
     for found, end in zip(starts, ends, strict=True):
-        parts = LABEL.split(whole[found.end() : end])
-        bodies: dict[str, str] = {}
-        for label, body in zip(parts[1::2], parts[2::2], strict=True):
-            bodies.setdefault(label.lower(), body.strip())
-        given = bodies.get("input", "")
+        instruction, given = _parts(whole[found.end() : end], reading.label.finditer(folded[found.end() : end]))
         cut = finish == "length" and end == len(whole)
-        items.append(Item(whole[found.start() : end], parts[0].strip(), "" if NO_INPUT.match(given) else given, cut))
+        items.append(Item(whole[found.start() : end], instruction, "" if reading.no_input.match(given) else given, cut))
     return items
 
 
-def list_request(
-    id_: str, demonstrations: list[Task], frame: Frame, shared: Shared, options: ListOptions, seed: int
-) -> Request:
+def _parts(body: str, labelled: Iterable[re.Match[str]]) -> tuple[str, str]:
+    """Return the instruction and the first input of an item."""
+    found = list(labelled)
+    places = [*(each.start() for each in found), len(body)]
+    inputs = [body[f.end() : until].strip() for f, until in zip(found, places[1:], strict=True) if f["in"] or f["boxed"]]
+    return body[: places[0]].strip(), inputs[0] if inputs else ""
+
+
+def _folded(text: str) -> str:
+    """Write digits, colons, points and letters of other forms as ASCII, one for one."""
+
+    def ascii_digit(sign: re.Match[str]) -> str:
+        value = unicodedata.decimal(sign[0], None)
+        return sign[0] if value is None else str(value)
+
+    return OTHER.sub(ascii_digit, text.translate(FOLDED))
+
+
+@cache
+def _reading(language: str, words: Words) -> Reading:
+    known = labels(language)
+    inputs, outputs = _any_of([*known.input, words.input.rstrip(" :：")]), _any_of(known.output)
+    instruction = _any_of([*known.instruction, words.instruction.rstrip(" :：")])
+    numbers = [rf"(?P<number>\d{{1,9}})[ \t]*[{known.marks}]"]
+    ordinals = [each.replace("#", rf"(?P<number{i}>\d{{1,9}})") for i, each in enumerate(known.ordinals)]
+    numbers += [rf"{each}[ \t]*[:.、]?[ \t]*\n?" for each in ordinals]
+    label = rf"(?P<label>{instruction}[ \t]*:|【{instruction}】[ \t]*:?)"
+    other = rf"(?:(?P<in>{inputs})|{outputs})[ \t]*:|【(?:(?P<boxed>{inputs})|{outputs})】[ \t]*:?"
+    after = re.sub(r"\?P<\w+>", "?:", other)
+    item = rf"^[ \t]*(?:{'|'.join(numbers)})(?:[ \t]*{label}|(?![ \t]*(?:{after})))[ \t]*"
+    line = rf"^[ \t]*(?:\d+[ \t]*[{known.marks}])?[ \t]*(?:{other})"
+    none = _any_of([*known.no_input, words.no_input.strip("<>")])
+    flags = re.IGNORECASE | re.MULTILINE
+    return Reading(re.compile(item, flags), re.compile(line, flags), re.compile(rf"^\W*{none}?\W*$", re.IGNORECASE))
+
+
+def _any_of(words: Iterable[str]) -> str:
+    return "(?:" + "|".join(re.escape(word).replace(r"\ ", r"\s*") for word in words) + ")"
+
+
+def list_request(writing: Writing[ListOptions], id_: str, shown: list[Task], seed: int) -> Request:
     """Ask for the continuation of one list; it stands in no frame, as a list is text to continue and not a question."""
+    shared, options, next_number = writing.shared, writing.options, writing.options.tasks_per_prompt + 1
     return Request(
         id_,
-        frame.literal(list_prompt(demonstrations, options)),
+        writing.frame.literal(list_prompt(shown, options, writing.prompts)),
         shared.instruction_tokens,
         shared.instruction_temperature,
         shared.instruction_top_p,
         seed,
-        stop=tuple(options.instruction_stops) or (f"\n{options.tasks_per_prompt + 1}.",),
+        stop=tuple(options.instruction_stops)
+        or tuple(f"\n{next_number}{mark}" for mark in labels(writing.prompts.language).stops),
     )

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field, SerializeAsAny, ValidationInfo, field_validator
 
 from isheep_lib.languages.words import DECIDES
-from isheep_lib.params.kinds import Section
+from isheep_lib.params.kinds import Section, Spoken
 from isheep_lib.params.options import checked_options
 from isheep_lib.prompting import chat
 from isheep_lib.synthesize.all_methods import METHODS
@@ -21,7 +21,7 @@ def _known(name: str) -> str:
     return name
 
 
-class Synthesize(Constraining, Shared):
+class Synthesize(Constraining, Spoken, Shared):
     """New tasks, written by one method, then responses (paper, Algorithm 1, first two steps)."""
 
     method: Annotated[str, AfterValidator(_known)] = Field("list", description="how tasks are written, see docs/methods.md")
@@ -75,12 +75,17 @@ class Synthesize(Constraining, Shared):
         """Name what decides beside the engine."""
         return list(dict.fromkeys([*self.chosen.packages(self.options), DECIDES]))
 
-    def prompts(self) -> dict[str, str]:
-        """Hash the method's prompts, and the frames."""
-        return chat.digests(*self.chosen.prompt_files(self.options), *chat.FRAMES)
+    def prompt_files(self) -> tuple[str, ...]:
+        """Name the method's prompts, and the frames."""
+        return (*self.chosen.prompt_files(self.options), *chat.FRAMES)
 
     def code(self) -> tuple[str, ...]:
         """Name the method, and what lists the tasks that prompts showed."""
         several = ("synthesize.respond.told_apart",) if self.answers > 1 else ()
-        own = (self.chosen.code, "synthesize.candidates.shown_tasks", "prompting.chat.get_frame")
+        own = (
+            self.chosen.code,
+            "synthesize.candidates.shown_tasks",
+            "prompting.chat.get_frame",
+            "prompting.prompt_files.Prompts",
+        )
         return (*own, *several, *super().code())

@@ -14,6 +14,7 @@ FORBIDDEN = (
     *("go to", "video", "videos", "audio", "music", "flowchart", "flowcharts", "diagram", "diagrams"),
 )
 FORBIDDEN_WORDS = re.compile(r"\b(?:" + "|".join(FORBIDDEN) + r")\b", re.IGNORECASE)
+QUOTES = ('""', "“”", "「」", "『』")
 MIN_WORDS, MAX_WORDS = 4, 150  # of an instruction, as in the released code, which counts words between spaces
 
 
@@ -30,7 +31,9 @@ class Item:
 def unquoted(text: str) -> str:
     """Return a text without the white space around it, and without quotation marks where they enclose all of it."""
     text = text.strip()
-    return text[1:-1].strip() if len(text) > 1 and text[0] == text[-1] == '"' and text.count('"') == 2 else text
+    if len(text) > 1 and (text[0] + text[-1]) in QUOTES and sum(map(text.count, {text[0], text[-1]})) == 2:
+        return text[1:-1].strip()
+    return text
 
 
 def instruction_problem(item: Item, rules: bool = True, special: Sequence[str] = ()) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Generic, TypeVar
 
@@ -11,6 +11,7 @@ from isheep_lib.engines.protocol import Engine
 from isheep_lib.errors import DataError
 from isheep_lib.params.kinds import Section
 from isheep_lib.prompting.chat import Frame
+from isheep_lib.prompting.prompt_files import Prompts, english
 from isheep_lib.record.rows import Task
 from isheep_lib.synthesize.seeds import load_seeds
 from isheep_lib.synthesize.shared_params import Shared
@@ -32,6 +33,7 @@ class Writing(Generic[Own]):
         earlier: tasks accepted in earlier iterations, where the method or the deduplication reads them.
         seed_of: name of a record or a draw to its seed.
         open_journal: name of a step to its journal; one worker does it, others wait and read.
+        prompts: the texts that ask, in the language of the run.
     """
 
     engine: Engine
@@ -42,6 +44,7 @@ class Writing(Generic[Own]):
     earlier: list[Task]
     seed_of: Callable[[str], int]
     open_journal: Callable[[str], AbstractContextManager[Any]]
+    prompts: Prompts = field(default_factory=english)
 
     @cached_property
     def seeds(self) -> list[Task]:

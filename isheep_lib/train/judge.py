@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from isheep_lib.errors import YieldError
-from isheep_lib.prompting.chat import Frame
 from isheep_lib.prompting.special_tokens import encode, encode_rest
 from isheep_lib.record.funnel import funnel
 from isheep_lib.record.rows import Pair
-from isheep_lib.scorers.verdict import LABELS, question
+from isheep_lib.scorers.verdict import Question
 from isheep_lib.train.dataset import HELD_OUT, LEARNED, LEFT_OVER, Data, TrainRow
 from isheep_lib.train.params import Train, TrainParams
 
@@ -60,14 +59,14 @@ def recipe(shared: Mapping[str, Any], epochs: int, rate: float, tasks: int) -> T
     return TrainParams(**place, **RECIPE, numerics=shared["numerics"], epochs=epochs, learning_rate=rate, max_rows=2 * tasks)
 
 
-def row_of(graded: Graded, frame: Frame, tokenizer: Any) -> TrainRow:
+def row_of(graded: Graded, question: Question, tokenizer: Any) -> TrainRow:
     """Turn a question into tokens, as the judge is asked later, with the answer as all that is learned."""
-    prompt = encode(tokenizer, question(frame, graded.pair))
-    answer = encode_rest(tokenizer, LABELS[0] if graded.right else LABELS[1])
+    prompt = encode(tokenizer, question.about(graded.pair))
+    answer = encode_rest(tokenizer, question.answers[0 if graded.right else 1])
     return TrainRow(graded.pair.id, prompt + answer, len(prompt))
 
 
-def prepare(graded: Sequence[Graded], frame: Frame, tokenizer: Any, params: TrainParams, seed: int) -> Data:
+def prepare(graded: Sequence[Graded], question: Question, tokenizer: Any, params: TrainParams, seed: int) -> Data:
     """Encode, leave out what is too long, draw at most `max_rows` rows by seed and hold a share of their tasks out.
 
     A task of which a row is too long is left out whole, so that right and wrong stay in equal numbers.
@@ -76,7 +75,7 @@ def prepare(graded: Sequence[Graded], frame: Frame, tokenizer: Any, params: Trai
         YieldError: fewer than `LEAST` tasks are left.
     """
     tasks = params.max_rows // 2
-    rows = {each.pair.id: row_of(each, frame, tokenizer) for each in graded}
+    rows = {each.pair.id: row_of(each, question, tokenizer) for each in graded}
     long = {each.task for each in graded if len(rows[each.pair.id].input_ids) > params.max_length}
     order = list(dict.fromkeys(each.task for each in graded if each.task not in long))
     random.Random(seed).shuffle(order)  # noqa: S311 - reproducible, not secret

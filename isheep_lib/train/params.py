@@ -129,9 +129,9 @@ class Train(StageSection):
         first = 1 if self.setting == "total_base" else iteration
         return [(k, "filter", self.learns_from) for k in range(first, iteration + 1)]
 
-    def prompts(self) -> dict[str, str]:
-        """Hash the frames."""
-        return chat.digests(*chat.FRAMES)
+    def prompt_files(self) -> tuple[str, ...]:
+        """Name the frames."""
+        return chat.FRAMES
 
     def code(self) -> tuple[str, ...]:
         """Name what lays out and trains, with the chosen objective alone; the trainer runs in processes of its own."""

@@ -6,7 +6,7 @@ from isheep_lib.assess.judges import SIDES, Generalisation, LearnedJudges, check
 from isheep_lib.assess.known_order import Lesson, Trial, judge_name
 from isheep_lib.record.journal import Journal
 from isheep_lib.record.rows import Pair
-from isheep_lib.scorers.verdict import question
+from isheep_lib.scorers.verdict import Question
 from tests.frames import hand_made
 
 FRAME = hand_made("f", "<", ">", "END")
@@ -32,7 +32,7 @@ class Bench:
 def judges(folder, bench, folds=None, held_out=None):
     given = {"Task 0.": 0, "Task 1.": 1, "Task 2.": 0, "Task 3.": 1} if folds is None else folds
     held = held_out or {judge_name(fold): [Lesson(pair(9), "p9"), Lesson(pair(9, "wrong"), "p9", "x")] for fold in (0, 1)}
-    return LearnedJudges(bench, FRAME, given, held, lambda: Journal(folder / "judges.jsonl", "f"))
+    return LearnedJudges(bench, Question(FRAME), given, held, lambda: Journal(folder / "judges.jsonl", "f"))
 
 
 def test_a_pair_is_scored_by_the_judge_of_the_other_half_less_what_that_judge_says_on_the_average(tmp_path):
@@ -92,7 +92,7 @@ def test_what_a_judge_is_asked_is_what_it_learned_to_answer(tmp_path):
     seen = []
     made = judges(tmp_path, lambda name, prompts: seen.extend(prompts) or [[0.0, 0.0]] * len(prompts))
     made.odds([pair(0)])
-    assert question(FRAME, pair(0)) in seen
+    assert Question(FRAME).about(pair(0)) in seen
 
 
 def test_a_task_that_no_half_holds_is_a_mistake_of_ours(tmp_path):

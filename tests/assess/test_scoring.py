@@ -17,6 +17,7 @@ from isheep_lib.iterate.run_params import AssessParams
 from isheep_lib.params.check import check
 from isheep_lib.params.kinds import is_routing
 from isheep_lib.prompting.chat import FRAMES
+from isheep_lib.prompting.prompt_files import open_prompts
 from isheep_lib.prompting.score_parsing import parse_score
 from isheep_lib.record.journal import WAITS, Journal
 from isheep_lib.record.rows import Pair, as_pairs
@@ -574,8 +575,8 @@ def test_the_base_model_assesses_every_iteration_where_it_is_to_assess(assessor,
 
 def test_a_verdict_hashes_its_prompt_and_the_parameters_of_learning_count_only_where_something_learns():
     plain, verdict, learned = (Assess(scorers=[name]) for name in ("pmi", "verdict", "learned"))
-    assert "verdict.txt" not in plain.prompts()
-    assert "verdict.txt" in verdict.prompts() and "verdict.txt" in learned.prompts()
+    assert "verdict.txt" not in plain.prompt_files()
+    assert "verdict.txt" in verdict.prompt_files() and "verdict.txt" in learned.prompt_files()
     assert not [name for name in plain.deciding() if name.startswith("learned_")]
     assert plain.deciding() == Assess(scorers=["pmi"], learned_rate=0.1).deciding()
     assert learned.deciding()["learned_tasks"] == 24
@@ -629,7 +630,7 @@ def test_a_verdict_asks_the_model_once_a_pair_and_a_learned_one_asks_the_judges(
     assessment = Assessment(engine, FRAME, params, seed_of, judges=Judging())
     with Journal(tmp_path / "j", "f") as journal:
         rows = score_pairs(assessment, pairs, params.scorers, journal)
-    asked = [verdict.question(FRAME, pair) for pair in pairs]
+    asked = [verdict.Question(FRAME).about(pair) for pair in pairs]
     assert [row.scores["verdict"] for row in rows] == [float(len(text)) for text in asked]
     assert [row.scores["learned"] for row in rows] == [float(len(pair.output)) for pair in pairs]
     assert [text for call in engine.calls for text in call] == asked
@@ -644,6 +645,37 @@ def test_a_learned_score_without_judges_is_refused_in_words(tmp_path):
 def test_the_level_none_takes_scorers_that_only_read_and_needs_no_question():
     values = {"level": "none", "scorers": READING, "checked_scorers": ["perplexity"]}
     params = check(AssessParams, values, "x")
-    assert list(params.prompts()) == [*FRAMES]
+    assert list(params.prompt_files()) == [*FRAMES]
     asking = check(AssessParams, {"level": "quality", "assessment_prompt": "icl"}, "x")
-    assert list(asking.prompts()) == ["quality-icl.txt", *FRAMES]
+    assert list(asking.prompt_files()) == ["quality-icl.txt", *FRAMES]
+
+
+# In Chinese
+
+
+ZH = open_prompts("zh")
+
+
+def in_chinese(engine, path, scorers, **values):
+    with Journal(path / "j.jsonl", "f") as journal:
+        opened = Assessment(engine, FRAME, AssessParams(**values), seed_of, prompts=ZH)
+        return score_pairs(opened, as_pairs(made(1)), scorers, journal)
+
+
+@pytest.mark.parametrize("kind", ["combined", "simple", "icl"])
+def test_chinese_questions_are_asked_and_full_width_replies_are_read(tmp_path, kind):
+    engine = ScriptedEngine(["评分：８‖清楚", "［［６］］"])
+    (row,) = in_chinese(engine, tmp_path, ["greedy"], assessment_prompt=kind)
+    assert row.scores == {"greedy_quality": 8.0, "greedy_following": 6.0}
+    assert all("任务：" in request.prompt for request in engine.asked)
+    assert {request.stop for request in engine.asked} == {("END", "\n\n任务：") if kind == "icl" else ("END",)}
+
+
+def test_a_verdict_is_read_from_the_odds_of_the_chinese_answers(tmp_path):
+    class Odd(ScriptedEngine):
+        def choices(self, prompts, labels):
+            assert labels == ["是", "否"] and prompts[0].endswith("请回答“是”或“否”。>")
+            return [[-0.5, -2.0]]
+
+    (row,) = in_chinese(Odd(), tmp_path, ["verdict"])
+    assert row.scores == {"verdict": 1.5}

@@ -8,6 +8,7 @@ from isheep_lib.iterate.run_params import SECTIONS, STAGE_PARAMS
 from isheep_lib.judge.params import prompt_files
 from isheep_lib.params.old_names import renew
 from isheep_lib.prompting import chat
+from isheep_lib.prompting.prompt_files import english
 from isheep_lib.record.stages import ORDER, feeds, steps
 from isheep_lib.synthesize.all_methods import METHODS
 
@@ -18,7 +19,7 @@ def parameters(stage, **values):
 
 def own_prompts(params):
     """Name the prompt files; the questions of benchmarks are the task files', see test_session."""
-    return [name for name in params.prompts() if not name.startswith("tasks/")]
+    return [name for name in params.prompt_files() if not name.startswith("tasks/")]
 
 
 def benchmarks_of(params):
@@ -147,9 +148,9 @@ ASKED = {"both": ["quality", "following"], "quality": ["quality"], "following": 
 def test_an_assessment_uses_one_prompt_of_its_kind_for_each_axis(level, variant):
     expected = [f"{axis}-{variant}.txt" for axis in ASKED[level]]
     asked = {} if level != "none" else {"scorers": [], "checked_scorers": []}
-    found = list(parameters("assess", level=level, assessment_prompt=variant, **asked).prompts())
+    found = list(parameters("assess", level=level, assessment_prompt=variant, **asked).prompt_files())
     assert found == [*expected, *chat.FRAMES]
-    assert all((chat.FOLDER / name).is_file() and len(chat.digest(name)) == 64 for name in found)
+    assert all(len(digest) == 64 for digest in english().digests(*found).values())
 
 
 @pytest.mark.parametrize(
@@ -163,14 +164,14 @@ def test_an_assessment_uses_one_prompt_of_its_kind_for_each_axis(level, variant)
 )
 def test_the_prompts_of_the_other_stages_are_these_and_exist(stage, expected):
     assert own_prompts(parameters(stage)) == expected
-    assert all((chat.FOLDER / name).is_file() for name in expected)
+    assert all(len(digest) == 64 for digest in english().digests(*expected).values())
 
 
 @pytest.mark.parametrize("verdicts", ["written", "probabilities"])
 @pytest.mark.parametrize("engine", ["transformers", "chat"])
 def test_the_prompts_of_a_judge_are_those_that_judging_fills_for_its_benchmarks(verdicts, engine):
     for name in ("alpaca_eval", "mt_bench"):
-        found = parameters("judge", judged=[name], verdicts=verdicts, judge_engine=engine).prompts()
+        found = parameters("judge", judged=[name], verdicts=verdicts, judge_engine=engine).prompt_files()
         assert sorted({*found} - {*chat.FRAMES}) == sorted(prompt_files(name, verdicts))
         assert ({*chat.FRAMES} <= {*found}) == (engine != "chat")
 
@@ -184,7 +185,7 @@ def test_every_prompt_of_the_package_is_used_by_a_stage():
     used |= {*own_prompts(parameters("synthesize", options={"input_lines": "where_given"}))}
     used |= {*own_prompts(parameters("assess", scorers=["verdict"]))}
     used |= {name for stage in ORDER for name in own_prompts(parameters(stage))}
-    assert used == {path.relative_to(chat.FOLDER).as_posix() for path in chat.FOLDER.rglob("*") if path.is_file()}
+    assert used == {path.name for path in english().folder.glob("*.txt")} | set(chat.FRAMES)
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from isheep_lib.judge.verdicts import (
     judge_pairs,
     turn_words,
 )
-from isheep_lib.prompting.chat import FOLDER, render
+from isheep_lib.prompting.prompt_files import english, open_prompts
 from isheep_lib.prompting.verdict_parsing import parse_grade, parse_verdict
 from isheep_lib.record.journal import WAITS, Journal
 from tests.frames import hand_made
@@ -251,7 +251,7 @@ def test_thinking_that_the_frame_opened_is_no_verdict(tmp_path, reply, preferenc
 
 def test_the_prompt_files_are_those_of_the_folder():
     named = {name for benchmark in ("alpaca_eval", "mt_bench") for way in WAYS for name in prompt_files(benchmark, way)}
-    assert named == {path.name for path in FOLDER.glob("judge-*.txt")}
+    assert named == {path.name for path in english().folder.glob("judge-*.txt")}
 
 
 @pytest.mark.parametrize("verdicts", WAYS)
@@ -265,10 +265,10 @@ def test_a_pair_is_shown_in_both_orders_with_all_its_words(tmp_path, verdicts):
 
 @pytest.mark.parametrize("verdicts", WAYS)
 def test_what_a_prompt_asks_for_is_what_is_read(verdicts):
-    pair = render(prompt_files("alpaca_eval", verdicts)[0], instruction="i", first="f", second="s")
+    pair = english().render(prompt_files("alpaca_eval", verdicts)[0], instruction="i", first="f", second="s")
     assert all((f"[[{letter}]]" in pair) == (verdicts == "written") for letter in "ABC")
     for name in prompt_files("mt_bench", verdicts):
-        text = (FOLDER / name).read_text()
+        text = (english().folder / name).read_text()
         assert ("[[number]]" in text) == (verdicts == "written")
         assert "1 (useless) to 10 (excellent)" in text
 
@@ -490,3 +490,15 @@ def test_what_another_worker_fills_waits_for_it(tmp_path, monkeypatch, verdicts)
         turns = grade_turns(Judge(Scripted(batch=2), FRAME, verdicts), docs, answers, seed_of, journal)
     assert [r["unread"] for r in rows] == ["", "", WAITS, WAITS] * 2
     assert [r["unread"] for r in turns] == ["", "", WAITS, WAITS]
+
+
+def test_a_judge_is_asked_in_chinese_and_its_full_width_verdicts_and_grades_are_read(tmp_path):
+    engine = ScriptedEngine(["两者都对，A更简洁。\n［［Ａ］］", "结论：【【Ｂ】】", "好。\n【【８】】", "评分：九分"])
+    judge = Judge(engine, FRAME, "written", 99, open_prompts("zh"))
+    with Journal(tmp_path / "pairs.jsonl", "f") as journal:
+        rows = judge_pairs(judge, *apart(pairs(1)), seed_of, journal)
+    with Journal(tmp_path / "turns.jsonl", "f") as journal:
+        turns = grade_turns(judge, *questions(1), seed_of, journal)
+    assert [row["preference"] for row in rows] == [1.0, 1.0]
+    assert [row["score"] for row in turns] == [8.0, 9.0]
+    assert "哪个回答对出题的人更有帮助" in engine.asked[0].prompt and "助手，第二轮" in engine.asked[3].prompt

@@ -1,13 +1,11 @@
 """Prompts and chat frames: text in, framed text out."""
 
-import hashlib
 import pickle
 
 import pytest
 
 from isheep_lib.errors import ModelError
-from isheep_lib.prompting import chat
-from isheep_lib.prompting.chat import FOLDER, NAMED, get_frame, render, user_words
+from isheep_lib.prompting.chat import NAMED, get_frame, user_words
 from isheep_lib.record.folders import cache_folder
 from isheep_lib.record.rows import Task
 
@@ -46,41 +44,6 @@ def templated(template=None):
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(WordLevel({"a": 0}, unk_token="a")), eos_token="</s>")
     tokenizer.chat_template = template
     return tokenizer
-
-
-@pytest.mark.parametrize(
-    ("name", "values"),
-    [
-        ("synthesize.txt", {"count": "12", "tasks": "1. Instruction: Sing {loudly} {0} {{x}}."}),
-        ("quality-combined.txt", {"task": "Print {name} and {}.", "response": "{'a': 1}"}),
-        ("following-combined.txt", {"task": "One.\n\nTwo.", "response": ""}),
-    ],
-)
-def test_a_prompt_holds_the_given_words_unchanged(name, values):
-    text = render(name, **values)
-    assert all(value in text for value in values.values())
-    assert not text.endswith("\n")
-
-
-@pytest.mark.parametrize(
-    "values", [{}, {"task": "t"}, {"response": "r"}, {"task": "t", "response": "r", "more": "m"}, {"task": "t", "reponse": "r"}]
-)
-def test_missing_and_unused_variables_are_refused(values):
-    with pytest.raises(ValueError, match=r"quality-combined.txt wants \['response', 'task'\]"):
-        render("quality-combined.txt", **values)
-
-
-def test_the_judges_ask_for_the_format_that_is_parsed():
-    for name in ("quality-combined.txt", "following-combined.txt"):
-        assert "<score>||<explanation>" in render(name, task="t", response="r")
-
-
-def test_the_list_prompt_ends_where_the_model_goes_on():
-    assert render("synthesize.txt", count="3", tasks="1. Instruction:").endswith("1. Instruction:")
-
-
-def test_a_prompts_digest_is_that_of_its_file():
-    assert chat.digest("quality-combined.txt") == hashlib.sha256((FOLDER / "quality-combined.txt").read_bytes()).hexdigest()
 
 
 def test_users_say_the_input_after_the_instruction():

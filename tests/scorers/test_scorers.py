@@ -11,7 +11,7 @@ from isheep_lib.record.rows import Pair
 from isheep_lib.scorers.likelihoods import TEXTS, likelihoods
 from isheep_lib.scorers.scorer import Choice, Level, Likelihood, Odds, Written, criteria
 from isheep_lib.scorers.table import OLD, SCORERS, KnownScorer, columns, columns_of, learns, scorer, scorer_of
-from isheep_lib.scorers.verdict import LABELS, question
+from isheep_lib.scorers.verdict import Question
 
 LEVELS = get_args(Level)
 COLUMNS = {"perplexity": ["perplexity_output", "perplexity_pair"]}
@@ -70,9 +70,10 @@ def test_only_one_scorer_must_learn_before_it_is_asked(names, found):
 
 
 def test_odds_are_the_difference_of_the_logs_of_yes_and_no_after_one_question():
-    assert LABELS == ["Yes", "No"]
     assert scorer("verdict").score([-1.0, -3.5]) == scorer("learned").score([-1.0, -3.5]) == 2.5
-    asked = question(Frame("f", "{{ messages[0]['content'] }}|"), Pair("p", "Add.", "1, 2", "three"))
+    question = Question(Frame("f", "{{ messages[0]['content'] }}|"))
+    asked = question.about(Pair("p", "Add.", "1, 2", "three"))
+    assert question.answers == ["Yes", "No"]
     assert "Add.\n\n1, 2" in asked and "three" in asked and asked.endswith("Answer Yes or No.|")
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from isheep_lib.errors import DataError, ParameterError, YieldError
 from isheep_lib.iterate.run_params import load_run
-from isheep_lib.prompting.chat import render
+from isheep_lib.prompting.prompt_files import english
 from isheep_lib.record.rows import Task
 from isheep_lib.synthesize.candidates import funnel_of
 from isheep_lib.synthesize.method import Writing
@@ -22,7 +22,7 @@ SEEDS = [
     Task("seed-1", "Add these two sums.", "2 and 3", "5"),
     Task("seed-2", "Write a short poem on rain.", "", "It falls."),
 ]
-ASKED = render("dialogue.txt")
+ASKED = english().render("dialogue.txt")
 SAID = ["Describe how bread is baked.", '"Plan a weekend in the hills."', "Bread", "Describe how bread is baked at home."]
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from isheep_lib.errors import ParameterError
 from isheep_lib.params.check import check
-from isheep_lib.prompting.chat import FOLDER
+from isheep_lib.prompting.prompt_files import english
 from isheep_lib.record.code import code_digests
 from isheep_lib.synthesize.all_methods import METHODS
 from isheep_lib.synthesize.params import Synthesize
@@ -17,7 +17,7 @@ from isheep_lib.synthesize.params import Synthesize
 def test_a_method_says_what_it_is(method):
     assert method.source
     assert inspect.getdoc(type(method)).split("\n")[0].endswith(".")
-    assert all((FOLDER / name).is_file() for name in method.prompts)
+    assert all((english().folder / name).is_file() for name in method.prompts)
     assert all(field.description for field in method.Options.model_fields.values())
     assert method.Options().model_dump(), "its options have defaults"
 
@@ -40,12 +40,12 @@ def test_only_the_chosen_method_counts(name):
     assert params.deciding()["options"] == METHODS[name].Options().model_dump()
     found = set(code_digests(params.code()))
     assert {type(method).__name__ for method in METHODS.values()} & found == {type(METHODS[name]).__name__}
-    assert {n for n in params.prompts() if n.endswith(".txt")} == set(params.chosen.prompt_files(params.options))
+    assert {n for n in params.prompt_files() if n.endswith(".txt")} == set(params.chosen.prompt_files(params.options))
     assert set(params.chosen.prompt_files(params.options)) <= set(METHODS[name].prompts)
 
 
 def test_a_list_counts_the_one_prompt_that_it_fills():
-    found = [Synthesize(options={"input_lines": lines}).prompts() for lines in ("always", "where_given")]
+    found = [Synthesize(options={"input_lines": lines}).prompt_files() for lines in ("always", "where_given")]
     assert [{n for n in prompts if n.endswith(".txt")} for prompts in found] == [
         {"synthesize.txt"},
         {"synthesize-where_given.txt"},

@@ -14,13 +14,13 @@ from isheep_lib.errors import DataError, YieldError
 from isheep_lib.filter.steps.rules import rule_problem
 from isheep_lib.iterate.run_params import SynthesizeParams
 from isheep_lib.params.old_names import renew
+from isheep_lib.prompting.prompt_files import english
 from isheep_lib.prompting.special_tokens import literal
 from isheep_lib.record.rows import Pair, Task
 from isheep_lib.synthesize.candidates import Candidates, funnel_of, shown_tasks
-from isheep_lib.synthesize.lists import ListOptions, list_prompt, list_request, parse_list
+from isheep_lib.synthesize.lists import ListOptions, list_prompt, parse_list
 from isheep_lib.synthesize.respond import respond
 from isheep_lib.synthesize.rules import Item, instruction_problem
-from tests import writings
 from tests.frames import hand_made
 from tests.scripted import Letters, ScriptedEngine
 from tests.writings import writing
@@ -40,7 +40,7 @@ FRAME = hand_made("f", "<", ">", "END")
 
 
 def tasks(text, finish="end", first=6):
-    return [(item.instruction, item.input) for item in parse_list(text, first, finish)]
+    return [(item.instruction, item.input) for item in parse_list(text, first, finish, english())]
 
 
 @pytest.mark.parametrize(
@@ -88,14 +88,14 @@ def test_an_input_that_only_begins_like_none_is_kept(word):
 
 @pytest.mark.parametrize(("finish", "cut"), [("length", [False, True]), ("end", [False, False]), ("stop", [False, False])])
 def test_only_the_last_task_of_a_text_that_met_the_limit_is_cut(finish, cut):
-    assert [item.cut for item in parse_list(" Add.\n7. Instruction: Sort the", 6, finish)] == cut
+    assert [item.cut for item in parse_list(" Add.\n7. Instruction: Sort the", 6, finish, english())] == cut
 
 
 @few
 @given(continuations, st.integers(1, 30), st.sampled_from(["end", "stop", "length"]))
 @example("\n7. x\u2028 8. y\r7. Input: z", 6, "end")
 def test_parsing_a_list_loses_no_text(text, first, finish):
-    items = parse_list(text, first, finish)
+    items = parse_list(text, first, finish, english())
     assert "".join(item.raw for item in items) == f"{first}. Instruction:{text}"
     assert all(item.instruction in item.raw and item.input in item.raw for item in items)
     assert all(item.instruction == item.instruction.strip() for item in items)
@@ -155,13 +155,13 @@ WITHOUT_EMPTY = ListOptions(demonstrations=2, tasks_per_prompt=12, input_lines="
 
 
 def test_the_prompt_numbers_the_demonstrations_and_ends_with_the_next_one():
-    text = list_prompt([Task("a", "Sing."), Task("b", "Add.", "1, 2")], ListOptions(tasks_per_prompt=12))
+    text = list_prompt([Task("a", "Sing."), Task("b", "Add.", "1, 2")], ListOptions(tasks_per_prompt=12), english())
     assert text.endswith("1. Instruction: Sing.\n1. Input: <none>\n2. Instruction: Add.\n2. Input: 1, 2\n3. Instruction:")
     assert "12" in text
 
 
 def test_a_prompt_may_leave_out_the_lines_of_inputs_that_no_task_has():
-    text = list_prompt(LISTED, WITHOUT_EMPTY)
+    text = list_prompt(LISTED, WITHOUT_EMPTY, english())
     assert text.endswith("1. Instruction: Sing loud.\n1. Input: la\nli\n2. Instruction: Add.\n3. Instruction:")
     assert "none" not in text
     assert "12" in text
@@ -169,7 +169,7 @@ def test_a_prompt_may_leave_out_the_lines_of_inputs_that_no_task_has():
 
 @pytest.mark.parametrize("options", [ListOptions(), WITHOUT_EMPTY], ids=["always", "where_given"])
 def test_the_prompts_own_demonstrations_can_be_read_back(options):
-    text = list_prompt(LISTED, options).split("1. Instruction:", 1)[1]
+    text = list_prompt(LISTED, options, english()).split("1. Instruction:", 1)[1]
     assert tasks(text, first=1) == [("Sing loud.", "la\nli"), ("Add.", ""), ("", "")]
 
 
@@ -250,7 +250,6 @@ def test_every_prompt_has_its_own_seed_demonstrations_and_stop(tmp_path):
     ],
 )
 def test_stop_texts_that_are_given_replace_the_next_number(tmp_path, values, expected):
-    assert list_request("x", SEEDS[:2], writings.FRAME, parameters(**values), parameters(**values).options, 0).stop == expected
     engine = ScriptedEngine([listed("Explain how bees make honey.")])
     collect(engine, tmp_path, max_batches=1, **values)
     assert [request.stop for request in engine.asked] == [expected]
@@ -453,7 +452,7 @@ def test_all_seeds_that_could_make_a_prompt_too_long_are_named_before_anything_i
     short = [Task(f"seed-{n}", f"Name {n} rivers.") for n in range(4)]
     seeds = [*short, Task("seed-8", "Sort these words. " + "word " * 90), Task("seed-9", "Add these numbers.", "1, " * 150)]
     params = parameters(instruction_tokens=50)
-    longest = len(list_prompt(short[:2], params.options))
+    longest = len(list_prompt(short[:2], params.options, english()))
     engine = Narrow(["never asked"], longest + 50 + 20)
     with pytest.raises(DataError) as caught:
         params.chosen.write(writing(engine, tmp_path, params, seeds, FRAME))

@@ -8,7 +8,7 @@ from transformers import AutoTokenizer
 from isheep_lib.errors import YieldError
 from isheep_lib.prompting.chat import get_frame
 from isheep_lib.record.rows import Pair
-from isheep_lib.scorers.verdict import question
+from isheep_lib.scorers.verdict import Question
 from isheep_lib.train.judge import DEVELOPMENT, Graded, prepare, recipe, row_of
 
 SHARED = {"run": "r", "iteration": 2, "seed": 1, "base_model": "m", "aligned_frame": "chatml", "system_prompt": "Be brief."}
@@ -31,8 +31,8 @@ def graded(number, words="red"):
 def test_all_that_is_learned_is_the_answer_after_the_question(tokenizer):
     frame = get_frame("chatml", "Be brief.", tokenizer)
     for each in graded(1):
-        row = row_of(each, frame, tokenizer)
-        assert row.input_ids[: row.read] == tokenizer(question(frame, each.pair), add_special_tokens=False)["input_ids"]
+        row = row_of(each, Question(frame), tokenizer)
+        assert row.input_ids[: row.read] == tokenizer(Question(frame).about(each.pair), add_special_tokens=False)["input_ids"]
         assert row.learned == 1
 
 
@@ -45,7 +45,7 @@ def test_the_recipe_takes_its_place_and_arithmetic_from_the_run():
 @pytest.mark.parametrize("number", [4, 10, 31])
 def test_a_task_is_learned_held_out_or_left_over_as_a_whole(number, tokenizer):
     frame, rows = get_frame("chatml", "", tokenizer), graded(number)
-    data = prepare(rows, frame, tokenizer, recipe(SHARED, 1, 1e-3, 20), 7)
+    data = prepare(rows, Question(frame), tokenizer, recipe(SHARED, 1, 1e-3, 20), 7)
     by_task = {}
     for row in data.fates:
         by_task.setdefault(row["id"].split("/")[0], set()).add(row["fate"])
@@ -62,7 +62,7 @@ def test_a_task_is_learned_held_out_or_left_over_as_a_whole(number, tokenizer):
 def test_a_task_with_one_row_too_long_is_left_out_whole_and_named(tokenizer):
     frame, rows = get_frame("chatml", "", tokenizer), graded(5)
     rows[0] = Graded(Pair("p0/True", "Count 0.", "", "red " * 1200), "t0", True)
-    data = prepare(rows, frame, tokenizer, recipe(SHARED, 1, 1e-3, 20), 7)
+    data = prepare(rows, Question(frame), tokenizer, recipe(SHARED, 1, 1e-3, 20), 7)
     assert [row["id"] for row in data.fates if row["fate"] == "beyond_max_length"] == ["p0/True", "p0/False"]
     assert data.counts["dropped"] == {"beyond_max_length": 2}
 
@@ -70,6 +70,6 @@ def test_a_task_with_one_row_too_long_is_left_out_whole_and_named(tokenizer):
 def test_too_few_tasks_that_fit_stop_with_what_to_do(tokenizer):
     frame = get_frame("chatml", "", tokenizer)
     with pytest.raises(YieldError) as caught:
-        prepare(graded(3, "red " * 1200), frame, tokenizer, recipe(SHARED, 1, 1e-3, 20), 7)
+        prepare(graded(3, "red " * 1200), Question(frame), tokenizer, recipe(SHARED, 1, 1e-3, 20), 7)
     assert "A judge can learn from 0 task(s); 3 are too long" in str(caught.value)
     assert "lower synthesize.response_tokens" in str(caught.value)

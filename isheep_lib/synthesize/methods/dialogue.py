@@ -11,7 +11,7 @@ from pydantic import Field
 
 from isheep_lib.engines.protocol import Completion, Request
 from isheep_lib.errors import DataError
-from isheep_lib.prompting.chat import render, user_words
+from isheep_lib.prompting.chat import user_words
 from isheep_lib.record.rows import Task
 from isheep_lib.synthesize.demonstrated import Demonstrated
 from isheep_lib.synthesize.demonstrations import DemonstrationOptions, Demonstrations
@@ -45,12 +45,12 @@ class Dialogue(Demonstrated[DialogueOptions]):
             prompt = frame.opener([(user_words(task), task.output) for task in shown])
             stop = frame.user_stops()
         else:
-            asked = render("dialogue.txt")
+            asked = writing.prompts.render("dialogue.txt")
             prompt, stop = frame.conversation([(asked, user_words(task)) for task in shown], asked), (frame.end,)
         sampling = (shared.instruction_tokens, shared.instruction_temperature, shared.instruction_top_p)
         return Request(id_, prompt, *sampling, seed, stop=stop)
 
-    def read(self, said: Completion, options: DialogueOptions) -> list[Item]:
+    def read(self, said: Completion, writing: Writing[DialogueOptions]) -> list[Item]:
         """Take the turn as one task."""
         return [Item(said.text, unquoted(said.text), "", cut=said.finish == "length")]
 

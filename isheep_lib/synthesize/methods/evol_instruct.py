@@ -18,7 +18,7 @@ from isheep_lib.engines.generate import ask, choose_all, generate_all
 from isheep_lib.engines.protocol import SPARE, Completion, Request
 from isheep_lib.languages.words import words
 from isheep_lib.params.kinds import Positive, Section, distinct
-from isheep_lib.prompting.chat import render, user_words
+from isheep_lib.prompting.chat import user_words
 from isheep_lib.record.journal import Journal
 from isheep_lib.record.rows import Task
 from isheep_lib.synthesize.candidates import Candidates, Intake, pool_of
@@ -28,9 +28,14 @@ from isheep_lib.synthesize.rules import Item, instruction_problem, unquoted
 
 Operator = Literal["add_constraint", "deepen", "concretise", "add_reasoning", "complicate_input", "in_breadth"]
 OPERATORS: tuple[Operator, ...] = ("add_constraint", "deepen", "concretise", "add_reasoning", "complicate_input", "in_breadth")
-SAME, OTHER = "Yes", "No"  # answers to whether two tasks are equal
-LEAKED = re.compile(r"(?:given|rewritten|original|new) (?:prompt|task)|#\w[\w ]*#", re.IGNORECASE)
-LABEL = re.compile(r"^\W*(?:(?:the )?(?:new|rewritten) (?:task|prompt)|task)\s*:\s*", re.IGNORECASE)
+LEAKED = re.compile(
+    r"(?:given|rewritten|original|new) (?:prompt|task)|#\w[\w ]*#|(?:给定的|改写后的?|原来?的?|新)(?:任务|提示词)",
+    re.IGNORECASE,
+)
+LABEL = re.compile(
+    r"^\W*(?:(?:the )?(?:new|rewritten) (?:task|prompt)|task|(?:改写后的?|新的?)?任务|改写(?:后|结果))[\s】*]*[:：][\s*]*",
+    re.IGNORECASE,
+)
 BULLET = re.compile(r"^\s*(?:[-*•]|\d+[.)])\s", re.MULTILINE)
 MOST_BULLETS, SHORT_APOLOGY = 10, 80  # as h2o-wizardlm's list limit, and words of WizardLM's apology
 
@@ -160,7 +165,7 @@ def read_rewriting(said: Completion) -> Item:
 def _request(writing: Writing[EvolOptions], id_: str, task: Task, operator: Operator) -> Request:
     """Ask for one rewriting, in the model's frame."""
     shared, frame = writing.shared, writing.frame
-    prompt = frame.prompt(render(f"evol-{operator}.txt", task=user_words(task)))
+    prompt = frame.prompt(writing.prompts.render(f"evol-{operator}.txt", task=user_words(task)))
     sampling = (shared.instruction_tokens, shared.instruction_temperature, shared.instruction_top_p)
     return Request(id_, prompt, *sampling, writing.seed_of(id_), stop=(frame.end,))
 
@@ -191,13 +196,13 @@ def _rewriting_problem(item: Item, parent: Task, intake: Intake) -> tuple[str, s
 def _equal(writing: Writing[EvolOptions], journal: Journal, left: dict[str, tuple[Task, Item]]) -> dict[str, tuple[str, str]]:
     """Ask the model which rewritings equal their parents; return those that do, with the probability it gives to yes."""
     prompts = {i: _equal_prompt(writing, parent, item.instruction) for i, (parent, item) in left.items()}
-    logs = choose_all(writing.engine, prompts, [SAME, OTHER], journal, "comparing")
+    logs = choose_all(writing.engine, prompts, writing.prompts.words.answers, journal, "comparing")
     yes = {i: 1 / (1 + math.exp(min(700.0, other - same))) for i, (same, other) in logs.items()}
     return {i: ("equal", f"{share:.0%} yes") for i, share in yes.items() if share > 0.5}
 
 
 def _equal_prompt(writing: Writing[EvolOptions], parent: Task, rewritten: str) -> str:
-    return writing.frame.prompt(render("evol-equal.txt", first=user_words(parent), second=rewritten))
+    return writing.frame.prompt(writing.prompts.render("evol-equal.txt", first=user_words(parent), second=rewritten))
 
 
 def _answer_problem(answer: str) -> tuple[str, str] | None:

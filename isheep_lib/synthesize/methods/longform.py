@@ -17,7 +17,6 @@ from isheep_lib.engines.generate import ask, generate_all
 from isheep_lib.engines.protocol import Completion, Request
 from isheep_lib.languages.words import words
 from isheep_lib.params.kinds import Positive, Section, Share, distinct
-from isheep_lib.prompting.chat import render
 from isheep_lib.prompting.special_tokens import encode_rest, find_special
 from isheep_lib.record.journal import Journal
 from isheep_lib.synthesize.candidates import Candidates, Intake, pool_of
@@ -90,7 +89,7 @@ class LongForm(Method[LongFormOptions]):
             return Example("no document will do", "", said[:3])
         request = _request(writing, "example", document, style)
         said = ask(writing.engine, request)
-        item = _read(said, document, writing.options)
+        item = _read(said, document, writing)
         return Example(request.prompt, said.text, [{"style": style, "instruction": item.instruction, "answer": document.text}])
 
     def write(self, writing: Writing[LongFormOptions]) -> Candidates:
@@ -140,7 +139,7 @@ class LongForm(Method[LongFormOptions]):
         requests = [_request(writing, i, document, styles[i]) for i, document in ids.items()]
         said = generate_all(writing.engine, requests, journal, "instructions")
         for i, document in ids.items():
-            item = _read(said[i], document, writing.options)
+            item = _read(said[i], document, writing)
             answer = {"output": document.text, "finish": "end", "num_tokens": _tokens(writing, document)}
             copied = copy_share(item.instruction, document.text)
             problem = ("copies_document", f"{copied:.0%}") if copied > writing.options.max_document_copy else None
@@ -173,17 +172,17 @@ def _document_problem(document: Document, writing: Writing[LongFormOptions]) -> 
 def _request(writing: Writing[LongFormOptions], id_: str, document: Document, style: Style) -> Request:
     """Ask for the instruction of one document, in the model's frame."""
     shared, frame = writing.shared, writing.frame
-    prompt = frame.prompt(render(f"longform-{style}.txt", document=document.text))
+    prompt = frame.prompt(writing.prompts.render(f"longform-{style}.txt", document=document.text))
     sampling = (shared.instruction_tokens, shared.instruction_temperature, shared.instruction_top_p)
     return Request(id_, prompt, *sampling, writing.seed_of(id_), stop=(frame.end,))
 
 
-def _read(said: Completion, document: Document, options: LongFormOptions) -> Item:
+def _read(said: Completion, document: Document, writing: Writing[LongFormOptions]) -> Item:
     """Read an instruction: the text without quotes around it, and the document's length where that is stated."""
     text = unquoted(said.text)
-    if options.state_length and text:
+    if writing.options.state_length and text:
         length = max(ROUND, round(len(words(document.text)) / ROUND) * ROUND)
-        text = f"{text} Use about {length} words."
+        text += writing.prompts.words.length.format(length=length)
     return Item(said.text, text, "", cut=said.finish == "length")
 
 

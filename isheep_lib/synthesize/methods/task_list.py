@@ -40,8 +40,9 @@ class TaskList(Demonstrated[ListOptions]):
 
     def request(self, writing: Writing[ListOptions], id_: str, shown: list[Task], seed: int) -> Request:
         """Ask for the continuation of one list."""
-        return list_request(id_, shown, writing.frame, writing.shared, writing.options, seed)
+        return list_request(writing, id_, shown, seed)
 
-    def read(self, said: Completion, options: ListOptions) -> list[Item]:
+    def read(self, said: Completion, writing: Writing[ListOptions]) -> list[Item]:
         """Cut the continuation into tasks."""
-        return parse_list(said.text, options.demonstrations + 1, said.finish)
+        first = writing.options.demonstrations + 1
+        return parse_list(said.text, first, said.finish, writing.prompts)
