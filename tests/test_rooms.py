@@ -16,6 +16,7 @@ ROOMS = [
     ["server_key"],
     ["errors"],
     ["reading"],
+    ["languages"],
     ["analysis", "params"],
     ["record"],
     ["models", "prompting", "sandbox", "constraints"],

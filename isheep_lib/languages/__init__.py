@@ -1,0 +1,1 @@
+"""What differs from language to language, in one place."""
