@@ -19,8 +19,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from isheep_lib.analysis.words import words
 from isheep_lib.errors import DataError, IsheepError
+from isheep_lib.languages.words import words
 from isheep_lib.record.rows import read_jsonl
 from isheep_lib.synthesize.near_duplicates import NearDuplicates
 

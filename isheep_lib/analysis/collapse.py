@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from isheep_lib.analysis.words import grams, is_refusal, words
+from isheep_lib.analysis.words import grams, is_refusal
+from isheep_lib.languages.words import words
 
 ENOUGH = 30  # answers; fewer are not compared
 DISTINCT_OF = 500  # n-grams; every sample is brought down to as many

@@ -10,10 +10,11 @@ The kinds of hits, strongest first:
     contains  a text of 6 words or more stands whole in a row
     13-gram   13 words in a row are the same
     8-gram    8 are, and of a text of 13 words or more 80% stand there in the same order
-Words that many items share, such as "which of the following is an example of", count for none of them.
+Words that many items share, such as "which of the following is an example of", count for none of them. In scripts without
+spaces each character is a word (`languages.words`), and a text of these must be twice as long to be decisive: 12, 26, 26.
 
 Covers verbatim overlap, whatever the case, punctuation and spacing. Does not cover paraphrases, translations, texts under
-4 words, scripts without spaces between words, where items come from, or what becomes of a hit.
+4 words, where items come from, or what becomes of a hit.
 """
 
 import unicodedata
@@ -27,7 +28,7 @@ from itertools import islice, pairwise
 import numpy as np
 from rapidfuzz.distance import LCSseq
 
-from isheep_lib.analysis.words import words
+from isheep_lib.languages.words import amount, is_sign, words
 
 SIZE = 8  # words of a window; a shorter text is one window
 SHORTEST = 4  # words of a text that is compared at all
@@ -240,24 +241,23 @@ class Index:
 
     def _strongest(self, candidate: _Candidate, field: int, runs: list[_Run]) -> tuple[int, int, str] | None:
         """Return the kind of hit, as its place in KINDS, the run's length, negative, and its words; None if it is no hit."""
-        length, name = len(candidate.words), self._fields[field][1]
+        length, name = amount(candidate.words), self._fields[field][1]
         ends = self._ends[field : field + (2 if name == "instruction" else 1)]
         longest = min(runs, key=lambda run: (-run.length, run.offset))
-        fills = longest.length == length and any(
-            run.position == self._starts[field] and run.position + run.length in ends for run in runs
-        )
+        shared = candidate.words[longest.offset : longest.offset + longest.length]
+        whole = len(shared) == len(candidate.words)
+        fills = whole and any(run.position == self._starts[field] and run.position + run.length in ends for run in runs)
         if fills and (length >= CONTAINED or name != "output"):
             kind = "exact"
-        elif longest.length == length >= CONTAINED and _tells(candidate.words):
+        elif whole and length >= CONTAINED and _tells(candidate.words):
             kind = "contains"
-        elif longest.length >= LONG:
+        elif amount(shared) >= LONG:
             kind = "13-gram"
         elif length >= LONG and any(self._resembles(candidate.words, run, field) for run in runs):
             kind = "8-gram"
         else:
             return None
-        text = " ".join(candidate.words[longest.offset : longest.offset + longest.length])
-        return KINDS.index(kind), -longest.length, text[:CLIP]
+        return KINDS.index(kind), -longest.length, " ".join(shared)[:CLIP]
 
     def _resembles(self, split: list[str], run: _Run, field: int) -> bool:
         """Tell whether most words of a text stand in its order about a run."""
@@ -273,7 +273,7 @@ def _is_new(split: list[str], passages: set[str]) -> bool:
 
     One passage under many questions is one text; one short question of many items counts with each, as it tells nothing.
     """
-    if len(split) < LONG:
+    if amount(split) < LONG:
         return True
     text = " ".join(split)
     known = text in passages
@@ -282,7 +282,7 @@ def _is_new(split: list[str], passages: set[str]) -> bool:
 
 
 def _tells(split: list[str]) -> bool:
-    return sum(len(word) > 1 and not word.isdigit() for word in set(split)) >= TELLING
+    return sum((len(word) > 1 and not word.isdigit()) or is_sign(word) for word in set(split)) >= TELLING
 
 
 def _pairs(numbers: np.ndarray, distance: int) -> np.ndarray:

@@ -1,11 +1,17 @@
 """Sentences of model text, told apart by punctuation and line ends alone.
 
-Covers pure functions of text. Does not cover which of them decide anything (`filter`).
+Covers pure functions of text, with the sentence ends of any script (Unicode's Sentence_Terminal). Does not cover which of
+them decide anything (`filter`), or Thai and Lao, whose sentences end without a mark.
 """
 
-import re
+import regex
 
-END = re.compile(r"[.!?…][\"'”’)\]]*\s+|[。！？]\s*|\n+")
+from isheep_lib.languages.words import word_places
+
+# A point ends a sentence where a space follows: it stands in numbers and names, too. Others, such as 。 or ؟ or ।, do not.
+POINT = r"[.!?…][\"'”’)\]»]*\s+"
+STOP = r"[\p{Sentence_Terminal}--[.!?．﹒\u2000-\u206f]]+[\"'”’)\]»」』）】》]*\s*"
+END = regex.compile(rf"(?V1){POINT}|{STOP}|\n+")
 FEW_WORDS = 8  # fewer in a single sentence leave nothing that reads as a beginning
 
 
@@ -18,5 +24,5 @@ def shortened(text: str) -> str:
     ends = [found.end() for found in END.finditer(whole) if found.end() < len(whole)]
     if ends:
         return whole[: min(ends, key=lambda place: abs(2 * place - len(whole)))].rstrip()
-    words = list(re.finditer(r"\S+", whole))
-    return whole[: words[len(words) // 2 - 1].end()] if len(words) >= FEW_WORDS else ""
+    words = word_places(whole)
+    return whole[: words[len(words) // 2 - 1][1]] if len(words) >= FEW_WORDS else ""

@@ -1,15 +1,13 @@
 """Words of model text: copies, diversity, refusals.
 
-Covers pure functions of text. Does not cover which of them decide anything (`synthesize`, `filter`, `evaluate`).
+Covers pure functions of text. Does not cover what a word is (`languages.words`), or which of them decide anything
+(`synthesize`, `filter`, `evaluate`).
 """
 
 import re
 from collections.abc import Iterable, Sequence
 
-
-def words(text: str) -> list[str]:
-    """Split text into lower-case words, runs of letters, digits and underscores of any script."""
-    return re.findall(r"\w+", text.lower())
+from isheep_lib.languages.words import words
 
 
 def copy_share(response: str, task: str, size: int = 4) -> float:

@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
+from isheep_lib.languages.words import DECIDES
 from isheep_lib.params.kinds import Positive, Share, StageSection, distinct, routing
 from isheep_lib.prompting import chat
 from isheep_lib.record.code import root_of
@@ -82,6 +83,11 @@ class Assess(StageSection):
     def columns(self) -> list[str]:
         """Name the score columns that every pair gets."""
         return columns_of(self.scorers, self.level)
+
+    def packages(self) -> list[str]:
+        """Name what tells words, by which responses are cut short and the most similar task is found."""
+        checks = bool(self.checked_scorers) and set(self.corruptions) != {"shuffled"}
+        return [DECIDES] if checks or self.learns else []
 
     def prompts(self) -> dict[str, str]:
         """Hash one prompt for each criterion, that of verdicts where one is asked for, and the frames."""

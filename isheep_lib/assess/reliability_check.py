@@ -9,16 +9,15 @@ Covers the wrong responses, reliability, saturation. Does not cover scoring (`as
 
 import math
 import random
-import re
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from isheep_lib.analysis.words import words
 from isheep_lib.assess.params import Assess
 from isheep_lib.assess.scoring import Assessment, Scores, score_pairs, waiting
+from isheep_lib.languages.words import word_places, words
 from isheep_lib.prompting.chat import user_words
 from isheep_lib.record.funnel import require
 from isheep_lib.record.journal import Journal
@@ -69,8 +68,8 @@ def truncated(pairs: list[Pair]) -> list[str]:
     """Return the first half of every response's words; a response of one word stays."""
     found = []
     for pair in pairs:
-        ends = [word.end() for word in re.finditer(r"\S+", pair.output)]
-        found.append(pair.output[: ends[(len(ends) + 1) // 2 - 1]])
+        places = word_places(pair.output)
+        found.append(pair.output[: places[(len(places) + 1) // 2 - 1][1]])
     return found
 
 

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 
 from isheep_lib.analysis.collapse import SIGNS
 from isheep_lib.benchmarks.catalogue import BENCHMARKS
+from isheep_lib.languages.words import count_words
 from isheep_lib.scorers.table import scorer_of
 
 BLUE, RED, GREY, DARK = "#1b6ca8", "#d1495b", "#c9ccd1", "#30343b"
@@ -65,7 +66,7 @@ def lengths(rows: Sequence[dict[str, Any]]) -> Figure:
     """Draw the lengths of instructions and of outputs, in words."""
     figure, axes = panels(2, 2)
     for axis, name in zip(axes, ("instruction", "output"), strict=True):
-        values = [len(row[name].split()) for row in rows]
+        values = [count_words(row[name]) for row in rows]
         axis.hist(values, bins=20, color=BLUE)
         axis.axvline(float(np.median(values)) if values else 0.0, color=DARK, linestyle="--", linewidth=1)
         axis.set_xlabel(f"{name} length (words), median dashed")

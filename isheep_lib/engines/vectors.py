@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from isheep_lib.analysis.words import words
 from isheep_lib.engines.open import KINDS, open_engine, preflight
 from isheep_lib.engines.params import Model
 from isheep_lib.errors import RecordError
+from isheep_lib.languages.words import words
 from isheep_lib.models.base import ModelRef, find_model
 from isheep_lib.record.code import code_digests
 from isheep_lib.record.folders import cache_folder

@@ -9,6 +9,7 @@ from isheep_lib.benchmarks.catalogue import BENCHMARKS, parse_entry, parse_sourc
 from isheep_lib.benchmarks.data import data_digests
 from isheep_lib.benchmarks.entries import Entries, Sources
 from isheep_lib.engines.params import Model
+from isheep_lib.languages.words import DECIDES
 from isheep_lib.params.kinds import EvaluatedPlace, Positive, StageSection, execution
 from isheep_lib.prompting import chat
 from isheep_lib.record.rows import digest_file
@@ -53,8 +54,8 @@ class Evaluate(StageSection):
         return {f"benchmarks/{name}": digest for name, digest in data_digests(self.benchmarks()).items()}
 
     def packages(self) -> list[str]:
-        """Name what asks and reads."""
-        return ["lm_eval"]
+        """Name what asks and reads, and what tells words."""
+        return ["lm_eval", DECIDES]
 
     def prompts(self) -> dict[str, str]:
         """Hash the frames and the task files."""

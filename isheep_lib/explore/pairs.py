@@ -21,11 +21,12 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from isheep_lib.analysis.words import distinct_n, words
+from isheep_lib.analysis.words import distinct_n
 from isheep_lib.display.figures import BLUE, DARK, GREY, RED, nothing, panels
 from isheep_lib.display.table import FoldedTable, Table
 from isheep_lib.errors import ParameterError, RecordError
 from isheep_lib.explore.pair_history import rows_of, training_fates
+from isheep_lib.languages.words import words
 from isheep_lib.record import manifests
 from isheep_lib.record.rows import first_of_each, task_of
 from isheep_lib.scorers.table import scorer_of

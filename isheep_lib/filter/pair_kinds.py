@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 from isheep_lib.analysis.sentences import shortened
 from isheep_lib.filter.params import Filter
 from isheep_lib.filter.steps.step import Reason, ScoredPair
+from isheep_lib.languages.words import count_words
 from isheep_lib.scorers.table import scorer
 
 BENCHMARK_ITEM = "benchmark_item"
@@ -177,7 +178,7 @@ class ByCut(PairKind):
                 cut.remove(other)
                 found.add(answer, other, "ended by itself; the other was cut by the token limit")
             elif part := shortened(answer.text):
-                said = f"whole; the other is itself, ended after {len(part.split())} of {len(answer.text.split())} words"
+                said = f"whole; the other is itself, ended after {count_words(part)} of {count_words(answer.text)} words"
                 found.add(answer, part, said)
             else:
                 found.reasons[answer.id] = ("too_short", "nothing can be cut of it")

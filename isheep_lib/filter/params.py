@@ -9,6 +9,7 @@ from isheep_lib.benchmarks.data import data_digests
 from isheep_lib.benchmarks.entries import Against
 from isheep_lib.filter.steps.step import Step
 from isheep_lib.filter.steps.table import CONTROL, DECONTAMINATE, STEPS, StepName, StepOptions
+from isheep_lib.languages.words import DECIDES
 from isheep_lib.params.kinds import Positive, StageSection, distinct
 from isheep_lib.record.code import root_of
 from isheep_lib.scorers.table import ScorerName, columns
@@ -118,7 +119,8 @@ class Filter(PairOptions, StepOptions, Choice):
 
     def packages(self) -> list[str]:
         """Name what decides beside our own code."""
-        return list(dict.fromkeys(name for step in self.chosen() for name in step.packages))
+        cut = [DECIDES] if "cut" in self.preferences else []
+        return list(dict.fromkeys([name for step in self.applied() for name in step.packages] + cut))
 
     def code(self) -> tuple[str, ...]:
         """Name what decides, with the chosen steps alone, and what looks for items of benchmarks."""

@@ -42,12 +42,11 @@ def fingerprint_parts(run_dir: Path, stage: str, params: StageParams) -> dict[st
             parts["frame"] = digest_own_frame(base, params.system_prompt, params.template_date)
         for k in manifests.lineage(run_dir, params.model_iteration(iteration)):
             parts["model"] |= _trained(run_dir, k)
-    versions = provenance.versions()
     engine = getattr(params, "judge_engine", "") or getattr(params, "engine", "")  # that the stage asks, if any
     if "model" in parts or "judge" in parts:
         parts["engine"] = provenance.versions(KINDS[engine or "transformers"].packages)
     if deciding := params.packages():
-        parts["packages"] = {name: versions[name] for name in deciding}
+        parts["packages"] = provenance.versions(tuple(deciding))
     parts["prompts"] = params.prompts()
     parts["code"] = code_digests(params.code())
     if engine:

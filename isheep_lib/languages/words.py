@@ -22,6 +22,7 @@ on answers define them (`constraints.parts`), or stems and spellings: with or wi
 
 import re
 import unicodedata
+from collections.abc import Sequence
 
 import regex
 
@@ -38,6 +39,9 @@ ONE_SIGN = regex.compile(f"(?V1){SIGN}")
 VARIATION = re.compile("[\ufe00-\ufe0f\U000e0100-\U000e01ef]")  # selectors: another look of the same letter
 WIDTHS = re.compile("[\uff10-\uff19\uff21-\uff3a\uff41-\uff5a\uff66-\uffdc]+")  # letters and digits of the other width
 PLAIN = re.compile(r"[\x00-\u02ff\u2010-\u205e]*")  # Latin text, on which Python's own expressions agree, and are faster
+ROUGE_WORD = re.compile(r"[a-z0-9]+")
+OTHER = rf"[[{SPACED}--[\p{{Latin}}\p{{Common}}\p{{Inherited}}]]||[٠-٩]]"  # of scripts with spaces, but not Latin
+ROUGE_OR_OTHER = regex.compile(rf"(?V1)[a-z0-9]+|{OTHER}(?:{OTHER}|{MARK}|{JOINED})*|{KATAKANA}(?:{KATAKANA}|{MARK})*|{SIGN}")
 LATIN_WORD, CHUNK = re.compile(r"\w+"), re.compile(r"\S+")
 
 
@@ -55,6 +59,18 @@ def plainly_written(text: str) -> str:
     return VARIATION.sub("", unicodedata.normalize("NFC", usual))
 
 
+def rouge_words(text: str) -> list[str]:
+    """Return the words by which texts are told to be near: of Latin script those of the package rouge_score, else as `words`.
+
+    Of Latin text that package takes runs of a to z and digits in lower case, so `café` is `caf`; of other scripts nothing.
+    """
+    lower = text.lower()
+    if PLAIN.fullmatch(lower):
+        return ROUGE_WORD.findall(lower)
+    found = ROUGE_OR_OTHER.findall(WIDTHS.sub(lambda letters: unicodedata.normalize("NFKC", letters[0]), lower))
+    return [word if word.isascii() else plainly_written(word) for word in found]
+
+
 def count_words(text: str) -> int:
     """Count words as a person does: between spaces ("don't" is one), and in scripts without spaces those of `words`."""
     return len(word_places(text)) if WITHOUT_SPACES.search(text) else len(text.split())
@@ -69,6 +85,14 @@ def word_places(text: str) -> list[tuple[int, int]]:
         else:
             found.append(chunk.span())
     return found
+
+
+def amount(split: Sequence[str]) -> int:
+    """Return how much words say, in words of scripts with spaces: two signs of other scripts count as one.
+
+    A word of modern Chinese has two characters, mostly; by single ones a proper name would pass for a sentence.
+    """
+    return len(split) - sum(map(is_sign, split)) // 2
 
 
 def is_sign(word: str) -> bool:

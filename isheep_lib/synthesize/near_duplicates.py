@@ -1,15 +1,17 @@
-"""Near-duplicates: decides, as the package rouge_score does, whether a new text is too close to any earlier one.
+"""Near-duplicates: decides, by ROUGE-L, whether a new text is too close to any earlier one.
 
 An example:
     near = NearDuplicates(0.7)
     near.add("Name three uses of salt.")
     near.find("Name three good uses of salt.")  # ("Name three uses of salt.", 0.909...)
 
-Covers ROUGE-L without stemming, with that package's words, arithmetic and so decisions, at the limit too; a text without
-Latin letters or digits has no words and resembles nothing. Does not cover what becomes of a duplicate (`synthesize`).
+Covers ROUGE-L without stemming. For text of Latin script the words, the arithmetic and so the decisions, at the limit too,
+are those of the package rouge_score; words of other scripts, of which that package knows none, stand between them in their
+order (`languages.words.rouge_words`). A text is always split alike, whatever it is compared with, so the measure of two texts
+is the same both ways. Texts without any word are duplicates where they are equal, but for case and spaces. Does not cover what
+becomes of a duplicate (`synthesize`).
 """
 
-import re
 from array import array
 from bisect import bisect_right
 from collections import defaultdict
@@ -20,8 +22,8 @@ from rapidfuzz import process
 from rapidfuzz.distance import LCSseq
 
 from isheep_lib.errors import ParameterError
+from isheep_lib.languages.words import plainly_written, rouge_words
 
-WORD = re.compile(r"[a-z0-9]+")  # of lower-cased text; rouge_score's words, not those of `text.words`
 UNKNOWN = 0  # stands for every word that no earlier text has
 
 
@@ -56,6 +58,7 @@ class NearDuplicates:
         self._lengths = array("q")  # in words
         self._spelled: list[array] = []  # each text as the numbers of its words
         self._numbers: dict[str, int] = {}
+        self._wordless: defaultdict[str, list[str]] = defaultdict(list)  # texts without words by what makes them equal
         # The second "the" of a text is an entry of its own, so that the texts listed share as many "the" as are counted.
         self._holders: defaultdict[tuple[str, int], array] = defaultdict(lambda: array("q"))
 
@@ -65,7 +68,9 @@ class NearDuplicates:
 
     def add(self, text: str) -> None:
         """Remember a text."""
-        words = WORD.findall(text.lower())
+        words = rouge_words(text)
+        if not words:
+            self._wordless[_signs(text)].append(text)
         for entry in _entries(words):
             self._holders[entry].append(len(self))
         self._spelled.append(array("I", [self._numbers.setdefault(word, len(self._numbers) + 1) for word in words]))
@@ -79,7 +84,10 @@ class NearDuplicates:
             text: the new one.
             apart: earlier texts that it may resemble, such as those it was made from.
         """
-        words = WORD.findall(text.lower())
+        words = rouge_words(text)
+        if not words:
+            equal = next((earlier for earlier in self._wordless.get(_signs(text), ()) if earlier not in apart), None)
+            return (equal, 1.0) if equal is not None and self.limit < 1 else None
         places, lengths = self._candidates(words)
         if apart:
             others = np.array([self._texts[place] not in apart for place in places], dtype=bool)
@@ -109,6 +117,11 @@ class NearDuplicates:
     def _least(self, new: int) -> int:
         """Return the shortest subsequence that can suffice: best is an earlier text that consists of nothing else."""
         return 1 + bisect_right(range(1, new + 1), self.limit, key=lambda lcs: f_measure(lcs, lcs, new))
+
+
+def _signs(text: str) -> str:
+    """Return what two texts without words have in common if they are equal."""
+    return " ".join(plainly_written(text.lower()).split())
 
 
 def _entries(words: list[str]) -> Iterator[tuple[str, int]]:

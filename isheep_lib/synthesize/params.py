@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, SerializeAsAny, ValidationInfo, field_validator
 
+from isheep_lib.languages.words import DECIDES
 from isheep_lib.params.kinds import Section
 from isheep_lib.params.options import checked_options
 from isheep_lib.prompting import chat
@@ -72,7 +73,7 @@ class Synthesize(Constraining, Shared):
 
     def packages(self) -> list[str]:
         """Name what decides beside the engine."""
-        return self.chosen.packages(self.options)
+        return list(dict.fromkeys([*self.chosen.packages(self.options), DECIDES]))
 
     def prompts(self) -> dict[str, str]:
         """Hash the method's prompts, and the frames."""

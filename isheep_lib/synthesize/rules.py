@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from isheep_lib.analysis.words import words
+from isheep_lib.languages.words import count_words, words
 from isheep_lib.prompting.special_tokens import find_special
 
 STRAY = re.compile(r"\b(?:Instruction|Input|Output)[ \t]*:", re.IGNORECASE)
@@ -14,7 +14,7 @@ FORBIDDEN = (
     *("go to", "video", "videos", "audio", "music", "flowchart", "flowcharts", "diagram", "diagrams"),
 )
 FORBIDDEN_WORDS = re.compile(r"\b(?:" + "|".join(FORBIDDEN) + r")\b", re.IGNORECASE)
-MIN_WORDS, MAX_WORDS = 4, 150  # of an instruction, as in the released code
+MIN_WORDS, MAX_WORDS = 4, 150  # of an instruction, as in the released code, which counts words between spaces
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,8 @@ def instruction_problem(item: Item, rules: bool = True, special: Sequence[str] =
     checks: tuple[tuple[str, Callable[[], object]], ...] = (
         ("cut_off", lambda: item.cut),
         ("empty", lambda: not instruction),
-        ("too_short", lambda: len(instruction.split()) < MIN_WORDS),
-        ("too_long", lambda: len(instruction.split()) > MAX_WORDS),
+        ("too_short", lambda: count_words(instruction) < MIN_WORDS),
+        ("too_long", lambda: count_words(instruction) > MAX_WORDS),
         ("starts_oddly", lambda: not instruction[0].isascii() or not (instruction[0].isalnum() or instruction[0] in "\"'(")),
         ("stray_label", lambda: STRAY.search(both) or "noinput" in both.lower()),
         ("forbidden_word", lambda: FORBIDDEN_WORDS.search(both)),

@@ -5,6 +5,7 @@ from typing import ClassVar
 
 from isheep_lib.benchmarks.catalogue import BENCHMARKS
 from isheep_lib.filter.steps.step import Given, Reasons, ScoredPair, Step
+from isheep_lib.languages.words import DECIDES
 from isheep_lib.params.kinds import Section
 
 
@@ -12,6 +13,7 @@ class Decontaminate(Step[Section]):
     """Drops pairs that repeat a benchmark item, each with the first such item."""
 
     name: ClassVar[str] = "decontaminate"
+    packages: ClassVar[tuple[str, ...]] = (DECIDES,)
     meanings: ClassVar[dict[str, str]] = {
         "benchmark_item": "it repeats an item of a benchmark (the step decontaminate, before all others)"
     }

@@ -7,8 +7,9 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from isheep_lib.analysis.words import copy_share, words
+from isheep_lib.analysis.words import copy_share
 from isheep_lib.filter.steps.step import PairStep, Reason, ScoredPair
+from isheep_lib.languages.words import DECIDES, amount, words
 from isheep_lib.params.kinds import Section, Share
 from isheep_lib.prompting.chat import user_words
 from isheep_lib.prompting.thinking import answer_part
@@ -76,7 +77,7 @@ def rule_problem(pair: Pair, max_copy_share: float, placeholders: Placeholders =
         if broken(pair):
             return name, meaning
     share = copy_share(pair.output, user_words(pair.task))
-    if share > max_copy_share and len(words(pair.output)) >= ECHO_WORDS:
+    if share > max_copy_share and amount(words(pair.output)) >= ECHO_WORDS:
         return "echo", f"{share:.0%} of the response is copied from the task"
     return "", ""
 
@@ -95,6 +96,7 @@ class Rules(PairStep[RulesOptions]):
 
     name: ClassVar[str] = "rules"
     options: ClassVar[type[Section]] = RulesOptions
+    packages: ClassVar[tuple[str, ...]] = (DECIDES,)
     meanings: ClassVar[dict[str, str]] = {name: meaning for name, (meaning, _) in RULES.items()} | {
         "echo": "more than max_copy_share of a response of at least 5 words is copied from the task"
     }

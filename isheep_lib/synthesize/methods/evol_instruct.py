@@ -13,10 +13,10 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 
-from isheep_lib.analysis.words import words
 from isheep_lib.display.table import Table, samples
 from isheep_lib.engines.generate import ask, choose_all, generate_all
 from isheep_lib.engines.protocol import SPARE, Completion, Request
+from isheep_lib.languages.words import words
 from isheep_lib.params.kinds import Positive, Section, distinct
 from isheep_lib.prompting.chat import render, user_words
 from isheep_lib.record.journal import Journal

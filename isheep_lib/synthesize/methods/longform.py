@@ -11,10 +11,11 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 
-from isheep_lib.analysis.words import copy_share, words
+from isheep_lib.analysis.words import copy_share
 from isheep_lib.display.table import Table, samples
 from isheep_lib.engines.generate import ask, generate_all
 from isheep_lib.engines.protocol import Completion, Request
+from isheep_lib.languages.words import words
 from isheep_lib.params.kinds import Positive, Section, Share, distinct
 from isheep_lib.prompting.chat import render
 from isheep_lib.prompting.special_tokens import encode_rest, find_special
