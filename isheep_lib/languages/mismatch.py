@@ -1,0 +1,76 @@
+"""Whether a text is in another language than a run's: told by its scripts, and of long texts by their words.
+
+    mismatch("Write a poem about the sea.", "zh")     # "0% of its words are written in Han"
+    mismatch("用 Python 写一个函数。", "zh")              # "": Latin words among Chinese ones are usual
+    mismatch("Stop!", "zh")                           # "": too short to be of any language
+
+Code, addresses and what stands in quotation marks are left out. Each word counts once (`languages.words`), so a long name in
+Latin letters weighs no more than a short one. Languages that share a script are told apart by the package langdetect, with a
+fixed seed, in texts of at least 20 words, and only where it is sure. Covers one text. Does not cover which texts of a run
+must match (`synthesize.rules`, `filter.steps.rules`).
+"""
+
+import re
+from functools import cache
+
+import regex
+
+from isheep_lib.languages import rules
+from isheep_lib.languages.rules import Language
+from isheep_lib.languages.words import words
+
+DECIDES = "langdetect"  # the package whose version decides beside that of words
+LEAST_SHARE = 0.4  # of words in the language's scripts
+FEW_WORDS, LONG = 5, 20  # below, a text is of no language; from there on langdetect is asked
+SURE = 0.99  # langdetect's probability
+READ = 4000  # letters of a text that langdetect reads
+CODE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]+`", re.DOTALL)
+ADDRESS = re.compile(r"(?:https?://|www\.)\S+|\S+@\S+")
+QUOTED = re.compile(r'"[^"\n]{1,400}"|“[^”]{1,400}”|„[^“”]{1,400}[“”]|«[^»]{1,400}»|「[^」]{1,400}」|『[^』]{1,400}』|《[^》]{1,400}》')
+# Scripts that several languages share, which langdetect tells apart.
+SHARED = ("Latin", "Cyrillic", "Arabic", "Devanagari", "Han")
+
+
+def mismatch(text: str, language: Language) -> str:
+    """Say why a text is not in a language, "" where it is, is too short to tell, or every language will do."""
+    own = rules.of(language)
+    if not own.tags:
+        return ""
+    plain = spoken(text)
+    lettered = [word for word in words(plain) if LETTER.search(word)]
+    if len(lettered) < FEW_WORDS:
+        return ""
+    share = sum(bool(_written_in(own.scripts).search(word)) for word in lettered) / len(lettered)
+    if share < LEAST_SHARE:
+        return f"{share:.0%} of its words are written in {' or '.join(own.scripts)}"
+    if len(lettered) < LONG or not set(own.scripts) & set(SHARED):
+        return ""
+    found, sure = detected(plain)
+    return f"it reads as {found!r} ({sure:.2f})" if sure >= SURE and found not in own.tags else ""
+
+
+def spoken(text: str) -> str:
+    """Return a text without code, addresses, and what stands in quotation marks."""
+    for left_out in (CODE, ADDRESS, QUOTED):
+        text = left_out.sub(" ", text)
+    return text
+
+
+def detected(text: str) -> tuple[str, float]:
+    """Return the language that langdetect finds most probable, as a tag without region, and its probability."""
+    import langdetect
+
+    langdetect.DetectorFactory.seed = 0
+    try:
+        first = langdetect.detect_langs(text[:READ])[0]
+    except langdetect.LangDetectException:  # nothing in it that is of a language
+        return "", 0.0
+    return first.lang.split("-")[0], first.prob
+
+
+LETTER = regex.compile(r"\p{L}")
+
+
+@cache
+def _written_in(scripts: tuple[str, ...]) -> regex.Pattern[str]:
+    return regex.compile("[" + "".join(rf"\p{{Script={script}}}" for script in scripts) + "]")
