@@ -73,6 +73,8 @@ def notebook_text(name: str, kind: type[Section]) -> str:
 
 def allowed(schema: dict) -> str:
     """Write a field's type and limits from its JSON schema."""
+    if "anyOf" in schema:
+        return " or ".join(map(allowed, schema["anyOf"]))
     if "enum" in schema:
         return ", ".join(schema["enum"])
     if schema.get("type") == "array":

@@ -6,7 +6,7 @@ from typing import Any
 from isheep_lib.errors import ParameterError
 from isheep_lib.iterate.hub_ids import settle
 from isheep_lib.iterate.run_params import SECTIONS, StageParams
-from isheep_lib.params.kinds import Section, is_execution
+from isheep_lib.params.kinds import Section, Spoken, is_execution
 from isheep_lib.params.old_names import renew_file
 from isheep_lib.params.run_file import params_path, run_params
 from isheep_lib.params.yaml_file import dump_yaml
@@ -20,7 +20,8 @@ def complete_params(kind: type[StageParams], given: dict[str, Any], stage: str) 
     run = given.get("run", kind.model_fields["run"].default)
     known = run_params(run_folder(run)) if isinstance(run, str) and run else {}
     of_model = {name: value for name, value in known.get("model", {}).items() if name not in SECTIONS[stage].model_fields}
-    flat = {**of_model, **known.get(stage, {}), **({"seed": known["seed"]} if "seed" in known else {})}
+    of_tasks = {name: value for name, value in known.get("synthesize", {}).items() if name in Spoken.model_fields}
+    flat = {**of_tasks, **of_model, **known.get(stage, {}), **({"seed": known["seed"]} if "seed" in known else {})}
     own = {name for name in kind.model_fields if name in flat and given.get(name, (d := kind.model_fields[name].default)) == d}
     return {**given, **{name: flat[name] for name in own}}
 
@@ -33,6 +34,8 @@ def as_sections(kind: type[Section], values: dict[str, Any], stage: str) -> dict
         fields = [n for n in SECTIONS[name].model_fields if n in kind.model_fields and n not in others]
         if fields:
             sections[name] = {field: values[field] for field in fields}
+    if stage != "synthesize" and "language" in kind.model_fields:
+        sections["synthesize"] = {"language": values["language"]}
     return sections
 
 

@@ -20,7 +20,7 @@ from isheep_lib.filter.params import Filter
 from isheep_lib.judge.params import Judge, JudgeParams
 from isheep_lib.params import old_names
 from isheep_lib.params.check import check, refusal
-from isheep_lib.params.kinds import MOST_ITERATIONS, Place, Section, Shard
+from isheep_lib.params.kinds import MOST_ITERATIONS, Place, Section, Shard, Spoken
 from isheep_lib.params.names import FolderName
 from isheep_lib.params.overrides import FORM, read_overrides
 from isheep_lib.params.yaml_file import read_yaml
@@ -43,7 +43,7 @@ class AssessParams(Assess, Shard, Model, Place):
         return problems
 
 
-class FilterParams(Filter, Place):
+class FilterParams(Filter, Spoken, Place):
     """Parameters of `filter.ipynb`; no model is loaded."""
 
 
@@ -98,7 +98,7 @@ class RunParams(Section):
         """Return the parameters of one stage notebook, which are those of the run and so are not checked again."""
         kind = STAGE_PARAMS[stage]
         flat: dict[str, Any] = {**dict(self.model), **dict(getattr(self, stage))}
-        flat |= {"run": self.run, "iteration": iteration, "seed": self.seed}
+        flat |= {"run": self.run, "iteration": iteration, "seed": self.seed, "language": self.synthesize.language}
         return kind.model_construct(**{name: value for name, value in flat.items() if name in kind.model_fields})
 
     def conflicts(self) -> list[str]:

@@ -12,6 +12,7 @@ must match (`synthesize.rules`, `filter.steps.rules`).
 
 import re
 from functools import cache
+from typing import Any
 
 import regex
 
@@ -26,7 +27,9 @@ SURE = 0.99  # langdetect's probability
 READ = 4000  # letters of a text that langdetect reads
 CODE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]+`", re.DOTALL)
 ADDRESS = re.compile(r"(?:https?://|www\.)\S+|\S+@\S+")
-QUOTED = re.compile(r'"[^"\n]{1,400}"|“[^”]{1,400}”|„[^“”]{1,400}[“”]|«[^»]{1,400}»|「[^」]{1,400}」|『[^』]{1,400}』|《[^》]{1,400}》')
+QUOTED = re.compile(
+    r'"[^"\n]{1,400}"|“[^”]{1,400}”|„[^“”]{1,400}[“”]|«[^»]{1,400}»|「[^」]{1,400}」|『[^』]{1,400}』|《[^》]{1,400}》'
+)
 # Scripts that several languages share, which langdetect tells apart.
 SHARED = ("Latin", "Cyrillic", "Arabic", "Devanagari", "Han")
 
@@ -47,6 +50,12 @@ def mismatch(text: str, language: Language) -> str:
         return ""
     found, sure = detected(plain)
     return f"it reads as {found!r} ({sure:.2f})" if sure >= SURE and found not in own.tags else ""
+
+
+def guess(text: str) -> str:
+    """Return the language with rules that a text is in, "" where it can be none, or is none of them."""
+    found, sure = detected(spoken(text))
+    return found if sure >= SURE and found in rules.known() else ""
 
 
 def spoken(text: str) -> str:
@@ -72,5 +81,5 @@ LETTER = regex.compile(r"\p{L}")
 
 
 @cache
-def _written_in(scripts: tuple[str, ...]) -> regex.Pattern[str]:
+def _written_in(scripts: tuple[str, ...]) -> Any:
     return regex.compile("[" + "".join(rf"\p{{Script={script}}}" for script in scripts) + "]")

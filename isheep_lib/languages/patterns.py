@@ -1,6 +1,6 @@
-"""The words of a language's file of rules, and the regular expressions that are made of them.
+r"""The words of a language's file of rules, and the regular expressions that are made of them.
 
-    PATTERNS["forbidden_word"](Words(…))     # re.compile(r"\\b(?:image|images|…)\\b")
+    PATTERNS["forbidden_word"](Words(…))     # re.compile(r"\b(?:image|images|…)\b")
 
 Covers how words become expressions, the same way in every language. Does not cover the files (`languages.rules`).
 """
@@ -37,14 +37,12 @@ class Words:
         choice_letters, choice_marks: alphabets of choices, and what stands after such a letter.
         follow_up: before a number and a mark, a further question.
         question_marks: that end a question.
-        no_input: what a model writes for no input.
-        no_input_in_data: what data say for no input, beside that.
+        no_input: what data, or a model, say where a task has no input.
         refusals: how an answer begins that declines.
         apologies: of an answer that declines somewhere.
         placeholder_asks: before what should be put in, within brackets.
         placeholder_alone: alone within square brackets.
         placeholder_blanks: last words of what should be put in; placeholder_of: first ones, within square brackets.
-        sentence_ends, sentence_ends_close: marks that end a sentence before white space, or wherever they stand.
         other_languages: by which a task is about another language: to translate, and names of languages.
     """
 
@@ -70,15 +68,12 @@ class Words:
     follow_up: list[str] = field(default_factory=list)
     question_marks: str = "?"
     no_input: list[str] = field(default_factory=list)
-    no_input_in_data: list[str] = field(default_factory=list)
     refusals: list[str] = field(default_factory=list)
     apologies: list[str] = field(default_factory=list)
     placeholder_asks: list[str] = field(default_factory=list)
     placeholder_alone: list[str] = field(default_factory=list)
     placeholder_blanks: list[str] = field(default_factory=list)
     placeholder_of: list[str] = field(default_factory=list)
-    sentence_ends: str = ".!?…"
-    sentence_ends_close: str = ""
     other_languages: list[str] = field(default_factory=list)
 
 
@@ -119,11 +114,7 @@ def _follow_up(words: Words) -> str:
 
 
 def _no_input(words: Words) -> str:
-    return rf"^\W*(?:{_one_of(words.no_input)})?\W*$"
-
-
-def _no_input_in_data(words: Words) -> str:
-    return rf"\A\W*(?:{_one_of([*words.no_input, *words.no_input_in_data])})\W*\Z"
+    return rf"\A\W*(?:{_one_of(words.no_input)})\W*\Z"
 
 
 def _placeholder(words: Words) -> str:
@@ -143,11 +134,6 @@ def _placeholder(words: Words) -> str:
     return rf"{square}|(?<![\w<])<(?:{asks}|(?P<blank>{blank}))>"
 
 
-def _sentence_end(words: Words) -> str:
-    close = rf"|[{words.sentence_ends_close}]\s*" if words.sentence_ends_close else ""
-    return rf"[{re.escape(words.sentence_ends)}][\"'”’)\]]*\s+{close}|\n+"
-
-
 def _compiled(expression: Callable[[Words], str], flags: re.RegexFlag = re.IGNORECASE) -> Callable[[Words], re.Pattern[str]]:
     return lambda words: re.compile(expression(words), flags)
 
@@ -162,10 +148,8 @@ PATTERNS: dict[str, Callable[[Words], re.Pattern[str]]] = {
     "follow_up": _compiled(_follow_up),
     "placeholder": _compiled(_placeholder),
     "no_input": _compiled(_no_input),
-    "no_input_in_data": _compiled(_no_input_in_data),
     "refusal": _compiled(lambda w: rf"^\W*(?:{_one_of(w.refusals)})"),
     "apology": _compiled(lambda w: _edged(w.apologies, w)),
-    "sentence_end": _compiled(_sentence_end),
     "other_language": _compiled(lambda w: _edged(w.other_languages, w)),
 }
-READING = ("no_input", "no_input_in_data", "refusal", "apology", "sentence_end")  # what drops no text by a word of its own
+READING = ("no_input", "refusal", "apology")  # what drops no text by a word of its own

@@ -5,8 +5,8 @@
     of("any")                                              # only what holds in every language
 
 Words in the files are regular expressions, whose letters stand for either case. Of several languages all words count, and
-what one of them allows is allowed. For `any`, no rule that drops a text knows a word; what only reads (no input, a refusal,
-the end of a sentence) knows those of all languages. Covers the files and the expressions made of them. Does not cover what
+what one of them allows is allowed. For `any`, no rule that drops a text knows a word; what only reads (no input, a
+refusal) knows those of all languages. Covers the files and the expressions made of them. Does not cover what
 is done with what they find (`synthesize`, `filter`), or words themselves (`languages.words`).
 """
 
@@ -15,6 +15,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -125,9 +126,14 @@ def of(language: Language) -> Rules:
     return _of(tuple(sorted({file_of(tag) for tag in tags_of(language)})))
 
 
-def refusal_rules(language: Language) -> Rules:
-    """Return rules that know refusals in a language and in English, in which benchmarks ask."""
+def with_english(language: Language) -> Rules:
+    """Return the rules of a language and of English, in which benchmarks ask and data name what is absent."""
     return of(language if language == ANY else sorted({"en", *files_of(language)}))
+
+
+def digests(language: Language) -> dict[str, str]:
+    """Hash the files of rules that a language takes, by name."""
+    return {f"rules/{tag}.yaml": sha256((FOLDER / f"{tag}.yaml").read_bytes()).hexdigest()[:16] for tag in files_of(language)}
 
 
 @cache
@@ -157,8 +163,15 @@ def _any() -> Words:
         return "".join(dict.fromkeys(mark for each in every for mark in getattr(each, name)))
 
     letters = list(dict.fromkeys(letters for each in every for letters in each.choice_letters))
-    shared = {name: marks(name) for name in ("opening_marks", "colons", "choice_marks", "question_marks")}
-    return Words(name=ANY, own_name=ANY, min_words=1, first_letters="any", choice_letters=letters, **shared)
+    return Words(
+        name=ANY,
+        own_name=ANY,
+        opening_marks=marks("opening_marks"),
+        colons=marks("colons"),
+        choice_letters=letters,
+        choice_marks=marks("choice_marks"),
+        question_marks=marks("question_marks"),
+    )
 
 
 @cache

@@ -9,13 +9,14 @@ from pydantic import Field
 
 from isheep_lib.engines.generate import generate_all
 from isheep_lib.engines.protocol import Completion, Request
+from isheep_lib.languages.mismatch import mismatch
 from isheep_lib.params.kinds import Positive, Section
 from isheep_lib.record.funnel import funnel, require
 from isheep_lib.record.journal import WAITS
 from isheep_lib.record.rows import Task
 from isheep_lib.synthesize.near_duplicates import NearDuplicates
 from isheep_lib.synthesize.respond import response_prompt
-from isheep_lib.synthesize.rules import Item, instruction_problem
+from isheep_lib.synthesize.rules import MISMATCH, Item
 from isheep_lib.synthesize.shared_params import Shared
 from isheep_lib.synthesize.writing import Writing
 
@@ -70,8 +71,8 @@ class Intake:
 
     def problem(self, item: Item, apart: Collection[str] = ()) -> tuple[str, str]:
         """Return why an item is no new task, and the detail; ("", "") if it is one. It may resemble the texts `apart`."""
-        if reason := instruction_problem(item, self.shared.instruction_rules, self.writing.frame.words):
-            return reason, ""
+        if reason := self.writing.rule_problem(item):
+            return reason, mismatch(item.instruction, self.shared.language) if reason == MISMATCH else ""
         prompts = {"the prompt for a response": response_prompt(self.writing, vars(item))} if self.asks else {}
         if long := self.writing.overlong(prompts, self.shared.response_tokens):
             return "beyond_context", " has ".join(*long.items())

@@ -122,6 +122,7 @@ def test_as_released_differs_from_the_paper_by_the_releases_quirks_alone() -> No
         "assess.assessor": ("current", "base"),
         "assess.max_unread": (0.5, 1.0),
         "filter.placeholders": ("to_fill_in", "any_tag"),
+        "filter.other_languages": ("mismatch", "chinese"),
     }
 
 
