@@ -34,8 +34,7 @@ class Benchmark:
         metric: the one that tables show first, as lm-eval names it.
         items: rows of the data below.
         package, files: folder of the package that ships the data, "" for none; data files in it, a pattern names several.
-        digest: of the file, or of the digests of several, examples included, in the order of their names.
-        split: of the original data.
+        digest: of the file, or of the digests of several, examples included, in the order of their names; split: of it.
         tasks: folder of lm-eval's task, "." for a task file of our own.
         program: for code, the form of its tests, which says how an answer becomes a program (`code_programs.PROGRAMS`).
         id: column that names an item, "" is its row number.
@@ -44,7 +43,7 @@ class Benchmark:
         shot_files: data of the examples that may precede a question; each subject's own.
         private: questions that must not appear in records as plain text.
         paper: how the paper measured it: version and mode in OpenCompass, or what it used instead.
-        licence: of the data, as their publishers say.
+        licence, language: of the data, as their publishers say; of the questions, as a tag.
     """
 
     name: str
@@ -66,6 +65,7 @@ class Benchmark:
     private: bool = False
     paper: str = "not measured"
     licence: str = ""
+    language: str = "en"
 
 
 # The right one comes first.

@@ -28,6 +28,21 @@ class BatchOptions(Section):
     max_batches: Positive = Field(4, description="batches after which the stage takes what it has")
 
 
+# What helps where nearly all tasks are dropped for one reason.
+NEARLY_ALL = 0.8
+ADVICE = {
+    MISMATCH: "the model does not write in synthesize.language; set the language that it writes, or any, prompts in the run's "
+    "language, or a model that speaks it",
+    "starts_oddly": "look at how they begin; synthesize.language may be another than the tasks'",
+    "stray_label": "labels of the list's form stand in them: show other demonstrations, or another method",
+    "cut_off": "raise synthesize.instruction_tokens",
+    "too_short": "set synthesize.language to that of the tasks, whose words are counted, or show longer demonstrations",
+    "too_long": "set synthesize.language to that of the tasks, whose words are counted, or show shorter demonstrations",
+    "near_duplicate": "raise synthesize.instruction_temperature or max_rouge, or show other demonstrations",
+    "beyond_context": "lower synthesize.response_tokens, or raise model.context_tokens where the model allows",
+}
+
+
 @dataclass(frozen=True)
 class Prompt:
     """One prompt for new tasks, what a row says of its origin, and how the answer is cut into tasks."""
@@ -97,8 +112,19 @@ class Intake:
         Raises:
             YieldError: it is less than `min_instructions`.
         """
-        require(len(self.found.accepted), self.shared.min_instructions, "new instructions", self.found.dropped, do)
+        found = self.found
+        require(len(found.accepted), self.shared.min_instructions, "new instructions", found.dropped, advice(found) or do)
         return self.found
+
+
+def advice(found: Candidates) -> str:
+    """Say what to do where one reason drops nearly all tasks, so that more of them would not help; "" where none does."""
+    reasons = Counter(row["reason"] for row in found.dropped)
+    written = len(found.accepted) + len(found.dropped)
+    name, number = next(iter(reasons.most_common(1)), ("", 0))
+    if number < NEARLY_ALL * written or name not in ADVICE:
+        return ""
+    return f"{number} of {written} were dropped as {name}, so more batches would not help: {ADVICE[name]}"
 
 
 def write_in_batches(
