@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import language_table
 import nbformat
 import training_memory
 import yaml
@@ -29,6 +30,7 @@ from isheep_lib.params.check import check
 from isheep_lib.params.kinds import Place, Section, Shard, is_execution
 from isheep_lib.synthesize.all_methods import METHODS
 from isheep_lib.synthesize.params import Synthesize
+from isheep_lib.synthesize.rules import MEANINGS as INSTRUCTION_MEANINGS
 from isheep_lib.train import batch_plan
 from isheep_lib.train.objectives.table import OBJECTIVES
 
@@ -149,8 +151,12 @@ def idea(kind: type) -> str:
 def rules_text() -> str:
     """Return docs/rules.md."""
     head = "# Reasons to drop a pair\n\nGenerated from `isheep_lib/filter` (`make docs`), in the order of application.\n\n"
+    before = (
+        "## Reasons to drop an instruction\n\nBefore it has a response (`isheep_lib/synthesize/rules.py`), in this order.\n\n"
+    )
     alone = "## Reasons why an answer is in no pair of answers\n\nIn `unpaired.jsonl`, where there are `preferences`.\n\n"
-    return f"{head}{_reasons(MEANINGS)}\n{alone}{_reasons(pair_kinds.MEANINGS)}"
+    pairs = f"{head}{_reasons(MEANINGS)}\n{alone}{_reasons(pair_kinds.MEANINGS)}"
+    return f"{pairs}\n{before}{_reasons(INSTRUCTION_MEANINGS)}\n{language_table.section()}"
 
 
 def _reasons(meanings: dict[str, str]) -> str:

@@ -125,13 +125,14 @@ def _placeholder(words: Words) -> str:
     """
     parted = words.word_edges != "none"
     gap, before = (r"[ _-]", r"(?:[^\W\d_][\w'’]*[ ]){0,3}") if parted else ("", r"[^\W\d_]{0,6}")
+    letter = r"\w" if parted else "A-Za-z0-9_"  # before a bracket, of an index
     asks = rf"(?:{_one_of(words.placeholder_asks)}){gap}[^<>\[\]\n]{{1,80}}"
     blank = rf"{before}(?:{_one_of(words.placeholder_blanks)})"
     inside = rf"{asks}|{_one_of(words.placeholder_alone)}|{blank}|(?:{_one_of(words.placeholder_of)}) [^\[\]\n]{{1,60}}"
-    square = rf"(?<![\w\])])\[(?:{inside})\](?!\()"
+    square = rf"(?<![{letter}\])])\[(?:{inside})\](?!\()"
     if not parted:
         square += rf"|【(?:{asks}|{blank})】"
-    return rf"{square}|(?<![\w<])<(?:{asks}|(?P<blank>{blank}))>"
+    return rf"{square}|(?<![{letter}<])<(?:{asks}|(?P<blank>{blank}))>"
 
 
 def _compiled(expression: Callable[[Words], str], flags: re.RegexFlag = re.IGNORECASE) -> Callable[[Words], re.Pattern[str]]:
