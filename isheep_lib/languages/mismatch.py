@@ -6,8 +6,8 @@
 
 Code, addresses and what stands in quotation marks are left out. Each word counts once (`languages.words`), so a long name in
 Latin letters weighs no more than a short one. Languages that share a script are told apart by the package langdetect, with a
-fixed seed, in texts of at least 20 words, and only where it is sure. Covers one text. Does not cover which texts of a run
-must match (`synthesize.rules`, `filter.steps.rules`).
+fixed seed, in texts of at least 20 different words, and where it is sure of both halves. Covers one
+text. Does not cover which texts of a run must match (`synthesize.rules`, `filter.steps.rules`).
 """
 
 import re
@@ -22,9 +22,9 @@ from isheep_lib.languages.words import words
 
 DECIDES = "langdetect"  # the package whose version decides beside that of words
 LEAST_SHARE = 0.4  # of words in the language's scripts
-FEW_WORDS, LONG = 5, 20  # below, a text is of no language; from there on langdetect is asked
+FEW_WORDS, LONG = 5, 20  # below, a text is of no language; so many different ones are shown to langdetect
 SURE = 0.99  # langdetect's probability
-READ = 4000  # letters of a text that langdetect reads
+READ = 4000  # letters of a text that are shown to it
 CODE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]+`", re.DOTALL)
 ADDRESS = re.compile(r"(?:https?://|www\.)\S+|\S+@\S+")
 QUOTED = re.compile(
@@ -46,15 +46,18 @@ def mismatch(text: str, language: Language) -> str:
     share = sum(bool(_written_in(own.scripts).search(word)) for word in lettered) / len(lettered)
     if share < LEAST_SHARE:
         return f"{share:.0%} of its words are written in {' or '.join(own.scripts)}"
-    if len(lettered) < LONG or not set(own.scripts) & set(SHARED):
+    if len(set(lettered)) < LONG or not set(own.scripts) & set(SHARED):
         return ""
-    found, sure = detected(plain)
-    return f"it reads as {found!r} ({sure:.2f})" if sure >= SURE and found not in own.tags else ""
+    said = "\n".join(dict.fromkeys(plain.splitlines()))[:READ]  # a line said again and again tells nothing new
+    middle = len(said) // 2
+    (found, sure), (then, again) = detected(said[:middle]), detected(said[middle:])
+    other = found == then and min(sure, again) >= SURE and found not in own.tags
+    return f"both its halves read as {found!r}" if other else ""
 
 
 def guess(text: str) -> str:
     """Return the language with rules that a text is in, "" where it can be none, or is none of them."""
-    found, sure = detected(spoken(text))
+    found, sure = detected(spoken(text)[:READ])
     return found if sure >= SURE and found in rules.known() else ""
 
 
@@ -71,7 +74,7 @@ def detected(text: str) -> tuple[str, float]:
 
     langdetect.DetectorFactory.seed = 0
     try:
-        first = langdetect.detect_langs(text[:READ])[0]
+        first = langdetect.detect_langs(text)[0]
     except langdetect.LangDetectException:  # nothing in it that is of a language
         return "", 0.0
     return first.lang.split("-")[0], first.prob

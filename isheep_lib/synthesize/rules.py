@@ -72,5 +72,5 @@ MEANINGS = {
     "special_token": "a word of it is a special token of the model's tokenizer",
     "no_words": "it holds marks alone",
     MISMATCH: "it is in another language than the run's: by the share of its words in the language's scripts, and where it has "
-    "at least 20 words and languages share the script, by langdetect",
+    "at least 20 different words and languages share the script, by langdetect",
 }
