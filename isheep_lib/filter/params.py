@@ -128,8 +128,8 @@ class Filter(PairOptions, StepOptions, Choice):
         return list(dict.fromkeys([name for step in self.applied() for name in step.packages] + more))
 
     def deciding(self) -> dict[str, Any]:
-        """Return the values that decide the result; other languages were not told of before there was a choice."""
-        left_out = () if self.other_languages == "chinese" else ("other_languages",)
+        """Return the values that decide the result; any Chinese character was the rule before there was a choice."""
+        left_out = ("other_languages",) if self.other_languages == "chinese" else ()
         return {name: value for name, value in super().deciding().items() if name not in left_out}
 
     def code(self) -> tuple[str, ...]:

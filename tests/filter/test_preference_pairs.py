@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from isheep_lib.analysis.sentences import shortened
 from isheep_lib.errors import DataError, ParameterError, YieldError
 from isheep_lib.filter.pair_kinds import KINDS, MEANINGS
-from isheep_lib.filter.params import OF_PAIRS, Filter, PairKindName
+from isheep_lib.filter.params import Filter, PairKindName
 from isheep_lib.filter.preference_pairs import make_pairs
 from isheep_lib.filter.run import Filtered
 from isheep_lib.filter.steps.step import ScoredPair
@@ -258,9 +258,9 @@ def test_without_kinds_nothing_is_written_required_or_hashed():
     found = made(SCORED)
     assert (found.outputs(), found.facts(), found.unpaired) == ({}, {}, [])
     found.require(99)
-    assert set(Filter.model_fields) - set(Filter().deciding()) == {*OF_PAIRS, "other_languages"}
+    assert set(Filter.model_fields) - set(Filter().deciding()) == {"preferences", "pair_scorer", "min_margin", "min_pairs"}
     asked = Filter(preferences=["cut"])
-    assert asked.deciding() == asked.model_dump(exclude={"other_languages"})
+    assert asked.deciding() == asked.model_dump()
     one, other = (code_digests(params.code()) for params in (Filter(), asked))
     assert "make_pairs" in other and "make_pairs" not in one
     assert fingerprint(one) != fingerprint(other)

@@ -10,6 +10,7 @@ from isheep_lib.analysis.collapse import answer_signs
 from isheep_lib.benchmarks.catalogue import BENCHMARKS
 from isheep_lib.display.evaluation_tables import named, results_table
 from isheep_lib.errors import DataError, ParameterError, YieldError
+from isheep_lib.evaluate.params import EvaluateParams
 from isheep_lib.filter.params import Filter
 from isheep_lib.filter.steps.rules import Rules, rule_problem
 from isheep_lib.iterate.claims import as_sections, complete_params
@@ -65,9 +66,15 @@ def test_constraints_are_english_and_so_must_be_the_run():
 
 
 def test_in_english_a_run_has_the_parameters_in_its_fingerprint_that_it_had():
-    now = (SynthesizeParams(), FilterParams())
-    assert not any({"language", "other_languages"} & set(params.deciding()) for params in now)
-    assert Filter(other_languages="chinese").deciding()["other_languages"] == "chinese"
+    assert not any("language" in params.deciding() for params in (SynthesizeParams(), FilterParams(), EvaluateParams()))
+    assert Filter().deciding()["other_languages"] == "mismatch"
+    looked_at = 0
+    for stage in ("synthesize", "filter", "evaluate"):
+        for folder, manifest in recorded(stage):
+            if "smollm2-135m-exact" in folder.parts:
+                assert recorded_params(manifest, "here").deciding() == manifest["parts"]["parameters"], folder
+                looked_at += 1
+    assert looked_at >= 3
 
 
 def test_the_files_of_rules_that_a_language_takes_are_named_by_their_digests():
