@@ -25,6 +25,7 @@ from isheep_lib.filter import pair_kinds
 from isheep_lib.filter.steps.table import MEANINGS
 from isheep_lib.iterate.grade import MEANINGS as GRADES
 from isheep_lib.iterate.run_params import SECTIONS, STAGE_PARAMS, load_run
+from isheep_lib.languages.rules import in_words
 from isheep_lib.notebooks import OTHER_PARAMS
 from isheep_lib.params.check import check
 from isheep_lib.params.kinds import Place, Section, Shard, is_execution
@@ -230,14 +231,21 @@ def benchmarks_text() -> str:
         "The paper does not state its few-shot counts. Here every benchmark is asked without examples; MMLU's data hold five a",
         "subject, of which `evaluate.few_shot` are shown.",
         "",
-        "| name | items | split | asked by | new tokens | first metric | data | licence of the data | in the paper |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| name | language | items | split | asked by | new tokens | first metric | data | licence of the data | in the paper |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
     asked = {".": "our task file", "": "this package"}
     for row in BENCHMARKS.values():
         data = f"`{PACKAGES[row.package]}`" if row.package else "your own file, or the hub"
         limit = row.tokens or ("none" if row.kind == "choice" else "`answer_tokens`")
-        cells = (f"`{row.name}`: {row.title}", row.items, row.split, asked.get(row.tasks, "lm-eval"), limit)
+        cells = (
+            f"`{row.name}`: {row.title}",
+            in_words(row.language),
+            row.items,
+            row.split,
+            asked.get(row.tasks, "lm-eval"),
+            limit,
+        )
         cells += (f"`{row.metric}`", data, row.licence, row.paper)
         parts.append(f"| {' | '.join(map(str, cells))} |")
     parts += [

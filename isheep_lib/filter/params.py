@@ -4,7 +4,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 
-from isheep_lib.benchmarks.catalogue import ALL, BENCHMARKS, parse_source
+from isheep_lib.benchmarks.catalogue import ALL, asked_in, parse_source
 from isheep_lib.benchmarks.data import data_digests
 from isheep_lib.benchmarks.entries import Against
 from isheep_lib.filter.steps.step import Step
@@ -114,7 +114,7 @@ class Filter(PairOptions, StepOptions, Choice):
             return {}
         entries = self.decontaminate_against
         named = dict(parse_source(entry) if "=" in entry else (entry, "") for entry in entries if entry != ALL)
-        return (dict.fromkeys(BENCHMARKS, "") if ALL in entries else {}) | named
+        return (dict.fromkeys(asked_in(language_of(self)), "") if ALL in entries else {}) | named
 
     def data_digests(self) -> dict[str, str]:
         """Hash the items of benchmarks."""

@@ -188,6 +188,12 @@ def test_refusals_are_counted_in_the_runs_language_and_in_english():
     assert answer_signs(answers, language="any")["refusal_rate"] == 0.5
 
 
+def test_all_benchmarks_are_those_in_english_and_in_the_runs_languages():
+    english = [name for name, row in BENCHMARKS.items() if row.language == "en"]
+    assert list(FilterParams().benchmarks()) == list(FilterParams(language="any").benchmarks()) == english
+    assert list(FilterParams(language=["en", "zh-Hant"]).benchmarks()) == [*english, "cmmlu", "ceval-valid"]
+
+
 def metrics(**more):
     values = {"prompt_strict": {"value": 50.0, "standard_error": 1.0, "items": 4}}
     task = {"metric": "prompt_strict", "subset": "4 of 541", "values": values, "trained_on": 0, "clean": {}}
@@ -195,7 +201,8 @@ def metrics(**more):
 
 
 def test_an_english_benchmark_is_marked_beside_a_run_in_another_language():
-    assert {row.language for row in BENCHMARKS.values()} == {"en"}
+    assert {name for name, row in BENCHMARKS.items() if row.language != "en"} == {"cmmlu", "ceval-valid"}
+    assert named("cmmlu", "zh") == "CMMLU" and named("cmmlu", "en") == "CMMLU (in Chinese)"
     titles = [named("ifeval", language) for language in ("en", ["en", "zh"], "zh", "any")]
     assert titles == ["IFEval", "IFEval", "IFEval (in English)", "IFEval (in English)"]
     assert results_table({0: metrics()}).rows[0]["benchmark"] == "IFEval"
