@@ -231,7 +231,7 @@ def benchmarks_text() -> str:
         "The paper does not state its few-shot counts. Here every benchmark is asked without examples; MMLU's data hold five a",
         "subject, of which `evaluate.few_shot` are shown.",
         "",
-        "| name | language | items | split | asked by | new tokens | first metric | data | licence of the data | in the paper |",
+        "| name | language | items | split | asked by | new tokens | first metric | data | licence | in the paper |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     asked = {".": "our task file", "": "this package"}
