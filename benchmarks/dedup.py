@@ -344,11 +344,12 @@ Each of {other["texts"]} Chinese texts, with rouge_score given the words of `rou
 The Chinese texts are put together from phrases of our own by a seeded generator, and spliced and copied in the same way at
 single characters. Everything runs in one thread, and seconds are the processor's, which other programs do not lengthen; of
 `NearDuplicates` the faster of two rounds counts (of the large Chinese set there is one), rouge_score ran once.
-"LCS computed" are the pairs left after the bound from shared words. Pairs at {LIMIT - MARGIN:.1f} or above were found by comparing all pairs with
-another function (rapidfuzz's Indel, no index, no bounds), so the third row of decisions covers every pair; `differing` in the
-last table does the same for {CHECKED} texts drawn at random. The large set is the instructions themselves, splices of three
-to five of them at words they share, and, a tenth of what is added, copies with one word changed; its vocabulary is that of
-its parts, so a word is shared by more texts than in as many independent ones. The peak is `ru_maxrss`: interpreter and
+"LCS computed" are the pairs left after the bound from shared words. Pairs at {LIMIT - MARGIN:.1f} or above were found by
+comparing all pairs with another function (rapidfuzz's Indel, no index, no bounds), so the third row of decisions covers every
+pair; `differing` in the tables of large sets does the same for {CHECKED} texts drawn at random. The large set is the
+instructions themselves, splices of three to five of them at words they share, and, a tenth of what is added, copies with one
+word changed; its vocabulary is that of its parts, so a word is shared by more texts than in as many independent ones. The
+peak is `ru_maxrss`: interpreter and
 libraries count.
 """
 

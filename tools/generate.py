@@ -25,6 +25,7 @@ from isheep_lib.filter import pair_kinds
 from isheep_lib.filter.steps.table import MEANINGS
 from isheep_lib.iterate.grade import MEANINGS as GRADES
 from isheep_lib.iterate.run_params import SECTIONS, STAGE_PARAMS, load_run
+from isheep_lib.languages import words
 from isheep_lib.languages.rules import in_words
 from isheep_lib.notebooks import OTHER_PARAMS
 from isheep_lib.params.check import check
@@ -157,7 +158,40 @@ def rules_text() -> str:
     )
     alone = "## Reasons why an answer is in no pair of answers\n\nIn `unpaired.jsonl`, where there are `preferences`.\n\n"
     pairs = f"{head}{_reasons(MEANINGS)}\n{alone}{_reasons(pair_kinds.MEANINGS)}"
-    return f"{pairs}\n{before}{_reasons(INSTRUCTION_MEANINGS)}\n{language_table.section()}"
+    return f"{pairs}\n{before}{_reasons(INSTRUCTION_MEANINGS)}\n{words_text()}\n{language_table.section()}"
+
+
+# Texts whose words docs/rules.md shows.
+SPELLED = (
+    *("Don't write 3.5 haiku!", "写一首关于春天的诗", "用Python写代码", "東京タワーへ行く", "한국어로 시를 써 주세요"),
+    *("اكتب قصيدة عن الربيع", "हिन्दी में लिखिए", "น้ำดีมาก", "Écris « café » 👍"),
+)
+
+
+def words_text() -> str:
+    """Say what a word is."""
+    head = """## What a word is
+
+One definition for all scripts (`isheep_lib/languages/words.py`), by Unicode's word segmentation (UAX 29) and without a
+dictionary, so the same on every machine. Words are runs of letters, digits and the marks on them; in scripts without spaces
+(Chinese, Japanese, Thai, Lao, Khmer, Burmese) each character as a reader sees it is one, and a run of Katakana is one. Emoji
+and punctuation are none. Texts are compared in lower case, however their letters were typed. Which letters there are the
+package `regex` decides; its version is in the fingerprint.
+
+- The length of an instruction (in English 4 to 150 words) counts what stands between spaces, as the released code does, and the
+  characters of scripts without spaces.
+- Near duplicates are compared by the words of the package rouge_score in Latin script (runs of a to z and digits), and by all
+  words of other scripts, in their order. Equal texts are always duplicates, also without a word.
+- Where a number of words stands for how much is said (5 for an echo, 6 and 13 for an item of a benchmark), two characters of
+  a script without spaces count as one.
+
+| text | compared by | counted | near duplicates by |
+|---|---|---|---|"""
+    rows = [
+        f"| {text} | {' · '.join(words.words(text))} | {words.count_words(text)} | {' · '.join(words.rouge_words(text))} |"
+        for text in SPELLED
+    ]
+    return "\n".join([head, *rows]) + "\n"
 
 
 def _reasons(meanings: dict[str, str]) -> str:
