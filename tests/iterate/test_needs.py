@@ -208,13 +208,19 @@ def test_a_stage_reads_the_items_of_these_benchmarks(stage, values, expected):
 @pytest.mark.parametrize(
     ("stage", "values", "expected"),
     [
-        ("synthesize", {}, []),
-        ("synthesize", {"demonstration_choice": "one_a_cluster"}, ["numpy"]),
-        ("filter", {}, []),
-        ("filter", {"steps": ["density"]}, ["numpy"]),
-        ("filter", {"steps": ["rules", "density_perplexity"]}, ["numpy"]),
+        ("synthesize", {}, ["regex"]),
+        ("synthesize", {"demonstration_choice": "one_a_cluster"}, ["numpy", "regex"]),
+        ("assess", {}, ["regex"]),
+        ("assess", {"corruptions": ["shuffled"]}, []),
+        ("assess", {"checked_scorers": []}, []),
+        ("assess", {"checked_scorers": ["learned"], "corruptions": ["shuffled"]}, ["regex"]),
+        ("filter", {}, ["regex"]),
+        ("filter", {"decontaminate": "ignore", "steps": ["threshold"]}, []),
+        ("filter", {"decontaminate": "ignore", "steps": ["threshold"], "preferences": ["cut"]}, ["regex"]),
+        ("filter", {"decontaminate": "ignore", "steps": ["density"]}, ["numpy"]),
+        ("filter", {"steps": ["rules", "density_perplexity"]}, ["regex", "numpy"]),
         ("train", {}, []),
-        ("evaluate", {}, ["lm_eval"]),
+        ("evaluate", {}, ["lm_eval", "regex"]),
     ],
 )
 def test_these_packages_decide_what_a_stage_makes(stage, values, expected):

@@ -379,7 +379,7 @@ def test_rows_that_are_not_those_of_the_training_are_refused(evaluation, tmp_pat
 def test_an_evaluation_rests_on_its_data_its_tasks_and_what_grades(evaluation):
     parts = evaluation().parts
     assert set(parts["inputs"]) == {"benchmarks/nq_open"}
-    assert set(parts["packages"]) == {"lm_eval"}
+    assert set(parts["packages"]) == {"lm_eval", "regex"}
     assert {"tasks/humaneval.yaml", "tasks/squadv2.yaml", *FRAMES} <= set(parts["prompts"])
     assert {"load_tasks", "code_scores", "extract_code", "run_programs", "mean_with_error"} <= set(parts["code"])
 
