@@ -11,7 +11,7 @@ The kinds of hits, strongest first:
     13-gram   13 words in a row are the same
     8-gram    8 are, and of a text of 13 words or more 80% stand there in the same order
 Words that many items share, such as "which of the following is an example of", count for none of them. In scripts without
-spaces each character is a word (`languages.words`), and a text of these must be twice as long to be decisive: 12, 26, 26.
+spaces each character is a word (`languages.words`), but where 6 or 13 words decide, two of these count as one.
 
 Covers verbatim overlap, whatever the case, punctuation and spacing. Does not cover paraphrases, translations, texts under
 4 words, where items come from, or what becomes of a hit.

@@ -88,11 +88,12 @@ def word_places(text: str) -> list[tuple[int, int]]:
 
 
 def amount(split: Sequence[str]) -> int:
-    """Return how much words say, in words of scripts with spaces: two signs of other scripts count as one.
+    """Return how much words say, in words of scripts with spaces: two signs of other scripts count as one, rounded up.
 
     A word of modern Chinese has two characters, mostly; by single ones a proper name would pass for a sentence.
     """
-    return len(split) - sum(map(is_sign, split)) // 2
+    signs = 0 if "".join(split).isascii() else sum(map(is_sign, split))
+    return len(split) - signs // 2
 
 
 def is_sign(word: str) -> bool:

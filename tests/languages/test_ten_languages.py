@@ -190,6 +190,24 @@ def test_a_benchmarks_item_is_found_alone_and_within_a_longer_task(said):
     assert {hit.row_id: hit.kind for hit in hits} == {"alone": "exact", "within": "contains"}
 
 
+LONG = "下列关于光合作用的说法中，哪一项能够正确说明植物为什么需要水、阳光和二氧化碳？"
+
+
+@pytest.mark.parametrize(
+    ("row", "kind"),
+    [
+        (f"请回答：{LONG}", "contains"),
+        (LONG[:26], "13-gram"),  # 25 characters and a comma
+        (LONG[:24], None),
+        (LONG.replace("植物", "树木").replace("哪一项", "哪一个"), "8-gram"),
+        (LONG[:12], None),
+    ],
+)
+def test_chinese_questions_are_found_by_twice_as_many_characters(row, kind):
+    rows = [{"id": "a", "instruction": row, "input": "", "output": ""}]
+    assert [hit.kind for hit in Index(rows).find([Item("own", "1", (LONG,))])] == [kind] * (kind is not None)
+
+
 def test_a_long_name_that_a_task_shares_with_an_item_is_no_evidence():
     name = "中华人民共和国中央人民政府"  # 13 characters, and 4 words
     rows = [{"id": "a", "instruction": f"写一篇介绍{name}的短文", "input": "", "output": ""}]
