@@ -113,18 +113,19 @@ class Intake:
             YieldError: it is less than `min_instructions`.
         """
         found = self.found
-        require(len(found.accepted), self.shared.min_instructions, "new instructions", found.dropped, advice(found) or do)
+        require(len(found.accepted), self.shared.min_instructions, "new instructions", found.dropped, advice(found, do))
         return self.found
 
 
-def advice(found: Candidates) -> str:
-    """Say what to do where one reason drops nearly all tasks, so that more of them would not help; "" where none does."""
+def advice(found: Candidates, do: str) -> str:
+    """Say what to do where one reason drops nearly all tasks, before the method's own advice or in its place."""
     reasons = Counter(row["reason"] for row in found.dropped)
     written = len(found.accepted) + len(found.dropped)
     name, number = next(iter(reasons.most_common(1)), ("", 0))
     if number < NEARLY_ALL * written or name not in ADVICE:
-        return ""
-    return f"{number} of {written} were dropped as {name}, so more batches would not help: {ADVICE[name]}"
+        return do
+    said = f"{number} of {written} were dropped as {name}: {ADVICE[name]}"
+    return f"{said}; more of them would not help" if name == MISMATCH else f"{said}; else {do}"
 
 
 def write_in_batches(

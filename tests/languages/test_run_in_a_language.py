@@ -162,10 +162,10 @@ def test_too_few_tasks_say_what_to_do_by_the_reason_that_dropped_them(tmp_path):
 
 def test_where_no_one_reason_drops_nearly_all_the_methods_own_advice_stands():
     rows = [{"reason": reason} for reason in ("near_duplicate", "near_duplicate", "too_short")]
-    assert candidates.advice(Candidates(dropped=rows)) == ""
-    assert candidates.advice(Candidates()) == ""
-    assert candidates.advice(Candidates(dropped=[{"reason": "beyond_target"}] * 9)) == ""
-    assert candidates.advice(Candidates(accepted=[{}] * 5, dropped=[{"reason": "cut_off"}] * 5)) == ""
+    cut = Candidates(accepted=[{}] * 5, dropped=[{"reason": "cut_off"}] * 5)
+    for found in (Candidates(dropped=rows), Candidates(), Candidates(dropped=[{"reason": "beyond_target"}] * 9), cut):
+        assert candidates.advice(found, "its own") == "its own"
+    assert candidates.advice(Candidates(dropped=cut.dropped), "own").endswith("raise synthesize.instruction_tokens; else own")
 
 
 def test_methods_ask_the_rules_by_the_run_alone():
