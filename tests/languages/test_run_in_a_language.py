@@ -13,6 +13,7 @@ from isheep_lib.errors import DataError, ParameterError, YieldError
 from isheep_lib.evaluate.params import EvaluateParams
 from isheep_lib.filter.params import Filter
 from isheep_lib.filter.steps.rules import Rules, rule_problem
+from isheep_lib.iterate.chain import prepare
 from isheep_lib.iterate.claims import as_sections, complete_params
 from isheep_lib.iterate.run_params import FilterParams, SynthesizeParams, load_run, recorded_params
 from isheep_lib.languages import rules
@@ -107,6 +108,15 @@ def test_a_stage_that_runs_alone_takes_the_language_of_its_run_and_claims_it(tmp
     assert "language" not in claimed["filter"]
 
 
+def test_the_plan_refuses_seeds_in_another_language_before_any_model_is_looked_for(tmp_path):
+    override = 'synthesize.method:list synthesize.options:{"demonstrations":5} synthesize.language:zh'
+    asked = {"params": str(ROOT / "params/smollm2-135m.yaml"), "run": str(tmp_path / "run"), "override": override}
+    with pytest.raises(DataError, match="seed tasks are not in Chinese, such as") as caught:
+        prepare(asked)
+    assert caught.value.do.startswith("set synthesize.language to en, or to any")
+    assert not (tmp_path / "run").exists()
+
+
 def test_seeds_in_another_language_are_refused_with_what_to_set(tmp_path):
     path = seeds(tmp_path, CHINESE)
     with pytest.raises(DataError) as caught:
@@ -155,9 +165,8 @@ def test_too_few_tasks_say_what_to_do_by_the_reason_that_dropped_them(tmp_path):
     with pytest.raises(YieldError) as caught:
         intake.require("raise max_batches")
     assert "8 language_mismatch such as 'Write a short poem about the sea, number 0.'" in str(caught.value)
-    assert caught.value.do.startswith(
-        "8 of 8 were dropped as language_mismatch, so more batches would not help: the model does"
-    )
+    said = "8 of 8 were dropped as language_mismatch: the model does not write in synthesize.language; set"
+    assert caught.value.do.startswith(said) and caught.value.do.endswith("more of them would not help")
 
 
 def test_where_no_one_reason_drops_nearly_all_the_methods_own_advice_stands():
