@@ -50,9 +50,11 @@ def mismatch(text: str, language: Language) -> str:
         return ""
     said = "\n".join(dict.fromkeys(plain.splitlines()))[:READ]  # a line said again and again tells nothing new
     middle = len(said) // 2
-    (found, sure), (then, again) = detected(said[:middle]), detected(said[middle:])
-    other = found == then and min(sure, again) >= SURE and found not in own.tags
-    return f"both its halves read as {found!r}" if other else ""
+    found, sure = detected(said[:middle])
+    if found in own.tags or sure < SURE:
+        return ""
+    then, again = detected(said[middle:])
+    return f"both its halves read as {found!r}" if found == then and again >= SURE else ""
 
 
 def guess(text: str) -> str:
