@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -11,6 +12,7 @@ from isheep_lib.benchmarks.catalogue import BENCHMARKS
 from isheep_lib.display.evaluation_tables import named, results_table
 from isheep_lib.errors import DataError, ParameterError, YieldError
 from isheep_lib.evaluate.params import EvaluateParams
+from isheep_lib.export.model_card import language_metadata, language_of_record
 from isheep_lib.filter.params import Filter
 from isheep_lib.filter.steps.rules import Rules, rule_problem
 from isheep_lib.iterate.chain import prepare
@@ -216,6 +218,23 @@ def test_an_english_benchmark_is_marked_beside_a_run_in_another_language():
     assert titles == ["IFEval", "IFEval", "IFEval (in English)", "IFEval (in English)"]
     assert results_table({0: metrics()}).rows[0]["benchmark"] == "IFEval"
     assert results_table({0: metrics(language="zh")}).rows[0]["benchmark"] == "IFEval (in English)"
+
+
+CARDS = {
+    "en": {"language": ["en"]},
+    "zh-Hant": {"language": ["zh"], "language_bcp47": ["zh-Hant"]},
+    ("en", "fr"): {"language": ["en", "fr"]},
+    "any": {"language": ["multilingual"]},
+    None: {"language": ["en"]},  # an old record says nothing
+}
+
+
+@pytest.mark.parametrize("language", CARDS, ids=str)
+def test_cards_name_the_language_as_the_hub_reads_it(language):
+    given = list(language) if isinstance(language, tuple) else language
+    record = SimpleNamespace(manifest=lambda stage: {"parameters": {} if given is None else {"language": given}})
+    assert language_metadata(record) == CARDS[language]
+    assert language_of_record(record) == (given or "en")
 
 
 def recorded(stage):
