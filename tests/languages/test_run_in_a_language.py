@@ -19,6 +19,7 @@ from isheep_lib.iterate.chain import prepare
 from isheep_lib.iterate.claims import as_sections, complete_params
 from isheep_lib.iterate.run_params import FilterParams, SynthesizeParams, load_run, recorded_params
 from isheep_lib.languages import rules
+from isheep_lib.paper.runs import Measured, Run
 from isheep_lib.params.check import check
 from isheep_lib.params.old_names import renew
 from isheep_lib.record.rows import Pair
@@ -218,6 +219,16 @@ def test_an_english_benchmark_is_marked_beside_a_run_in_another_language():
     assert titles == ["IFEval", "IFEval", "IFEval (in English)", "IFEval (in English)"]
     assert results_table({0: metrics()}).rows[0]["benchmark"] == "IFEval"
     assert results_table({0: metrics(language="zh")}).rows[0]["benchmark"] == "IFEval (in English)"
+
+
+def test_the_papers_list_of_runs_names_languages_where_one_is_not_english():
+    def run(language):
+        params = load_run(ROOT / "params/smollm2-135m.yaml", f"synthesize.language:{language}").model_dump()
+        return Run("quality", language, Path("r"), "m", "d", {}, {}, {}, params)
+
+    assert "language" not in Measured((run("en"),)).table().rows[0]
+    rows = Measured((run("en"), run("zh"))).table().rows
+    assert [row["language"] for row in rows] == ["English", "Chinese"]
 
 
 CARDS = {
