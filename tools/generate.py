@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import language_table
 import nbformat
 import training_memory
 import yaml
@@ -25,11 +26,13 @@ from isheep_lib.filter.steps.table import MEANINGS
 from isheep_lib.iterate.grade import MEANINGS as GRADES
 from isheep_lib.iterate.run_params import SECTIONS, STAGE_PARAMS, load_run
 from isheep_lib.languages import words
+from isheep_lib.languages.rules import in_words
 from isheep_lib.notebooks import OTHER_PARAMS
 from isheep_lib.params.check import check
 from isheep_lib.params.kinds import Place, Section, Shard, is_execution
 from isheep_lib.synthesize.all_methods import METHODS
 from isheep_lib.synthesize.params import Synthesize
+from isheep_lib.synthesize.rules import MEANINGS as INSTRUCTION_MEANINGS
 from isheep_lib.train import batch_plan
 from isheep_lib.train.objectives.table import OBJECTIVES
 
@@ -74,10 +77,10 @@ def notebook_text(name: str, kind: type[Section]) -> str:
 
 def allowed(schema: dict) -> str:
     """Write a field's type and limits from its JSON schema."""
-    if "enum" in schema:
-        return ", ".join(schema["enum"])
     if "anyOf" in schema:
         return " or ".join(map(allowed, schema["anyOf"]))
+    if "enum" in schema:
+        return ", ".join(schema["enum"])
     if schema.get("type") == "array":
         return f"list of {allowed(schema['items'])}"
     if schema.get("type") == "object":
@@ -150,8 +153,12 @@ def idea(kind: type) -> str:
 def rules_text() -> str:
     """Return docs/rules.md."""
     head = "# Reasons to drop a pair\n\nGenerated from `isheep_lib/filter` (`make docs`), in the order of application.\n\n"
+    before = (
+        "## Reasons to drop an instruction\n\nBefore it has a response (`isheep_lib/synthesize/rules.py`), in this order.\n\n"
+    )
     alone = "## Reasons why an answer is in no pair of answers\n\nIn `unpaired.jsonl`, where there are `preferences`.\n\n"
-    return f"{head}{_reasons(MEANINGS)}\n{alone}{_reasons(pair_kinds.MEANINGS)}\n{words_text()}"
+    pairs = f"{head}{_reasons(MEANINGS)}\n{alone}{_reasons(pair_kinds.MEANINGS)}"
+    return f"{pairs}\n{before}{_reasons(INSTRUCTION_MEANINGS)}\n{words_text()}\n{language_table.section()}"
 
 
 # Texts whose words docs/rules.md shows.
@@ -171,7 +178,7 @@ dictionary, so the same on every machine. Words are runs of letters, digits and 
 and punctuation are none. Texts are compared in lower case, however their letters were typed. Which letters there are the
 package `regex` decides; its version is in the fingerprint.
 
-- The length of an instruction (4 to 150 words) counts what stands between spaces, as the released code does, and the
+- The length of an instruction (in English 4 to 150 words) counts what stands between spaces, as the released code does, and the
   characters of scripts without spaces.
 - Near duplicates are compared by the words of the package rouge_score in Latin script (runs of a to z and digits), and by all
   words of other scripts, in their order. Equal texts are always duplicates, also without a word.
@@ -258,14 +265,21 @@ def benchmarks_text() -> str:
         "The paper does not state its few-shot counts. Here every benchmark is asked without examples; MMLU's data hold five a",
         "subject, of which `evaluate.few_shot` are shown.",
         "",
-        "| name | items | split | asked by | new tokens | first metric | data | licence of the data | in the paper |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| name | language | items | split | asked by | new tokens | first metric | data | licence | in the paper |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
     asked = {".": "our task file", "": "this package"}
     for row in BENCHMARKS.values():
         data = f"`{PACKAGES[row.package]}`" if row.package else "your own file, or the hub"
         limit = row.tokens or ("none" if row.kind == "choice" else "`answer_tokens`")
-        cells = (f"`{row.name}`: {row.title}", row.items, row.split, asked.get(row.tasks, "lm-eval"), limit)
+        cells = (
+            f"`{row.name}`: {row.title}",
+            in_words(row.language),
+            row.items,
+            row.split,
+            asked.get(row.tasks, "lm-eval"),
+            limit,
+        )
         cells += (f"`{row.metric}`", data, row.licence, row.paper)
         parts.append(f"| {' | '.join(map(str, cells))} |")
     parts += [

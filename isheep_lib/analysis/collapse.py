@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from isheep_lib.analysis.words import grams, is_refusal
+from isheep_lib.languages.rules import Language
 from isheep_lib.languages.words import words
 
 ENOUGH = 30  # answers; fewer are not compared
@@ -37,7 +38,9 @@ SIGNS = {
 Signs = Mapping[str, Any]  # by name: a number, None where there are no answers to measure; "answers" is never None
 
 
-def answer_signs(texts: Sequence[str], finishes: Sequence[str] | None = None) -> dict[str, float | int | None]:
+def answer_signs(
+    texts: Sequence[str], finishes: Sequence[str] | None = None, language: Language = "en"
+) -> dict[str, float | int | None]:
     """Measure what a collapse would show in; the keys are those of `SIGNS`.
 
     Distinct n-grams become a smaller share of a larger sample: shorter answers alone would raise it and hide a collapse.
@@ -48,6 +51,7 @@ def answer_signs(texts: Sequence[str], finishes: Sequence[str] | None = None) ->
     Args:
         texts: the answers.
         finishes: how each ended, "length" where the token limit cut it; without them cut_off_rate is None.
+        language: in which an answer may decline, beside English.
     """
     if finishes is not None and len(finishes) != len(texts):
         raise ValueError(f"{len(texts)} texts but {len(finishes)} finishes")
@@ -62,7 +66,7 @@ def answer_signs(texts: Sequence[str], finishes: Sequence[str] | None = None) ->
         "distinct_1": _distinct_grams(tokens, 1),
         "distinct_2": _distinct_grams(tokens, 2),
         "repeated_ngrams": _mean([_repeated_share(said) for said in tokens]),
-        "refusal_rate": _mean([is_refusal(text) for text in texts]),
+        "refusal_rate": _mean([is_refusal(text, language) for text in texts]),
         "cut_off_rate": None if finishes is None else _mean([finish == "length" for finish in finishes]),
         "empty_rate": _mean([not text for text in plain]),
         "duplicate_rate": None if single is None else round(1 - single, 6),

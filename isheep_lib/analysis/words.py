@@ -4,9 +4,9 @@ Covers pure functions of text. Does not cover what a word is (`languages.words`)
 (`synthesize`, `filter`, `evaluate`).
 """
 
-import re
 from collections.abc import Iterable, Sequence
 
+from isheep_lib.languages.rules import Language, with_english
 from isheep_lib.languages.words import words
 
 
@@ -35,13 +35,6 @@ def grams(tokens: Sequence[str], n: int) -> list[tuple[str, ...]]:
     return [tuple(tokens[i : i + n]) for i in range(len(tokens) - n + 1)]
 
 
-REFUSAL = re.compile(
-    r"^\W*(?:i['’]?m (?:sorry|afraid|unable|not able)|i am (?:sorry|afraid|unable|not able)|sorry\b|i (?:can['’]?t|cannot)\b"
-    r"|i (?:do not|don['’]t) have (?:access|the ability)|as an ai\b|unfortunately,? i\b)",
-    re.IGNORECASE,
-)
-
-
-def is_refusal(text: str) -> bool:
-    """Tell whether an answer opens by declining."""
-    return bool(REFUSAL.match(text))
+def is_refusal(text: str, language: Language = "en") -> bool:
+    """Tell whether an answer opens by declining, in a language or in English."""
+    return with_english(language).finds("refusal", text)

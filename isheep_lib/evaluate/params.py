@@ -10,7 +10,7 @@ from isheep_lib.benchmarks.data import data_digests
 from isheep_lib.benchmarks.entries import Entries, Sources
 from isheep_lib.engines.params import Model
 from isheep_lib.languages.words import DECIDES
-from isheep_lib.params.kinds import EvaluatedPlace, Positive, StageSection, execution
+from isheep_lib.params.kinds import EvaluatedPlace, Positive, Spoken, StageSection, execution
 from isheep_lib.prompting import chat
 from isheep_lib.record.rows import digest_file
 from isheep_lib.sandbox.run import sandbox_method
@@ -27,6 +27,7 @@ class Evaluate(StageSection):
     """Benchmarks, and what a collapse would show in."""
 
     sees_training_rows: ClassVar[bool] = True
+    reads_language: ClassVar[bool] = True
 
     tasks: Entries = Field(
         DEFAULT_TASKS, description="benchmarks, each whole or with the size of its fixed seeded subset after a colon"
@@ -78,5 +79,5 @@ class Evaluate(StageSection):
         return {"programs": "run" if sandbox_method(self.code_sandbox) else "left out"}
 
 
-class EvaluateParams(Evaluate, Model, EvaluatedPlace):
+class EvaluateParams(Evaluate, Spoken, Model, EvaluatedPlace):
     """Parameters of `evaluate.ipynb`."""

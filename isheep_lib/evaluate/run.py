@@ -27,6 +27,7 @@ from isheep_lib.engines.generate import generate_all, overlong
 from isheep_lib.engines.protocol import Completion, Engine, Request
 from isheep_lib.errors import DataError
 from isheep_lib.evaluate.params import Evaluate
+from isheep_lib.languages.rules import Language
 from isheep_lib.prompting.chat import Frame
 from isheep_lib.record.journal import Journal
 from isheep_lib.record.rows import canonical_json, digest_text
@@ -191,11 +192,17 @@ def find_trained_on(suite: Suite, training: Iterable[dict[str, Any]]) -> list[Hi
 
 
 def metrics(
-    suite: Suite, rows: Rows, hits: list[Hit], frame: Frame, practised: Mapping[str, Sequence[str]] | None = None
+    suite: Suite,
+    rows: Rows,
+    hits: list[Hit],
+    frame: Frame,
+    practised: Mapping[str, Sequence[str]] | None = None,
+    language: Language = "en",
 ) -> dict[str, Any]:
     """Return everything that this stage measures, in percent, with what it rests on.
 
     Args:
+        language: of the run, named among the results where it is not English.
         practised: types of instructions by benchmark that the model's training rows practised (`followed.practised_types`).
     """
     flagged: dict[str, set[str]] = {}
@@ -223,9 +230,10 @@ def metrics(
     open_answers = [
         row for chosen in suite.of("instructions", "judged") for row in rows[chosen.benchmark.name] if "answer" in row
     ]
-    signs = answer_signs([row["answer"] for row in open_answers], [row["finish"] for row in open_answers])
+    signs = answer_signs([row["answer"] for row in open_answers], [row["finish"] for row in open_answers], language)
+    spoken = {} if language == "en" else {"language": language}
     subsets = {chosen.benchmark.name: chosen.subset for chosen in suite.of("judged")}
-    return {"tasks": tasks, "answered": subsets, "absent": absent, "signs": signs, "frame": frame.name}
+    return {"tasks": tasks, "answered": subsets, "absent": absent, "signs": signs, "frame": frame.name} | spoken
 
 
 def scores(name: str, graded: list[dict[str, Any]]) -> dict[str, dict[str, float | int | None]]:

@@ -15,9 +15,10 @@ from isheep_lib.display.stage_tables import trust
 from isheep_lib.export.contents import STAGES, Record
 from isheep_lib.export.data import FATE, FILES, PAIR, PREFERENCES, constrained_columns, more_columns, score_names
 from isheep_lib.export.markdown import code, front_matter, plain, render
-from isheep_lib.export.model_card import provenance
+from isheep_lib.export.model_card import language_metadata, language_of_record, provenance
 from isheep_lib.iterate.grade import grade_of_run
 from isheep_lib.iterate.run_params import recorded_params
+from isheep_lib.languages.rules import in_words
 from isheep_lib.scorers.table import scorer_of
 
 SIZES = {1000: "n<1K", 10_000: "1K<n<10K", 100_000: "10K<n<100K", 1_000_000: "100K<n<1M"}
@@ -44,6 +45,7 @@ def data_card(record: Record) -> str:
     settings = {name: value for name, value in chosen["parameters"].items() if name not in APART}
     values = {
         "front": _front(record),
+        "language": in_words(language_of_record(record)),
         "files": [{"name": name, "file": FILES[name], "holds": text} for name, text in HOLDS.items()] + _preferences(record),
         "columns": [{"column": name, "meaning": text} for name, text in columns.items()],
         "counts": _counts(record),
@@ -73,7 +75,10 @@ def _front(record: Record) -> str:
     size = next((name for limit, name in SIZES.items() if len(record.rows) < limit), "n>1M")
     configs = [{"config_name": "default", "data_files": FILES["pairs"]}]  # datasets takes one format from a folder
     tags = ["isheep", "synthetic", "instruction-tuning"]
-    return front_matter({"task_categories": ["text-generation"], "tags": tags, "size_categories": [size], "configs": configs})
+    spoken = language_metadata(record)
+    return front_matter(
+        {**spoken, "task_categories": ["text-generation"], "tags": tags, "size_categories": [size], "configs": configs}
+    )
 
 
 def _counts(record: Record) -> list[dict[str, Any]]:

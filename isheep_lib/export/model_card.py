@@ -15,6 +15,8 @@ from isheep_lib.export.loading import Weights
 from isheep_lib.export.markdown import counts, front_matter, plain, render
 from isheep_lib.iterate.grade import grade_of_run
 from isheep_lib.iterate.run_params import SynthesizeParams, recorded_params
+from isheep_lib.languages.rules import Language, in_words, tags_of
+from isheep_lib.languages.tags import shortened
 from isheep_lib.train.objectives.table import OBJECTIVES
 
 SETTINGS = {
@@ -56,10 +58,23 @@ def _front(record: Record, weights: Weights | None) -> str:
         values["base_model"] = base.repository
         values["base_model_relation"] = "finetune" if record.method == "full" else "adapter"
     values["library_name"] = "transformers" if record.method == "full" or (weights and not weights.adapters) else "peft"
+    values |= language_metadata(record)
     values["pipeline_tag"] = "text-generation"
     values["tags"] = ["isheep", "self-alignment", "synthetic-data", *(["lora"] if record.method != "full" else [])]
     values["tags"] += [record.objective] if record.preferences else []
     return front_matter(values)
+
+
+def language_of_record(record: Record) -> Language:
+    """Return the language of the tasks; those of records that name none are English."""
+    return record.manifest("synthesize")["parameters"].get("language", "en")
+
+
+def language_metadata(record: Record) -> dict[str, list[str]]:
+    """Return the language as the Hub reads it: languages without their regions, and the whole tags where they say more."""
+    tags = tags_of(language_of_record(record))
+    plain = list(dict.fromkeys(shortened(tag)[-1] for tag in tags)) or ["multilingual"]
+    return {"language": plain} | ({"language_bcp47": tags} if tags and tags != plain else {})
 
 
 def _facts(record: Record) -> list[dict[str, str]]:
@@ -69,6 +84,7 @@ def _facts(record: Record) -> list[dict[str, str]]:
         "base model": base.name,
         "its digest (SHA-256 over its files)": base.digest,
         "grade": grade_of_run(record.run_dir).line,
+        "language of the tasks": in_words(language_of_record(record)),
         "setting": SETTINGS[params["setting"]],
         "trained": METHODS[record.method],
         "objective": f"{record.objective}: {OBJECTIVES[record.objective].source}",

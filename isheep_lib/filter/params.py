@@ -4,13 +4,15 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 
-from isheep_lib.benchmarks.catalogue import ALL, BENCHMARKS, parse_source
+from isheep_lib.benchmarks.catalogue import ALL, asked_in, parse_source
 from isheep_lib.benchmarks.data import data_digests
 from isheep_lib.benchmarks.entries import Against
 from isheep_lib.filter.steps.step import Step
 from isheep_lib.filter.steps.table import CONTROL, DECONTAMINATE, STEPS, StepName, StepOptions
+from isheep_lib.languages import mismatch
+from isheep_lib.languages.rules import ANY
 from isheep_lib.languages.words import DECIDES
-from isheep_lib.params.kinds import Positive, StageSection, distinct
+from isheep_lib.params.kinds import Positive, StageSection, distinct, language_of
 from isheep_lib.record.code import root_of
 from isheep_lib.scorers.table import ScorerName, columns
 
@@ -66,6 +68,7 @@ class Filter(PairOptions, StepOptions, Choice):
     """Decontamination, then steps in the order given, each with its own line in the funnel."""
 
     asks_model: ClassVar[bool] = False
+    reads_language: ClassVar[bool] = True
 
     random_control: bool = Field(
         False,
@@ -116,7 +119,7 @@ class Filter(PairOptions, StepOptions, Choice):
             return {}
         entries = self.decontaminate_against
         named = dict(parse_source(entry) if "=" in entry else (entry, "") for entry in entries if entry != ALL)
-        return (dict.fromkeys(BENCHMARKS, "") if ALL in entries else {}) | named
+        return (dict.fromkeys(asked_in(language_of(self)), "") if ALL in entries else {}) | named
 
     def data_digests(self) -> dict[str, str]:
         """Hash the items of benchmarks."""
@@ -124,8 +127,15 @@ class Filter(PairOptions, StepOptions, Choice):
 
     def packages(self) -> list[str]:
         """Name what decides beside our own code."""
-        cut = [DECIDES] if "cut" in self.preferences else []
-        return list(dict.fromkeys([name for step in self.applied() for name in step.packages] + cut))
+        more = [DECIDES] if "cut" in self.preferences else []
+        told = "rules" in self.steps and self.other_languages == "mismatch" and language_of(self) != ANY
+        more += [mismatch.DECIDES] if told else []
+        return list(dict.fromkeys([name for step in self.applied() for name in step.packages] + more))
+
+    def deciding(self) -> dict[str, Any]:
+        """Return the values that decide the result; any Chinese character was the rule before there was a choice."""
+        left_out = ("other_languages",) if self.other_languages == "chinese" else ()
+        return {name: value for name, value in super().deciding().items() if name not in left_out}
 
     def code(self) -> tuple[str, ...]:
         """Name what decides, with the chosen steps alone, and what looks for items of benchmarks."""

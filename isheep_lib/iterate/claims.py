@@ -34,6 +34,8 @@ def as_sections(kind: type[Section], values: dict[str, Any], stage: str) -> dict
         fields = [n for n in SECTIONS[name].model_fields if n in kind.model_fields and n not in others]
         if fields:
             sections[name] = {field: values[field] for field in fields}
+    if stage != "synthesize" and "language" in kind.model_fields:
+        sections["synthesize"] = {"language": values["language"]}
     return sections
 
 

@@ -12,8 +12,10 @@ from isheep_lib.engines.params import TrainedModel
 from isheep_lib.engines.tokens import digest_own_frame
 from isheep_lib.errors import RecordError
 from isheep_lib.iterate.run_params import StageParams, prompts_of
+from isheep_lib.languages.rules import digests
 from isheep_lib.models.base import find_model
 from isheep_lib.models.trained import trained_weights
+from isheep_lib.params.kinds import language_of
 from isheep_lib.record import manifests, provenance
 from isheep_lib.record.code import code_digests
 
@@ -48,7 +50,7 @@ def fingerprint_parts(run_dir: Path, stage: str, params: StageParams) -> dict[st
     if deciding := params.packages():
         parts["packages"] = provenance.versions(tuple(deciding))
     parts["prompts"] = prompts_of(params).digests(*params.prompt_files()) | params.other_prompts()
-    parts["code"] = code_digests(params.code())
+    parts["code"] = code_digests(params.code()) | (digests(language_of(params)) if params.reads_language else {})
     if engine:
         parts["engine_code"] = code_digests((KINDS[engine].code,))
     return parts

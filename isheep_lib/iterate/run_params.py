@@ -45,7 +45,7 @@ class AssessParams(Assess, Spoken, Shard, PromptedModel, Place):
         return problems
 
 
-class FilterParams(Filter, Place):
+class FilterParams(Filter, Spoken, Place):
     """Parameters of `filter.ipynb`; no model is loaded."""
 
 

@@ -18,6 +18,7 @@ from isheep_lib.display import judge_tables
 from isheep_lib.display.table import Table
 from isheep_lib.errors import ParameterError
 from isheep_lib.iterate.grade import grade_of
+from isheep_lib.languages.rules import Language, in_words
 from isheep_lib.params import run_file
 from isheep_lib.record import manifests
 
@@ -156,13 +157,15 @@ class Measured:
         return Group((anchor, *others) if anchor else others, one_model)
 
     def table(self) -> Table:
-        """Show which run stands for what."""
+        """Show which run stands for what; their languages where one is not that of the paper's benchmarks, English."""
+        english = all(_language(run) == "en" for run in self.runs)
         rows = [
             {
                 "row": run.role,
                 "stands for": ROLES[run.role].title,
                 "tables": ROLES[run.role].tables,
                 "run": run.name,
+                **({} if english else {"language": in_words(_language(run))}),
                 "base model": run.model,
                 "grade": grade_of(run.params).name,
                 "evaluated": ", ".join(f"M_{k}" for k in run.metrics),
@@ -172,6 +175,10 @@ class Measured:
             for run in self.runs
         ]
         return Table(rows, "What was measured: one row per run; commits are those that its evaluations ran at.")
+
+
+def _language(run: Run) -> Language:
+    return run.params.get("synthesize", {}).get("language", "en")
 
 
 NOBODY = Measured(())

@@ -5,8 +5,9 @@ Covers `Section`, the place of a record, and shards. Does not cover the sections
 
 from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from isheep_lib.languages import rules
 from isheep_lib.params.names import FolderName
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -58,6 +59,7 @@ class StageSection(Section):
 
     asks_model: ClassVar[bool] = True
     sees_training_rows: ClassVar[bool] = False  # reads what its model was trained on
+    reads_language: ClassVar[bool] = False  # applies the rules of the run's language
 
     def model_iteration(self, iteration: int) -> int:
         """Return the iteration whose model the stage uses; 0 is the base model."""
@@ -113,9 +115,11 @@ class EvaluatedPlace(Place):
 
 
 class Spoken(Section):
-    """Which language the tasks are in."""
+    """Which language the tasks are in; it chooses the rules of texts, whose digests are named in a fingerprint."""
 
-    language: str | list[str] = routing("en", "language of the tasks: a BCP 47 tag, a list of them, or any")
+    language: Annotated[str | list[str], AfterValidator(rules.checked)] = routing(
+        "en", "language of the tasks, a BCP 47 tag, several, or any; see docs/rules.md"
+    )
 
 
 class Shard(Section):
@@ -130,6 +134,11 @@ class Shard(Section):
         if self.shard >= self.num_shards:
             problems.append(f"shard: {self.shard} is not below num_shards, {self.num_shards}; shards count from 0")
         return problems
+
+
+def language_of(params: Section) -> rules.Language:
+    """Return the language of a run by a stage's parameters; a section alone does not know it, and takes the default."""
+    return params.language if isinstance(params, Spoken) else "en"
 
 
 def is_execution(section: type[Section], name: str) -> bool:

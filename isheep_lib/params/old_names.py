@@ -39,6 +39,12 @@ REMOVED_VALUES = {
 }
 
 
+# Values that went without saying before there was a choice: parameter, the value that implied it, and which it was.
+IMPLIED = {"filter.other_languages": ("placeholders", "any_tag", "chinese")}
+# What stages recorded before there was a choice did: stage, parameter, value.
+BEFORE = {"filter": {"other_languages": "chinese"}}
+
+
 @dataclass
 class Renewed:
     """Values under the names of today, what was renamed, and what is there no more."""
@@ -64,6 +70,7 @@ def renew(
         _rename(found, section, defaults or {})
         _remove(found, section)
         _rename_scorers(found, section, scorers)
+        _imply(found, section)
     return found
 
 
@@ -87,7 +94,8 @@ def settled(manifest: Mapping[str, Any]) -> dict[str, Any]:
         "inference_dtype": "float32" if computed == "float32" else "bfloat16",  # a server was taken to run bfloat16
         "dtype": "bfloat16" if on_gpu else "float32",
     }
-    return values | {name: meant[name] for name in meant if values.get(name) == "auto"}
+    before = BEFORE.get(manifest.get("stage", ""), {})
+    return before | values | {name: meant[name] for name in meant if values.get(name) == "auto"}
 
 
 def new_name(parameter: str) -> str:
@@ -132,6 +140,13 @@ def _remove(found: Renewed, section: str) -> None:
         if owner == section and isinstance(given, str) and given in gone:
             del found.values[name]
             found.problems.append(f"{parameter}: {given!r} is no longer there: {gone[given]}")
+
+
+def _imply(found: Renewed, section: str) -> None:
+    for parameter, (by, given, value) in IMPLIED.items():
+        owner, _, name = parameter.partition(".")
+        if owner == section and found.values.get(by) == given:
+            found.values.setdefault(name, value)
 
 
 def _rename_scorers(found: Renewed, section: str, replace: bool) -> None:

@@ -9,13 +9,14 @@ from pydantic import Field
 
 from isheep_lib.engines.generate import generate_all
 from isheep_lib.engines.protocol import Completion, Request
+from isheep_lib.languages.mismatch import mismatch
 from isheep_lib.params.kinds import Positive, Section
 from isheep_lib.record.funnel import funnel, require
 from isheep_lib.record.journal import WAITS
 from isheep_lib.record.rows import Task
 from isheep_lib.synthesize.near_duplicates import NearDuplicates
 from isheep_lib.synthesize.respond import response_prompt
-from isheep_lib.synthesize.rules import Item, instruction_problem
+from isheep_lib.synthesize.rules import MISMATCH, Item
 from isheep_lib.synthesize.shared_params import Shared
 from isheep_lib.synthesize.writing import Writing
 
@@ -25,6 +26,21 @@ class BatchOptions(Section):
 
     prompts_per_batch: Positive = Field(32, description="prompts generated before new tasks are compared")
     max_batches: Positive = Field(4, description="batches after which the stage takes what it has")
+
+
+# What helps where nearly all tasks are dropped for one reason.
+NEARLY_ALL = 0.8
+ADVICE = {
+    MISMATCH: "the model does not write in synthesize.language; set the language that it writes, or any, prompts in the run's "
+    "language, or a model that speaks it",
+    "starts_oddly": "look at how they begin; synthesize.language may be another than the tasks'",
+    "stray_label": "labels of the list's form stand in them: show other demonstrations, or another method",
+    "cut_off": "raise synthesize.instruction_tokens",
+    "too_short": "set synthesize.language to that of the tasks, whose words are counted, or show longer demonstrations",
+    "too_long": "set synthesize.language to that of the tasks, whose words are counted, or show shorter demonstrations",
+    "near_duplicate": "raise synthesize.instruction_temperature or max_rouge, or show other demonstrations",
+    "beyond_context": "lower synthesize.response_tokens, or raise model.context_tokens where the model allows",
+}
 
 
 @dataclass(frozen=True)
@@ -70,8 +86,8 @@ class Intake:
 
     def problem(self, item: Item, apart: Collection[str] = ()) -> tuple[str, str]:
         """Return why an item is no new task, and the detail; ("", "") if it is one. It may resemble the texts `apart`."""
-        if reason := instruction_problem(item, self.shared.instruction_rules, self.writing.frame.words):
-            return reason, ""
+        if reason := self.writing.rule_problem(item):
+            return reason, mismatch(item.instruction, self.shared.language) if reason == MISMATCH else ""
         prompts = {"the prompt for a response": response_prompt(self.writing, vars(item))} if self.asks else {}
         if long := self.writing.overlong(prompts, self.shared.response_tokens):
             return "beyond_context", " has ".join(*long.items())
@@ -96,8 +112,20 @@ class Intake:
         Raises:
             YieldError: it is less than `min_instructions`.
         """
-        require(len(self.found.accepted), self.shared.min_instructions, "new instructions", self.found.dropped, do)
+        found = self.found
+        require(len(found.accepted), self.shared.min_instructions, "new instructions", found.dropped, advice(found, do))
         return self.found
+
+
+def advice(found: Candidates, do: str) -> str:
+    """Say what to do where one reason drops nearly all tasks, before the method's own advice or in its place."""
+    reasons = Counter(row["reason"] for row in found.dropped)
+    written = len(found.accepted) + len(found.dropped)
+    name, number = next(iter(reasons.most_common(1)), ("", 0))
+    if number < NEARLY_ALL * written or name not in ADVICE:
+        return do
+    said = f"{number} of {written} were dropped as {name}: {ADVICE[name]}"
+    return f"{said}; more of them would not help" if name == MISMATCH else f"{said}; else {do}"
 
 
 def write_in_batches(

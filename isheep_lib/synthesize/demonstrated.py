@@ -15,7 +15,7 @@ from isheep_lib.record.rows import Task
 from isheep_lib.synthesize.candidates import Candidates, Prompt, write_in_batches
 from isheep_lib.synthesize.demonstrations import DemonstrationOptions, Demonstrations, prepare_demonstrations
 from isheep_lib.synthesize.method import Example, Method
-from isheep_lib.synthesize.rules import Item, instruction_problem
+from isheep_lib.synthesize.rules import Item
 from isheep_lib.synthesize.shared_params import Shared
 from isheep_lib.synthesize.writing import Writing
 
@@ -64,12 +64,12 @@ class Demonstrated(Method[Shown]):
 
     def example(self, writing: Writing[Shown]) -> Example:
         """Ask once and cut the answer into tasks."""
-        seed, rules = writing.seed_of("example"), writing.shared.instruction_rules
+        seed = writing.seed_of("example")
         shown = self._demonstrations(writing).draw(writing.earlier, writing.options, seed)
         request = self.request(writing, "example", shown, seed)
         said = ask(writing.engine, request)
         items = self.read(said, writing)
-        problems = [instruction_problem(item, rules, writing.frame.words) or "passes the rules" for item in items]
+        problems = [writing.rule_problem(item) or "passes the rules" for item in items]
         rows = [{"instruction": i.instruction, "input": i.input, "rule": p} for i, p in zip(items, problems, strict=True)]
         return Example(request.prompt, said.text, rows)
 

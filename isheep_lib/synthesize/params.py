@@ -1,11 +1,12 @@
 """The section `synthesize` of a params file: what all methods share, which method writes, and its own parameters."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, Field, SerializeAsAny, ValidationInfo, field_validator
 
+from isheep_lib.languages import mismatch, rules
 from isheep_lib.languages.words import DECIDES
-from isheep_lib.params.kinds import Section, Spoken
+from isheep_lib.params.kinds import Section
 from isheep_lib.params.options import checked_options
 from isheep_lib.prompting import chat
 from isheep_lib.synthesize.all_methods import METHODS
@@ -21,8 +22,10 @@ def _known(name: str) -> str:
     return name
 
 
-class Synthesize(Constraining, Spoken, Shared):
+class Synthesize(Constraining, Shared):
     """New tasks, written by one method, then responses (paper, Algorithm 1, first two steps)."""
+
+    reads_language: ClassVar[bool] = True
 
     method: Annotated[str, AfterValidator(_known)] = Field("list", description="how tasks are written, see docs/methods.md")
     options: SerializeAsAny[Section] = Field(
@@ -57,6 +60,11 @@ class Synthesize(Constraining, Spoken, Shared):
             problems += [f"{n}: the method {self.method} reads no seeds; leave it out, or choose one that does" for n in given]
         if self.answers > 1 and self.chosen.answers_given:
             problems.append(f"answers: the method {self.method} comes with an answer to each task, so there is one; set 1")
+        if self.constraints != "none" and self.language != "en":
+            problems.append(
+                f"constraints: their texts are English, and the tasks are in {rules.in_words(self.language)}; set "
+                "constraints to none, or language to en"
+            )
         if self.constraints == "asked" and self.chosen.brings_answers:
             problems.append(f"constraints: the method {self.method} brings answers of its own, of which nothing can be asked")
         return problems
@@ -68,12 +76,13 @@ class Synthesize(Constraining, Spoken, Shared):
 
     def data_digests(self) -> dict[str, str]:
         """Hash the seed tasks, and whatever else the method reads."""
-        seeds = {"seeds": digest_seeds(self.seeds, self.seed_fields)} if "seeds" in self.chosen.needs else {}
+        seeds = {"seeds": digest_seeds(self.seeds, self.seed_fields, self.language)} if "seeds" in self.chosen.needs else {}
         return super().data_digests() | seeds | self.chosen.data_digests(self.options)
 
     def packages(self) -> list[str]:
         """Name what decides beside the engine."""
-        return list(dict.fromkeys([*self.chosen.packages(self.options), DECIDES]))
+        told = [mismatch.DECIDES] if self.instruction_rules and self.language != rules.ANY else []
+        return list(dict.fromkeys([*self.chosen.packages(self.options), DECIDES, *told]))
 
     def prompt_files(self) -> tuple[str, ...]:
         """Name the method's prompts, and the frames."""

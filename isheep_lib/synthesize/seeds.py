@@ -9,14 +9,17 @@ Covers mapping and checking them. Does not cover reading files (`record.sources`
 """
 
 import difflib
+import json
 import math
-import re
 import warnings
 from collections.abc import Iterable, Iterator
 from functools import cache
 from typing import Any
 
 from isheep_lib.errors import DataError
+from isheep_lib.languages import rules
+from isheep_lib.languages.mismatch import guess, mismatch
+from isheep_lib.languages.rules import Language, Rules
 from isheep_lib.record.provenance import find_file
 from isheep_lib.record.rows import (
     SURROGATE,
@@ -37,15 +40,10 @@ FIELDS = (
     "instruction (text), and optionally id, kind, input, output (text), a conversation (messages), or the Self-Instruct schema"
 )
 MEND = f"mend or remove these rows; fields of other names are told by {MAPPING}, such as instruction=question"
-# Said by data of an instruction that needs none; an input of mere punctuation is one.
-NO_INPUT = re.compile(
-    r"\W*(?:no[\s_-]*inputs?(?:\s+(?:is\s+)?(?:needed|required|necessary|provided|given))?|none|null|n/?a|无输入|無輸入|没有输入|沒有輸入)\W*",
-    re.IGNORECASE,
-)
 ABSENT = object()
 
 
-def load_seeds(source: str, fields: list[str]) -> list[Task]:
+def load_seeds(source: str, fields: list[str], language: Language = "en") -> list[Task]:
     """Read seed tasks: an instruction is required; `id`, `kind`, `input` and `output` are optional text.
 
     A Self-Instruct row gives one task, with its first instance; a conversation its first user turn and the answer to it
@@ -54,19 +52,21 @@ def load_seeds(source: str, fields: list[str]) -> list[Task]:
     Args:
         source: a file, from the current folder or the clone's root, or a hub dataset pinned to a commit.
         fields: names of the fields in the source, ours=theirs (`records.parse_fields`).
+        language: whose words for no input are read, beside the English ones.
 
     Raises:
         DataError: the source is absent, unreadable or empty, or a row is not an object, lacks an instruction, has a
             field that is not text, or repeats an id or an instruction with the same input. All such rows are listed.
     """
     mapping, found = parse_fields(fields), read_rows(source, PARAMETER)
+    known = rules.with_english(language)
     if not found.rows and not found.problems:
         raise DataError(f"{found.name} holds no seed task", where=found.where, do="add rows with an instruction")
     if found.rows:
         _check_mapping(found, mapping)
     tasks, problems, seen, with_system = [], list(found.problems), {}, 0
     for row in found.rows:
-        values, wrong, has_system = _read_row(row.content, mapping)
+        values, wrong, has_system = _read_row(row.content, mapping, known)
         task = Task(**{**values, "id": values["id"] or f"seed-{row.number:03d}"})
         if wrong := wrong or list(_repeats(task, seen, f"{found.unit} {row.number}")):
             problems.append((row.number, f"{row.place}: {'; '.join(wrong)}"))
@@ -83,23 +83,46 @@ def load_seeds(source: str, fields: list[str]) -> list[Task]:
     return tasks
 
 
-def digest_seeds(source: str, fields: list[str]) -> str:
+def digest_seeds(source: str, fields: list[str], language: Language = "en") -> str:
     """Hash what decides the seed tasks: a file's bytes, or the tasks of a dataset.
 
     Raises:
-        DataError: `load_seeds` refuses them.
+        DataError: `load_seeds` refuses them, or most of them are in another language than the run's.
     """
     path = find_file(source)
     if path:
         digest = digest_file(path)
-        _check(str(path), digest, tuple(fields))
+        _check(str(path), digest, tuple(fields), canonical_json(language))
         return digest
-    return digest_text(canonical_json([vars(task) for task in load_seeds(source, fields)]))
+    tasks = load_seeds(source, fields, language)
+    _require_language(tasks, source, language)
+    return digest_text(canonical_json([vars(task) for task in tasks]))
 
 
 @cache  # a run asks for the digest often; what was refused is read again
-def _check(source: str, _digest: str, fields: tuple[str, ...]) -> None:
-    load_seeds(source, list(fields))
+def _check(source: str, _digest: str, fields: tuple[str, ...], language: str) -> None:
+    _require_language(load_seeds(source, list(fields), json.loads(language)), source, json.loads(language))
+
+
+def _require_language(tasks: list[Task], source: str, language: Language) -> None:
+    """Refuse seeds most of which are in another language; of one that shares the script, all are read together."""
+    texts = [task.instruction for task in tasks]
+    other = [text for text in texts if mismatch(text, language)]
+    together = "" if 2 * len(other) > len(texts) else mismatch("\n".join(texts), language)
+    if 2 * len(other) <= len(texts) and not together:
+        return
+    say = rules.in_words(language)
+    what = (
+        f"{len(other)} of {len(texts)} seed tasks are not in {say}" if other else f"The seed tasks are not in {say}: {together}"
+    )
+    like = guess("\n".join(texts))
+    raise DataError(
+        f"{what}, such as {(other or texts)[0][:60]!r}",
+        where=f"{PARAMETER}, {source}; synthesize.language is {language!r}",
+        allowed=f"seeds in {say}; languages with rules are {', '.join(rules.known())}",
+        do=f"set synthesize.language to {like or 'the language of the seeds'}, or to any, which applies only what holds in "
+        "every language; or give other seeds",
+    )
 
 
 def _value_at(content: Any, path: str) -> Any:
@@ -143,7 +166,7 @@ def _check_mapping(found: Rows, mapping: dict[str, str]) -> None:
     )
 
 
-def _read_row(content: dict[str, Any], mapping: dict[str, str]) -> tuple[dict[str, str], list[str], bool]:
+def _read_row(content: dict[str, Any], mapping: dict[str, str], known: Rules) -> tuple[dict[str, str], list[str], bool]:
     """Return the text of every field of a task, "" for none, what is wrong, and whether a system turn was left out."""
     names = {ours: mapping.get(ours, ours) for ours in TASK_FIELDS}
     problems: list[str] = []
@@ -168,7 +191,8 @@ def _read_row(content: dict[str, Any], mapping: dict[str, str]) -> tuple[dict[st
         text, wrong = _text(ours, label, value)
         values[ours] = text
         problems += wrong or _wrong_turn(content, ours, label, theirs)
-    values["input"] = "" if NO_INPUT.fullmatch(values["input"]) else values["input"]
+    # An input of mere punctuation is one.
+    values["input"] = "" if known.finds("no_input", values["input"]) else values["input"]
     if by_instances:
         values["kind"] = values["kind"] or ("classification" if content.get("is_classification") is True else "")
     return values, problems, talk.has_system

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from isheep_lib.params.kinds import Positive, Share, StageSection
+from isheep_lib.params.kinds import Positive, Share, Spoken, StageSection
 from isheep_lib.record.rows import parse_fields
 
 
@@ -16,7 +16,7 @@ def _fields(pairs: list[str]) -> list[str]:
 Fields = Annotated[list[str], AfterValidator(_fields)]
 
 
-class Shared(StageSection):
+class Shared(Spoken, StageSection):
     """Parameters of the section `synthesize` that belong to no single method."""
 
     seeds: str = Field("seeds/tasks.jsonl", description="seed tasks: file, or org/name@revision of a dataset", min_length=1)

@@ -13,6 +13,7 @@ from isheep_lib.params.kinds import Section
 from isheep_lib.prompting.chat import Frame
 from isheep_lib.prompting.prompt_files import Prompts, english
 from isheep_lib.record.rows import Task
+from isheep_lib.synthesize.rules import Item, instruction_problem
 from isheep_lib.synthesize.seeds import load_seeds
 from isheep_lib.synthesize.shared_params import Shared
 
@@ -49,7 +50,11 @@ class Writing(Generic[Own]):
     @cached_property
     def seeds(self) -> list[Task]:
         """Read the seed tasks."""
-        return load_seeds(self.shared.seeds, self.shared.seed_fields)
+        return load_seeds(self.shared.seeds, self.shared.seed_fields, self.shared.language)
+
+    def rule_problem(self, item: Item) -> str:
+        """Name the rule that an instruction breaks in this run, "" if none."""
+        return instruction_problem(item, self.shared.instruction_rules, self.frame.words, self.shared.language)
 
     def overlong(self, prompts: Mapping[str, str], spare: int) -> dict[str, str]:
         """Say by name how long those prompts are that leave no room for `spare` new tokens."""

@@ -50,7 +50,7 @@ def test_a_task_file_of_each_name_measures_the_metric(name):
             pytest.skip("lm-eval is not installed")
         folder = Path(spec.submodule_search_locations[0]) / "tasks" / benchmark.tasks
     files = [path.read_text(encoding="utf-8") for path in folder.iterdir() if path.name.endswith("yaml")]
-    pattern = rf'^"?task"?: "?{name}' + (r'_\w+"?$' if name == "mmlu" else '"?$')
+    pattern = rf'^"?task"?: "?{name}' + (r'_[\w-]+"?$' if "subject" in benchmark.columns else '"?$')
     assert any(re.search(pattern, text, re.MULTILINE) for text in files)
     assert any(re.search(rf"metric: {benchmark.metric}\b", text) for text in files)
 

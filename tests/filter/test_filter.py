@@ -15,7 +15,7 @@ from isheep_lib.filter.decontaminate import contamination_counts, find_hits, lis
 from isheep_lib.filter.run import deciding, filter_pairs, with_scores
 from isheep_lib.filter.steps import density
 from isheep_lib.filter.steps.density import number_of_clusters
-from isheep_lib.filter.steps.rules import RULES, rule_problem
+from isheep_lib.filter.steps.rules import RULES, RulesOptions, rule_problem
 from isheep_lib.filter.steps.step import Given, ScoredPair
 from isheep_lib.filter.steps.table import DECONTAMINATE, MEANINGS
 from isheep_lib.iterate.run_params import FilterParams
@@ -110,8 +110,8 @@ def of(column, *numbers):
         (pair("The Seine.\n\nWhich river do you like?"), "follow_up"),
         (pair("Why not the Seine?"), ""),
         (pair("Is it long?\n\nYes, it is."), ""),
-        (pair("塞纳河"), "chinese"),
-        (pair(input="塞纳河"), "chinese"),
+        (pair("塞纳河"), ""),  # a name
+        (pair("法国的一条河叫塞纳河"), "language_mismatch"),
         (pair("Dear <name>, hello."), "placeholder"),
         (pair("Dear [Your Name], hello."), "placeholder"),
         (pair("Dear [insert the date here]."), "placeholder"),
@@ -165,7 +165,7 @@ PLACEHOLDERS = [  # a text, whether it asks to be filled in, and whether the rel
 def test_placeholders_ask_to_be_filled_in_or_are_any_tag(text, asks, tag):
     row = Pair.from_row(pair(text))
     assert rule_problem(row, 1.0)[0] == ("placeholder" if asks else "")
-    assert rule_problem(row, 1.0, "any_tag")[0] == ("placeholder" if tag else "")
+    assert rule_problem(row, 1.0, RulesOptions(placeholders="any_tag"))[0] == ("placeholder" if tag else "")
 
 
 def test_every_rule_but_echo_is_in_the_table_with_its_meaning():

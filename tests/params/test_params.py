@@ -9,7 +9,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from isheep_lib.benchmarks.catalogue import BENCHMARKS, parse_entry
+from isheep_lib.benchmarks.catalogue import BENCHMARKS, asked_in, parse_entry
 from isheep_lib.errors import ParameterError
 from isheep_lib.filter.steps.table import STEPS
 from isheep_lib.iterate.run_params import (
@@ -336,12 +336,12 @@ def test_a_bad_value_of_decontamination_is_named_with_what_is_allowed(values, sa
 def test_pairs_are_held_against_every_known_benchmark_unless_told_otherwise():
     found = FilterParams()
     assert found.decontaminate == "drop"
-    assert list(found.benchmarks()) == list(BENCHMARKS)
+    assert list(found.benchmarks()) == asked_in("en")
 
 
 def test_all_benchmarks_may_be_named_at_once_with_own_data_for_some():
     found = FilterParams(decontaminate_against=["all", "squadv2=mine.json"]).benchmarks()
-    assert set(found) == set(BENCHMARKS)
+    assert set(found) == set(asked_in("en"))
     assert {name: own for name, own in found.items() if own} == {"squadv2": "mine.json"}
     assert "none twice" in refusal(FilterParams, {"decontaminate_against": ["all", "all"]})
 
@@ -359,7 +359,7 @@ def test_a_bad_setting_of_training_is_named_with_what_is_allowed(value):
 
 def test_only_what_chooses_inputs_or_a_model_is_routing():
     names = {f"{s}.{n}" for s, kind in SECTIONS.items() for n in kind.model_fields if is_routing(kind, n)}
-    assert names == {"assess.assessor", "train.setting", "model.template_date"}
+    assert names == {"assess.assessor", "train.setting", "model.template_date", "synthesize.language"}
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from isheep_lib.benchmarks import ifeval, lm_eval_tasks
-from isheep_lib.benchmarks.catalogue import BENCHMARKS, GPQA_CHOICES
+from isheep_lib.benchmarks.catalogue import BENCHMARKS, GPQA_CHOICES, asked_in
 from isheep_lib.benchmarks.data import ITEM, open_suite, read_docs, shots
 from isheep_lib.benchmarks.lm_eval_model import EngineLM
 from isheep_lib.engines.params import Model
@@ -28,7 +28,7 @@ from tests.frames import hand_made
 from tests.scripted import ScriptedEngine
 
 ROOT = Path(__file__).resolve().parents[2]
-NAMES = [name for name, benchmark in BENCHMARKS.items() if benchmark.kind in HARNESS]
+NAMES = [name for name in asked_in("en") if BENCHMARKS[name].kind in HARNESS]
 FRAME = hand_made("asked", "<user>", "</user><model>", "END")
 PLAIN = hand_made("plain", "", "\n", "END")
 RANDOM_KEYS = (1122, 1129)  # lm-eval's checkers draw a letter for these two; ours seed the drawing by prompt

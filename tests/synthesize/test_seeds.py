@@ -270,7 +270,7 @@ def test_a_byte_order_mark_or_blank_lines_before_the_rows_do_no_harm(tmp_path, s
     assert load_seeds(str(tmp_path / "s.json"), [])[0].id == "s1"
 
 
-NO_INPUT = {"noinput", "none", "n", "na"}
+NO_INPUT = {"noinput", "noinputs", "none", "null", "n", "na", "无输入", "無輸入", "没有输入", "沒有輸入"}
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=12).map(str.strip)
 inputs = texts.filter(lambda text: re.sub(r"\W", "", text).lower() not in NO_INPUT)
 kinds = st.sampled_from(["", "classification"])

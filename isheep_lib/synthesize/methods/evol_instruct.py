@@ -16,6 +16,8 @@ from pydantic import AfterValidator, Field
 from isheep_lib.display.table import Table, samples
 from isheep_lib.engines.generate import ask, choose_all, generate_all
 from isheep_lib.engines.protocol import SPARE, Completion, Request
+from isheep_lib.languages import rules
+from isheep_lib.languages.rules import Language
 from isheep_lib.languages.words import words
 from isheep_lib.params.kinds import Positive, Section, distinct
 from isheep_lib.prompting.chat import user_words
@@ -24,7 +26,7 @@ from isheep_lib.record.rows import Task
 from isheep_lib.synthesize.candidates import Candidates, Intake, pool_of
 from isheep_lib.synthesize.method import Example, Method, Need, Writing
 from isheep_lib.synthesize.respond import respond
-from isheep_lib.synthesize.rules import Item, instruction_problem, unquoted
+from isheep_lib.synthesize.rules import Item, unquoted
 
 Operator = Literal["add_constraint", "deepen", "concretise", "add_reasoning", "complicate_input", "in_breadth"]
 OPERATORS: tuple[Operator, ...] = ("add_constraint", "deepen", "concretise", "add_reasoning", "complicate_input", "in_breadth")
@@ -151,7 +153,11 @@ class EvolInstruct(Method[EvolOptions]):
         answers = {row["id"]: row for row in respond(writing, rows, journals[1])}
         for i, line in ids.items():
             answer = {name: answers[i][name] for name in ("output", "finish", "num_tokens")} if i in answers else {}
-            problem = problems[i] if problems[i][0] else _answer_problem(answer["output"]) or intake.problem(items[i], apart[i])
+            problem = (
+                problems[i]
+                if problems[i][0]
+                else _answer_problem(answer["output"], writing.shared.language) or intake.problem(items[i], apart[i])
+            )
             lineage = {"parents": [line[-1].id], "operator": drawn[i], "generation": generation}
             if intake.take(i, items[i], {**lineage, **answer}, problem):
                 line.append(Task(i, items[i].instruction))
@@ -183,7 +189,7 @@ def _overlong_seeds(writing: Writing[EvolOptions]) -> dict[str, str]:
 def _rewriting_problem(item: Item, parent: Task, intake: Intake) -> tuple[str, str] | None:
     """Return the first reason to eliminate a rewriting by its text alone, None if there is none (WizardLM, h2o-wizardlm)."""
     text = item.instruction
-    if rule := instruction_problem(item, intake.shared.instruction_rules, intake.writing.frame.words):
+    if rule := intake.writing.rule_problem(item):
         return rule, ""
     if words(text) in (words(parent.instruction), words(user_words(parent))):
         return "unchanged", ""
@@ -205,11 +211,11 @@ def _equal_prompt(writing: Writing[EvolOptions], parent: Task, rewritten: str) -
     return writing.frame.prompt(writing.prompts.render("evol-equal.txt", first=user_words(parent), second=rewritten))
 
 
-def _answer_problem(answer: str) -> tuple[str, str] | None:
+def _answer_problem(answer: str, language: Language) -> tuple[str, str] | None:
     """Return the reason to eliminate a rewriting by its response, None if there is none."""
     from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
     said = words(answer)
-    if "sorry" in said and len(said) < SHORT_APOLOGY:
+    if rules.of(language).finds("apology", answer) and len(said) < SHORT_APOLOGY:
         return "apology", ""
     return ("says_nothing", "") if all(word in ENGLISH_STOP_WORDS for word in said) else None

@@ -12,7 +12,7 @@ from isheep_lib.engines.protocol import Completion, Request
 from isheep_lib.record.rows import Task
 from isheep_lib.synthesize.candidates import BatchOptions, Candidates, Prompt, write_in_batches
 from isheep_lib.synthesize.method import Example, Method, Need
-from isheep_lib.synthesize.rules import Item, instruction_problem, unquoted
+from isheep_lib.synthesize.rules import Item, unquoted
 from isheep_lib.synthesize.writing import Writing
 
 
@@ -33,7 +33,7 @@ class Magpie(Method[BatchOptions]):
         request = _request(writing, "example")
         said = ask(writing.engine, request)
         (item,) = _read(said)
-        rule = instruction_problem(item, writing.shared.instruction_rules, writing.frame.words) or "passes the rules"
+        rule = writing.rule_problem(item) or "passes the rules"
         return Example(request.prompt, said.text, [{"instruction": item.instruction, "rule": rule}])
 
     def write(self, writing: Writing[BatchOptions]) -> Candidates:
