@@ -359,7 +359,7 @@ def test_a_bad_setting_of_training_is_named_with_what_is_allowed(value):
 
 def test_only_what_chooses_inputs_or_a_model_is_routing():
     names = {f"{s}.{n}" for s, kind in SECTIONS.items() for n in kind.model_fields if is_routing(kind, n)}
-    assert names == {"assess.assessor", "train.setting", "model.template_date", "synthesize.language"}
+    assert names == {"assess.assessor", "train.setting", "model.template_date", "model.prompts", "synthesize.language"}
 
 
 @pytest.mark.parametrize(
