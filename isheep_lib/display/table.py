@@ -8,6 +8,8 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
+from isheep_lib.display.scripts import columns, is_right_to_left
+
 STYLE = "text-align:left;vertical-align:top;white-space:pre-wrap;"
 SENTENCE = 60  # letters; among many columns a longer text is not squeezed into one word a line
 LONG_WORD = 32  # letters; a longer one is broken anywhere, so that no cell widens the page
@@ -51,9 +53,9 @@ class Table:
     def __repr__(self) -> str:
         """Return aligned text."""
         lines = [self.columns, *([self._line(cell) for cell in row] for row in self._cells())]
-        widths = [max(len(line[i]) for line in lines) for i in range(len(self.columns))]
+        widths = [max(columns(line[i]) for line in lines) for i in range(len(self.columns))]
         text = "\n".join(
-            "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
+            "  ".join(_padded(cell, width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
         )
         return f"{self.caption}\n{text}" if self.caption else text
 
@@ -81,7 +83,13 @@ class FoldedTable(Table):
 
 def _style(cell: str, width: int = 3) -> str:
     longest = max((len(word) for word in cell.split()), default=0)
-    return f"style='{STYLE}min-width:{width}em;overflow-wrap:{'anywhere' if longest > LONG_WORD else 'break-word'}'"
+    # Only where it says anything: a cell of another direction begins at its own side.
+    direction = "dir='auto' " if is_right_to_left(cell) else ""
+    return f"{direction}style='{STYLE}min-width:{width}em;overflow-wrap:{'anywhere' if longest > LONG_WORD else 'break-word'}'"
+
+
+def _padded(cell: str, width: int) -> str:
+    return cell + " " * (width - columns(cell))
 
 
 def _text(value: Any) -> str:
