@@ -24,7 +24,7 @@ OTHER = "#9aa0a8"  # every group beyond these
 
 
 class Drawing(Figure):
-    """A figure that a notebook shows as PNG without pyplot, the same bytes for the same data; letters of any script are drawn."""
+    """A figure that a notebook shows as PNG without pyplot, in letters of any script, the same bytes for the same data."""
 
     def draw(self, renderer: Any) -> None:
         """Draw with fonts that have the letters, whatever the format of the file."""

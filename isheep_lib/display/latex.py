@@ -54,8 +54,10 @@ class Script(NamedTuple):
     def preamble(self) -> str:
         """Return what a document needs once."""
         if self.language:
-            return rf"\setotherlanguage{{{self.language}}} \newfontfamily\{self.language}font[Script={self.feature}]{{{self.font}}}"
-        return rf"\newfontfamily{self.command}[Script={self.feature}]{{{self.font}}}"
+            named = rf"\setotherlanguage{{{self.language}}} \newfontfamily\{self.language}font"
+        else:
+            named = rf"\newfontfamily{self.command}"
+        return f"{named}[Script={self.feature}]{{{self.font}}}"
 
 
 FREE = "FreeSerif.otf"  # GNU FreeFont, a part of TeX Live, as Amiri is

@@ -8,7 +8,7 @@ the same figure. A spreadsheet would run a cell such as =A1, so in CSV a cell th
 an apostrophe before it, and so has one that begins with an apostrophe: to read a cell, drop one apostrophe from its
 beginning. A table of LaTeX says in its first lines which preamble a document needs for it, and whether XeLaTeX.
 
-Covers writing. Does not cover what tables say (`tables`, `report`), text in LaTeX (`latex`) or how figures are drawn (`figures`).
+Covers writing. Does not cover what tables say (`tables`, `report`), text in LaTeX (`latex`) or drawing (`figures`).
 """
 
 import csv

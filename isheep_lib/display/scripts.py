@@ -15,7 +15,7 @@ FORMS = re.compile("[\u3000-\u303f\uff00-\uffef]")  # punctuation and wide forms
 
 
 def script_of(letter: str) -> str:
-    """Name a letter's script as the Unicode name of the letter begins: LATIN, CJK, ARABIC, …; "" for a letter without a name."""
+    """Name a letter's script as its Unicode name begins: LATIN, CJK, ARABIC, …; "" for a letter without a name."""
     word = unicodedata.name(letter, "").split(" ")[0].split("-")[0]
     return "CJK" if word not in EAST_ASIAN and FORMS.match(letter) else word
 
