@@ -136,8 +136,17 @@ def test_columns_of_text_stand_below_each_other_whatever_the_script():
 )
 def test_a_cell_begins_at_the_side_of_its_script(cell, directed):
     shown = Table([{"text": cell}])._repr_html_()
-    assert (f"<td dir='auto' style='{STYLE}" in shown) is directed
+    assert (f"<td dir='auto' style='{STYLE.replace('left', 'start')}" in shown) is directed
     assert ("dir=" in shown) is directed
+
+
+def test_cells_from_right_to_left_are_ordered_apart_from_their_neighbours():
+    assert repr(Table([{"a": "שלום", "b": 1}, {"a": "x", "b": 2}])).split("\n")[1:] == ["\u2068שלום\u2069  1", "x     2"]
+
+
+def test_a_note_on_what_is_left_out_is_read_from_left_to_right_behind_any_text():
+    assert clip("שלום" * 2, 4) == "שלום\u2066 … (+4 characters)\u2069"
+    assert clip("中文" * 2, 2) == "中文 … (+2 characters)"
 
 
 @pytest.mark.parametrize(
