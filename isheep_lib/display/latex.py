@@ -145,9 +145,18 @@ def _patterns() -> list[str]:
     patterns = [f"(?P<EAST_ASIAN>[{QUOTES}]*[{wide}][{wide}{QUOTES}]*)"]
     for name, script in SCRIPTS.items():
         own = _class([letter for letter in members[name] if letter not in LETTERS])
-        between = rf"(?:[\W\d_]*?[{own}])*" if script.language else rf"(?: *[{own}{JOINERS}])*"
-        patterns.append(f"(?P<{name}>[{own}][{own}{JOINERS}]*{between})")
+        words = rf"[{own}][{own}{JOINERS}]*"
+        patterns.append(f"(?P<{name}>{_from_the_right(own, words) if script.language else f'{words}(?: +{words})*'})")
     return patterns
+
+
+def _from_the_right(own: str, words: str) -> str:
+    """Return the pattern of a run from right to left: brackets stay in pairs, and a line without other letters is one run."""
+    neutral = r"(?:[^\w()\[\]]|[\d_])"
+    line = rf"\A(?=.*[{own}])(?:[{own}()\[\]]|{neutral})+\Z"
+    bracketed = rf"[(\[](?=[^()\[\]]*[{own}])(?:{neutral}|[{own}])*[)\]]"
+    item, between = f"(?:{words}|{bracketed})", rf"(?:{neutral}|[(\[]{neutral}*[)\]])*?"
+    return f"{line}|{item}(?:{between}{item})*"
 
 
 def _class(letters: list[str]) -> str:

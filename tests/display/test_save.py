@@ -132,6 +132,10 @@ def test_a_cell_that_a_spreadsheet_would_run_has_an_apostrophe_before_it_unless_
         ("“so” · 中·文", r"\textquotedblleft{}so\textquotedblright{} $\cdot$ 中·文"),
         ("테스트 ｡ か", "테스트 ｡ か"),
         ("قال: نعم 100% (1) لا & ok", r"\textarabic{قال: نعم 100\% (1) لا} \& ok"),
+        ("مرحبا (نعم)!", r"\textarabic{مرحبا (نعم)!}"),  # no other letters: all of it is read from the right
+        ("see (نعم) or (لا)!", r"see \textarabic{(نعم)} or \textarabic{(لا)}!"),
+        ("(see نعم)", r"(see \textarabic{نعم})"),
+        ("- نعم & 5%", r"\textarabic{- نعم \& 5\%}"),
         ("שלום, עולם", r"\texthebrew{שלום, עולם}"),
         ("Привет, мир", r"{\cyrillicfont Привет}, {\cyrillicfont мир}"),
         ("नमस्ते दुनिया", r"{\devanagarifont नमस्ते दुनिया}"),
