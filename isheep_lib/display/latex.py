@@ -39,6 +39,7 @@ HANGUL = r"\setCJKmainfont{Noto Serif CJK KR}"  # the Chinese fonts of ctex have
 # It loads bidi, which wants to be the last package.
 POLYGLOSSIA = r"\usepackage{polyglossia} \setmainlanguage{english}"
 QUOTES = "“”‘’…—·"  # of full width between letters of East Asia
+ISOLATES = dict.fromkeys(range(0x2066, 0x206A))  # marks of direction, for which the commands stand here
 JOINERS = "\u200c\u200d"  # they shape the letters beside them
 
 
@@ -91,7 +92,8 @@ def needs_xelatex(text: str) -> bool:
 
 def escaped(text: str, xelatex: bool = False) -> str:
     """Write text so that nothing in it is a command; without XeLaTeX other letters than Latin ones are code points."""
-    lines = [_runs(line) if xelatex else _letters(line) for line in LINE_BREAK.split(unicodedata.normalize("NFC", text))]
+    whole = unicodedata.normalize("NFC", text).translate(ISOLATES)
+    lines = [_runs(line) if xelatex else _letters(line) for line in LINE_BREAK.split(whole)]
     # Two hyphens or commas would become one sign; a line break where no line has begun yet is an error.
     return r"\leavevmode\newline ".join(re.sub(r"([-,])(?=\1)", r"\1{}", line) for line in lines)
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from isheep_lib.display import figures
 from isheep_lib.display.latex import ACCENTED, PACKAGES, XELATEX, escaped, needed, needs_xelatex
 from isheep_lib.display.save import save_figure, save_table
-from isheep_lib.display.table import Table
+from isheep_lib.display.table import Table, clip
 from isheep_lib.errors import ParameterError, RecordError
 
 few = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -136,6 +136,7 @@ def test_a_cell_that_a_spreadsheet_would_run_has_an_apostrophe_before_it_unless_
         ("see (نعم) or (لا)!", r"see \textarabic{(نعم)} or \textarabic{(لا)}!"),
         ("(see نعم)", r"(see \textarabic{نعم})"),
         ("- نعم & 5%", r"\textarabic{- نعم \& 5\%}"),
+        (clip("שלום" * 2, 4), r"\texthebrew{שלום} \ldots{} (+4 characters)"),
         ("שלום, עולם", r"\texthebrew{שלום, עולם}"),
         ("Привет, мир", r"{\cyrillicfont Привет}, {\cyrillicfont мир}"),
         ("नमस्ते दुनिया", r"{\devanagarifont नमस्ते दुनिया}"),
