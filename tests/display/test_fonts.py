@@ -1,6 +1,7 @@
 """Letters of any script in figures: the fonts are found, missing ones are named, and nothing warns."""
 
 import io
+import re
 
 import matplotlib as mpl
 import numpy as np
@@ -160,3 +161,15 @@ def test_a_font_installed_after_matplotlib_looked_is_found(installed):
 def test_text_from_right_to_left_is_ordered_and_joined(text, seen):
     assert np.array_equal(drawn(titled(text)), drawn(titled(seen)))
     assert not np.array_equal(drawn(titled(text)), drawn(titled(text[::-1])))
+
+
+def test_every_figure_is_made_where_fonts_are_provided(root):
+    made = re.compile(r"\b(?:Figure|Drawing|subplots|plt\.\w+)\(")
+    places = [
+        path
+        for folder in ("isheep_lib", "notebooks")
+        for path in (root / folder).rglob("*.*")
+        if path.suffix in (".py", ".ipynb")
+    ]
+    found = {path.relative_to(root).as_posix() for path in places if made.search(re.sub(r"def \w+\(", "", path.read_text()))}
+    assert found == {"isheep_lib/display/figures.py"}
