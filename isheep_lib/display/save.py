@@ -6,44 +6,30 @@ r"""Tables and figures as files for a paper: Markdown, LaTeX and CSV; PNG and PD
 Cells are written as they are shown: no number is read or rounded again. The same table gives the same bytes, and so does
 the same figure. A spreadsheet would run a cell such as =A1, so in CSV a cell that begins with = + - @ and is no number has
 an apostrophe before it, and so has one that begins with an apostrophe: to read a cell, drop one apostrophe from its
-beginning. LaTeX writes a letter that pdflatex has no font for as its code point, like [U+4E2D].
+beginning. A table of LaTeX says in its first lines which preamble a document needs for it, and whether XeLaTeX.
 
-Covers writing. Does not cover what tables say (`tables`, `report`) or how figures are drawn (`figures`).
+Covers writing. Does not cover what tables say (`tables`, `report`), text in LaTeX (`latex`) or drawing (`figures`).
 """
 
 import csv
 import io
 import re
-import unicodedata
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from isheep_lib.display.latex import LINE_BREAK, escaped, needed, needs_xelatex
 from isheep_lib.display.table import Table, printable
 from isheep_lib.errors import ParameterError
 from isheep_lib.record.rows import write_atomic
 
-LINE_BREAK = re.compile("\r\n|[\n\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
 NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?(?:\s*±\s*\d+(?:\.\d+)?)?\s*%?")
 COUNTED = re.compile(r"[-+−]?\.?\d.*")  # a column of such cells is set flush right
 RUN_BY_SPREADSHEETS = ("=", "+", "-", "@", "\t", "\r", "'")
 # What means something in Markdown; an underscore between two letters means nothing.
 MARKDOWN = re.compile(r"[\\`*\[\]<>|~$]|&(?=#?\w+;)|(?<![^\W_])_|_(?![^\W_])")
 PARAGRAPH = 40  # letters; a longer cell is set over several lines in LaTeX
-LATEX = {
-    # A row that begins with a bracket or a star would be taken for an argument of the line end before it.
-    **{letter: f"{{{letter}}}" for letter in "[]*"},
-    **{letter: f"\\{letter}" for letter in "&%$#_{}"},
-    **{"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "`": r"\textasciigrave{}"},
-    **{"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", '"': r"\textquotedbl{}", "'": r"\textquotesingle{}"},
-    **{"±": r"$\pm$", "×": r"$\times$", "·": r"$\cdot$", "−": "$-$", "≤": r"$\leq$", "≥": r"$\geq$", "≠": r"$\neq$"},
-    **{"≈": r"$\approx$", "→": r"$\rightarrow$", "←": r"$\leftarrow$", "Δ": r"$\Delta$", "∞": r"$\infty$", "°": r"$^{\circ}$"},
-    **{"⟨": r"$\langle$", "⟩": r"$\rangle$", "µ": r"$\mu$", "²": "$^{2}$", "³": "$^{3}$", "\u00a0": "~", "…": r"\ldots{}"},
-    **{"–": r"\textendash{}", "—": r"\textemdash{}", "‘": r"\textquoteleft{}", "’": r"\textquoteright{}"},
-    **{"“": r"\textquotedblleft{}", "”": r"\textquotedblright{}", "„": r"\quotedblbase{}"},
-}
-ACCENTED = {*map(chr, range(0xC0, 0x100)), *"ŁłŒœŠšŽžŸ"}  # letters that inputenc and T1 know
-PACKAGES = r"% Needs: \usepackage[utf8]{inputenc} \usepackage[T1]{fontenc} \usepackage{array,booktabs,graphicx}"
 CONTINUED = r"% Continues the table before it: \usepackage{caption} has \ContinuedFloat."
 
 
@@ -136,15 +122,17 @@ def _in_markdown(text: str) -> str:
 
 def _latex(headers: list[str], cells: list[list[str]], caption: str, name: str, continued: bool) -> str:
     r"""Write a floating table that shrinks to the line's width where it is wider."""
-    head, frame = _frame(headers, cells, _in_latex)
+    every = "\n".join([*headers, *(text for row in cells for text in row), caption])
+    write = partial(escaped, xelatex=needs_xelatex(every))
+    head, frame = _frame(headers, cells, write)
     layout = "".join(_layout(cells, i) for i in range(len(head)))
     # The names of columns are a look-up: pandas would read braces in a name as a format.
     style = frame.style.hide(axis="index").format_index(head.__getitem__, axis="columns")
     tabular = style.to_latex(column_format=layout, hrules=True)
-    said = _in_latex(LINE_BREAK.sub(" ", caption))
+    said = write(LINE_BREAK.sub(" ", caption))
     said = " ".join(filter(None, [said, "(continued)"])) if continued else said
     lines = [
-        PACKAGES,
+        needed(every),
         *([CONTINUED] if continued else []),
         r"\begin{table}[htbp]",
         *([r"\ContinuedFloat"] if continued else []),
@@ -164,20 +152,6 @@ def _layout(cells: list[list[str]], column: int) -> str:
     if any(len(text) > PARAGRAPH or LINE_BREAK.search(text) for text in texts):
         return r">{\raggedright\arraybackslash}p{18em}"
     return "r" if _is_right(cells, column) else "l"
-
-
-def _in_latex(text: str) -> str:
-    lines = ["".join(map(_letter, line)) for line in LINE_BREAK.split(unicodedata.normalize("NFC", text))]
-    # Two hyphens or commas would become one sign; a line break where no line has begun yet is an error.
-    return r"\leavevmode\newline ".join(re.sub(r"([-,])(?=\1)", r"\1{}", line) for line in lines)
-
-
-def _letter(letter: str) -> str:
-    if letter in LATEX:
-        return LATEX[letter]
-    if letter.isascii() or letter in ACCENTED:
-        return printable(letter)
-    return f"{{[}}U+{ord(letter):04X}{{]}}"
 
 
 def _csv(headers: list[str], cells: list[list[str]]) -> str:

@@ -8,7 +8,11 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
+from isheep_lib.display.scripts import columns, is_right_to_left
+
 STYLE = "text-align:left;vertical-align:top;white-space:pre-wrap;"
+# Marks without width that keep text of one direction apart from what stands beside it.
+ISOLATE, LEFT_TO_RIGHT, END_OF_ISOLATE = "\u2068", "\u2066", "\u2069"
 SENTENCE = 60  # letters; among many columns a longer text is not squeezed into one word a line
 LONG_WORD = 32  # letters; a longer one is broken anywhere, so that no cell widens the page
 
@@ -51,9 +55,9 @@ class Table:
     def __repr__(self) -> str:
         """Return aligned text."""
         lines = [self.columns, *([self._line(cell) for cell in row] for row in self._cells())]
-        widths = [max(len(line[i]) for line in lines) for i in range(len(self.columns))]
+        widths = [max(columns(line[i]) for line in lines) for i in range(len(self.columns))]
         text = "\n".join(
-            "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
+            "  ".join(_padded(cell, width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
         )
         return f"{self.caption}\n{text}" if self.caption else text
 
@@ -81,7 +85,15 @@ class FoldedTable(Table):
 
 def _style(cell: str, width: int = 3) -> str:
     longest = max((len(word) for word in cell.split()), default=0)
-    return f"style='{STYLE}min-width:{width}em;overflow-wrap:{'anywhere' if longest > LONG_WORD else 'break-word'}'"
+    # Only where it says anything: a cell of another direction begins at its own side.
+    direction, style = ("dir='auto' ", STYLE.replace("left", "start", 1)) if is_right_to_left(cell) else ("", STYLE)
+    return f"{direction}style='{style}min-width:{width}em;overflow-wrap:{'anywhere' if longest > LONG_WORD else 'break-word'}'"
+
+
+def _padded(cell: str, width: int) -> str:
+    """Fill a cell up to a width in columns; one written from right to left is ordered apart from its neighbours."""
+    apart = f"{ISOLATE}{cell}{END_OF_ISOLATE}" if is_right_to_left(cell) else cell
+    return apart + " " * (width - columns(cell))
 
 
 def _text(value: Any) -> str:
@@ -110,4 +122,5 @@ def clip(value: Any, limit: int = 260) -> Any:
     """Shorten a long text and say by how much."""
     if not isinstance(value, str) or len(value) <= limit:
         return value
-    return f"{value[:limit]} … (+{len(value) - limit} characters)"
+    note = f" … (+{len(value) - limit} characters)"
+    return value[:limit] + (f"{LEFT_TO_RIGHT}{note}{END_OF_ISOLATE}" if is_right_to_left(value) else note)

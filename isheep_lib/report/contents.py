@@ -25,7 +25,7 @@ from isheep_lib.record.manifests import ABSENCE, ABSENT, read_manifest, stage_fo
 from isheep_lib.record.reuse import taken
 from isheep_lib.record.rows import read_jsonl
 from isheep_lib.record.stages import ORDER, steps
-from isheep_lib.report import notebook_html
+from isheep_lib.report import languages, notebook_html
 
 NOT_BEGUN = "not done"
 NOT_EVALUATED = "No model is evaluated yet."
@@ -267,11 +267,9 @@ def parameters_table(params: Mapping[str, Any]) -> Table:
 
 def notebook(record: Record, path: Path | None) -> dict[str, Any]:
     """Render a notebook's cells; without a notebook there are none."""
-    return {
-        "state": "",
-        "facts": None,
-        "cells": notebook_html.cells(notebook_html.read_notebook(path), record.links) if path else "",
-    }
+    lang = languages.attribute(record.params)
+    shown = notebook_html.cells(notebook_html.read_notebook(path), record.links, lang) if path else ""
+    return {"state": "", "facts": None, "cells": shown}
 
 
 def stage(record: Record, one: Stage) -> dict[str, Any]:

@@ -25,7 +25,7 @@ TAGS = {
     *("h1", "h2", "h3", "h4", "h5", "h6", "hr", "i", "li", "ol", "p", "pre", "s", "small", "span", "strong", "sub", "summary"),
     *("sup", "table", "tbody", "td", "tfoot", "th", "thead", "tr", "ul"),
 }
-CELL = {"style", "colspan", "rowspan"}
+CELL = {"style", "colspan", "rowspan", "dir"}
 ATTRIBUTES = {"a": {"href"}, "td": CELL, "th": CELL}
 STYLES = {"text-align", "vertical-align", "white-space", "min-width", "overflow-wrap"}  # those of `tables`
 SHOWN = ["text/html", "text/markdown", "image/png", "image/jpeg", "text/plain"]  # forms of an output, the best first
@@ -50,8 +50,12 @@ def read_notebook(path: Path) -> dict[str, Any]:
     return book
 
 
-def cells(book: Mapping[str, Any], links: Mapping[str, str]) -> Markup:
-    """Render a notebook's cells; `links` names the page of each notebook of the record. Headings go one level down."""
+def cells(book: Mapping[str, Any], links: Mapping[str, str], lang: str = "") -> Markup:
+    """Render a notebook's cells; `links` names the page of each notebook of the record. Headings go one level down.
+
+    Args:
+        lang: the attribute of outputs, as `report.languages` writes it.
+    """
     from nbconvert import HTMLExporter
 
     exporter = HTMLExporter(
@@ -66,7 +70,7 @@ def cells(book: Mapping[str, Any], links: Mapping[str, str]) -> Markup:
         filters={"clean_html": partial(clean, links=links)},
         config={"NbConvertBase": {"display_data_priority": SHOWN}},
     )
-    text, _ = exporter.from_notebook_node(_prepared(book))
+    text, _ = exporter.from_notebook_node(_prepared(book, lang))
     shown = HEADING.sub(lambda m: f"<{m[1]}h{int(m[2]) + 1}", text.translate(CONTROLS))
     return Markup(shown)  # noqa: S704 - each output and prose went through `clean`, the template escapes the rest
 
@@ -100,7 +104,7 @@ def clean(text: str, links: Mapping[str, str]) -> Markup:
     return Markup(safe)  # noqa: S704 - what nh3 leaves of it
 
 
-def _prepared(book: Mapping[str, Any]) -> Any:
+def _prepared(book: Mapping[str, Any], lang: str) -> Any:
     """Return a notebook whose cells have names, whose figures are described, and whose own metadata says nothing."""
     from nbformat import v4
 
@@ -112,7 +116,7 @@ def _prepared(book: Mapping[str, Any]) -> Any:
         if cell.cell_type == "markdown":
             heading = [heading, *re.findall(r"^#+ (.+)$", cell.source, re.MULTILINE)][-1]
         # Metadata could name files of pictures, or ask for a frame.
-        cell.metadata = {"name": name, "alt": f"Figure under “{heading}”, cell {name}"}
+        cell.metadata = {"name": name, "alt": f"Figure under “{heading}”, cell {name}", "lang": lang}
         for output in cell.get("outputs", []):
             output.metadata = {}
             if WIDGET in output.get("data", {}):

@@ -26,6 +26,7 @@ from isheep_lib.record.progress import Progress
 from isheep_lib.record.rows import digest_file
 from isheep_lib.report import contents as report_contents
 from isheep_lib.report.contents import Record, Stage, index, notebook, read_record
+from isheep_lib.report.languages import attribute
 from isheep_lib.report.notebook_html import TEMPLATES, clean, plain
 
 INDEX, MARKER = "index.html", ".isheep-report"
@@ -100,7 +101,7 @@ def _environment(record: Record) -> Environment:
     found.filters["address"] = quote
     found.filters["text"] = lambda text: clip(plain(str(text)), LONGEST)
     css = Markup((TEMPLATES / "page.css").read_text(encoding="utf-8"))  # noqa: S704 - our own file
-    shared: dict[str, Any] = {"css": css, "record": record}
+    shared: dict[str, Any] = {"css": css, "record": record, "lang": attribute(record.params)}
     found.globals.update(shared)
     return found
 

@@ -14,8 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from isheep_lib.display import figures
-from isheep_lib.display.save import ACCENTED, PACKAGES, save_figure, save_table
-from isheep_lib.display.table import Table
+from isheep_lib.display.latex import ACCENTED, PACKAGES, XELATEX, escaped, needed, needs_xelatex
+from isheep_lib.display.save import save_figure, save_table
+from isheep_lib.display.table import Table, clip
 from isheep_lib.errors import ParameterError, RecordError
 
 few = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -71,7 +72,8 @@ def test_every_line_of_the_markdown_has_the_same_number_of_columns(tmp_path, gri
 @given(grids)
 def test_latex_holds_nothing_that_a_cell_could_break_it_with(tmp_path, grid):
     text = written(Table(grid), tmp_path, "tex")
-    assert {letter for letter in text if not letter.isascii()} <= ACCENTED
+    assert PACKAGES in text or XELATEX in text
+    assert {letter for letter in text if not letter.isascii()} <= ACCENTED or XELATEX in text
     rows = text.split("\\toprule\n")[1].split("\\bottomrule")[0].replace("\\midrule\n", "").removesuffix("\n").split("\n")
     assert len(rows) == len(grid) + 1
     for row in rows:
@@ -125,13 +127,61 @@ def test_a_cell_that_a_spreadsheet_would_run_has_an_apostrophe_before_it_unless_
         ("a -- b", "a -{}- b"),
         ("[1] *", "{[}1{]} {*}"),
         ("e\u0301 ñ", "é ñ"),
-        ("中", "{[}U+4E2D{]}"),
+        ("\U0001f600", "{[}U+1F600{]}"),
+        ("中文，“好”——5 %", r"中文，“好”——5 \%"),
+        ("“so” · 中·文", r"\textquotedblleft{}so\textquotedblright{} $\cdot$ 中·文"),
+        ("테스트 ｡ か", "테스트 ｡ か"),
+        ("قال: نعم 100% (1) لا & ok", r"\textarabic{قال: نعم 100\% (1) لا} \& ok"),
+        ("مرحبا (نعم)!", r"\textarabic{مرحبا (نعم)!}"),  # no other letters: all of it is read from the right
+        ("see (نعم) or (لا)!", r"see \textarabic{(نعم)} or \textarabic{(لا)}!"),
+        ("(see نعم)", r"(see \textarabic{نعم})"),
+        ("- نعم & 5%", r"\textarabic{- نعم \& 5\%}"),
+        (clip("שלום" * 2, 4), r"\texthebrew{שלום} \ldots{} (+4 characters)"),
+        ("שלום, עולם", r"\texthebrew{שלום, עולם}"),
+        ("Привет, мир", r"{\cyrillicfont Привет}, {\cyrillicfont мир}"),
+        ("नमस्ते दुनिया", r"{\devanagarifont नमस्ते दुनिया}"),
+        ("می\u200cخواهم", "\\textarabic{می\u200cخواهم}"),
+        ("中 ş \U0001f600", "中 ş {[}U+1F600{]}"),
+        ("ş", "{[}U+015F{]}"),
         ("a\nb", r"a\leavevmode\newline b"),
         ("a\x00b", "a b"),
     ],
 )
 def test_what_means_something_in_latex_is_escaped(tmp_path, cell, expected):
     assert body_of(Table([{"text": cell}]), tmp_path) == f"{expected} \\\\\n"
+
+
+@pytest.mark.parametrize(
+    ("cell", "preamble"),
+    [
+        ("a é ± µ Δ \U0001f600", [PACKAGES]),
+        ("中文", [XELATEX, r"% \usepackage[scheme=plain]{ctex}"]),
+        ("中文한국", [XELATEX, r"% \usepackage[scheme=plain]{ctex}", r"% \setCJKmainfont{Noto Serif CJK KR}"]),
+        (
+            "中文 عربي",
+            [
+                XELATEX,
+                r"% \usepackage[scheme=plain]{ctex}",
+                r"% \usepackage{polyglossia} \setmainlanguage{english}",
+                r"% \setotherlanguage{arabic} \newfontfamily\arabicfont[Script=Arabic]{Amiri-Regular.ttf}",
+            ],
+        ),
+        ("мир", [XELATEX, r"% \newfontfamily\cyrillicfont[Script=Cyrillic]{FreeSerif.otf}"]),
+        ("\u2126", [XELATEX, r"% \newfontfamily\greekfont[Script=Greek]{FreeSerif.otf}"]),  # the ohm sign, composed: omega
+    ],
+)
+@pytest.mark.parametrize("place", ["cell", "header", "caption"])
+def test_the_first_lines_of_a_table_say_which_preamble_it_needs(tmp_path, cell, preamble, place):
+    row = {"header": {cell: "x"}, "cell": {"text": cell}, "caption": {"text": "x"}}[place]
+    lines = written(Table([row], cell if place == "caption" else ""), tmp_path, "tex").split("\n")
+    assert lines[: lines.index(r"\begin{table}[htbp]")] == preamble
+
+
+@few
+@given(st.text(max_size=12))
+def test_every_command_for_a_script_in_a_table_is_defined_by_its_preamble(text):
+    said, commands = needed(text), re.findall(r"\\(text(?:arabic|hebrew)|\w+font)\b", escaped(text, needs_xelatex(text)))
+    assert all(re.search(rf"\\setotherlanguage{{{c.removeprefix('text')}}}|\\newfontfamily\\{c}\[", said) for c in commands)
 
 
 @pytest.mark.parametrize(
@@ -246,6 +296,32 @@ def test_pdflatex_compiles_a_table_with_everything_in_it(tmp_path):
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "main.tex"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout[-2000:]
+
+
+MANY = Table([{"语言": "中文：“你好”——5 %", "others": "مرحبا 2020 (نعم) & שלום Привет नमस्ते สวัสดี αβ ş"}], "日本語の表")
+
+
+def tex_holds(*files):
+    """Tell whether XeLaTeX is installed with some files of TeX Live."""
+    if not shutil.which("xelatex"):
+        return False
+    return all(subprocess.run(["kpsewhich", name], capture_output=True).returncode == 0 for name in files)
+
+
+@pytest.mark.skipif(
+    not tex_holds("ctex.sty", "polyglossia.sty", "bidi.sty", "FreeSerif.otf", "Amiri-Regular.ttf"),
+    reason="xelatex is not installed, or without ctex, polyglossia or the fonts",
+)
+def test_xelatex_compiles_a_table_in_many_scripts_with_the_preamble_that_it_names(tmp_path):
+    save_table(MANY, tmp_path, "t")
+    comments = [line for line in (tmp_path / "t.tex").read_text(encoding="utf-8").split("\n") if line.startswith("% ")]
+    packages = "\n".join(line.rpartition("preamble: ")[2].removeprefix("% ") for line in comments)
+    document = f"\\documentclass{{article}}\n{packages}\n\\begin{{document}}\\input{{t.tex}}\\end{{document}}"
+    (tmp_path / "main.tex").write_text(document, encoding="utf-8")
+    command = ["xelatex", "-interaction=nonstopmode", "-halt-on-error", "main.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert "Missing character" not in (tmp_path / "main.log").read_text(encoding="utf-8", errors="replace")
 
 
 NUMBERED = Table([{"a": 1}], "as measured; in %", "Table 1, part 2 of 2, ")

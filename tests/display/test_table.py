@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from isheep_lib.display.table import FoldedTable, Table, clip, samples, verbatim
+from isheep_lib.display.scripts import columns, wrapped
+from isheep_lib.display.table import STYLE, FoldedTable, Table, clip, samples, verbatim
 
 few = settings(max_examples=50, deadline=None)
 HOSTILE = "<script>alert('x & y')</script><img src=x onerror=\"go()\">"
@@ -115,3 +116,47 @@ def test_a_text_without_end_is_cut_and_says_by_how_much():
 def test_a_heading_stands_before_the_caption():
     table = Table([], "as measured", "Table 1 ")
     assert (table.caption, table.title) == ("Table 1 as measured", "as measured")
+
+
+@pytest.mark.parametrize(
+    ("text", "width"),
+    [("", 0), ("abc", 3), ("中文", 4), ("，", 2), ("ab中", 4), ("e\u0301", 1), ("สวัสดี", 4), ("é±…", 3), ("\x07a", 2)],
+)
+def test_columns_of_a_terminal_are_counted(text, width):
+    assert columns(text) == width
+
+
+def test_columns_of_text_stand_below_each_other_whatever_the_script():
+    lines = repr(Table([{"任务": "写诗", "n": 1}, {"任务": "a", "n": 22}])).split("\n")
+    assert lines == ["任务  n", "写诗  1", "a     22"]
+
+
+@pytest.mark.parametrize(
+    ("cell", "directed"), [("abc", False), ("中文", False), ("שלום", True), ("ab مرحبا", True), ("12 %", False)]
+)
+def test_a_cell_begins_at_the_side_of_its_script(cell, directed):
+    shown = Table([{"text": cell}])._repr_html_()
+    assert (f"<td dir='auto' style='{STYLE.replace('left', 'start')}" in shown) is directed
+    assert ("dir=" in shown) is directed
+
+
+def test_cells_from_right_to_left_are_ordered_apart_from_their_neighbours():
+    assert repr(Table([{"a": "שלום", "b": 1}, {"a": "x", "b": 2}])).split("\n")[1:] == ["\u2068שלום\u2069  1", "x     2"]
+
+
+def test_a_note_on_what_is_left_out_is_read_from_left_to_right_behind_any_text():
+    assert clip("שלום" * 2, 4) == "שלום\u2066 … (+4 characters)\u2069"
+    assert clip("中文" * 2, 2) == "中文 … (+2 characters)"
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("one two three", ["one two", "three"]),
+        ("中文标题很长。是的", ["中文标题", "很长。是", "的"]),
+        ("中文 ab 中文", ["中文 ab", "中文"]),
+        ("", []),
+    ],
+)
+def test_a_title_is_broken_where_its_script_may_be(text, lines):
+    assert wrapped(text, 8) == lines

@@ -2,12 +2,15 @@
 
 import base64
 import json
+import re
 from html.parser import HTMLParser
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from markupsafe import Markup
 
+from isheep_lib.display.table import Table
 from isheep_lib.errors import RecordError
 from isheep_lib.report.notebook_html import ATTRIBUTES, TAGS, cells, clean, plain, read_notebook
 
@@ -138,6 +141,17 @@ def test_a_link_leads_to_a_page_of_ours_or_to_the_web_or_nowhere(href, link):
 def test_tables_keep_what_makes_them_readable():
     table = '<table><thead><tr><th style="white-space:pre-wrap;color:red" colspan="2">a</th></tr></thead></table>'
     assert clean(table, {}) == '<table><thead><tr><th style="white-space:pre-wrap" colspan="2">a</th></tr></thead></table>'
+
+
+def test_a_cell_keeps_the_direction_of_its_text():
+    assert '<td dir="auto"' in clean(Table([{"text": "שלום"}])._repr_html_(), {})
+
+
+def test_outputs_are_in_the_language_of_the_run_and_code_is_not():
+    said = {"output_type": "stream", "name": "stdout", "text": "中文"}
+    found = cells(book(said), {}, Markup(' lang="zh"'))
+    assert re.findall(r'aria-label="(\w+)[^>]* lang="zh"', found) == ["Output"]
+    assert "lang=" not in shown(said)
 
 
 def test_scripts_and_styles_go_with_their_text():

@@ -13,7 +13,7 @@ from isheep_lib.record import manifests
 from isheep_lib.record.fingerprints import fingerprint
 from isheep_lib.record.fixity import inventory
 from isheep_lib.record.rows import write_jsonl
-from isheep_lib.report import contents, pages
+from isheep_lib.report import contents, languages, pages
 
 HOSTILE = "</div></table><script>go()</script><img src=http://a.example/x onerror=go()> \x1b[31m‮ [x](javascript:go())"
 VOID = {"meta", "img", "br", "hr", "col"}
@@ -437,3 +437,38 @@ def test_a_disk_that_refuses_is_said_so(run_dir, tmp_path):
 def test_the_facts_of_a_run_begin_with_its_grade():
     first, *_ = contents.facts_table([], {"synthesize": {"instruction_rules": False}, "filter": {"steps": []}}).rows
     assert first["fact"] == "grade" and first["value"].startswith("A: ")
+
+
+@pytest.mark.parametrize(
+    ("params", "tag"),
+    [
+        ({}, "en"),  # what was made before the parameter
+        ({"synthesize": {}}, "en"),
+        ({"synthesize": {"language": "en"}}, "en"),
+        ({"synthesize": {"language": "zh-Hant"}}, "zh-Hant"),
+        ({"synthesize": {"language": ["ar"]}}, "ar"),
+        ({"synthesize": {"language": ["zh", "en"]}}, ""),
+        ({"synthesize": {"language": "any"}}, ""),
+    ],
+)
+def test_the_language_of_what_a_run_made_is_its_one_tag_or_unknown(params, tag):
+    assert languages.language_of(params) == tag
+    assert languages.attribute(params) == ("" if tag == "en" else f' lang="{tag}"')
+
+
+def test_a_tag_is_escaped():
+    assert languages.attribute({"synthesize": {"language": '"><b>'}}) == ' lang="&#34;&gt;&lt;b&gt;"'
+
+
+def test_what_a_model_wrote_carries_its_language_and_direction_and_the_page_its_own(run_dir):
+    said = [pair(1, instruction="写一首诗。", output="مرحبا"), pair(2)]
+    write_jsonl(run_dir / "iter-1" / "filter" / "kept.jsonl", said)
+    run_file = run_dir / "params.yaml"
+    run_file.write_text(run_file.read_text() + "synthesize: {language: zh}\n")
+    pages.write(run_dir)
+    found = assert_sound(run_dir / "report")
+    blocks = [attributes for _, attributes in found["iter-1.html"].tags if attributes.get("class") == "said"]
+    assert len(blocks) >= 6
+    assert all((block["lang"], block["dir"]) == ("zh", "auto") for block in blocks)
+    boxes = [a for _, a in found["iter-1-synthesize.html"].tags if a.get("aria-label", "").startswith("Output of")]
+    assert all(box["lang"] == "zh" for box in boxes)

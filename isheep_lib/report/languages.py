@@ -1,0 +1,29 @@
+"""The language of a page's parts: its own words are English, what a run made is in the run's language.
+
+Covers which tag stands on a page. Does not cover tags themselves or where they stand (`report/templates`).
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+PAGE = "en"  # the words of the pages themselves
+ANY = "any"
+
+
+def language_of(params: Mapping[str, Any]) -> str:
+    """Return the BCP 47 tag of the language that a run's texts are in, "" where it is not one: several, or any.
+
+    HTML's lang is then empty as well, which says that the language is unknown.
+    """
+    section = params.get("synthesize")
+    given = section.get("language", PAGE) if isinstance(section, Mapping) else PAGE
+    tags = [given] if isinstance(given, str) else list(given)
+    return tags[0] if len(tags) == 1 and tags[0] != ANY else ""
+
+
+def attribute(params: Mapping[str, Any]) -> str:
+    """Return the attribute of what a run made, with a space before it; nothing where that is in the page's own language."""
+    from markupsafe import Markup
+
+    tag = language_of(params)
+    return Markup("") if tag == PAGE else Markup(' lang="{}"').format(tag)
