@@ -73,7 +73,7 @@ def rows_of(sweep: Sweep) -> list[Row]:
                     continue
                 of_items = [values_of(name, model.rows(name)).values() for model in side.models]
                 means = [100 * statistics.fmean(itertools.chain(*values)) for values in of_items]
-                against = [_compared(side, other, name) if other else "" for other in others]
+                against = [compared(side, other, name) if other else "" for other in others]
                 mean = mean_with_error([value for value in values.values() if value])
                 found.append(Row(side, iteration, name, mean, means, *against))
     return found
@@ -128,7 +128,7 @@ def pooled(models: Sequence[Evaluated], name: str) -> dict[str, list[float]] | s
     return {id_: means.get(id_, []) for id_ in rows[0]}
 
 
-def _compared(side: Side, other: Side, name: str) -> Comparison | str:
+def compared(side: Side, other: Side, name: str) -> Comparison | str:
     """Compare two points on one benchmark, or say why that would be unfair."""
     if why := unfair(side, other, name):
         return why
