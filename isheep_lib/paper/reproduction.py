@@ -199,9 +199,8 @@ def table_set(number: str, measured: Measured, folder: Path) -> TableSet:
             save_table(table, folder, file, published.table(number).title, continued=i > 1)
         parts += [(title if i == 0 else "", _part(title, table)) for i, table in enumerate(tables) if title in shown]
     published_numbers = sum(grid.cell(place, name).published is not None for place, name in _all(grid))
-    line = (
-        f"Table {number}: nothing of it is measured; {published_numbers} published numbers, and the commands that would measure"
-    )
+    what = f"{published_numbers} published numbers, and the commands that would measure them"
+    line = f"Table {number}: nothing of it is measured; {what}"
     return TableSet(tuple(parts), "" if something else line)
 
 
