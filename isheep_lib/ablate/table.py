@@ -20,7 +20,7 @@ from isheep_lib.analysis.significance import NOTHING_SHOWN, Comparison, holm, me
 from isheep_lib.benchmarks.catalogue import BENCHMARKS
 from isheep_lib.benchmarks.comparison import Evaluated, compare_shared, recorded, values_of
 from isheep_lib.display.evaluation_tables import METRICS, with_error
-from isheep_lib.display.figures import BLUE, DARK, GREY, nothing, panels
+from isheep_lib.display.figures import BLUE, DARK, GREY, nothing, panels, widen
 from isheep_lib.display.table import Table
 from isheep_lib.iterate.grade import grade_of_run
 from isheep_lib.record import manifests
@@ -28,6 +28,7 @@ from isheep_lib.record.rows import canonical_json
 from isheep_lib.record.stages import steps
 
 NOT_RUN = "not run"
+LEAST = 20  # percentage points that an axis spans at least, so that a small difference looks small
 
 
 @dataclass(frozen=True)
@@ -239,7 +240,9 @@ def figure(rows: Sequence[Row]) -> Figure:
             y = labels.index(row.side.label) + (0 if final else 0.16 * (last[row.side.label] - row.iteration))
             color = BLUE if final else GREY
             axis.errorbar(row.value["value"], y, xerr=row.value["standard_error"] or 0.0, fmt="o", color=color, capsize=3)
-        axis.set_xlabel(f"{BENCHMARKS[name].title},\n{METRICS[BENCHMARKS[name].metric]} (%)", color=DARK, fontsize=8)
+        widen(axis, LEAST, "x")
+        axis.tick_params(labelsize=8)
+        axis.set_xlabel(f"{BENCHMARKS[name].title},\n{METRICS[BENCHMARKS[name].metric]} (%)", color=DARK, fontsize=9)
     axes[0].set_yticks(range(len(labels)), labels, fontsize=8)
     axes[0].invert_yaxis()
     return figure

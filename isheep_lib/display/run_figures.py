@@ -25,7 +25,7 @@ def differences(against_base: Sequence[Compared]) -> Figure:
         return nothing()
     differ = {name for pair in found for name, one in pair.found.items() if one.only_before or one.only_after}
     names = [name for name in every if name in differ] or every
-    figure, (axis,) = panels(1, 1, height=1.4 + 0.16 * len(names) * (1 + len(found)))
+    figure, (axis,) = panels(1, 1, width=7.5, height=1.4 + 0.16 * len(names) * (1 + len(found)))
     for number, pair in enumerate(found):
         last = pair is found[-1]
         shown = [(names.index(name), one) for name, one in pair.found.items() if name in names]
