@@ -15,7 +15,7 @@ from typing import Any
 from isheep_lib.analysis.significance import IMPROVED, NOTHING_SHOWN, WORSE, comparison_rows
 from isheep_lib.benchmarks.catalogue import BENCHMARKS
 from isheep_lib.benchmarks.comparison import Compared
-from isheep_lib.display.evaluation_tables import with_error
+from isheep_lib.display.evaluation_tables import ERRORS, with_error
 from isheep_lib.display.folded import Told
 from isheep_lib.display.judge_tables import GRADES, PAIRS, judge_name, number, percent
 from isheep_lib.display.stage_tables import FEW, funnel_table, trust
@@ -42,7 +42,7 @@ def of_synthesis(model: str, method: str, counts: Mapping[str, Any], examples: R
         counts: the funnel, an answer a row.
         examples: the accepted pairs.
     """
-    said = f"{model} wrote tasks by the method {method} and answered them: {_kept(counts, 'answers')}."
+    said = f"{model} wrote tasks by the method {method} and answered them: {_kept(counts, 'written')}."
     if examples:
         cut = sum(row.get("finish") == "length" for row in examples)
         middle = statistics.median(row["num_tokens"] for row in examples)
@@ -62,7 +62,7 @@ def of_assessment(model: str, counts: Mapping[str, Any], calibration: Mapping[st
     else:
         whole = f"{counts['kept']} of {counts['in']} pairs have every score that was asked for"
         said = f"{model} scored its pairs by {listed(_plain(columns))}: {whole}{_dropped(counts, 'not read')}."
-    said += "".join(f"\n{_of_check(column, calibration.get(column))}" for column in columns)
+    said += "".join(f"\n{line}" for line in _of_check(calibration, columns))
     kinds = dict.fromkeys(kind for found in calibration.values() for kind in found["auroc"])
     rows = []
     for column, found in calibration.items():
@@ -72,14 +72,18 @@ def of_assessment(model: str, counts: Mapping[str, Any], calibration: Mapping[st
     return Told(said, Table(rows, caption) if rows else Table([{"check": "no scorer is checked"}]))
 
 
-def _of_check(column: str, found: Mapping[str, Any] | None) -> str:
-    if not found or not found["auroc"]:
-        return f"How far {column.replace('_', ' ')} can be trusted was not checked."
-    sides: dict[str, list[str]] = {}
-    for kind, value in found["auroc"].items():
-        sides.setdefault(_side(value), []).append(kind.replace("_", " "))
-    words = [f"{side} {listed(sides[side])}" for side in (PREFERS, NOT_TOLD, AGAINST, TOO_FEW) if side in sides]
-    return f"Against wrong answers to the same tasks, {column.replace('_', ' ')} {'; it '.join(words)} ones."
+def _of_check(calibration: Mapping[str, Any], columns: Sequence[str]) -> list[str]:
+    """Say of each score what the check found, and of which there is none."""
+    lines, unchecked = [], []
+    for column in columns:
+        sides: dict[str, list[str]] = {}
+        for kind, value in calibration.get(column, {}).get("auroc", {}).items():
+            sides.setdefault(_side(value), []).append(kind.replace("_", " "))
+        words = [f"{side} {listed(sides[side])}" for side in (PREFERS, NOT_TOLD, AGAINST, TOO_FEW) if side in sides]
+        name = column.replace("_", " ")
+        lines += [f"Against wrong answers to the same tasks, {name} {'; it '.join(words)} ones."] if words else []
+        unchecked += [] if words else [name]
+    return lines + ([f"How far it can be trusted was not checked of {listed(unchecked)}."] if unchecked else [])
 
 
 PREFERS, NOT_TOLD = "prefers true answers to", "does not tell them from"
@@ -149,7 +153,8 @@ def of_evaluation(model: str, metrics: Mapping[str, Any], compared: Sequence[Com
                 value[f"against {other}"] = f"{tests[name]['difference (95 % interval)']}, p {tests[name]['p (Holm)']}"
                 value[f"verdict, {other}"] = tests[name]["verdict"]
         rows.append(value)
-    return Told(said, Table(rows or [{"benchmarks": "none"}], "percentage points with 95 % interval, p after Holm"))
+    tests = "; differences in percentage points with 95 % interval, p after Holm" if verdicts else ""
+    return Told(said, Table(rows or [{"benchmarks": "none"}], f"percent, {ERRORS}{tests}"))
 
 
 def counted(rows: Mapping[str, Mapping[str, str]]) -> str:

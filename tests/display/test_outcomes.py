@@ -35,15 +35,15 @@ def test_names_are_listed_as_a_sentence_does(names, said):
         (
             FUNNEL,
             answers("length", "stop", "stop"),
-            "M_0 wrote tasks by the method list and answered them: of 64 answers 56 (88 %) are kept; dropped: beyond target 6, "
+            "M_0 wrote tasks by the method list and answered them: of 64 written 56 (88 %) are kept; dropped: beyond target 6, "
             "cut off 2.\nAn answer has 20 tokens in the median; the token limit ended 1 of 3.",
         ),
         (
             NONE_KEPT,
             [],
-            "M_0 wrote tasks by the method list and answered them: of 3 answers 0 (0 %) are kept; dropped: echo 3.",
+            "M_0 wrote tasks by the method list and answered them: of 3 written 0 (0 %) are kept; dropped: echo 3.",
         ),
-        (EMPTY, [], "M_0 wrote tasks by the method list and answered them: of 0 answers 0 are kept; nothing came in."),
+        (EMPTY, [], "M_0 wrote tasks by the method list and answered them: of 0 written 0 are kept; nothing came in."),
     ],
     ids=["some", "none kept", "nothing"],
 )
@@ -64,7 +64,7 @@ def checked(**kinds):
 @pytest.mark.parametrize(
     ("calibration", "said"),
     [
-        ({}, "How far pmi can be trusted was not checked."),
+        ({}, "How far it can be trusted was not checked of pmi."),
         (
             checked(shuffled=auroc(0.8, 1.0)),
             "Against wrong answers to the same tasks, pmi prefers true answers to shuffled ones.",
