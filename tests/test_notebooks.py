@@ -1,6 +1,7 @@
 """The source notebooks: clean, short, literal parameters that agree with the parameter classes."""
 
 import ast
+import re
 from pathlib import Path
 
 import nbformat
@@ -37,11 +38,14 @@ def test_source_notebooks_are_valid_stripped_and_have_readable_ids(path):
 @pytest.mark.parametrize("path", BOOKS, ids=lambda p: p.stem)
 def test_the_parameters_cell_is_first_literal_and_equal_to_the_class(path):
     cells = code_cells(path)
-    assert [i for i, cell in enumerate(cells) if "parameters" in cell.metadata.get("tags", [])] == [0]
+    first = [cell.id for cell in cells].index("parameters")
+    assert [i for i, cell in enumerate(cells) if "parameters" in cell.metadata.get("tags", [])] == [first]
+    assert [cell.id for cell in cells[:first]] in ([], ["first-screen"]), "only the first screen stands before parameters"
+    assert cells[first].metadata.get("jupyter", {}).get("source_hidden") or not first, "parameters push the rest down"
     fields = KINDS[path.stem].model_fields
     seen = papermill.inspect_notebook(str(path))
     assert list(seen) == list(fields), "papermill cannot see every parameter"
-    values = {node.target.id: ast.literal_eval(node.value) for node in ast.parse(cells[0].source).body}
+    values = {node.target.id: ast.literal_eval(node.value) for node in ast.parse(cells[first].source).body}
     assert values == {name: field.default for name, field in fields.items()}
     told = {name: facts["help"].removesuffix("  # fmt: skip") for name, facts in seen.items()}
     assert told == {name: field.description for name, field in fields.items()}
@@ -68,7 +72,7 @@ def test_notebooks_import_only_the_library(path):
 
 @pytest.mark.parametrize("path", BOOKS, ids=lambda p: p.stem)
 def test_no_cell_assigns_to_a_parameter_so_that_cells_can_be_run_again(path):
-    for cell in code_cells(path)[1:]:
+    for cell in (cell for cell in code_cells(path) if cell.id != "parameters"):
         stored = {n.id for n in ast.walk(ast.parse(cell.source)) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
         assert not stored & set(KINDS[path.stem].model_fields), cell.id
 
@@ -83,3 +87,24 @@ def test_prose_comes_before_code(path):
 @pytest.mark.parametrize("path", [p for p in BOOKS if p.stem in STAGE_PARAMS], ids=lambda p: p.stem)
 def test_the_last_cell_of_a_stage_commits(path):
     assert "stage.commit(" in code_cells(path)[-1].source
+
+
+SCREENS = [*STAGE_PARAMS, "iterate", "ablate", "paper"]
+
+
+@pytest.mark.parametrize("name", SCREENS)
+def test_what_came_out_stands_first_and_is_filled_once_outside_what_records_are_compared_by(name):
+    cells = code_cells(FOLDER / f"{name}.ipynb")
+    filling = [cell for cell in cells if "first_screen.fill(" in cell.source]
+    assert f'first_screen.place("{name}.ipynb"' in cells[0].source
+    assert len(filling) == 1
+    for cell in (cells[0], *filling):
+        assert "nbval-ignore-output" in cell.metadata.tags, "an old record does not have it"
+
+
+def test_the_contents_of_the_paper_s_notebook_lead_to_its_headings():
+    book = nbformat.read(FOLDER / "paper.ipynb", as_version=4)
+    text = {cell.id: cell.source for cell in book.cells if cell.cell_type == "markdown"}
+    headings = {line.removeprefix("## ").replace(" ", "-") for source in text.values() for line in source.split("\n")}
+    links = re.findall(r"\]\(#(.+)\)", text["contents"])
+    assert len(links) > 15 and set(links) <= headings

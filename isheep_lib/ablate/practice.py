@@ -59,12 +59,12 @@ def _others(sweep: Sweep, label: str) -> dict[str, Side]:
     """Return what a point's last model is compared with."""
     last = iterations_of(sweep, label)
     reference = sweep.reference.label if sweep.reference else ""
-    found = {BASE: _base(sweep, label), CONTROL: control_of(sweep, label, last)}
+    found = {BASE: base_of(sweep, label), CONTROL: control_of(sweep, label, last)}
     found |= {f"against {reference}": reference_of(sweep, label, last, last)} if reference else {}
     return {title: side for title, side in found.items() if side}
 
 
-def _base(sweep: Sweep, label: str) -> Side:
+def base_of(sweep: Sweep, label: str) -> Side:
     """Read the base model as every seed of a point evaluated it."""
     side = Side("M_0", [], set(), set(), [], [])
     for point in sweep.points:

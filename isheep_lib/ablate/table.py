@@ -20,7 +20,7 @@ from isheep_lib.analysis.significance import NOTHING_SHOWN, Comparison, holm, me
 from isheep_lib.benchmarks.catalogue import BENCHMARKS
 from isheep_lib.benchmarks.comparison import Evaluated, compare_shared, recorded, values_of
 from isheep_lib.display.evaluation_tables import METRICS, with_error
-from isheep_lib.display.figures import BLUE, DARK, GREY, nothing, panels
+from isheep_lib.display.figures import BLUE, DARK, GREY, nothing, panels, widen
 from isheep_lib.display.table import Table
 from isheep_lib.iterate.grade import grade_of_run
 from isheep_lib.record import manifests
@@ -28,6 +28,7 @@ from isheep_lib.record.rows import canonical_json
 from isheep_lib.record.stages import steps
 
 NOT_RUN = "not run"
+LEAST = 20  # percentage points that an axis spans at least, so that a small difference looks small
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ def rows_of(sweep: Sweep) -> list[Row]:
                     continue
                 of_items = [values_of(name, model.rows(name)).values() for model in side.models]
                 means = [100 * statistics.fmean(itertools.chain(*values)) for values in of_items]
-                against = [_compared(side, other, name) if other else "" for other in others]
+                against = [compared(side, other, name) if other else "" for other in others]
                 mean = mean_with_error([value for value in values.values() if value])
                 found.append(Row(side, iteration, name, mean, means, *against))
     return found
@@ -128,7 +129,7 @@ def pooled(models: Sequence[Evaluated], name: str) -> dict[str, list[float]] | s
     return {id_: means.get(id_, []) for id_ in rows[0]}
 
 
-def _compared(side: Side, other: Side, name: str) -> Comparison | str:
+def compared(side: Side, other: Side, name: str) -> Comparison | str:
     """Compare two points on one benchmark, or say why that would be unfair."""
     if why := unfair(side, other, name):
         return why
@@ -239,7 +240,9 @@ def figure(rows: Sequence[Row]) -> Figure:
             y = labels.index(row.side.label) + (0 if final else 0.16 * (last[row.side.label] - row.iteration))
             color = BLUE if final else GREY
             axis.errorbar(row.value["value"], y, xerr=row.value["standard_error"] or 0.0, fmt="o", color=color, capsize=3)
-        axis.set_xlabel(f"{BENCHMARKS[name].title},\n{METRICS[BENCHMARKS[name].metric]} (%)", color=DARK, fontsize=8)
+        widen(axis, LEAST, "x")
+        axis.tick_params(labelsize=8)
+        axis.set_xlabel(f"{BENCHMARKS[name].title},\n{METRICS[BENCHMARKS[name].metric]} (%)", color=DARK, fontsize=9)
     axes[0].set_yticks(range(len(labels)), labels, fontsize=8)
     axes[0].invert_yaxis()
     return figure

@@ -199,6 +199,29 @@ def smallest_detectable(
     return min(100.0, 100 * step * max(floor, reach))
 
 
+def items_needed(found: Comparison, alpha: float = 0.05) -> int | None:
+    """Return how many items would show a difference as large as the measured one; None where none was measured.
+
+    With the measured share of differing items and `smallest_detectable`'s power, so it is an estimate as rough as that share.
+    """
+    wanted, differing = abs(found.difference), (found.only_before + found.only_after) / found.items
+
+    def enough(items: int) -> bool:
+        points = smallest_detectable(items, differing, found.step, alpha=alpha)
+        return points is not None and points <= wanted
+
+    if wanted < TIE:
+        return None
+    most = 1
+    while not enough(most):
+        most *= 2
+    least = most // 2  # too few
+    while most - least > 1:
+        middle = (least + most) // 2
+        least, most = (least, middle) if enough(middle) else (middle, most)
+    return most
+
+
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:
     """Adjust the p values of one family of tests by Holm's procedure."""
     if not p_values:

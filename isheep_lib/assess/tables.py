@@ -1,5 +1,7 @@
 """What the assessment notebook shows: one pair read by every scorer, the ranking, and replies that could not be read."""
 
+from typing import Any
+
 from isheep_lib.analysis.words import copy_share
 from isheep_lib.assess.params import Assess
 from isheep_lib.assess.reliability_check import example_prompt
@@ -11,8 +13,10 @@ from isheep_lib.prompting.score_parsing import LABELS
 from isheep_lib.record.journal import WAITS
 from isheep_lib.record.rows import Pair
 from isheep_lib.scorers.likelihoods import likelihoods
-from isheep_lib.scorers.scorer import Choice, Likelihood, Odds, Written
+from isheep_lib.scorers.scorer import Choice, Likelihood, Odds, Written, criteria
 from isheep_lib.scorers.table import SCORERS, scorer, scorer_of
+
+SAME = 6e-5  # the batch keeps four to five digits
 
 
 def example_table(assessment: Assessment, pair: Pair) -> Table:
@@ -39,6 +43,37 @@ def example_table(assessment: Assessment, pair: Pair) -> Table:
     (values,) = likelihoods(engine, frame, [pair], [each for each in chosen if isinstance(each, Likelihood)])
     rows += [{"score": name, "value": value, "read from": scorer_of(name).unit} for name, value in values.items()]
     return Table(rows)
+
+
+def alone_and_together(alone: Table, together: Scores, params: Assess) -> Table:
+    """Hold the example's scores against those of the same pair in the batch, and say why where they are not the same.
+
+    Args:
+        alone: of `example_table`.
+        together: the same pair's row of the batch.
+        params: the section `assess`.
+    """
+    rows = []
+    for row in (row for row in alone.rows if "value" in row):
+        names = (row["score"], *(f"{row['score']}_{criterion}" for criterion in criteria(params.level)[:1]))
+        column = next((name for name in names if name in together.scores or name in together.unread), "")
+        value = together.scores.get(column)
+        shown = {"score": column or row["score"], "alone": row["value"], "in the batch": "" if value is None else value}
+        rows.append(shown | {"in words": _same(row, value, column, together)})
+    return Table(rows or [{"score": "none"}], "The same pair alone and in the batch")
+
+
+def _same(row: dict[str, Any], value: float | None, column: str, together: Scores) -> str:
+    if not column:
+        return "not run on all pairs, only in the check"
+    if value is None:
+        return f"not read in the batch: {together.unread[column].replace('_', ' ')}"
+    alone = None if row["value"] in (None, "None") else float(row["value"])
+    if alone is not None and abs(alone - value) <= SAME:
+        return "the same"
+    if isinstance(scorer_of(column), Written):
+        return "written again: the batch asks with a seed of its own"
+    return "not the same: among longer texts a row is padded, and sums in this number format round in another order"
 
 
 def ranked_table(pairs: list[Pair], scores: list[Scores], params: Assess, number: int) -> Table:

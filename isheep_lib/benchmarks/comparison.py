@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from isheep_lib.analysis.lengths import Change, compare_lengths
 from isheep_lib.analysis.significance import Comparison, compare
 from isheep_lib.benchmarks import followed, ifeval
 from isheep_lib.benchmarks.catalogue import BENCHMARKS
@@ -18,6 +19,7 @@ from isheep_lib.record import manifests
 from isheep_lib.record.rows import read_jsonl
 
 STAGE, METRICS = "evaluate", "metrics.json"
+OPEN = ("instructions", "judged")  # kinds of benchmarks whose answers may be as long as the model likes
 Values = dict[str, list[float]]  # by item
 
 
@@ -63,6 +65,25 @@ def along(run_dir: Path, iterations: list[int]) -> list[Compared]:
     last = max(sides, default=0)
     pairs += [(0, last)] if last > 1 and 0 in sides else []
     return [compare_models(sides[before], sides[after]) for before, after in pairs]
+
+
+def against_base(run_dir: Path, iterations: list[int]) -> list[Compared]:
+    """Compare each trained model of a run with the base model, in order; [] where the base model is not evaluated."""
+    sides = {k: side for k in sorted(iterations) if (side := recorded(run_dir, k))}
+    return [compare_models(sides[0], side) for k, side in sides.items() if k] if 0 in sides else []
+
+
+def lengths_since(run_dir: Path, iterations: list[int]) -> Change | None:
+    """Compare the lengths of the last model's open answers with those of the base model, in characters, item by item."""
+    sides = {k: side for k in sorted(iterations) if (side := recorded(run_dir, k))}
+    last = max(sides, default=0)
+    return compare_lengths(lengths_of(sides[0]), lengths_of(sides[last])) if last and 0 in sides else None
+
+
+def lengths_of(model: Evaluated) -> dict[str, int]:
+    """Return the characters of a model's open answers by benchmark and item."""
+    names = [name for name in model.tasks if BENCHMARKS[name].kind in OPEN]
+    return {f"{name}/{row['id']}": len(row["answer"]) for name in names for row in model.rows(name) if "answer" in row}
 
 
 def by_practice(run_dir: Path, metrics: dict[str, Any], rows: dict[str, Any]) -> dict[str, dict[str, Comparison]]:

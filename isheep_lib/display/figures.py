@@ -21,7 +21,9 @@ from isheep_lib.scorers.table import scorer_of
 BLUE, RED, GREY, DARK = "#1b6ca8", "#d1495b", "#c9ccd1", "#30343b"
 WRONG = (RED, "#e8a33d", "#5b8c5a")
 GROUPS = (BLUE, *WRONG, "#7b5ea7", "#3aa6a0", "#8c6d4f", "#c77dba")
+LEAST_LOSS = 0.05  # of a loss: the least that its axis spans
 OTHER = "#9aa0a8"  # every group beyond these
+MARKERS, DASHES = "osD^vP*X", ("-", "--", ":", "-.")  # what tells groups and lines apart without colours
 
 
 class Drawing(Figure):
@@ -54,6 +56,14 @@ def panels(
         axis.spines[["top", "right"]].set_visible(False)
         axis.set_visible(place < number)
     return figure, axes[:number]
+
+
+def widen(axis: Any, least: float, which: str = "y") -> None:
+    """Widen an axis to at least so much from end to end, so that a small difference looks small."""
+    low, high = getattr(axis, f"get_{which}lim")()
+    if high - low < least:
+        middle = (low + high) / 2
+        getattr(axis, f"set_{which}lim")(middle - least / 2, middle + least / 2)
 
 
 def funnel(counts: dict[str, Any], what: str) -> Figure:
@@ -92,13 +102,15 @@ def calibration(check: Any) -> Figure:
         if every:
             bins = np.histogram_bin_edges(every, bins=14)
             axis.hist(values.pop("true"), bins=bins, color=BLUE, alpha=0.5, label="true pairs")
-            for (name, side), color in zip(values.items(), WRONG, strict=False):
-                axis.hist(side, bins=bins, color=color, histtype="step", linewidth=1.6, label=name.replace("_", " "))
+            for (name, side), color, dashes in zip(values.items(), WRONG, DASHES, strict=False):
+                label = name.replace("_", " ") if side else None  # else the legend would name what is not drawn
+                axis.hist(side, bins=bins, color=color, histtype="step", linewidth=1.6, linestyle=dashes, label=label)
         if not every:
             axis.text(0.5, 0.5, "no readable score", ha="center", transform=axis.transAxes)
         found = [r for r in check.found if r.column == column and r.auroc == r.auroc]
         lines = [f"AUROC {r.auroc:.2f} ({r.corruption.replace('_', ' ')})" for r in found]
-        axis.set_title("\n".join(lines), fontsize=8, loc="left")
+        axis.set_title("\n".join(lines), fontsize=9, loc="left")
+        axis.tick_params(labelsize=8)
         axis.set_xlabel(f"{column.replace('_', ' ')} ({scorer_of(column).unit})", fontsize=9)
         axis.set_ylabel("pairs")
     legend = next((axis for axis in axes if axis.get_legend_handles_labels()[0]), None)
@@ -121,9 +133,11 @@ def calibration_over_iterations(found: dict[int, dict[str, Any]]) -> Figure:
     for axis, (title, names, path) in zip(axes, measures, strict=True):
         for column in names:
             values = {k: _at(check[column], path) for k, check in found.items() if column in check}
-            color = f"C{columns.index(column)}"
-            axis.plot(list(values), list(values.values()), "o-", color=color, label=column.replace("_", " "))
-        axis.set_ylabel(title, fontsize=8)
+            number = columns.index(column)
+            look = {"color": f"C{number}", "marker": MARKERS[number % 8], "linestyle": DASHES[number % 4]}
+            axis.plot(list(values), list(values.values()), label=column.replace("_", " "), **look)
+        axis.set_ylabel(title, fontsize=9)
+        axis.tick_params(labelsize=8)
         axis.set_xlabel("iteration")
         axis.set_xticks(list(found))
         axis.set_ylim(*((0.5, 10.5) if path[0] == "mean" else (-0.05, 1.05)))
@@ -188,9 +202,9 @@ def training_curves(log: Sequence[dict[str, float]], unit: str = "nats per token
         _both(axes[3], steps, held, "margin")
         _both(axes[4], steps, held, "accuracy")
         axes[4].set_ylim(0, 1)
-        for side, color in (("chosen", BLUE), ("rejected", RED)):
+        for side, color, look in (("chosen", BLUE, "o-"), ("rejected", RED, "s--")):
             values = [row[f"eval_{side}"] for row in held]
-            axes[5].plot([row["step"] for row in held], values, "o-", color=color, label=f"{side}, held out")
+            axes[5].plot([row["step"] for row in held], values, look, color=color, label=f"{side}, held out" if held else None)
     for axis, name in zip(axes, names, strict=True):
         axis.set_xlabel("optimizer step")
         axis.set_ylabel(name)
@@ -201,8 +215,12 @@ def training_curves(log: Sequence[dict[str, float]], unit: str = "nats per token
 
 def _both(axis: Any, steps: Sequence[dict[str, float]], held: Sequence[dict[str, float]], name: str) -> None:
     """Draw a figure of the training over the steps, in training and of held-out rows."""
-    axis.plot([r["step"] for r in steps], [r[name] for r in steps], color=GREY, label="training")
-    axis.plot([r["step"] for r in held], [r[f"eval_{name}"] for r in held], "o-", color=BLUE, label="held out")
+    if steps:
+        axis.plot([r["step"] for r in steps], [r[name] for r in steps], color=GREY, label="training")
+    if held:
+        axis.plot([r["step"] for r in held], [r[f"eval_{name}"] for r in held], "o-", color=BLUE, label="held out")
+    if name == "loss":
+        widen(axis, LEAST_LOSS * abs(np.mean(axis.get_ylim())))
 
 
 def scores(metrics: dict[str, Any], earlier: dict[str, Any] | None) -> Figure:
@@ -242,21 +260,26 @@ def drift_over_iterations(found: dict[int, dict[str, Any]]) -> Figure:
     for name, title in SIGNS.items():
         values = {k: m["signs"][name] for k, m in found.items()}
         series.append((title, {k: {"value": np.nan if v is None else v, "standard_error": 0.0} for k, v in values.items()}))
-    return _over_iterations(series, list(found), DARK)
+    return _over_iterations(series, list(found), DARK, (0, None))
 
 
 def _over_iterations(
-    series: Sequence[tuple[str, dict[int, dict[str, Any]]]], iterations: list[int], color: str, limits: Any = None
+    series: Sequence[tuple[str, dict[int, dict[str, Any]]]],
+    iterations: list[int],
+    color: str,
+    limits: tuple[float, float | None],
 ) -> Figure:
     figure, axes = panels(len(series), 4, width=11.0, height=2.4)
     for axis, (title, values) in zip(axes, series, strict=True):
         points = list(values.values())
         errors = [v["standard_error"] or 0.0 for v in points]
         axis.errorbar(list(values), [v["value"] for v in points], errors, fmt="o-", color=color, capsize=3)
-        axis.set_title("\n".join(wrapped(title, 34)), fontsize=8, loc="left")
+        axis.set_title("\n".join(wrapped(title, 32)), fontsize=9, loc="left")
+        axis.tick_params(labelsize=8)
         axis.set_xlabel("iteration (0 is the base model)", fontsize=8)
         axis.set_xticks(iterations)
-        axis.set_ylim(limits)
+        low, high = limits
+        axis.set_ylim(low, high or (1 if "share)" in title else max(1.0, 1.05 * axis.get_ylim()[1])))
     return figure
 
 
@@ -269,7 +292,8 @@ def points(places: np.ndarray, groups: Sequence[str], axes: tuple[str, str], tit
     for number, name in enumerate(dict.fromkeys(groups)):
         own = places[[group == name for group in groups]]
         color = GROUPS[number] if number < len(GROUPS) else OTHER
-        axis.scatter(*own.T, s=24, alpha=0.75, linewidths=0, color=color, label=f"{name} ({len(own)})")
+        look = {"color": color, "marker": MARKERS[number % len(MARKERS)]}
+        axis.scatter(*own.T, s=24, alpha=0.75, linewidths=0, label=f"{name} ({len(own)})", **look)
     if marked is not None:
         axis.scatter(*places[marked], s=150, facecolors="none", edgecolors=DARK, linewidths=1.8, zorder=3)
     if len(places):

@@ -9,20 +9,21 @@ Covers planning and running whole runs. Does not cover one stage (`iterate.sessi
 
 import os
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from isheep_lib.display.table import Table
+from isheep_lib.display.folded import Told, parameters
 from isheep_lib.errors import RecordError
 from isheep_lib.iterate import claims, estimate, hub_ids, needs, stopping
 from isheep_lib.iterate.fingerprint_parts import fingerprint_parts
 from isheep_lib.iterate.grade import grade_of
 from isheep_lib.iterate.outcome import Finished, finished, told
-from isheep_lib.iterate.run_params import IterateParams, RunParams, load_run, require_prompts
+from isheep_lib.iterate.run_params import SECTIONS, IterateParams, RunParams, load_run, require_prompts
 from isheep_lib.params import run_file
 from isheep_lib.params.check import check
-from isheep_lib.params.kinds import Shard
+from isheep_lib.params.kinds import Section, Shard
 from isheep_lib.params.notebook import cell_values
 from isheep_lib.record import locks, provenance, stages
 from isheep_lib.record.fingerprints import fingerprint, stale_reason
@@ -86,15 +87,13 @@ class Chain:
             return Step(iteration, stage, DONE, manifest=manifest)
         return Step(iteration, stage, STALE, stale_reason(manifest["parts"], parts), manifest)
 
-    def summary(self) -> Table:
-        """Show which run this is and every parameter that the params file sets."""
+    def summary(self) -> Told:
+        """Show which run this is and its parameters, by section those that differ from the defaults; the others are folded."""
         facts: dict[str, Any] = {"run": short(self.run_dir), "iterations": self.params.iteration, "params": self.params.params}
         facts |= {"override": self.params.override} if self.params.override else {}
         facts |= {**provenance.git_state(), "grade": grade_of(self.run_params.model_dump()).line}
-        for section, values in self.run_params.model_dump(exclude={"run"}).items():
-            text = "  ".join(f"{n}={v}" for n, v in values.items()) if isinstance(values, dict) else values
-            facts[section] = text
-        return Table([{"fact": name, "value": str(value)} for name, value in facts.items()])
+        values = {"seed": self.run_params.seed} | _flat({name: getattr(self.run_params, name) for name in SECTIONS})
+        return parameters(facts, values, _flat({name: kind() for name, kind in SECTIONS.items()}))
 
     def verify(self) -> list[Verdict]:
         """Verify every stage; see `record.verification`."""
@@ -185,6 +184,11 @@ class Chain:
         folder = stage_folder(self.run_dir, step.iteration, step.stage)
         aside = folder.parent / f".superseded-{step.stage}-{uuid.uuid4().hex[:8]}"
         os.replace(folder, aside)
+
+
+def _flat(sections: Mapping[str, Section]) -> dict[str, Any]:
+    """Name every parameter of sections as a params file's override does."""
+    return {f"{name}.{field}": value for name, section in sections.items() for field, value in section.model_dump().items()}
 
 
 def prepare(values: dict[str, Any]) -> tuple[IterateParams, RunParams, Path]:

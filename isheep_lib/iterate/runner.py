@@ -35,6 +35,7 @@ from isheep_lib.record.progress import PROGRESS_FILE, Relay, State, watching
 from isheep_lib.record.rows import make_folder, publish, write_failure
 from isheep_lib.server_key import struck
 
+INJECTED = "injected-parameters"
 KERNEL_START_SECONDS = 300  # papermill's 60 is short on a cold network disk
 FAILURES = (PapermillExecutionError, CellExecutionError, DeadKernelError, CellTimeoutError)
 
@@ -183,6 +184,9 @@ def _publish(partial: Path, output: Path, source: Path) -> None:
     book = nbformat.read(partial, as_version=4)
     facts = book.metadata.get("papermill", {})
     facts.update(input_path=manifests.short(source), output_path=manifests.short(output), environment_variables={})
+    for cell in book.cells:
+        if INJECTED in cell.metadata.get("tags", []):  # all of it stands in the table below, once
+            cell.metadata.setdefault("jupyter", {})["source_hidden"] = True
     partial.write_text(struck(nbformat.writes(book)).rstrip("\n") + "\n", encoding="utf-8")
     publish(partial, output)
 

@@ -19,7 +19,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Generic
 
-from isheep_lib.display.table import Table
+from isheep_lib.display.folded import Told, parameters
 from isheep_lib.engines import parity
 from isheep_lib.engines.open import open_engine, preflight
 from isheep_lib.engines.params import Model, TrainedModel
@@ -94,8 +94,8 @@ class StageSession(Generic[P]):
         """The prompts that this stage asks with."""
         return prompts_of(self.params)
 
-    def summary(self) -> Table:
-        """Show what this stage is about to do: place, model, and every parameter."""
+    def summary(self) -> Told:
+        """Show what this stage is about to do: place, model, and the parameters, those at their defaults folded."""
         facts = {"stage": self.name, "run": self.params.run, "iteration": self.params.iteration, **provenance.git_state()}
         if isinstance(self.params, TrainedModel) and self.parts.get("model"):
             added = [name for name in self.parts["model"] if name != "base"]
@@ -103,7 +103,7 @@ class StageSession(Generic[P]):
             facts["model digest"] = " + ".join(digest[:12] for digest in self.parts["model"].values())
         facts |= {"fingerprint": fingerprint(self.parts)[:12], "grade": grade_of_run(self.run_dir).line}
         rest = {n: v for n, v in self.params.model_dump().items() if n not in ("run", "iteration", "base_model")}
-        return Table([{"fact": name, "value": str(value)} for name, value in {**facts, **rest}.items()])
+        return parameters(facts, rest, type(self.params)().model_dump())
 
     def writing(self: "StageSession[SynthesizeParams]", engine: Engine, frame: Frame) -> Writing[Any]:
         """Put together what the chosen method of synthesis writes with."""

@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 
 from isheep_lib.display.embedding_map import Map
 from isheep_lib.display.evaluation_tables import METRICS
-from isheep_lib.display.figures import DARK, GREY, nothing, panels
+from isheep_lib.display.figures import DARK, GREY, nothing, panels, widen
 from isheep_lib.paper.points import PAPER_THRESHOLD, Point, shares_of, whose
 from isheep_lib.params import run_file
 from isheep_lib.record.manifests import all_manifests
@@ -65,6 +65,7 @@ STEPS = {  # place in the drawing, title, what happens
     "train": ((2, 0), "train: $M_{t+1}$", "LoRA on $M_{base}$"),
     "evaluate": ((1, 0), "evaluate", "benchmarks"),
 }
+LEAST = 20  # percentage points that an axis of accuracies spans at least, so that a small difference looks small
 BOX, STRIDE = (1.0, 0.72), (1.32, 1.25)  # width and height of a box, and from one to the next
 
 
@@ -158,6 +159,7 @@ def accuracy_over(points: Sequence[Point], axis_title: str) -> Figure:
         axis.set_xticks(places, [f"{place:g}" for place in places])
         axis.set_xlim(places[0] - margin, places[-1] + margin)
         axis.grid(axis="y", color=GREY, linewidth=0.4)
+    widen(axes[0], LEAST)  # the others share its axis
     figure.supxlabel(axis_title, fontsize=SMALL + 1)
     figure.supylabel("IFEval accuracy (%), bars are one standard error", fontsize=SMALL + 1)
     _legend(figure, axes[0])

@@ -9,6 +9,7 @@ Covers tables. Does not cover which run stands where (`paper.cells`), figures (`
 """
 
 import html
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any
 
 from isheep_lib.benchmarks.catalogue import BENCHMARKS
 from isheep_lib.display.evaluation_tables import ERRORS
+from isheep_lib.display.folded import Folded
 from isheep_lib.display.save import save_table
 from isheep_lib.display.table import Table
 from isheep_lib.paper import published
@@ -31,6 +33,7 @@ __all__ = ["Measured", "change_table", "claims_table", "gather"]  # and what is 
 WIDEST = 7  # value columns on a page
 UNREPORTED = "–"
 OF_ASSESSMENT = ("3", "4", "11")  # tables that compare assessment prompts
+MEASURED, SUBTRACTED, ANY = re.compile(r"±|\([<>]"), re.compile(r"^[+-]\d"), re.compile("")
 Text = Callable[[Place, str], str]
 Named = Callable[[Grid, str], str] | None
 
@@ -160,16 +163,18 @@ def summary_table(measured: Measured) -> Table:
 
 @dataclass(frozen=True)
 class TableSet:
-    """Tables that show one below the other, each under its heading."""
+    """Tables that show one below the other, each under its heading; with a `line` all of them are folded below it."""
 
-    parts: tuple[tuple[str, Table], ...]
+    parts: tuple[tuple[str, Table | Folded], ...]
+    line: str = ""
 
     def _repr_html_(self) -> str:
-        return "".join((f"<h4>{html.escape(title)}</h4>" if title else "") + table._repr_html_() for title, table in self.parts)
+        shown = "".join((f"<h4>{html.escape(title)}</h4>" if title else "") + one._repr_html_() for title, one in self.parts)
+        return f"<details><summary>{html.escape(self.line)}</summary>{shown}</details>" if self.line else shown
 
     def __repr__(self) -> str:
         """Return aligned text."""
-        return "\n\n".join(f"{title}\n{table!r}".lstrip() for title, table in self.parts)
+        return "\n\n".join([*([self.line] if self.line else []), *(f"{title}\n{one!r}".lstrip() for title, one in self.parts)])
 
 
 def table_set(number: str, measured: Measured, folder: Path) -> TableSet:
@@ -192,8 +197,21 @@ def table_set(number: str, measured: Measured, folder: Path) -> TableSet:
         for i, table in enumerate(tables, start=1):
             file = f"table-{number}-{name}" + (f"-{i}" if len(tables) > 1 else "")
             save_table(table, folder, file, published.table(number).title, continued=i > 1)
-        parts += [(title if i == 0 else "", table) for i, table in enumerate(tables) if title in shown]
-    return TableSet(tuple(parts))
+        parts += [(title if i == 0 else "", _part(title, table)) for i, table in enumerate(tables) if title in shown]
+    published_numbers = sum(grid.cell(place, name).published is not None for place, name in _all(grid))
+    what = f"{published_numbers} published numbers, and the commands that would measure them"
+    line = f"Table {number}: nothing of it is measured; {what}"
+    return TableSet(tuple(parts), "" if something else line)
+
+
+def _part(title: str, table: Table) -> Table | Folded:
+    """Fold a part of a table that holds no number of ours, and the commands for what is not run."""
+    said = {"As measured": (MEASURED, "nothing here is measured"), "Difference": (SUBTRACTED, "no two numbers are comparable")}
+    if title == "Not run":
+        return Folded(f"{len(table.rows)} row(s) of cells that are not run, with the commands that would measure them", table)
+    number, why = said.get(title, (ANY, ""))
+    holds = any(number.search(str(cell)) for row in table.rows for cell in row.values())
+    return table if holds else Folded(why, table)
 
 
 def examples_table(measured: Measured) -> Table:

@@ -5,17 +5,14 @@ stand on a page (`report.notebook_html`), or words and looks (`page/`).
 """
 
 import json
-from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from isheep_lib.benchmarks import comparison
 from isheep_lib.display import evaluation_tables, judge_tables, stage_tables
 from isheep_lib.display.table import Table
-from isheep_lib.errors import IsheepError
 from isheep_lib.iterate import chain
 from isheep_lib.iterate.grade import grade_of
 from isheep_lib.params import run_file
@@ -26,10 +23,9 @@ from isheep_lib.record.reuse import taken
 from isheep_lib.record.rows import read_jsonl
 from isheep_lib.record.stages import ORDER, steps
 from isheep_lib.report import languages, notebook_html
+from isheep_lib.report.results import ABOVE, NOT_EVALUATED, or_why, results_of
 
 NOT_BEGUN = "not done"
-NOT_EVALUATED = "No model is evaluated yet."
-ABOVE = "; the table above holds the same numbers"
 VERDICTS = {"ok": "holds", "FAIL": "DIFFERS"}
 MAKING = ("synthesize", "assess", "filter")  # what makes, scores and chooses pairs
 
@@ -130,15 +126,9 @@ def index(record: Record) -> dict[str, Any]:
     run_dir, evaluated = record.run_dir, evaluation_tables.metrics_of(record.run_dir)
     checked, judged = stage_tables.calibration_of(run_dir), judge_tables.recorded(run_dir)
     manifests = [stage.manifest for stage in record.stages if stage.manifest]
-    results, judgements, drift, trust, said = {}, {}, {}, {}, NOT_EVALUATED
+    judgements, drift, trust = {}, {}, {}
+    verdict, said, results = results_of(run_dir, evaluated)
     if evaluated:
-        compared = _or_why(lambda: evaluation_tables.comparison_table(comparison.along(run_dir, list(evaluated))))
-        said = _compared(compared)
-        results = {
-            "Results": evaluation_tables.results_table(evaluated),
-            f"Scores of each benchmark over iterations{ABOVE}": figures.scores_over_iterations(evaluated),
-            "Paired comparisons": compared,
-        }
         drift = {
             "Warnings": evaluation_tables.warnings_table(evaluated),
             "Signs of a collapse over iterations": evaluation_tables.drift_table(evaluated),
@@ -146,7 +136,7 @@ def index(record: Record) -> dict[str, Any]:
         }
     if judged:
         made = (judge_tables.win_table, judge_tables.mt_bench_table, judge_tables.bias_table)
-        judgements = {f"What a judge said, table {n}": _or_why(partial(make, judged)) for n, make in enumerate(made, start=1)}
+        judgements = {f"What a judge said, table {n}": or_why(partial(make, judged)) for n, make in enumerate(made, start=1)}
     if checked:
         measures = f"AUROC, mean and saturation of each score over iterations{ABOVE}"
         trust = {
@@ -165,13 +155,8 @@ def index(record: Record) -> dict[str, Any]:
         Section("facts", "What the run was made with", "", facts | {"Every parameter": parameters_table(record.params)}),
     ]
     differences = sum(not verdict.holds for verdict in record.verdicts)
-    return {"sections": [one for one in sections if one.said or one.parts], "differences": differences}
-
-
-def _compared(tests: Table) -> str:
-    verdicts = Counter(row["verdict"] for row in tests.rows if "verdict" in row)
-    told = "; ".join(f"{name} in {n} of {verdicts.total()} tests" for name, n in sorted(verdicts.items()))
-    return f"Paired comparisons: {told}." if told else ""
+    shown = [one for one in sections if one.said or one.parts]
+    return {"sections": shown, "differences": differences, "verdict": verdict}
 
 
 def _verification(verdicts: list[chain.Verdict], files: int) -> Section:
@@ -204,14 +189,6 @@ def _checked(run_dir: Path) -> list[Section]:
     if found["root"] != root_of(run_dir):
         said += " The record has changed since: run isheep check again."
     return [Section("checked", "Held against the model, token by token", said, {"Stages": Table(rows)})]
-
-
-def _or_why(make: Callable[[], Table]) -> Table:
-    """Make a table, or say what of the record it lacks."""
-    try:
-        return make()
-    except IsheepError as error:
-        return Table([{"not shown": error.what}])
 
 
 def facts_table(manifests: list[dict[str, Any]], params: dict[str, Any]) -> Table:

@@ -19,6 +19,7 @@ from markupsafe import Markup
 
 from isheep_lib.errors import RecordError
 from isheep_lib.reading.files import read_text
+from isheep_lib.report.narrow import labelled
 
 TAGS = {
     *("a", "b", "blockquote", "br", "caption", "code", "col", "colgroup", "dd", "details", "div", "dl", "dt", "em"),
@@ -101,7 +102,7 @@ def clean(text: str, links: Mapping[str, str]) -> Markup:
         filter_style_properties=STYLES,
         link_rel="noreferrer",
     )
-    return Markup(safe)  # noqa: S704 - what nh3 leaves of it
+    return Markup(labelled(safe))  # noqa: S704 - what nh3 leaves of it, and names of columns, escaped
 
 
 def _prepared(book: Mapping[str, Any], lang: str) -> Any:

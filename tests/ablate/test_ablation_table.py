@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from isheep_lib.ablate import sweep
+from isheep_lib.ablate import sweep, verdict
 from isheep_lib.ablate import table as ablate_table
 from isheep_lib.ablate.table import ablation_table, rows_of, unfinished_table
+from isheep_lib.display.folded import Told
 from isheep_lib.record import manifests
 from isheep_lib.record.rows import write_jsonl
 
@@ -182,3 +183,54 @@ def test_every_run_is_shown_with_its_grade(tmp_path):
         text = f"synthesize:\n  instruction_rules: {rules}\nfilter:\n  steps: {steps}\n"
         (found.folder / name / "params.yaml").write_text(text)
     assert {name: line["grade"] for (name, _), line in lines(found).items()} == {"low": "A", "high": "B"}
+
+
+def told(found: sweep.Sweep) -> Told:
+    return verdict.of_sweep(found, rows_of(found))
+
+
+def bases(found: sweep.Sweep, right: range = range(10)) -> None:
+    """Record the base model beside every run that is evaluated."""
+    for name in ("low", "high"):
+        evaluated(found, name, right, iteration=0, adapter="base")
+
+
+def test_settings_that_differ_from_their_control_and_from_the_base_model_are_named_first(tmp_path):
+    found = opened(tmp_path)
+    evaluated(found, "low", range(10))
+    evaluated(found, "high", range(30))
+    evaluated(found, "high-control", range(9))
+    bases(found)
+    by_chance, base, *_ = told(found).said.split("\n")
+    assert by_chance.startswith(
+        "Told from its control, which keeps as many pairs by chance: high, ARC easy: improved (+52.5 points)"
+    )
+    assert base.startswith(
+        "Told from the base model: high, ARC easy: improved (+50.0 points); no difference is shown in 1 of 2 tests"
+    )
+    shown, folded = told(found).parts
+    assert {(row["run"], row["against"]) for row in shown.rows} == {("high", "its control"), ("high", "the base model")}
+    assert folded.line == "no difference shown: 1 of 3 tests"
+
+
+def test_a_sweep_that_shows_nothing_says_so_and_what_it_would_have_taken(tmp_path):
+    found = opened(tmp_path)
+    evaluated(found, "low", range(10))
+    evaluated(found, "high", range(11))
+    evaluated(found, "high-control", range(10))
+    bases(found)
+    by_chance, base, needed = told(found).said.split("\n")
+    assert by_chance == f"No setting is told from {verdict.CONTROL}: 1 setting(s), 1 test(s), none shows a difference."
+    assert base == "No setting is told from the base model: 2 setting(s), 2 test(s), none shows a difference."
+    assert "to see one as large as that on high, ARC easy (+2.5), it would have taken about" in needed
+
+
+def test_a_sweep_of_which_nothing_is_evaluated_or_comparable_says_so(tmp_path):
+    found = opened(tmp_path)
+    assert told(found).said == "Nothing of this sweep is evaluated yet."
+    evaluated(found, "low", range(10))
+    assert told(found).said.split("\n") == [
+        "No setting can be compared with its control, which keeps as many pairs by chance.",
+        "No setting can be compared with the base model.",
+    ]
+    assert told(found).parts == ()

@@ -26,7 +26,8 @@ from isheep_lib.assess.reliability_check import (
     truncated,
 )
 from isheep_lib.assess.scoring import Assessment, Scores, score_pairs
-from isheep_lib.assess.tables import example_table, ranked_table, unread_table
+from isheep_lib.assess.tables import alone_and_together, example_table, ranked_table, unread_table
+from isheep_lib.display.table import Table
 from isheep_lib.errors import YieldError
 from isheep_lib.iterate.run_params import AssessParams
 from isheep_lib.languages.words import WITHOUT_SPACES
@@ -451,6 +452,24 @@ def test_one_example_is_read_in_all_ways_of_the_stage():
     assert [(row["value"], row["read from"]) for row in table.rows[1:3]] == [("8.0", "8||yes")] * 2
     assert [(r.temperature, r.top_p) for r in engine.asked] == [(0.0, 1.0), (1.0, 1.0)]
     assert "ratio of losses" in repr(table)
+
+
+@pytest.mark.parametrize(
+    ("name", "alone", "together", "said"),
+    [
+        ("pmi", 0.44412, Scores("p0", {"pmi": 0.4441}), "the same"),
+        ("expected", 7.25, Scores("p0", {"expected_quality": 7.3}), "not the same: among longer texts a row is padded"),
+        ("sampled", "8.0", Scores("p0", {"sampled_quality": 3.0}), "written again: the batch asks with a seed of its own"),
+        ("sampled", "None", Scores("p0", {"sampled_quality": 3.0}), "written again"),
+        ("greedy", "8.0", Scores("p0", {}, {"greedy_quality": "no_number"}), "not read in the batch: no number"),
+        ("greedy", "8.0", Scores("p0", {"pmi": 1.0}), "not run on all pairs, only in the check"),
+    ],
+    ids=["same", "rounded", "sampled", "unread alone", "unread in the batch", "not in the batch"],
+)
+def test_a_pair_has_one_score_alone_and_in_the_batch_or_the_reason_is_said(name, alone, together, said):
+    (row,) = alone_and_together(Table([{"score": name, "value": alone}]), together, AssessParams()).rows
+    assert row["in words"].startswith(said)
+    assert alone_and_together(Table([{"scorer": "none"}]), together, AssessParams()).rows == [{"score": "none"}]
 
 
 def test_nothing_assessed_is_said():

@@ -174,6 +174,28 @@ def test_every_benchmark_has_a_panel_over_iterations_with_gaps_where_it_was_not_
     assert (list(nq), nq[2], nq[0] == nq[0]) == ([0, 2], 30.0, False)
 
 
+def test_small_differences_look_small_and_titles_are_larger_than_ticks():
+    drift = figures.drift_over_iterations({0: made_metrics(sign=0.438), 1: made_metrics(sign=0.445)})
+    shown = [axis for axis in drift.axes if axis.get_visible()]
+    assert [axis.get_ylim() for axis in shown] == [(0, 1)] * len(SIGNS)
+    assert all(axis._left_title.get_fontsize() > axis.get_yticklabels()[0].get_fontsize() for axis in shown)
+    loss = figures.training_curves([LOG[0], {"step": 1, "eval_loss": 2.0001}, {"step": 2, "eval_loss": 2.0002}]).axes[0]
+    low, high = loss.get_ylim()
+    assert high - low == pytest.approx(0.1, abs=0.001)
+
+
+def test_legends_name_only_what_is_drawn_and_lines_differ_in_grey():
+    one_unread = made_check(6, NAMES[:1])
+    one_unread.wrong["truncated"][:] = rows(6, names=[])
+    (axis,) = [a for a in figures.calibration(one_unread).axes if a.get_visible()]
+    assert [text.get_text() for text in axis.get_legend().get_texts()] == ["true pairs", "shuffled", "wrong task"]
+    (loss, *_) = figures.training_curves(LOG[:1]).axes
+    assert [text.get_text() for text in loss.get_legend().get_texts()] == ["training"]
+    lines = figures.calibration_over_iterations(over_iterations(made_check(6), made_check(6))).axes[0].get_lines()
+    looks = [(line.get_marker(), line.get_linestyle()) for line in lines]
+    assert len(set(looks[: len(NAMES)])) == len(NAMES)
+
+
 def test_every_sign_has_a_panel_over_iterations():
     found = panels(figures.drift_over_iterations({0: made_metrics(sign=0.25), 1: made_metrics(sign=0.75)}))
     assert list(found) == list(SIGNS.values())

@@ -6,8 +6,10 @@ import yaml
 from isheep_lib.analysis.significance import IMPROVED, NOTHING_SHOWN, WORSE, mean_with_error
 from isheep_lib.benchmarks.catalogue import BENCHMARKS
 from isheep_lib.benchmarks.ifeval import accuracies
+from isheep_lib.display.folded import Folded
+from isheep_lib.display.table import Table
 from isheep_lib.errors import ParameterError
-from isheep_lib.paper import changes, commands, examples, published, reproduction
+from isheep_lib.paper import changes, commands, examples, published, reproduction, summary
 from isheep_lib.paper.cells import LEFT_OUT, NOT_RUN, OTHER_JUDGE, OTHER_MODEL, build, published_name, step
 from isheep_lib.paper.changes import NOT_TOLD, OTHER, SAME, change_table, claims_table, direction, pairs, published_changes
 from isheep_lib.paper.runs import REFERENCE, ROLES, Measured, gather
@@ -483,6 +485,36 @@ def test_a_table_that_nothing_was_measured_for_is_shown_as_published_with_the_co
     shown = reproduction.table_set("4", given(one_base=whole(tmp_path / "run")), tmp_path / "out")
     assert [title for title, _ in shown.parts] == ["As published", "Not run"]
     assert (tmp_path / "out/table-4-measured.csv").is_file()
+
+
+def test_a_table_without_a_measurement_is_one_line_and_what_is_not_run_is_folded(tmp_path):
+    found = given(one_base=whole(tmp_path / "run"))
+    measured, none = (reproduction.table_set(number, found, tmp_path / "out") for number in "74")
+    assert none._repr_html_().startswith("<details><summary>Table 4: nothing of it is measured; 48 published numbers")
+    assert repr(none).startswith("Table 4: nothing of it is measured") and "isheep ablate" in repr(none), "as text all is there"
+    assert not measured.line and measured._repr_html_().startswith("<h4>As published</h4>")
+    folded = {title: one.line for title, one in measured.parts if isinstance(one, Folded)}
+    assert list(folded) == ["Not run"] and "with the commands that would measure them" in folded["Not run"]
+
+
+def test_the_summary_says_first_how_much_is_measured_and_which_tables_are_not(tmp_path):
+    found = given(one_base=whole(tmp_path / "run"))
+    counts = reproduction.summary_table(found)
+    total = counts.rows[-1]
+    first, *rest = summary.told(found, counts).said.split("\n")
+    assert first.startswith(f"Of {total['published']} published numbers {total['not run']} are not run; 1 run(s) of ")
+    assert f" measured {total['measured']} numbers in the same places, of which {total['compared']} may" in first
+    assert total["compared"] > 0 and len(rest) == 1
+    assert rest[0].startswith("Nothing is measured of table(s) ")
+
+
+def test_a_summary_of_numbers_that_may_not_be_compared_says_what_that_takes(tmp_path):
+    found = given(one_base=whole(tmp_path / "run"))
+    row = {"table": "1", "published": 4, "measured": 2, "compared": 0, "left out": 0, "not run": 2}
+    said = summary.told(found, Table([row, row | {"table": "all"}])).said.split("\n")
+    assert said[1:] == [
+        "None may: that takes the same model and the whole benchmark. What can be compared is how a model changes."
+    ]
 
 
 def test_titles_of_runs_are_escaped(tmp_path):

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -40,6 +41,28 @@ def test_two_iterations_leave_a_manifest_and_an_executed_notebook_for_every_stag
         counts = manifest["counts"]
         assert counts["in"] == counts["kept"] + sum(counts["dropped"].values())
         assert not list((finished / name).glob(".*")), "unfinished work was left behind"
+
+
+def test_every_executed_notebook_begins_with_what_came_out_and_shows_its_parameters_once(finished: Path) -> None:
+    said = {
+        "synthesize": "wrote tasks by the method list and answered them: of ",
+        "assess": " pairs have every score that was asked for",
+        "filter": "kept to be learned from",
+        "train": "A new model, trained from M_0 (the base model), learned from ",
+        "evaluate": " was evaluated on ",
+        "iterate": "not shown to have helped|It helped|It hurt",
+    }
+    books = [*finished.glob("iter-*/*/*.ipynb"), finished.parent / "iterate.ipynb"]
+    assert len(books) == 12
+    for path in books:
+        cells = nbformat.read(path, as_version=4).cells
+        first = next(cell for cell in cells if cell.cell_type == "code")
+        words = first.outputs[0]["data"]["text/plain"]
+        assert re.search(said[path.stem], words), words
+        assert "Not finished" not in words
+        assert path.stem != "iterate" or "image/png" in first.outputs[1]["data"]
+        hidden = [cell for cell in cells if "parameters" in " ".join(cell.metadata.get("tags", []))]
+        assert all(cell.metadata.jupyter.source_hidden for cell in hidden) or path.stem == "iterate"  # papermill's own copy
 
 
 def test_the_second_iteration_starts_from_the_adapter_of_the_first(finished: Path) -> None:

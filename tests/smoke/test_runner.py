@@ -40,6 +40,23 @@ def test_a_good_notebook_is_published_with_its_parameters_and_without_machine_pa
     assert verification.verify_notebook(output) == []
     assert json.loads(output.read_text())["cells"][2]["outputs"][0]["text"] == ["7\n"]
     assert not list(output.parent.glob(".*"))
+    assert json.loads(output.read_text())["cells"][1]["metadata"]["jupyter"] == {"source_hidden": True}, "the given parameters"
+
+
+def test_a_place_at_the_top_holds_what_a_later_cell_tells_and_says_so_where_none_did(tmp_path):
+    place = "from isheep_lib.display import first_screen\nfirst_screen.place('x.ipynb')"
+    fill = "from isheep_lib.display.folded import Told\nfirst_screen.fill(Told('Said <last>.'))"
+    runner.execute(write_notebook(tmp_path, place, "1 + 1", fill, name="good"), tmp_path / "whole.ipynb", {})
+    with pytest.raises(StageFailed, match="ZeroDivisionError"):
+        runner.execute(write_notebook(tmp_path, place, "1 / 0", fill, name="bad"), tmp_path / "broken.ipynb", {})
+    shown = []
+    for name in ("whole.ipynb", "broken.failed.ipynb"):
+        cells = nbformat.read(tmp_path / name, as_version=4).cells
+        (top,) = next(cell for cell in cells if cell.source == place).outputs
+        assert not next(cell for cell in cells if cell.source == fill).outputs, "the later cell shows nothing of its own"
+        shown.append((top.data["text/plain"], top.data["text/html"]))
+    assert shown[0][0] == "Said <last>." and "<strong>Said &lt;last&gt;.</strong>" in shown[0][1]
+    assert shown[1][0].startswith("Not finished: x.ipynb says here what came out")
 
 
 @pytest.mark.parametrize(
