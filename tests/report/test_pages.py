@@ -187,7 +187,7 @@ def test_the_first_page_says_before_all_else_whether_the_run_helped(reference):
     verdict = page.text.index("It is not shown to have helped: M_3 and M_0 cannot be told apart on any of 15 benchmarks")
     assert verdict < page.text.index("A language model writes tasks")
     assert "The answers stayed about as long" in page.text and "it would have taken about" in page.text
-    assert [facts["alt"] for tag, facts in page.tags if tag == "img"][0] == "What changed since the base model"
+    assert next(facts["alt"] for tag, facts in page.tags if tag == "img") == "What changed since the base model"
 
 
 def test_pages_of_stages_stand_in_the_order_of_work(reference):
