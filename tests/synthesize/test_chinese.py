@@ -166,7 +166,7 @@ def test_the_prompts_own_demonstrations_can_be_read_back(options):
     ],
 )
 def test_a_chinese_rewriting_is_the_text_without_label_and_quotes(said, instruction):
-    assert read_rewriting(Completion("x", said, "end", 3)).instruction == instruction
+    assert read_rewriting(Completion("x", said, "end", 3), ["en", "zh"]).instruction == instruction
 
 
 @pytest.mark.parametrize("quoted", ["“唱歌。”", "「唱歌。」", "『唱歌。』", '"唱歌。"'])
