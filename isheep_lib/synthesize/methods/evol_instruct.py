@@ -30,14 +30,6 @@ from isheep_lib.synthesize.rules import Item, unquoted
 
 Operator = Literal["add_constraint", "deepen", "concretise", "add_reasoning", "complicate_input", "in_breadth"]
 OPERATORS: tuple[Operator, ...] = ("add_constraint", "deepen", "concretise", "add_reasoning", "complicate_input", "in_breadth")
-LEAKED = re.compile(
-    r"(?:given|rewritten|original|new) (?:prompt|task)|#\w[\w ]*#|(?:给定的|改写后的?|原来?的?|新)(?:任务|提示词)",
-    re.IGNORECASE,
-)
-LABEL = re.compile(
-    r"^\W*(?:(?:the )?(?:new|rewritten) (?:task|prompt)|task|(?:改写后的?|新的?)?任务|改写(?:后|结果))[\s】*]*[:：][\s*]*",
-    re.IGNORECASE,
-)
 BULLET = re.compile(r"^\s*(?:[-*•]|\d+[.)])\s", re.MULTILINE)
 MOST_BULLETS, SHORT_APOLOGY = 10, 80  # as h2o-wizardlm's list limit, and words of WizardLM's apology
 
@@ -85,7 +77,7 @@ class EvolInstruct(Method[EvolOptions]):
         parent, operator = self._parents(writing)[0], writing.options.operators[0]
         request = _request(writing, "example", parent, operator)
         said = ask(writing.engine, request)
-        item = read_rewriting(said)
+        item = read_rewriting(said, writing.read_in)
         return Example(request.prompt, said.text, [{"was": user_words(parent), "operator": operator, "is": item.instruction}])
 
     def write(self, writing: Writing[EvolOptions]) -> Candidates:
@@ -143,7 +135,7 @@ class EvolInstruct(Method[EvolOptions]):
         drawn = {i: random.Random(writing.seed_of(f"{i}/operator")).choice(writing.options.operators) for i in ids}  # noqa: S311
         requests = [_request(writing, i, line[-1], drawn[i]) for i, line in ids.items()]
         said = generate_all(writing.engine, requests, journals[0], f"rewriting, round {generation}")
-        items = {i: read_rewriting(said[i]) for i in ids}
+        items = {i: read_rewriting(said[i], writing.read_in) for i in ids}
         intake.found.tokens += sum(completion.num_tokens for completion in said.values())
         apart = {i: {task.instruction for task in line} for i, line in ids.items()}
         problems = {i: _rewriting_problem(items[i], ids[i][-1], intake) or intake.problem(items[i], apart[i]) for i in ids}
@@ -163,9 +155,11 @@ class EvolInstruct(Method[EvolOptions]):
                 line.append(Task(i, items[i].instruction))
 
 
-def read_rewriting(said: Completion) -> Item:
-    """Read a rewritten task: the text without a label before it and quotes around it."""
-    return Item(said.text, unquoted(LABEL.sub("", said.text.strip(), count=1)), "", cut=said.finish == "length")
+def read_rewriting(said: Completion, language: Language = "en") -> Item:
+    """Read a rewritten task: the text without a label of some languages before it and quotes around it."""
+    text = said.text.strip()
+    label = rules.of(language).first("rewriting", text)
+    return Item(said.text, unquoted(text[label.end() :] if label else text), "", cut=said.finish == "length")
 
 
 def _request(writing: Writing[EvolOptions], id_: str, task: Task, operator: Operator) -> Request:
@@ -193,10 +187,11 @@ def _rewriting_problem(item: Item, parent: Task, intake: Intake) -> tuple[str, s
         return rule, ""
     if words(text) in (words(parent.instruction), words(user_words(parent))):
         return "unchanged", ""
-    if found := LEAKED.search(text):
+    own = rules.of(intake.writing.read_in)
+    if found := own.first("prompt_leak", text):
         return "leaked_marker", found.group()
     broken = text.count("\n") > 2 * text.count(" ") or len(BULLET.findall(text)) > MOST_BULLETS
-    return ("malformed", "") if broken or "as an ai" in text.lower() else None
+    return ("malformed", "") if broken or own.finds("of_itself", text) else None
 
 
 def _equal(writing: Writing[EvolOptions], journal: Journal, left: dict[str, tuple[Task, Item]]) -> dict[str, tuple[str, str]]:
@@ -215,7 +210,7 @@ def _answer_problem(answer: str, language: Language) -> tuple[str, str] | None:
     """Return the reason to eliminate a rewriting by its response, None if there is none."""
     from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
-    said = words(answer)
+    said, own = words(answer), rules.stop_words(language)
     if rules.of(language).finds("apology", answer) and len(said) < SHORT_APOLOGY:
         return "apology", ""
-    return ("says_nothing", "") if all(word in ENGLISH_STOP_WORDS for word in said) else None
+    return ("says_nothing", "") if all(word in ENGLISH_STOP_WORDS or word in own for word in said) else None
