@@ -36,10 +36,10 @@ left are the rules that hold in every language. Seeds most of which are in anoth
 
 `language_mismatch` counts each word once, leaves out code, addresses and quotations, and says nothing of fewer than five
 words; below 40 % of words in the language's scripts a text is in another. Languages that share a script are told apart by
-langdetect in long texts, where a language whose letters do not occur counts for none. Code without a fence is left out where the
-run's language is not written in Latin letters. The response to a task that names another language,
-asks to translate, or brings an input in another language may be in any: *Translate to French: …* is answered in French. Runs
-made before there was a choice were filtered by `chinese`, and `isheep rerun` repeats them so.
+langdetect in long texts, where a language whose letters do not occur counts for none. Code without a fence is left out where
+the run's language is not written in Latin letters. The response to a task that names another language, asks to translate, or
+brings an input in another language may be in any: *Translate to French: …* is answered in French. Runs made before there was a
+choice were filtered by `chinese`, and `isheep rerun` repeats them so.
 
 What became of the same texts while every rule was English, and what becomes of them now, with an arrow between where they
 differ. The texts are in `tools/languages.yaml`; `tests/languages/test_table.py` checks each cell."""
