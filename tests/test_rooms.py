@@ -108,6 +108,11 @@ def test_a_room_is_small_enough_to_be_seen_at_once(folder):
     assert len([path for path in folder.glob("*.py") if path.name != "__init__.py"]) <= 16, "look for a room inside"
 
 
+def test_no_two_files_of_tests_have_the_same_name(root):
+    names = [path.name for path in root.glob("tests/**/test_*.py")]  # pytest imports them without their folders
+    assert not {name for name in names if names.count(name) > 1}
+
+
 @pytest.mark.parametrize("name", sorted(MODULES))
 def test_modules_and_functions_stay_readable(name):
     source = MODULES[name].read_text()

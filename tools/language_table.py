@@ -42,7 +42,7 @@ brings an input in another language may be in any: *Translate to French: …* is
 choice were filtered by `chinese`, and `isheep rerun` repeats them so.
 
 What became of the same texts while every rule was English, and what becomes of them now, with an arrow between where they
-differ. The texts are in `tools/languages.yaml`; `tests/languages/test_table.py` checks each cell."""
+differ. The texts are in `tools/languages.yaml`; `tests/languages/test_language_table.py` checks each cell."""
 FILE = Path(__file__).with_name("languages.yaml")
 ACCEPTED = "accepted"
 
