@@ -1,0 +1,43 @@
+"""Figures of what methods of synthesis did, from the lineage in their rows; each returns a matplotlib Figure.
+
+Covers drawing. Does not cover tables (each method's `evidence`).
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from isheep_lib.display.figures import BLUE, GREY, GROUPS, nothing, panels
+
+
+def generations(accepted: Sequence[Mapping[str, Any]], dropped: Sequence[Mapping[str, Any]]) -> Figure:
+    """Draw what each generation brought: rewritings accepted and dropped, and the lengths of accepted tasks by operator.
+
+    Args:
+        accepted, dropped: rows with `generation` and `operator`; lengths are in words.
+    """
+    numbers = sorted({row["generation"] for row in (*accepted, *dropped)})
+    if not numbers:
+        return nothing()
+    kept, lost = (Counter(row["generation"] for row in rows) for rows in (accepted, dropped))
+    figure, (left, right) = panels(2, 2)
+    bottom = [kept[number] for number in numbers]
+    left.bar(numbers, bottom, color=BLUE, label="accepted")
+    left.bar(numbers, [lost[number] for number in numbers], bottom=bottom, color=GREY, label="dropped")
+    left.set_ylabel("rewritings")
+    left.legend(frameon=False)
+    for place, operator in enumerate(sorted({row["operator"] for row in accepted})):
+        own = [row for row in accepted if row["operator"] == operator]
+        means = [[len(row["instruction"].split()) for row in own if row["generation"] == n] for n in numbers]
+        found = [(n, float(np.mean(lengths))) for n, lengths in zip(numbers, means, strict=True) if lengths]
+        right.plot(*zip(*found, strict=True), "o-", color=GROUPS[place % len(GROUPS)], label=operator.replace("_", " "))
+    right.set_ylabel("mean length of accepted tasks (words)")
+    if accepted:
+        right.legend(frameon=False, fontsize="small")
+    for axis in (left, right):
+        axis.set_xlabel("generation")
+        axis.set_xticks(numbers)
+    return figure
