@@ -91,7 +91,7 @@ class Evolving(Method[E]):
         """Name what may be drawn, in the order of `weights`."""
 
     @abstractmethod
-    def prompt(self, task: Task, operator: str) -> str:
+    def prompt(self, writing: Writing[E], task: Task, operator: str) -> str:
         """Ask for one rewriting, in words."""
 
     @abstractmethod
@@ -217,7 +217,7 @@ class Evolving(Method[E]):
 
     def request(self, writing: Writing[E], id_: str, task: Task, operator: str) -> Request:
         """Ask for one rewriting, in the model's frame."""
-        return rewriting_request(writing, id_, self.prompt(task, operator))
+        return rewriting_request(writing, id_, self.prompt(writing, task, operator))
 
     def _take_round(
         self,
@@ -281,6 +281,6 @@ def _draw(writing: Writing[Any], id_: str, operators: Sequence[str]) -> str:
     return draw.choices(operators, weights)[0] if weights else draw.choice(operators)
 
 
-def filled(name: str, task: Task, **more: str) -> str:
-    """Fill a prompt with a task as the user would say it."""
+def filled(writing: Writing[Any], name: str, task: Task, **more: str) -> str:
+    """Fill a prompt of this writing with a task as the user would say it."""
     return render(name, task=user_words(task), **more)

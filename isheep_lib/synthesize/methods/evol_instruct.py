@@ -71,9 +71,9 @@ class EvolInstruct(Evolving[EvolOptions]):
         """Name every operator."""
         return OPERATORS
 
-    def prompt(self, task: Task, operator: str) -> str:
+    def prompt(self, writing: Writing[EvolOptions], task: Task, operator: str) -> str:
         """Ask for one rewriting, in words."""
-        return filled(f"evol-{operator}.txt", task)
+        return filled(writing, f"evol-{operator}.txt", task)
 
     def overlong_seeds(self, writing: Writing[EvolOptions]) -> dict[str, str]:
         """Say by id how long the prompts of seeds are that have no room for a rewriting, or to be compared with it."""
