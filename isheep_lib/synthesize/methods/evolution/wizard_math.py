@@ -6,9 +6,7 @@ A row of `examples.jsonl`:
      "voted": "42", "votes": {"42": 5, "40": 1}, "unread": 2}
 """
 
-import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
@@ -17,14 +15,15 @@ from isheep_lib.display.table import Table
 from isheep_lib.errors import DataError
 from isheep_lib.params.kinds import Positive, distinct
 from isheep_lib.record.journal import Journal
-from isheep_lib.record.rows import Task, task_of
+from isheep_lib.record.rows import Task
 from isheep_lib.synthesize.candidates import Candidates, Intake
 from isheep_lib.synthesize.evolving import eliminator
 from isheep_lib.synthesize.evolving.rounds import Answered, Draft, Evolving, EvolvingOptions, Problem, filled
-from isheep_lib.synthesize.evolving.votes import Vote, final_number, vote
+from isheep_lib.synthesize.evolving.voted_answers import Voted, answer_by_vote, check_vote, checkable
+from isheep_lib.synthesize.evolving.votes import Vote
 from isheep_lib.synthesize.extras.needs import of_kinds, require_kinds
 from isheep_lib.synthesize.method import Need
-from isheep_lib.synthesize.respond import ANSWER, respond
+from isheep_lib.synthesize.respond import ANSWER
 from isheep_lib.synthesize.shared_params import Shared
 from isheep_lib.synthesize.writing import Writing
 
@@ -47,13 +46,6 @@ class MathOptions(EvolvingOptions):
     checked_seeds: int = Field(
         16, description="seeds with a number as output that the same vote answers, to tell how it does", ge=0
     )
-
-
-@dataclass
-class Voted(Candidates):
-    """What was written, and what the vote says of seeds whose answers are known."""
-
-    files: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
 
 class WizardMath(Evolving[MathOptions]):
@@ -87,7 +79,7 @@ class WizardMath(Evolving[MathOptions]):
     def require(self, options: MathOptions, seeds: Sequence[Task], where: str) -> None:
         """Refuse seeds without a problem, or, where some are to be checked, without an output that is a number."""
         found = require_kinds(seeds, options.kinds, where)
-        if options.checked_seeds and not _checkable(found):
+        if options.checked_seeds and not checkable(found):
             raise DataError(
                 f"None of the {len(found)} seeds that are problems has a number as its output, so no vote can be checked",
                 where=where,
@@ -121,7 +113,7 @@ class WizardMath(Evolving[MathOptions]):
 
     def answered(self, writing: Writing[MathOptions], journal: Journal, drafts: Mapping[str, Draft]) -> dict[str, Answered]:
         """Answer each rewriting n times, and keep the first whole answer that gives what most of them give."""
-        found = _votes(writing, journal, [draft.row for draft in drafts.values()])
+        found = answer_by_vote(writing, journal, writing.options.votes, [draft.row for draft in drafts.values()])
         return {i: _answered(writing, rows, result) for i, (rows, result) in found.items()}
 
     def write(self, writing: Writing[MathOptions]) -> Candidates:
@@ -130,7 +122,7 @@ class WizardMath(Evolving[MathOptions]):
         Raises:
             YieldError: fewer than `min_instructions` were accepted, or an operator failed every time.
         """
-        checked, tokens = _check_vote(writing, self.seeds_of(writing))
+        checked, tokens = check_vote(writing, self.seeds_of(writing), writing.options.checked_seeds, writing.options.votes)
         found = super().write(writing)
         return Voted(found.accepted, found.dropped, found.tokens + tokens, {"checked_seeds.jsonl": checked})
 
@@ -146,18 +138,6 @@ class WizardMath(Evolving[MathOptions]):
         return Table(table.rows, said)
 
 
-def _votes(
-    writing: Writing[MathOptions], journal: Journal, rows: list[dict[str, Any]]
-) -> dict[str, tuple[list[dict[str, Any]], Vote]]:
-    """Answer tasks n times each; return the answers and what they say, by task."""
-    answers: dict[str, list[dict[str, Any]]] = {}
-    for row in respond(writing, rows, journal, writing.options.votes):
-        answers.setdefault(task_of(row), []).append(row)
-    return {
-        i: (own, vote([row["output"] for row in own], [row["finish"] != "length" for row in own])) for i, own in answers.items()
-    }
-
-
 def _answered(writing: Writing[MathOptions], rows: list[dict[str, Any]], result: Vote) -> Answered:
     problem = None
     if not result.counts:
@@ -169,35 +149,3 @@ def _answered(writing: Writing[MathOptions], rows: list[dict[str, Any]], result:
     chosen = {name: rows[max(0, result.first)][name] for name in ANSWER}
     spent = sum(row["num_tokens"] for row in rows) - chosen["num_tokens"]
     return Answered({**chosen, "voted": result.winner, "votes": result.counts, "unread": result.unread}, problem, spent)
-
-
-def _checkable(seeds: Sequence[Task]) -> list[Task]:
-    """Return the seeds whose output is a number and nothing else."""
-    return [seed for seed in seeds if seed.output and _known(seed) is not None]
-
-
-def _known(seed: Task) -> Any:
-    return final_number(seed.output) if len(seed.output.split()) == 1 and ":" not in seed.output else None
-
-
-def _check_vote(writing: Writing[MathOptions], seeds: Sequence[Task]) -> tuple[list[dict[str, Any]], int]:
-    """Let the vote answer seeds whose answers are known; return a row for each, and the tokens that this took."""
-    known = _checkable(seeds)
-    draw = random.Random(writing.seed_of("checked_seeds"))  # noqa: S311 - reproducible, not secret
-    drawn = draw.sample(known, min(writing.options.checked_seeds, len(known)))
-    rows = [{"id": f"{seed.id}/checked", "instruction": seed.instruction, "input": seed.input} for seed in drawn]
-    with writing.open_journal("checked_seeds") as journal:
-        found = _votes(writing, journal, rows)
-    said = [
-        {
-            "id": seed.id,
-            "known": str(_known(seed)),
-            "voted": result.winner,
-            "right": result.winner == str(_known(seed)),
-            "votes": result.counts,
-            "unread": result.unread,
-        }
-        for seed in drawn
-        for _, result in [found[f"{seed.id}/checked"]]
-    ]
-    return said, sum(row["num_tokens"] for rows, _ in found.values() for row in rows)
