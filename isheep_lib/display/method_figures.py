@@ -41,3 +41,21 @@ def generations(accepted: Sequence[Mapping[str, Any]], dropped: Sequence[Mapping
         axis.set_xlabel("generation")
         axis.set_xticks(numbers)
     return figure
+
+
+def versions(rows: Sequence[Mapping[str, Any]]) -> Figure:
+    """Draw the failure rate of each version of a way of rewriting that was tried, that of the chosen one in colour.
+
+    Args:
+        rows: with `version`, `failure_rate` (0 to 1, None where it was not tried) and `chosen`.
+    """
+    tried = [row for row in rows if row["failure_rate"] is not None]
+    if not tried:
+        return nothing()
+    figure, (axis,) = panels(1, 1)
+    colors = [BLUE if row["chosen"] else GREY for row in tried]
+    axis.bar([str(row["version"]) for row in tried], [row["failure_rate"] for row in tried], color=colors)
+    axis.set_ylim(0, 1)
+    axis.set_xlabel("version of the way of rewriting, the chosen one in colour")
+    axis.set_ylabel("failure rate on the development set")
+    return figure

@@ -39,10 +39,15 @@ Weight = Annotated[float, Field(gt=0.0)]
 
 
 class EvolvingOptions(Section):
-    """How often tasks are rewritten, and how often by what; a method adds its `operators`."""
+    """How often tasks are rewritten."""
 
     rounds: Positive = Field(4, description="times that every task is rewritten")
     parents: int = Field(0, description="seeds that are rewritten, 0 is as many as the wanted instructions need", ge=0)
+
+
+class DrawnOptions(EvolvingOptions):
+    """How often tasks are rewritten, and how often by what; a method adds its `operators`."""
+
     weights: list[Weight] = Field([], description="how often each of operators is drawn, none is all alike")
 
 
@@ -116,7 +121,7 @@ class Evolving(Method[E]):
 
     def conflicts(self, shared: Shared, options: E) -> list[str]:
         """Name values that contradict one another."""
-        number, drawn = len(options.weights), len(self.operators(options))
+        number, drawn = len(_weights(options)), len(self.operators(options))
         if number in (0, drawn):
             return []
         return [f"weights: {number} for {drawn} operators; give one for each, in their order, or none for all alike"]
@@ -277,8 +282,12 @@ def require_successes(found: Candidates) -> None:
 
 def _draw(writing: Writing[Any], id_: str, operators: Sequence[str]) -> str:
     """Draw the operator of one rewriting by its own seed."""
-    draw, weights = random.Random(writing.seed_of(f"{id_}/operator")), writing.options.weights  # noqa: S311
+    draw, weights = random.Random(writing.seed_of(f"{id_}/operator")), _weights(writing.options)  # noqa: S311
     return draw.choices(operators, weights)[0] if weights else draw.choice(operators)
+
+
+def _weights(options: EvolvingOptions) -> Sequence[float]:
+    return options.weights if isinstance(options, DrawnOptions) else ()
 
 
 def filled(writing: Writing[Any], name: str, task: Task, **more: str) -> str:

@@ -5,23 +5,14 @@ Covers asking and counting. Does not cover reading numbers (`evolving.votes`) or
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
 from isheep_lib.record.journal import Journal
 from isheep_lib.record.rows import Task, task_of
-from isheep_lib.synthesize.candidates import Candidates
 from isheep_lib.synthesize.evolving.votes import Vote, final_number, vote
 from isheep_lib.synthesize.respond import respond
 from isheep_lib.synthesize.writing import Writing
-
-
-@dataclass
-class Voted(Candidates):
-    """What was written, and what the vote says of seeds whose answers are known."""
-
-    files: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
 
 def answer_by_vote(

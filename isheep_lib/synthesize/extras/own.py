@@ -3,6 +3,7 @@
 Covers asking the method. Does not cover drawing (`display.method_figures`) or writing files (`iterate.session`).
 """
 
+from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 from isheep_lib.synthesize.candidates import Candidates
@@ -17,11 +18,11 @@ class Drawn(Protocol):
         """Draw what the method's own choices brought."""
 
 
-@runtime_checkable
-class Filed(Protocol):
-    """Candidates that come with files of the method's own."""
+@dataclass
+class WithFiles(Candidates):
+    """Candidates that come with files of the method's own: rows by the file's name."""
 
-    files: dict[str, list[dict[str, Any]]]
+    files: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
 
 def figure_of(way: Method[Any], found: Candidates) -> Any:
@@ -33,4 +34,4 @@ def figure_of(way: Method[Any], found: Candidates) -> Any:
 
 def files_of(found: Candidates) -> dict[str, list[dict[str, Any]]]:
     """Return the method's own files, rows by name; {} where it has none."""
-    return found.files if isinstance(found, Filed) else {}
+    return found.files if isinstance(found, WithFiles) else {}

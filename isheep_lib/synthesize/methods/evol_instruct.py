@@ -19,8 +19,8 @@ from isheep_lib.synthesize.evolving import eliminator
 from isheep_lib.synthesize.evolving.rounds import (
     Answered,
     Draft,
+    DrawnOptions,
     Evolving,
-    EvolvingOptions,
     Problem,
     filled,
     one_response,
@@ -32,7 +32,7 @@ Operator = Literal["add_constraint", "deepen", "concretise", "add_reasoning", "c
 OPERATORS: tuple[Operator, ...] = ("add_constraint", "deepen", "concretise", "add_reasoning", "complicate_input", "in_breadth")
 
 
-class EvolOptions(EvolvingOptions):
+class EvolOptions(DrawnOptions):
     """How often tasks are rewritten, and by what."""
 
     rounds: Positive = Field(4, description="times that every task is rewritten (4 in the paper)")

@@ -23,8 +23,8 @@ from isheep_lib.synthesize.evolving import eliminator, unit_tests
 from isheep_lib.synthesize.evolving.rounds import (
     Answered,
     Draft,
+    DrawnOptions,
     Evolving,
-    EvolvingOptions,
     Problem,
     Weight,
     filled,
@@ -40,7 +40,7 @@ Operator = Literal["add_constraint", "rarer_requirement", "add_reasoning", "misd
 OPERATORS: tuple[Operator, ...] = ("add_constraint", "rarer_requirement", "add_reasoning", "misdirect", "raise_complexity")
 
 
-class CoderOptions(EvolvingOptions):
+class CoderOptions(DrawnOptions):
     """How often programming tasks are rewritten and by what, and the unit tests that their answers must pass."""
 
     rounds: Positive = Field(3, description="times that every task is rewritten (in the paper, until a benchmark falls: 3)")

@@ -18,10 +18,11 @@ from isheep_lib.record.journal import Journal
 from isheep_lib.record.rows import Task
 from isheep_lib.synthesize.candidates import Candidates, Intake
 from isheep_lib.synthesize.evolving import eliminator
-from isheep_lib.synthesize.evolving.rounds import Answered, Draft, Evolving, EvolvingOptions, Problem, filled
-from isheep_lib.synthesize.evolving.voted_answers import Voted, answer_by_vote, check_vote, checkable
+from isheep_lib.synthesize.evolving.rounds import Answered, Draft, DrawnOptions, Evolving, Problem, filled
+from isheep_lib.synthesize.evolving.voted_answers import answer_by_vote, check_vote, checkable
 from isheep_lib.synthesize.evolving.votes import Vote
 from isheep_lib.synthesize.extras.needs import of_kinds, require_kinds
+from isheep_lib.synthesize.extras.own import WithFiles
 from isheep_lib.synthesize.method import Need
 from isheep_lib.synthesize.respond import ANSWER
 from isheep_lib.synthesize.shared_params import Shared
@@ -33,7 +34,7 @@ DOWNWARD: tuple[Operator, ...] = ("simplify", "easier_elsewhere")
 OPERATORS = (*UPWARD, *DOWNWARD)
 
 
-class MathOptions(EvolvingOptions):
+class MathOptions(DrawnOptions):
     """How often problems are rewritten and by what, and how many answers to each are held against one another."""
 
     rounds: Positive = Field(8, description="times that every problem is rewritten (8 in the paper)")
@@ -124,14 +125,14 @@ class WizardMath(Evolving[MathOptions]):
         """
         checked, tokens = check_vote(writing, self.seeds_of(writing), writing.options.checked_seeds, writing.options.votes)
         found = super().write(writing)
-        return Voted(found.accepted, found.dropped, found.tokens + tokens, {"checked_seeds.jsonl": checked})
+        return WithFiles(found.accepted, found.dropped, found.tokens + tokens, {"checked_seeds.jsonl": checked})
 
     def evidence(self, candidates: Candidates) -> Table:
         """Show what each operator brought, ties among it, and how often the vote is right where the answer is known."""
         table = super().evidence(candidates)
         ties = sum(row["reason"] == "tied" for row in candidates.dropped)
         said = f"{table.title}; {ties} tied votes"
-        checked = candidates.files["checked_seeds.jsonl"] if isinstance(candidates, Voted) else []
+        checked = candidates.files["checked_seeds.jsonl"] if isinstance(candidates, WithFiles) else []
         if checked:
             right, decided = sum(row["right"] for row in checked), sum(bool(row["voted"]) for row in checked)
             said += f"; of {len(checked)} seeds with known answers the vote decides {decided} and is right on {right}"
