@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from isheep_lib.display.figures import BLUE, GREY, GROUPS, nothing, panels
+from isheep_lib.display.figures import BLUE, DARK, GREY, GROUPS, nothing, panels
 
 
 def generations(accepted: Sequence[Mapping[str, Any]], dropped: Sequence[Mapping[str, Any]]) -> Figure:
@@ -58,4 +58,25 @@ def versions(rows: Sequence[Mapping[str, Any]]) -> Figure:
     axis.set_ylim(0, 1)
     axis.set_xlabel("version of the way of rewriting, the chosen one in colour")
     axis.set_ylabel("failure rate on the development set")
+    return figure
+
+
+def revisions(rows: Sequence[Mapping[str, Any]]) -> Figure:
+    """Draw the ratios of pairs before and after their revisions; what lies on the side of the arrow was taken.
+
+    Args:
+        rows: with `ifd_before` and `ifd_revised`, `rifd_before` and `rifd_revised`, where these could be read.
+    """
+    sides = (("ifd", "IFD of the pair", "above"), ("rifd", "reversed IFD of the pair", "below"))
+    figure, axes = panels(2, 2, height=4.0)
+    for axis, (name, label, side) in zip(axes, sides, strict=True):
+        found = [(row[f"{name}_before"], row[f"{name}_revised"]) for row in rows if f"{name}_revised" in row]
+        taken = [pair for pair in found if (pair[1] > pair[0]) == (side == "above") and pair[0] != pair[1]]
+        for points, color, said in ((found, GREY, "left as it was"), (taken, BLUE, "revision taken")):
+            axis.scatter([x for x, _ in points], [y for _, y in points], color=color, s=12, label=said)
+        low, high = min((min(pair) for pair in found), default=0.0), max((max(pair) for pair in found), default=1.0)
+        axis.plot([low, high], [low, high], color=DARK, linestyle="--", linewidth=1)
+        axis.set_xlabel(f"{label}, before")
+        axis.set_ylabel(f"{label}, revised")
+    axes[0].legend(frameon=False, fontsize="small")
     return figure

@@ -9,7 +9,7 @@ from isheep_lib.params.options import checked_options
 from isheep_lib.prompting import chat
 from isheep_lib.synthesize.all_methods import METHODS
 from isheep_lib.synthesize.constrained.params import Constraining
-from isheep_lib.synthesize.evolving.rounds import Evolving
+from isheep_lib.synthesize.extras import own
 from isheep_lib.synthesize.extras.needs import require_needs
 from isheep_lib.synthesize.method import Method
 from isheep_lib.synthesize.seeds import digest_seeds
@@ -58,7 +58,7 @@ class Synthesize(Constraining, Shared):
             problems += [f"{n}: the method {self.method} reads no seeds; leave it out, or choose one that does" for n in given]
         if self.answers > 1 and self.chosen.answers_given:
             problems.append(f"answers: the method {self.method} comes with an answer to each task, so there is one; set 1")
-        if self.answers > 1 and isinstance(self.chosen, Evolving) and self.chosen.one_answer:
+        if self.answers > 1 and own.decides_answer(self.chosen):
             problems.append(f"answers: the method {self.method} decides itself which answer a task has, so there is one; set 1")
         if self.constraints == "asked" and self.chosen.brings_answers:
             problems.append(f"constraints: the method {self.method} brings answers of its own, of which nothing can be asked")

@@ -1,4 +1,4 @@
-"""The evolution family with the tiny model: what each method records and shows, and a writing that was killed and resumed."""
+"""The families of evolution and revision with the tiny model: what each method records and shows, and a writing that was killed and resumed."""
 
 import json
 import subprocess
@@ -16,6 +16,7 @@ OPTIONS = {
     "evol_instruct": {"rounds": 2, "parents": 6, "operators": ["add_constraint", "in_breadth"], "weights": [3.0, 1.0]},
     "wizard_coder": {"rounds": 2, "parents": 4},
     "wizard_math": {"rounds": 2, "parents": 6, "votes": 3, "min_votes": 1, "checked_seeds": 4},
+    "selective_reflection": {"parents": 12},
     "auto_evol": {"parents": 8, "steps": 2, "candidates": 2, "batch": 2, "stages": 2, "development": 4, "method_tokens": 64},
 }
 
@@ -67,10 +68,20 @@ def test_a_model_that_writes_no_programs_stops_wizard_coder_with_reasons_and_exa
     assert not (run / "iter-1/synthesize/manifest.json").exists()
 
 
+def test_revised_pairs_are_recorded_with_the_ratios_that_decided(root: Path, tiny_model: Path, tmp_path: Path) -> None:
+    run = made(root, tmp_path / "r", tiny_model, "selective_reflection")
+    alone(root, run, "synthesize")
+    for row in (kept := rows(run, "examples")):
+        assert "instruction" not in row["operator"] or row["ifd_revised"] > row["ifd_before"]
+        assert "response" not in row["operator"] or row["rifd_revised"] < row["rifd_before"]
+    assert kept and len(kept) + len(rows(run, "dropped")) == 12
+
+
 def test_a_writing_that_was_killed_is_resumed_to_the_same_bytes(root: Path, tiny_model: Path, tmp_path: Path) -> None:
     whole, killed = (made(root, tmp_path / name, tiny_model, "wizard_math") for name in ("whole", "killed"))
     alone(root, whole, "synthesize")
-    code = f"from pathlib import Path; from tests.runs import alone; alone(Path({str(root)!r}), Path({str(killed)!r}), 'synthesize')"
+    places = f"Path({str(root)!r}), Path({str(killed)!r})"
+    code = f"from pathlib import Path; from tests.runs import alone; alone({places}, 'synthesize')"
     with open(tmp_path / "log", "w") as log:
         process = subprocess.Popen([sys.executable, "-c", code], cwd=root, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     kill_at(process, tmp_path / "log", lambda: journalled(killed, "synthesize", 5))

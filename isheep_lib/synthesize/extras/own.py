@@ -3,9 +3,11 @@
 Covers asking the method. Does not cover drawing (`display.method_figures`) or writing files (`iterate.session`).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
+from isheep_lib.record.rows import Task
 from isheep_lib.synthesize.candidates import Candidates
 from isheep_lib.synthesize.method import Method
 
@@ -23,6 +25,32 @@ class WithFiles(Candidates):
     """Candidates that come with files of the method's own: rows by the file's name."""
 
     files: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+
+
+@runtime_checkable
+class Deciding(Protocol):
+    """A method that may itself decide which answer a task has."""
+
+    one_answer: bool
+
+
+@runtime_checkable
+class Keeping(Protocol):
+    """A method that may keep a seed's instruction and revise its answer alone."""
+
+    keeps_instructions: bool
+
+
+def decides_answer(way: Method[Any]) -> bool:
+    """Tell whether the method itself decides which answer a task has, so that more answers would be passed over."""
+    return isinstance(way, Deciding) and way.one_answer
+
+
+def copied(way: Method[Any], found: Candidates, known: Sequence[Task]) -> set[str]:
+    """Return the seeds' instructions among the accepted ones, where the method is not to keep any."""
+    if isinstance(way, Keeping) and way.keeps_instructions:
+        return set()
+    return {row["instruction"] for row in found.accepted} & {task.instruction for task in known}
 
 
 def figure_of(way: Method[Any], found: Candidates) -> Any:
