@@ -80,3 +80,19 @@ def revisions(rows: Sequence[Mapping[str, Any]]) -> Figure:
         axis.set_ylabel(f"{label}, revised")
     axes[0].legend(frameon=False, fontsize="small")
     return figure
+
+
+def shares(rows: Sequence[tuple[str, int, int]]) -> Figure:
+    """Draw how many topics each kind of questions has, and how many questions about them were accepted.
+
+    Args:
+        rows: kind, topics, accepted questions.
+    """
+    figure, axes = panels(2, 2, height=0.8 + 0.22 * len(rows), sharey=True)
+    names = [name for name, _, _ in rows]
+    for axis, place, label in zip(axes, (1, 2), ("topics", "accepted questions"), strict=True):
+        axis.barh(names, [row[place] for row in rows], color=BLUE)
+        axis.set_xlabel(label)
+    axes[0].invert_yaxis()
+    axes[0].tick_params(axis="y", labelsize="small")
+    return figure

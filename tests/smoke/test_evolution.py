@@ -1,4 +1,4 @@
-"""The families of evolution and revision with the tiny model: what each method records and shows, and a writing that was killed and resumed."""
+"""The families of evolution and revision with the tiny model: what methods record, and a writing killed and resumed."""
 
 import json
 import subprocess
@@ -23,7 +23,12 @@ OPTIONS = {
 
 def made(root: Path, run: Path, model: Path, method: str) -> Path:
     """Claim a run that writes by a method; of what the tiny model says, little is a task by the heuristic rules."""
+    seeds = run.with_suffix(".jsonl")
+    tasks = [{"instruction": f"Add {n} and {n + 1}.", "output": str(2 * n + 1), "kind": "number"} for n in range(1, 21)]
+    tasks += [{"instruction": f"Write a function that adds {n}.", "output": "None", "kind": "code"} for n in range(1, 21)]
+    seeds.write_text("".join(json.dumps(task) + "\n" for task in tasks))
     values = {
+        "synthesize.seeds": str(seeds),
         "model.base_frame": "chatml",
         "synthesize.method": method,
         "synthesize.options": json.dumps(OPTIONS[method], separators=(",", ":")),
