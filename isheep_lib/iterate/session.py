@@ -41,6 +41,7 @@ from isheep_lib.record.fingerprints import explanations, fingerprint
 from isheep_lib.record.fixity import inventory
 from isheep_lib.record.journal import WAITS
 from isheep_lib.record.rows import Task, first_of_each, make_durable, read_jsonl, task_of, write_atomic, write_jsonl
+from isheep_lib.synthesize.extras.own import carried_file
 from isheep_lib.synthesize.writing import Writing
 
 SCHEMA = 2  # since 2, manifests carry a digest of themselves
@@ -104,7 +105,9 @@ class StageSession(Generic[P]):
         rows, params = self.inputs("synthesize", "examples.jsonl"), self.params
         tasks = first_of_each(rows, task_of)
         earlier = [Task(task_of(row), row.get("free_instruction", row["instruction"]), row["input"]) for row in tasks]
-        return Writing(engine, frame, params, params.options, params.iteration, earlier, self.seed, self.common_journal)
+        carried = self.inputs("synthesize", carried_file(params.chosen))
+        given = (engine, frame, params, params.options, params.iteration, earlier, self.seed, self.common_journal)
+        return Writing(*given, carried)
 
     def inputs(self, stage: str, file: str) -> list[dict]:
         """Read the rows of all files of this name that the stage's inputs name, in the order of iterations."""

@@ -11,6 +11,7 @@ from isheep_lib.synthesize.methods.evolution.wizard_math import WizardMath
 from isheep_lib.synthesize.methods.longform import LongForm
 from isheep_lib.synthesize.methods.magpie import Magpie
 from isheep_lib.synthesize.methods.revision.dromedary import Dromedary
+from isheep_lib.synthesize.methods.revision.iteralign import IterAlign
 from isheep_lib.synthesize.methods.revision.selective_reflection import SelectiveReflection
 from isheep_lib.synthesize.methods.task_list import TaskList
 
@@ -18,6 +19,6 @@ METHODS: dict[str, Method[Any]] = {
     method.name: method
     for method in (
         *(TaskList(), Dialogue(), Magpie(), EvolInstruct(), LongForm()),
-        *(WizardCoder(), WizardMath(), AutoEvol(), SelectiveReflection(), Dromedary()),
+        *(WizardCoder(), WizardMath(), AutoEvol(), SelectiveReflection(), IterAlign(), Dromedary()),
     )
 }

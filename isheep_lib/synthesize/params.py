@@ -65,9 +65,11 @@ class Synthesize(Constraining, Shared):
         return problems
 
     def inputs(self, iteration: int) -> list[tuple[int, str, str]]:
-        """Name the tasks of earlier iterations, where new ones are compared with them or made from them."""
+        """Name tasks of earlier iterations that new ones are compared with or made from, and what the method carries on."""
         earlier = self.dedup_scope == "run" or self.chosen.reads_earlier(self.options)
-        return [(k, "synthesize", "examples.jsonl") for k in range(1, iteration) if earlier]
+        examples = [(k, "synthesize", "examples.jsonl") for k in range(1, iteration) if earlier]
+        file = own.carried_file(self.chosen)
+        return [*examples, *([(iteration - 1, "synthesize", file)] if file and iteration > 1 else [])]
 
     def data_digests(self) -> dict[str, str]:
         """Hash the seed tasks, and whatever else the method reads."""

@@ -1,6 +1,6 @@
 """What a method writes with: the model, parameters, earlier tasks, seeds of its own randomness, and journals."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
@@ -32,6 +32,7 @@ class Writing(Generic[Own]):
         earlier: tasks accepted in earlier iterations, where the method or the deduplication reads them.
         seed_of: name of a record or a draw to its seed.
         open_journal: name of a step to its journal; one worker does it, others wait and read.
+        carried: rows of the file that the method left in the iteration before, where it carries one on.
     """
 
     engine: Engine
@@ -42,6 +43,7 @@ class Writing(Generic[Own]):
     earlier: list[Task]
     seed_of: Callable[[str], int]
     open_journal: Callable[[str], AbstractContextManager[Any]]
+    carried: Sequence[dict[str, Any]] = ()
 
     @cached_property
     def seeds(self) -> list[Task]:

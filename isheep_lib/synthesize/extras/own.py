@@ -41,6 +41,18 @@ class Keeping(Protocol):
     keeps_instructions: bool
 
 
+@runtime_checkable
+class Carrying(Protocol):
+    """A method that goes on, in each iteration, with a file that it left in the one before."""
+
+    carries: str
+
+
+def carried_file(way: Method[Any]) -> str:
+    """Name the file that the method left in the iteration before and goes on with, "" for none."""
+    return way.carries if isinstance(way, Carrying) else ""
+
+
 def decides_answer(way: Method[Any]) -> bool:
     """Tell whether the method itself decides which answer a task has, so that more answers would be passed over."""
     return isinstance(way, Deciding) and way.one_answer
