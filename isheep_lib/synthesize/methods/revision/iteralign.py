@@ -57,7 +57,7 @@ class IterAlign(Method[IterAlignOptions]):
     }
 
     def reads_earlier(self, options: IterAlignOptions) -> bool:
-        """Tell that seeds of earlier iterations are not asked again."""
+        """Tell that seeds whose answers earlier iterations revised are not asked again."""
         return True
 
     def given(self, writing: Writing[IterAlignOptions]) -> Table:
@@ -129,7 +129,7 @@ class IterAlign(Method[IterAlignOptions]):
         return generations(candidates.accepted, candidates.dropped)
 
     def _seeds(self, writing: Writing[IterAlignOptions]) -> list[Task]:
-        """Draw the seeds that no earlier iteration asked, in an order of this iteration's own."""
+        """Draw the seeds of which no earlier iteration learned, in an order of this iteration's own."""
         long = writing.overlong(
             {seed.id: revision_prompt(writing, seed, []) for seed in writing.seeds}, writing.shared.response_tokens
         )
