@@ -120,6 +120,7 @@ def methods_text() -> str:
     for method in METHODS.values():
         file = type(method).__module__.replace(".", "/") + ".py"
         parts.append(f"| `{method.name}` | {idea(type(method))} | {', '.join(method.needs)} | `{file}` |")
+    changed = changes()
     for method in METHODS.values():
         properties = method.Options.model_json_schema()["properties"]
         rows = [
@@ -136,7 +137,17 @@ def methods_text() -> str:
                 "|---|---|",
                 *(f"| `{n}` | {text} |" for n, text in method.reasons.items()),
             ]
+        if method.name in changed:
+            rows = [f"| {row['paper']} | {row['here']} | {row['why']} |" for row in changed[method.name]]
+            parts += ["", "| published | here | why |", "|---|---|---|", *rows]
     return "\n".join(parts) + "\n"
+
+
+def changes() -> dict[str, list[dict[str, str]]]:
+    """Read what differs from the publications, by method."""
+    files = sorted((ROOT / "tools/methods").glob("*.yaml"))
+    found = [yaml.safe_load(path.read_text(encoding="utf-8")) for path in files]
+    return {name: rows for each in found for name, rows in each.items()}
 
 
 def idea(kind: type) -> str:

@@ -5,10 +5,15 @@ from typing import Any
 from isheep_lib.synthesize.method import Method
 from isheep_lib.synthesize.methods.dialogue import Dialogue
 from isheep_lib.synthesize.methods.evol_instruct import EvolInstruct
+from isheep_lib.synthesize.methods.in_context.self_instruct import SelfInstruct
 from isheep_lib.synthesize.methods.longform import LongForm
 from isheep_lib.synthesize.methods.magpie import Magpie
 from isheep_lib.synthesize.methods.task_list import TaskList
 
 METHODS: dict[str, Method[Any]] = {
-    method.name: method for method in (TaskList(), Dialogue(), Magpie(), EvolInstruct(), LongForm())
+    method.name: method
+    for method in (
+        *(TaskList(), Dialogue(), Magpie(), EvolInstruct(), LongForm()),
+        *(SelfInstruct(),),
+    )
 }

@@ -7,6 +7,7 @@ from pydantic import AfterValidator, Field, SerializeAsAny, ValidationInfo, fiel
 from isheep_lib.params.kinds import Section
 from isheep_lib.params.options import checked_options
 from isheep_lib.prompting import chat
+from isheep_lib.synthesize.abilities.seeded import Seeded
 from isheep_lib.synthesize.all_methods import METHODS
 from isheep_lib.synthesize.constrained.params import Constraining
 from isheep_lib.synthesize.method import Method
@@ -66,9 +67,11 @@ class Synthesize(Constraining, Shared):
         return [(k, "synthesize", "examples.jsonl") for k in range(1, iteration) if earlier]
 
     def data_digests(self) -> dict[str, str]:
-        """Hash the seed tasks, and whatever else the method reads."""
+        """Hash the seed tasks, which must suit the method, and whatever else it reads."""
         seeds = {"seeds": digest_seeds(self.seeds, self.seed_fields)} if "seeds" in self.chosen.needs else {}
-        return super().data_digests() | seeds | self.chosen.data_digests(self.options)
+        chosen = self.chosen
+        suited = chosen.check_seeds(self, self.options) if isinstance(chosen, Seeded) else {}
+        return super().data_digests() | seeds | suited | chosen.data_digests(self.options)
 
     def packages(self) -> list[str]:
         """Name what decides beside the engine."""

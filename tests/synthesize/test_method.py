@@ -1,6 +1,7 @@
 """Methods as objects: one table, and what is not chosen neither is checked nor counts."""
 
 import ast
+import importlib
 import inspect
 
 import pytest
@@ -22,13 +23,19 @@ def test_a_method_says_what_it_is(method):
     assert method.Options().model_dump(), "its options have defaults"
 
 
+def parts_of(tree):
+    """A method's module, and what it takes from others that only methods have."""
+    names = [n.module for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and "synthesize.methods" in n.module]
+    return [tree, *(ast.parse(inspect.getsource(importlib.import_module(name))) for name in names)]
+
+
 @pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
 def test_every_reason_that_a_method_names_is_one_that_it_gives(method):
     tree = ast.parse(inspect.getsource(inspect.getmodule(type(method))))
     (reasons,) = [n for n in ast.walk(tree) if isinstance(n, ast.AnnAssign) and getattr(n.target, "id", "") == "reasons"] or [
         None
     ]
-    texts = [n.value for n in ast.walk(tree) if isinstance(n, ast.Constant) and isinstance(n.value, str)]
+    texts = [n.value for module in parts_of(tree) for n in ast.walk(module) if isinstance(n, ast.Constant)]
     named = [key.value for key in reasons.value.keys] if reasons else []
     assert named == list(method.reasons)
     assert all(texts.count(name) >= 2 for name in named)

@@ -1,0 +1,58 @@
+"""In-context methods with the tiny model: each runs, and one of the family that is killed is resumed to the same bytes."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.runs import alone, claimed, digests
+
+METHODS = {
+    "self_instruct": "{demonstrations: 2, generated_demonstrations: 1, tasks_per_prompt: 4, prompts_per_batch: 12}",
+}
+SMALL = ("synthesize.min_instructions:2", "synthesize.instructions:8")
+STAGE = """
+import sys
+from pathlib import Path
+
+from tests.runs import alone
+
+alone(Path(sys.argv[1]), Path(sys.argv[2]), "synthesize")
+"""
+
+
+def chosen(name: str) -> tuple[str, ...]:
+    return (f"synthesize.method:{name}", f"synthesize.options:{METHODS[name]}", "model.base_frame:chatml", *SMALL)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_the_method_writes_pairs_that_say_where_they_are_from(root: Path, tiny_model: Path, tmp_path: Path, name: str) -> None:
+    run = claimed(root, tmp_path / "r", tiny_model, *chosen(name))
+    alone(root, run, "synthesize")
+    manifest = json.loads((run / "iter-1/synthesize/manifest.json").read_text())
+    rows = [json.loads(line) for line in (run / "iter-1/synthesize/examples.jsonl").read_text().splitlines()]
+    assert len(rows) >= 2
+    assert manifest["counts"]["kept"] == len(rows)
+    origin = {"demonstrations", "topics", "parents", "table"}
+    assert all(origin & set(row) for row in rows)
+
+
+def test_a_killed_stage_is_resumed_to_the_bytes_of_one_that_was_not(root: Path, tiny_model: Path, tmp_path: Path) -> None:
+    whole, killed = (claimed(root, tmp_path / n, tiny_model, *chosen("self_instruct")) for n in ("whole", "killed"))
+    alone(root, whole, "synthesize")
+    process = subprocess.Popen([sys.executable, "-c", STAGE, str(root), str(killed)], cwd=root, stderr=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 400
+        while not any(p.read_bytes().count(b"\n") >= 3 for p in killed.glob("iter-1/synthesize/.work-*/instances.jsonl")):
+            assert process.poll() is None, "the stage was over before it was killed"
+            assert time.monotonic() < deadline
+            time.sleep(0.002)
+    finally:
+        process.kill()
+        process.wait()
+    assert not (killed / "iter-1/synthesize/manifest.json").exists()
+    alone(root, killed, "synthesize")
+    assert digests(killed) == digests(whole)
