@@ -6,6 +6,7 @@ from isheep_lib.synthesize.method import Method
 from isheep_lib.synthesize.methods.dialogue import Dialogue
 from isheep_lib.synthesize.methods.evol_instruct import EvolInstruct
 from isheep_lib.synthesize.methods.in_context.self_instruct import SelfInstruct
+from isheep_lib.synthesize.methods.in_context.unnatural_instructions import UnnaturalInstructions
 from isheep_lib.synthesize.methods.longform import LongForm
 from isheep_lib.synthesize.methods.magpie import Magpie
 from isheep_lib.synthesize.methods.task_list import TaskList
@@ -14,6 +15,6 @@ METHODS: dict[str, Method[Any]] = {
     method.name: method
     for method in (
         *(TaskList(), Dialogue(), Magpie(), EvolInstruct(), LongForm()),
-        *(SelfInstruct(),),
+        *(SelfInstruct(), UnnaturalInstructions()),
     )
 }

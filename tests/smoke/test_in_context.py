@@ -12,6 +12,7 @@ from tests.runs import alone, claimed, digests
 
 METHODS = {
     "self_instruct": "{demonstrations: 2, generated_demonstrations: 1, tasks_per_prompt: 4, prompts_per_batch: 12}",
+    "unnatural_instructions": "{demonstrations: 1, reformulations: 1, prompts_per_batch: 24}",
 }
 SMALL = ("synthesize.min_instructions:2", "synthesize.instructions:8")
 STAGE = """
