@@ -5,6 +5,7 @@ from typing import Any
 from isheep_lib.synthesize.method import Method
 from isheep_lib.synthesize.methods.dialogue import Dialogue
 from isheep_lib.synthesize.methods.evol_instruct import EvolInstruct
+from isheep_lib.synthesize.methods.in_context.lamini import LaMini
 from isheep_lib.synthesize.methods.in_context.self_instruct import SelfInstruct
 from isheep_lib.synthesize.methods.in_context.unnatural_instructions import UnnaturalInstructions
 from isheep_lib.synthesize.methods.longform import LongForm
@@ -15,6 +16,6 @@ METHODS: dict[str, Method[Any]] = {
     method.name: method
     for method in (
         *(TaskList(), Dialogue(), Magpie(), EvolInstruct(), LongForm()),
-        *(SelfInstruct(), UnnaturalInstructions()),
+        *(SelfInstruct(), UnnaturalInstructions(), LaMini()),
     )
 }

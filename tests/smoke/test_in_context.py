@@ -13,6 +13,7 @@ from tests.runs import alone, claimed, digests
 METHODS = {
     "self_instruct": "{demonstrations: 2, generated_demonstrations: 1, tasks_per_prompt: 4, prompts_per_batch: 12}",
     "unnatural_instructions": "{demonstrations: 1, reformulations: 1, prompts_per_batch: 24}",
+    "lamini": "{demonstrations: 1, tasks_per_prompt: 4, topic_list: TOPICS, topics_per_prompt: 1, prompts_per_batch: 12}",
 }
 SMALL = ("synthesize.min_instructions:2", "synthesize.instructions:8")
 STAGE = """
@@ -25,13 +26,15 @@ alone(Path(sys.argv[1]), Path(sys.argv[2]), "synthesize")
 """
 
 
-def chosen(name: str) -> tuple[str, ...]:
-    return (f"synthesize.method:{name}", f"synthesize.options:{METHODS[name]}", "model.base_frame:chatml", *SMALL)
+def chosen(name: str, folder: Path) -> tuple[str, ...]:
+    (folder / "topics.txt").write_text("Rivers\nWindows\n")
+    options = METHODS[name].replace("TOPICS", str(folder / "topics.txt"))
+    return (f"synthesize.method:{name}", f"synthesize.options:{options}", "model.base_frame:chatml", *SMALL)
 
 
 @pytest.mark.parametrize("name", METHODS)
 def test_the_method_writes_pairs_that_say_where_they_are_from(root: Path, tiny_model: Path, tmp_path: Path, name: str) -> None:
-    run = claimed(root, tmp_path / "r", tiny_model, *chosen(name))
+    run = claimed(root, tmp_path / "r", tiny_model, *chosen(name, tmp_path))
     alone(root, run, "synthesize")
     manifest = json.loads((run / "iter-1/synthesize/manifest.json").read_text())
     rows = [json.loads(line) for line in (run / "iter-1/synthesize/examples.jsonl").read_text().splitlines()]
@@ -42,7 +45,7 @@ def test_the_method_writes_pairs_that_say_where_they_are_from(root: Path, tiny_m
 
 
 def test_a_killed_stage_is_resumed_to_the_bytes_of_one_that_was_not(root: Path, tiny_model: Path, tmp_path: Path) -> None:
-    whole, killed = (claimed(root, tmp_path / n, tiny_model, *chosen("self_instruct")) for n in ("whole", "killed"))
+    whole, killed = (claimed(root, tmp_path / n, tiny_model, *chosen("self_instruct", tmp_path)) for n in ("whole", "killed"))
     alone(root, whole, "synthesize")
     process = subprocess.Popen([sys.executable, "-c", STAGE, str(root), str(killed)], cwd=root, stderr=subprocess.DEVNULL)
     try:

@@ -189,7 +189,7 @@ def test_seeds_of_which_too_few_have_an_input_are_refused_at_the_plan(seeds):
 def test_constraints_that_are_no_text_are_refused_at_the_plan(tmp_path):
     path = tmp_path / "bad.jsonl"
     path.write_text('{"instruction": "Name a bird of the sea.", "input": "gull", "constraints": ["short"]}\n')
-    with pytest.raises(DataError, match="constraints are no text in: .*bad.jsonl:1"):
+    with pytest.raises(DataError, match=r"constraints are no text in: .*bad\.jsonl:1"):
         Synthesize(method="unnatural_instructions", seeds=str(path)).data_digests()
 
 
