@@ -5,6 +5,7 @@ from typing import Any
 from isheep_lib.synthesize.method import Method
 from isheep_lib.synthesize.methods.dialogue import Dialogue
 from isheep_lib.synthesize.methods.evol_instruct import EvolInstruct
+from isheep_lib.synthesize.methods.in_context.dynosaur import Dynosaur
 from isheep_lib.synthesize.methods.in_context.lamini import LaMini
 from isheep_lib.synthesize.methods.in_context.self_instruct import SelfInstruct
 from isheep_lib.synthesize.methods.in_context.unnatural_instructions import UnnaturalInstructions
@@ -16,6 +17,6 @@ METHODS: dict[str, Method[Any]] = {
     method.name: method
     for method in (
         *(TaskList(), Dialogue(), Magpie(), EvolInstruct(), LongForm()),
-        *(SelfInstruct(), UnnaturalInstructions(), LaMini()),
+        *(SelfInstruct(), UnnaturalInstructions(), LaMini(), Dynosaur()),
     )
 }
