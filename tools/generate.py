@@ -21,7 +21,7 @@ from isheep_lib.benchmarks.data import UNCHECKED, open_suite, read_docs
 from isheep_lib.constraints.family import FAMILIES, GROUPS, Family, selected
 from isheep_lib.engines.open import KINDS
 from isheep_lib.filter import pair_kinds
-from isheep_lib.filter.steps.table import MEANINGS
+from isheep_lib.filter.steps.table import MEANINGS, STEPS
 from isheep_lib.iterate.grade import MEANINGS as GRADES
 from isheep_lib.iterate.run_params import SECTIONS, STAGE_PARAMS, load_run
 from isheep_lib.notebooks import OTHER_PARAMS
@@ -138,9 +138,22 @@ def methods_text() -> str:
                 *(f"| `{n}` | {text} |" for n, text in method.reasons.items()),
             ]
         if method.name in changed:
-            rows = [f"| {row['paper']} | {row['here']} | {row['why']} |" for row in changed[method.name]]
-            parts += ["", "| published | here | why |", "|---|---|---|", *rows]
+            parts += ["", *changed_rows(changed[method.name])]
+    for step in (step for step in STEPS.values() if step.name in changed):
+        own = [name for name in vars(step.options)["__annotations__"] if name in step.options.model_fields]
+        properties = step.options.model_json_schema()["properties"]
+        fields = {name: step.options.model_fields[name] for name in own}
+        parts += ["", f"## Selection: the step `{step.name}` of the filter", "", idea(type(step))]
+        parts += ["", "| parameter | allowed | default | meaning |", "|---|---|---|---|"]
+        parts += [f"| `filter.{n}` | {allowed(properties[n])} | {default(f)} | {f.description} |" for n, f in fields.items()]
+        parts += ["", *changed_rows(changed[step.name])]
     return "\n".join(parts) + "\n"
+
+
+def changed_rows(rows: list[dict[str, str]]) -> list[str]:
+    """Return the table of what differs from a publication."""
+    lines = [f"| {row['paper']} | {row['here']} | {row['why']} |" for row in rows]
+    return ["| published | here | why |", "|---|---|---|", *lines]
 
 
 def changes() -> dict[str, list[dict[str, str]]]:
