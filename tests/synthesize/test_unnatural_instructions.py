@@ -10,6 +10,7 @@ from isheep_lib.record.journal import Journal
 from isheep_lib.synthesize.candidates import funnel_of, shown_tasks
 from isheep_lib.synthesize.methods.in_context.fields import Fields, load_shown, read_fields, stated, write_fields
 from isheep_lib.synthesize.methods.in_context.unnatural_instructions import UnnaturalInstructions
+from isheep_lib.synthesize.near_duplicates import NearDuplicates
 from isheep_lib.synthesize.params import Synthesize
 from isheep_lib.synthesize.seeds import load_seeds
 from tests.scripted import Letters, ScriptedEngine
@@ -219,6 +220,15 @@ def test_the_shipped_seeds_are_fifteen_with_inputs_and_mostly_with_constraints()
     assert len(shown) == 15
     assert sum(bool(each.fields.constraints) for each in shown) >= 12
     assert all(seed.output for seed in load_seeds("seeds/with-constraints.jsonl", []))
+
+
+def test_the_shipped_seeds_resemble_neither_the_other_seeds_nor_one_another():
+    near = NearDuplicates(0.5)
+    for seed in load_seeds("seeds/tasks.jsonl", []):
+        near.add(seed.instruction)
+    for seed in load_seeds("seeds/with-constraints.jsonl", []):
+        assert near.find(seed.instruction) is None, seed.id
+        near.add(seed.instruction)
 
 
 def test_published_values_are_the_defaults():
