@@ -5,17 +5,18 @@ only its tokenizer knows (`Writing.refuse_seeds`).
 """
 
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Generic
 
 from isheep_lib.errors import DataError
 from isheep_lib.synthesize.shared_params import Shared
+from isheep_lib.synthesize.writing import Own
 
 
-class Seeded(ABC):
+class Seeded(ABC, Generic[Own]):
     """A method that not all seeds suit."""
 
     @abstractmethod
-    def check_seeds(self, shared: Shared, options: Any) -> dict[str, str]:
+    def check_seeds(self, shared: Shared, options: Own) -> dict[str, str]:
         """Look at the seeds; return digests, by name, of what is read of them beside the fields of tasks.
 
         Raises:

@@ -57,7 +57,7 @@ class LaMiniOptions(DemonstrationOptions):
     topics_per_prompt: Positive = Field(3, description="topics that a prompt names (3 in the paper)")
 
 
-class LaMini(Demonstrated[LaMiniOptions], Seeded, Drawn):
+class LaMini(Demonstrated[LaMiniOptions], Seeded[LaMiniOptions], Drawn):
     """Many instructions after few examples, in half of the prompts about topics that the model has named."""
 
     name = "lamini"

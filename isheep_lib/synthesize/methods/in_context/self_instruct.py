@@ -62,7 +62,7 @@ class OneEach(Demonstrations):
         return super().draw(list({task.instruction: task for task in earlier}.values()), options, seed)
 
 
-class SelfInstruct(Demonstrated[SelfInstructOptions], Seeded, Drawn):
+class SelfInstruct(Demonstrated[SelfInstructOptions], Seeded[SelfInstructOptions], Drawn):
     """Instructions after seeds and tasks of the model's own, each given instances: output first where it is classification."""
 
     name = "self_instruct"

@@ -44,7 +44,7 @@ class UnnaturalOptions(BatchOptions):
     )
 
 
-class UnnaturalInstructions(Method[UnnaturalOptions], Seeded):
+class UnnaturalInstructions(Method[UnnaturalOptions], Seeded[UnnaturalOptions]):
     """A new example after three, with an input and constraints on the answer, then the same tasks in other words."""
 
     name = "unnatural_instructions"
