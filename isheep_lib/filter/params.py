@@ -31,6 +31,11 @@ class Choice(StageSection):
         ["rules", "threshold"], description="filters in order; none at all is the C of -1 in the paper, rules alone its C of 0"
     )
 
+    def deciding(self) -> dict[str, Any]:
+        """Return the values that decide the result; without the step lima they are what they were before there was one."""
+        apart = () if "lima" in self.steps else OF_LIMA
+        return {name: value for name, value in super().deciding().items() if name not in apart}
+
 
 class PairOptions(StageSection):
     """Which pairs of answers are written for training by preference."""
@@ -69,11 +74,6 @@ class Filter(PairOptions, StepOptions, Choice):
 
     random_control: bool = Field(False, description="keep as many pairs as the steps would, drawn from those that pass rules")
     min_kept: Positive = Field(16, description="fewer than this stops the run")
-
-    def deciding(self) -> dict[str, Any]:
-        """Return the values that decide the result; without the step lima they are what they were before there was one."""
-        apart = () if "lima" in self.steps else OF_LIMA
-        return {name: value for name, value in super().deciding().items() if name not in apart}
 
     def conflicts(self) -> list[str]:
         """Name values that contradict one another."""
