@@ -166,6 +166,7 @@ def _sources(record: Record) -> dict[str, Any]:
     named = {
         "seeds": ("Seed tasks", written.seeds),
         "documents": ("Documents", written.options.model_dump().get("documents", "")),
+        "tables": ("Tables", written.options.model_dump().get("tables", "")),
     }
     found = [(*named[name], digest) for name, digest in tasks["parts"]["inputs"].items() if name in named]
     needs = written.chosen.needs

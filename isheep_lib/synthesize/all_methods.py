@@ -8,6 +8,10 @@ from isheep_lib.synthesize.methods.evol_instruct import EvolInstruct
 from isheep_lib.synthesize.methods.evolution.auto_evol import AutoEvol
 from isheep_lib.synthesize.methods.evolution.wizard_coder import WizardCoder
 from isheep_lib.synthesize.methods.evolution.wizard_math import WizardMath
+from isheep_lib.synthesize.methods.in_context.dynosaur import Dynosaur
+from isheep_lib.synthesize.methods.in_context.lamini import LaMini
+from isheep_lib.synthesize.methods.in_context.self_instruct import SelfInstruct
+from isheep_lib.synthesize.methods.in_context.unnatural_instructions import UnnaturalInstructions
 from isheep_lib.synthesize.methods.longform import LongForm
 from isheep_lib.synthesize.methods.magpie import Magpie
 from isheep_lib.synthesize.methods.revision.dromedary import Dromedary
@@ -20,5 +24,6 @@ METHODS: dict[str, Method[Any]] = {
     for method in (
         *(TaskList(), Dialogue(), Magpie(), EvolInstruct(), LongForm()),
         *(WizardCoder(), WizardMath(), AutoEvol(), SelectiveReflection(), IterAlign(), Dromedary()),
+        *(SelfInstruct(), UnnaturalInstructions(), LaMini(), Dynosaur()),
     )
 }
