@@ -1,9 +1,10 @@
-"""Compares seed tasks and documents with each other and with evaluation data, and exits 1 when a limit is broken.
+"""Compares seed tasks, checkable tasks, documents and tables with each other and with evaluation data; exits 1 at a broken limit.
 
     python tools/check_seeds.py
     python tools/check_seeds.py --also questions.jsonl more.json
 
 Covers evaluation data in installed packages (found without importing them) and in JSON or JSONL files named by --also.
+The project's own decontamination, against all benchmarks whose data are here, must find nothing in any of them either.
 Does not cover whether a seed's answer or a document is right.
 """
 
@@ -15,21 +16,27 @@ import re
 import statistics
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from isheep_lib.analysis.words import words
 from isheep_lib.errors import DataError, IsheepError
+from isheep_lib.filter.decontaminate import find_hits
+from isheep_lib.filter.params import Filter
 from isheep_lib.record.rows import read_jsonl
+from isheep_lib.synthesize.grounds.tables import load_tables, texts_of as texts_of_table
 from isheep_lib.synthesize.near_duplicates import NearDuplicates
 
 ROOT = Path(__file__).resolve().parents[1]
 SEEDS = ROOT / "seeds" / "tasks.jsonl"
 DOCUMENTS = ROOT / "seeds" / "documents.jsonl"
+CHECKABLE = ROOT / "seeds" / "checkable.jsonl"
+TABLES = ROOT / "seeds" / "tables"
 MAX_BETWEEN = 0.5  # ROUGE-L F of the instructions of two seeds
+MAX_CHECKABLE = 0.7  # of two tasks where one is checkable: these share words on the answer's form, "Give the number alone."
 MAX_DOCUMENTS = 0.3  # ROUGE-L F of two documents; being long, unrelated ones reach 0.2 by common words alone
-DOCUMENT_WORDS = (40, 180)  # fewest and most words of a document
+DOCUMENT_WORDS = (40, 300)  # fewest and most words of a document
 SENTENCE_END = re.compile(r"[.!?][\"')]?\Z")
 MAX_EVALUATION = 0.7  # ROUGE-L F of a seed with an evaluation prompt
 RUN = 13  # consecutive shared words that no seed and no document may have with evaluation data
@@ -197,12 +204,13 @@ def compare(name: str, seeds: list[dict], texts: list[str]) -> Comparison:
     return found
 
 
-def compare_seeds(seeds: list[dict]) -> Comparison:
-    """Compare the seeds' instructions with each other."""
-    found, pool = Comparison("another seed", len(seeds)), NearDuplicates(0.0)
-    for seed in seeds:
-        look(seed["id"], seed["instruction"], pool, MAX_BETWEEN, found)
-        pool.add(seed["instruction"])
+def compare_seeds(seeds: list[dict], checkable: Sequence[dict] = ()) -> Comparison:
+    """Compare the seeds' instructions with each other, and those of checkable tasks with all before them."""
+    found, pool = Comparison("another seed", len(seeds) + len(checkable)), NearDuplicates(0.0)
+    for limit, rows in ((MAX_BETWEEN, seeds), (MAX_CHECKABLE, checkable)):
+        for row in rows:
+            look(row["id"], row["instruction"], pool, limit, found)
+            pool.add(row["instruction"])
     return found
 
 
@@ -218,6 +226,27 @@ def compare_documents(documents: list[dict]) -> Comparison:
         if not SENTENCE_END.search(text):
             found.broken.append(f"{id_} does not end with a full sentence: {text[-40:]!r}")
     return found
+
+
+def table_rows(folder: Path) -> list[dict]:
+    """Return every row of the tables as a text with an id."""
+    tables = load_tables(str(folder), "--tables")
+    return [{"id": id_, "text": text} for table in tables for id_, text in texts_of_table(table).items()]
+
+
+def decontaminated(rows: list[dict]) -> tuple[list[str], list[str]]:
+    """Look for benchmark items as a run does; return what was found, and the benchmarks that could not be looked at."""
+    shown = [
+        {
+            "id": row["id"],
+            "instruction": row.get("instruction", ""),
+            "input": row.get("input", "") or row.get("text", ""),
+            "output": row.get("output", ""),
+        }
+        for row in rows
+    ]
+    hits, absent = find_hits(Filter(), [], shown)
+    return [f"{hit.row_id} repeats {hit.benchmark} {hit.item_id} ({hit.kind}): {hit.text!r}" for hit in hits], list(absent)
 
 
 def profile(seeds: list[dict]) -> str:
@@ -245,10 +274,10 @@ def lengths(texts: list[str]) -> str:
 
 
 def line(found: Comparison, of_documents: Comparison) -> str:
-    """Write the comparisons of the seeds and of the documents with one set as one line of the table."""
+    """Write the comparisons of the tasks and of documents and tables with one set as one line of the table."""
     value, id_, _ = found.rouge
     (size, owner, _), (document_size, document, _) = found.run, of_documents.run
-    return f"{found.name:24s} {found.texts:6d} {value:8.2f} {id_:9s} {size:4d} {owner:9s} {document_size:4d} {document}"
+    return f"{found.name:24s} {found.texts:6d} {value:8.2f} {id_:13s} {size:4d} {owner:13s} {document_size:4d} {document}"
 
 
 def main() -> None:
@@ -256,23 +285,28 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--also", type=Path, nargs="*", default=[], metavar="FILE", help="more JSON or JSONL to compare with")
     also = parser.parse_args().also
-    seeds, documents = read_jsonl(SEEDS), read_jsonl(DOCUMENTS)
+    seeds, documents, tables = read_jsonl(SEEDS), read_jsonl(DOCUMENTS), table_rows(TABLES)
+    checkable = [{**row, "output": row["answer"]} for row in read_jsonl(CHECKABLE)]
+    tasks = [*seeds, *checkable]
     print(profile(seeds))
-    between, among = compare_seeds(seeds), compare_documents(documents)
-    print(f"highest ROUGE-L F of two seeds: {between.rouge[0]:.2f} ({between.rouge[1]} with {between.rouge[2]!r})\n")
+    between, among = compare_seeds(seeds, checkable), compare_documents(documents)
+    print(f"highest ROUGE-L F of two tasks: {between.rouge[0]:.2f} ({between.rouge[1]} with {between.rouge[2]!r})\n")
+    print(f"{len(checkable)} checkable tasks: {kinds(checkable)}")
     print(f"{len(documents)} documents: {kinds(documents)}")
     print(f"words of the documents: {lengths([document['text'] for document in documents])}")
-    print(f"highest ROUGE-L F of two documents: {among.rouge[0]:.2f} ({among.rouge[1]} with {among.rouge[2][:60]!r}…)\n")
-    print(f"{'set':24s} {'texts':>6s} {'ROUGE-L':>8s} {'seed':9s} {'run':>4s} {'seed':9s} {'run':>4s} document")
-    broken = between.broken + among.broken
+    print(f"highest ROUGE-L F of two documents: {among.rouge[0]:.2f} ({among.rouge[1]} with {among.rouge[2][:60]!r}…)")
+    repeated, absent = decontaminated([*tasks, *documents, *tables])
+    print(f"{len(tables)} rows of tables; {len(repeated)} benchmark items found; not looked at: {', '.join(absent) or 'none'}\n")
+    print(f"{'set':24s} {'texts':>6s} {'ROUGE-L':>8s} {'task':13s} {'run':>4s} {'task':13s} {'run':>4s} text")
+    broken = between.broken + among.broken + repeated
     for name, texts in evaluation_sets(also):
         if texts is None:
             print(f"{name:24s} not installed ({PLACES[name][0]})")
             continue
-        found, of_documents = compare(name, seeds, texts), Comparison(name, len(texts))
-        compare_runs(documents, texts, of_documents)
-        print(line(found, of_documents))
-        broken += found.broken + of_documents.broken
+        found, of_texts = compare(name, tasks, texts), Comparison(name, len(texts))
+        compare_runs([*documents, *tables], texts, of_texts)
+        print(line(found, of_texts))
+        broken += found.broken + of_texts.broken
     sys.exit("\n".join(broken) or 0)
 
 

@@ -9,6 +9,7 @@ from isheep_lib.params.options import checked_options
 from isheep_lib.prompting import chat
 from isheep_lib.synthesize.all_methods import METHODS
 from isheep_lib.synthesize.constrained.params import Constraining
+from isheep_lib.synthesize.grounds.from_documents import FromDocuments
 from isheep_lib.synthesize.method import Method
 from isheep_lib.synthesize.seeds import digest_seeds
 from isheep_lib.synthesize.shared_params import Shared
@@ -66,9 +67,15 @@ class Synthesize(Constraining, Shared):
         return [(k, "synthesize", "examples.jsonl") for k in range(1, iteration) if earlier]
 
     def data_digests(self) -> dict[str, str]:
-        """Hash the seed tasks, and whatever else the method reads."""
+        """Hash the seed tasks, and whatever else the method reads, which must suffice for the wanted instructions."""
+        if isinstance(self.chosen, FromDocuments):
+            self.chosen.check_data(self, self.options)
         seeds = {"seeds": digest_seeds(self.seeds, self.seed_fields)} if "seeds" in self.chosen.needs else {}
         return super().data_digests() | seeds | self.chosen.data_digests(self.options)
+
+    def sources(self) -> dict[str, Any]:
+        """Say what a record keeps of the documents that tasks are written from, {} where there are none."""
+        return self.chosen.sources(self.options) if isinstance(self.chosen, FromDocuments) else {}
 
     def packages(self) -> list[str]:
         """Name what decides beside the engine."""

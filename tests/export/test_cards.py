@@ -262,6 +262,14 @@ def test_cards_say_what_tasks_were_written_from(run_dir, method, options, digest
         assert all(f"SHA-256 {digest}." in card for digest in digests.values())
 
 
+def test_licences_of_documents_stand_on_both_cards(run_dir):
+    sources = {"documents": {"from": "d.jsonl", "number": 5, "licences": {"CC0-1.0": 2, "not | stated": 3}}}
+    assert "Licences of" not in data_card.data_card(read(run_dir))
+    edit(run_dir, "synthesize", lambda manifest: manifest.update(sources=sources))
+    for card in (model_card.model_card(read(run_dir), None), data_card.data_card(read(run_dir))):
+        assert "Licences of the 5 documents that tasks were written from: CC0-1.0 2, not \\| stated 3. They hold" in card
+
+
 # Loading
 
 
