@@ -1,4 +1,4 @@
-"""Compares seed tasks, checkable tasks, documents and tables with each other and with evaluation data; exits 1 at a broken limit.
+"""Compares tasks, documents and tables of the folder seeds with each other and with evaluation data; exits 1 at a broken limit.
 
     python tools/check_seeds.py
     python tools/check_seeds.py --also questions.jsonl more.json
@@ -25,7 +25,8 @@ from isheep_lib.errors import DataError, IsheepError
 from isheep_lib.filter.decontaminate import find_hits
 from isheep_lib.filter.params import Filter
 from isheep_lib.record.rows import read_jsonl
-from isheep_lib.synthesize.grounds.tables import load_tables, texts_of as texts_of_table
+from isheep_lib.synthesize.grounds.tables import load_tables
+from isheep_lib.synthesize.grounds.tables import texts_of as texts_of_table
 from isheep_lib.synthesize.near_duplicates import NearDuplicates
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -296,7 +297,9 @@ def main() -> None:
     print(f"words of the documents: {lengths([document['text'] for document in documents])}")
     print(f"highest ROUGE-L F of two documents: {among.rouge[0]:.2f} ({among.rouge[1]} with {among.rouge[2][:60]!r}…)")
     repeated, absent = decontaminated([*tasks, *documents, *tables])
-    print(f"{len(tables)} rows of tables; {len(repeated)} benchmark items found; not looked at: {', '.join(absent) or 'none'}\n")
+    print(
+        f"{len(tables)} rows of tables; {len(repeated)} benchmark items found; not looked at: {', '.join(absent) or 'none'}\n"
+    )
     print(f"{'set':24s} {'texts':>6s} {'ROUGE-L':>8s} {'task':13s} {'run':>4s} {'task':13s} {'run':>4s} text")
     broken = between.broken + among.broken + repeated
     for name, texts in evaluation_sets(also):

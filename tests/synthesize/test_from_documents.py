@@ -13,7 +13,9 @@ from isheep_lib.synthesize.grounds.from_documents import DocumentOptions, faults
 from isheep_lib.synthesize.params import Synthesize
 
 QUESTION = "Which of the harbour masters of Ostrey lit the lamp on the night of the second flood?"
-PLAIN = "The keeper lit the lamp at dusk, wrote the hour into the book, and went down to the harbour for bread. Nothing else came."
+PLAIN = (
+    "The keeper lit the lamp at dusk, wrote the hour into the book, and went down to the harbour for bread. Nothing else came."
+)
 PLANTED = f"From a quiz that our class made in spring. {QUESTION} Nobody knew, and everybody laughed about it for a week."
 
 

@@ -102,7 +102,10 @@ def test_whole_numbers_are_numbers_and_a_row_that_lacks_a_column_is_bad(tmp_path
         ({"name": "pots"}, "The table in kettles.yaml is named 'pots'"),
         ({"columns": {}}, "columns (line 5): {}"),
         ({"columns": {"a": {"type": "category", "meaning": "m"}}}, "columns.a.values: a category names its values"),
-        ({"columns": {"a": {"type": "text", "meaning": "m", "values": ["x"]}}}, "columns.a.values: a category names its values"),
+        (
+            {"columns": {"a": {"type": "text", "meaning": "m", "values": ["x"]}}},
+            "columns.a.values: a category names its values",
+        ),
         ({"columns": {"a": {"type": "date", "meaning": "m"}}}, "columns.a.type (line 7): 'date' should be"),
     ],
 )

@@ -7,7 +7,7 @@ do. Does not cover reading them (`synthesize.documents`) or what is written from
 import random
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import AfterValidator, Field
@@ -33,7 +33,7 @@ PARAMETER = "synthesize.options.documents"
 TOO_SHORT = "the document has fewer words than `min_document_words`"
 TOO_LONG = "the document has more words than `max_document_words`"
 BENCHMARK_TEXT = "the document holds an item of a benchmark"
-SPECIAL_TOKEN = "the document holds a word that the model's tokenizer takes for a special token"
+HOLDS_SPECIAL = "the document holds a word that the model's tokenizer takes for a special token"
 BEYOND_CONTEXT = "the document leaves no room for an answer in the model's context"
 COPIES_DOCUMENT = "more of the instruction than `max_document_copy` is copied from the document"
 SHOWN = 3  # reasons with an example in an error
@@ -68,23 +68,24 @@ class FromDocuments(Method[Grounded]):
 
     Attributes:
         advice: what to do where too few tasks were accepted.
-        most_of_one: tasks that one document can give.
     """
 
     advice: ClassVar[str] = "give more documents, or lower min_instructions"
-    most_of_one: ClassVar[int] = 1
 
     @abstractmethod
-    def prompts_for(self, writing: Writing[Grounded], document: Document) -> Mapping[str, str]:
-        """Return the prompts that show the document, framed, by name: each needs room for `room` more tokens."""
+    def prompts_for(self, writing: Writing[Grounded], document: Document) -> Sequence[tuple[str, int]]:
+        """Return the prompts that show the document, framed, each with the tokens that it must leave room for."""
 
     @abstractmethod
     def write_batch(self, writing: Writing[Grounded], intake: Intake, journal: Journal, batch: Sequence[Document]) -> None:
         """Write tasks from some documents, all of which will do, and take them in."""
 
-    def room(self, writing: Writing[Grounded]) -> int:
-        """Return how many tokens the longest answer to a prompt may have."""
-        return writing.shared.instruction_tokens
+    def begin(self, writing: Writing[Grounded], intake: Intake, journal: Journal) -> None:
+        """Ask what is asked once, before the first batch; most methods ask nothing."""
+
+    def tasks_of_one(self, options: Grounded) -> int:
+        """Return how many tasks one document can give."""
+        return 1
 
     def known(self, writing: Writing[Grounded]) -> list[str]:
         """Return the instructions that no new one may resemble."""
@@ -114,11 +115,11 @@ class FromDocuments(Method[Grounded]):
         """
         found = load_documents(options.documents, PARAMETER, options.document_fields)
         problems = {document.id: problem for document, problem in zip(found, faults(found, options), strict=True) if problem}
-        most = self.most_of_one * (len(found) - len(problems))
+        most = self.tasks_of_one(options) * (len(found) - len(problems))
         if most >= shared.min_instructions:
             return
         reasons = Counter(reason for reason, _ in problems.values()).most_common(SHOWN)
-        examples = {reason: detail for reason, detail in reversed(problems.values())}
+        examples = dict(reversed(problems.values()))
         told = [f"{reason}: {number}, such as {examples[reason]}" for reason, number in reasons]
         raise DataError(
             f"{len(found) - len(problems)} of {len(found)} document(s) will do, for at most {most} new instructions"
@@ -147,6 +148,7 @@ class FromDocuments(Method[Grounded]):
             else:
                 waiting.append(document)
         with writing.open_journal("instructions") as journal:
+            self.begin(writing, intake, journal)
             while waiting and not intake.full:
                 number = writing.shared.instructions - len(intake.found.accepted)
                 batch, waiting = waiting[:number], waiting[number:]
@@ -169,8 +171,10 @@ class FromDocuments(Method[Grounded]):
     def _unreadable(self, writing: Writing[Grounded], document: Document) -> tuple[str, str] | None:
         if found := find_special(writing.frame.words, document.text):
             return "special_token", f"{found[0]}: {document.id}"
-        long = writing.overlong(self.prompts_for(writing, document), self.room(writing))
-        return ("beyond_context", f"{next(iter(long.values()))}: {document.id}") if long else None
+        for prompt, room in self.prompts_for(writing, document):
+            if long := writing.overlong({document.id: prompt}, room):
+                return "beyond_context", f"{long[document.id]}: {document.id}"
+        return None
 
 
 def faults(documents: Sequence[Document], options: DocumentOptions) -> list[tuple[str, str] | None]:

@@ -135,5 +135,3 @@ def _wrong(row: Row, description: Description) -> str:
 def _fits(value: object, column: Column) -> bool:
     right = isinstance(value, PYTHON[column.type]) and (column.type == "boolean") == isinstance(value, bool)
     return right and (not column.values or value in column.values)
-
-

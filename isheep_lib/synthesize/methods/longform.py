@@ -7,7 +7,7 @@ A row of `examples.jsonl`:
 
 import random
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
@@ -61,7 +61,7 @@ class LongForm(FromDocuments[LongFormOptions]):
         "document_too_short": from_documents.TOO_SHORT,
         "document_too_long": from_documents.TOO_LONG,
         "benchmark_text": from_documents.BENCHMARK_TEXT,
-        "special_token": from_documents.SPECIAL_TOKEN,
+        "special_token": from_documents.HOLDS_SPECIAL,
         "beyond_context": from_documents.BEYOND_CONTEXT,
         "copies_document": from_documents.COPIES_DOCUMENT,
     }
@@ -100,9 +100,10 @@ class LongForm(FromDocuments[LongFormOptions]):
         ]
         return Table(rows or [{"style": "none brought a task"}], "what each style brought")
 
-    def prompts_for(self, writing: Writing[LongFormOptions], document: Document) -> Mapping[str, str]:
+    def prompts_for(self, writing: Writing[LongFormOptions], document: Document) -> Sequence[tuple[str, int]]:
         """Return the prompt in the style that was drawn."""
-        return {document.id: _request(writing, document.id, document, _style(writing, document)).prompt}
+        request = _request(writing, document.id, document, _style(writing, document))
+        return [(request.prompt, request.max_new_tokens)]
 
     def write_batch(
         self, writing: Writing[LongFormOptions], intake: Intake, journal: Journal, batch: Sequence[Document]
