@@ -246,6 +246,15 @@ def test_commits_packages_seeds_and_digests_are_told(run_dir):
         ("list", {}, {"seeds": "5eed"}, "after the pattern of seed tasks", "texts that people wrote"),
         ("magpie", {}, {}, "after nothing but its own chat frame", "seed tasks"),
         ("longform", {"documents": "d.jsonl"}, {"documents": "d0c5"}, "for texts that people wrote", "seed tasks"),
+        ("udit", {"documents": "d.jsonl"}, {"documents": "d0c5"}, "for texts that people wrote", "seed tasks"),
+        ("dog_instruct", {"documents": "d.jsonl"}, {"documents": "d0c5"}, "from texts that people wrote", "seed tasks"),
+        (
+            "instruction_backtranslation",
+            {"documents": "d.jsonl"},
+            {"seeds": "5eed", "documents": "d0c5"},
+            "for texts that people wrote",
+            "after the pattern of",
+        ),
     ],
 )
 def test_cards_say_what_tasks_were_written_from(run_dir, method, options, digests, said, not_said):
