@@ -204,13 +204,29 @@ def test_the_limit_of_confidence_is_met_by_what_equals_it(tmp_path):
 def test_a_task_of_an_earlier_iteration_is_not_made_again(tmp_path):
     options = {"rephrase": False}
     first = write(Model(), tmp_path / "a", ["structure_to_text", "topic"], options=options)
-    earlier = [Task(f"{row['id']}-0", row["instruction"], row["input"]) for row in first.accepted if row["kind"] == "topic"]
+    earlier = [Task(row["id"], row["instruction"], row["input"]) for row in first.accepted if row["kind"] == "topic"]
     again = write(Model(), tmp_path / "b", ["structure_to_text", "topic"], options=options, earlier=earlier)
     assert lost(again) == {"i1-tale-topic": ("repeated", "")}
+    worded = write(Model(), tmp_path / "d", ["structure_to_text", "topic"], earlier=earlier)  # now in the model's words
+    assert lost(worded) == {"i1-tale-topic": ("repeated", "")}
     apart = write(
         Model(), tmp_path / "c", ["structure_to_text", "topic"], options=options, earlier=earlier, dedup_scope="round"
     )
     assert apart.dropped == []
+
+
+def test_words_of_an_earlier_iteration_may_come_again_with_another_input(tmp_path):
+    first = write(Model(), tmp_path / "a", ["topic"])
+    earlier = [Task(row["id"], row["instruction"], "Another text.") for row in first.accepted]
+    assert write(Model(), tmp_path / "b", ["topic"], earlier=earlier).dropped == []
+
+
+def test_no_more_documents_are_looked_at_than_the_wanted_tasks_need(tmp_path):
+    rows = [{"id": f"d-{n}", "text": f"{TALE} The end came on day {n + 10} of it."} for n in range(5)]
+    found = write(Model(), tmp_path, ["structure_to_text", "topic"], rows, options={"rephrase": False}, instructions=4)
+    assert len(found.accepted) == 4
+    assert found.dropped == []
+    assert len({row["document"] for row in found.accepted}) == 2
 
 
 def test_one_instruction_may_stand_in_tasks_of_many_documents(tmp_path):

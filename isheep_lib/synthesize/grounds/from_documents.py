@@ -150,7 +150,8 @@ class FromDocuments(Method[Grounded]):
         with writing.open_journal("instructions") as journal:
             self.begin(writing, intake, journal)
             while waiting and not intake.full:
-                number = writing.shared.instructions - len(intake.found.accepted)
+                lacking = writing.shared.instructions - len(intake.found.accepted)
+                number = -(-lacking // self.tasks_of_one(writing.options))
                 batch, waiting = waiting[:number], waiting[number:]
                 self.write_batch(writing, intake, journal, batch)
         return intake.require(f"look at the examples; {self.advice}")

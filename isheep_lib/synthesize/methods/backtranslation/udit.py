@@ -161,6 +161,10 @@ class Udit(FromDocuments[UditOptions]):
         kinds = [kind for kind in CHOSEN if kind in writing.options.kinds]
         return [(_labelling(writing, kind, document.text), SPARE) for kind in kinds]
 
+    def known(self, writing: Writing[UditOptions]) -> list[str]:
+        """Return nothing: instructions come again with other inputs, so tasks are told apart by these."""
+        return []
+
     def begin(self, writing: Writing[UditOptions], intake: Intake, journal: Journal) -> None:
         """Let the model say the templates in other words."""
         intake.found.tokens += sum(completion.num_tokens for completion in _rephrased(writing, journal).values())
@@ -177,7 +181,8 @@ class Udit(FromDocuments[UditOptions]):
         made |= _reworded(writing, intake, journal, {i: t for i, t in made.items() if t.kind == "paraphrase" and t.asks})
         for kind in CHOSEN:
             made |= _labelled(writing, journal, kind, {i: t for i, t in made.items() if t.kind == kind})
-        before = {(task.instruction, task.input) for task in writing.earlier if writing.shared.dedup_scope == "run"}
+        # By the end of its id, which is the kind: in another iteration the instruction is in other words.
+        before = {(t.input, t.id.rpartition("-")[2]) for t in writing.earlier if writing.shared.dedup_scope == "run"}
         same = {text for texts in phrasings.values() for text in texts}  # one instruction stands in many tasks
         for i, (document, _) in tasks.items():
             task, draw = made[i], random.Random(writing.seed_of(f"{i}/template"))  # noqa: S311 - reproducible, not secret
@@ -187,7 +192,7 @@ class Udit(FromDocuments[UditOptions]):
             lineage = {"document": document.id, "kind": task.kind, **sure, **answer}
             # The rules are for what a model wrote as an instruction; the input is a person's text.
             problem = task.problem if task.problem[0] else intake.problem(replace(item, input=""), same)
-            if not problem[0] and (item.instruction, item.input) in before:
+            if not problem[0] and (item.input, task.kind) in before:
                 problem = "repeated", ""
             intake.take(i, item, lineage, problem)
 
