@@ -279,6 +279,7 @@ class StageSession(Generic[P]):
             "environment": provenance.environment(),
             "git": provenance.git_state(),
             "grade": grade_of_run(self.run_dir).as_fact(),
+            **({"sources": sources} if (sources := self.params.sources()) else {}),
             **more,
         }
 

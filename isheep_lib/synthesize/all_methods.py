@@ -3,6 +3,9 @@
 from typing import Any
 
 from isheep_lib.synthesize.method import Method
+from isheep_lib.synthesize.methods.backtranslation.dog_instruct import DogInstruct
+from isheep_lib.synthesize.methods.backtranslation.instruction_backtranslation import InstructionBacktranslation
+from isheep_lib.synthesize.methods.backtranslation.udit import Udit
 from isheep_lib.synthesize.methods.dialogue import Dialogue
 from isheep_lib.synthesize.methods.evol_instruct import EvolInstruct
 from isheep_lib.synthesize.methods.evolution.auto_evol import AutoEvol
@@ -25,5 +28,6 @@ METHODS: dict[str, Method[Any]] = {
         *(TaskList(), Dialogue(), Magpie(), EvolInstruct(), LongForm()),
         *(WizardCoder(), WizardMath(), AutoEvol(), SelectiveReflection(), IterAlign(), Dromedary()),
         *(SelfInstruct(), UnnaturalInstructions(), LaMini(), Dynosaur()),
+        *(InstructionBacktranslation(), DogInstruct(), Udit()),
     )
 }

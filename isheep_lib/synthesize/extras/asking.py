@@ -105,5 +105,5 @@ def refuse_narrow(writing: Writing[Any], prompts: Mapping[str, str], spare: int)
 
 
 def count_tokens(writing: Writing[Any], text: str) -> int:
-    """Count the tokens of an answer, with the one that ends it, as of a response that the model wrote by itself."""
+    """Count the tokens of an answer that no model wrote alone, and the one that ends it, as those of a response."""
     return len(encode_rest(writing.engine.tokenizer, text)) + 1

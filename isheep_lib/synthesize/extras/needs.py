@@ -1,4 +1,4 @@
-"""What a method needs of its seeds and of this machine, told at the plan, before a run has a folder and a model loads.
+"""What a method needs of its data and of this machine, told at the plan, before a run has a folder and a model loads.
 
 Covers asking the method. Does not cover seeds that are faulty in themselves (`synthesize.seeds`) or too long for a model,
 which only its tokenizer knows (`Writing.refuse_seeds`).
@@ -17,19 +17,19 @@ from isheep_lib.synthesize.shared_params import Shared
 
 @runtime_checkable
 class Needing(Protocol):
-    """A method that not every seed or machine suits."""
+    """A method that not all data or machines suit."""
 
-    def check_seeds(self, shared: Shared, options: Section) -> dict[str, str]:
-        """Look at the seeds; return digests, by name, of what is read of them beside the fields of tasks.
+    def check_data(self, shared: Shared, options: Section) -> dict[str, str]:
+        """Look at seeds or documents; return digests, by name, of what is read of seeds beside the fields of tasks.
 
         Raises:
             DataError: they, or this machine, do not suit the method.
         """
 
 
-def suited_seeds(way: Method[Any], shared: Shared, options: Section) -> dict[str, str]:
-    """Check what the method needs beside that its seeds can be read; see `Needing.check_seeds`."""
-    return way.check_seeds(shared, options) if isinstance(way, Needing) else {}
+def suited_data(way: Method[Any], shared: Shared, options: Section) -> dict[str, str]:
+    """Check what the method needs beside that its data can be read; see `Needing.check_data`."""
+    return way.check_data(shared, options) if isinstance(way, Needing) else {}
 
 
 def seeds_of(shared: Shared) -> list[Task]:

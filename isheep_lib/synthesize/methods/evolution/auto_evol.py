@@ -63,7 +63,7 @@ class AutoEvol(Evolving[AutoOptions]):
         "lost_information": "the response asks for information that the task should give",
     }
 
-    def check_seeds(self, shared: Shared, options: AutoOptions) -> dict[str, str]:
+    def check_data(self, shared: Shared, options: AutoOptions) -> dict[str, str]:
         """Refuse fewer seeds than the development set and a batch hold together."""
         seeds, wanted = seeds_of(shared), options.development + options.batch
         if len(seeds) < wanted:

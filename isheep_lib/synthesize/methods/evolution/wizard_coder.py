@@ -82,7 +82,7 @@ class WizardCoder(Evolving[CoderOptions]):
         more = ["min_tests: must be at most tests"] if options.min_tests > options.tests else []
         return [*super().conflicts(shared, options), *more]
 
-    def check_seeds(self, shared: Shared, options: CoderOptions) -> dict[str, str]:
+    def check_data(self, shared: Shared, options: CoderOptions) -> dict[str, str]:
         """Refuse seeds without a programming task, and a machine without a sandbox."""
         require_kinds(shared, options.kinds)
         require_method(sandbox_method(options.code_sandbox))

@@ -77,7 +77,7 @@ class WizardMath(Evolving[MathOptions]):
             problems.append(f"votes: at response_temperature 0 all {options.votes} answers are the same; raise it, or set 1")
         return problems
 
-    def check_seeds(self, shared: Shared, options: MathOptions) -> dict[str, str]:
+    def check_data(self, shared: Shared, options: MathOptions) -> dict[str, str]:
         """Refuse seeds without a problem, or, where some are to be checked, without an output that is a number."""
         found = require_kinds(shared, options.kinds)
         if options.checked_seeds and not checkable(found):

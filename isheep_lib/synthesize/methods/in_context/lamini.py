@@ -89,7 +89,7 @@ class LaMini(Demonstrated[LaMiniOptions]):
             return {}
         return {"topics": digest_text(canonical_json(load_topics(options.topic_list, PARAMETER)))}
 
-    def check_seeds(self, shared: Shared, options: LaMiniOptions) -> dict[str, str]:
+    def check_data(self, shared: Shared, options: LaMiniOptions) -> dict[str, str]:
         """Refuse seeds that do not fill a prompt."""
         there, do = len(seeds_of(shared)), "add seeds, or lower synthesize.options.demonstrations"
         refuse_few(there, options.demonstrations, "", shared.seeds, do)

@@ -93,7 +93,7 @@ class SelfInstruct(Demonstrated[SelfInstructOptions]):
             found.append("tasks_per_prompt: must be more than demonstrations, or no new task is asked for")
         return found
 
-    def check_seeds(self, shared: Shared, options: SelfInstructOptions) -> dict[str, str]:
+    def check_data(self, shared: Shared, options: SelfInstructOptions) -> dict[str, str]:
         """Refuse seeds that do not fill the first prompt, which has no other tasks to show."""
         there, do = len(seeds_of(shared)), "add seeds, or lower synthesize.options.demonstrations"
         refuse_few(there, options.demonstrations, "", shared.seeds, do)

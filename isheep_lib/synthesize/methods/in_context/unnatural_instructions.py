@@ -63,7 +63,7 @@ class UnnaturalInstructions(Method[UnnaturalOptions]):
         """Leave out the one for reformulations where none are asked for."""
         return tuple(name for name in self.prompts if options.reformulations or "reformulation" not in name)
 
-    def check_seeds(self, shared: Shared, options: UnnaturalOptions) -> dict[str, str]:
+    def check_data(self, shared: Shared, options: UnnaturalOptions) -> dict[str, str]:
         """Refuse seeds of which too few have an input; hash the constraints, which are no field of other tasks."""
         shown = load_shown(shared)
         do = "give seeds with an input, such as seeds/with-constraints.jsonl, or lower synthesize.options.demonstrations"

@@ -53,7 +53,7 @@ class SelectiveReflection(Method[ReflectionOptions]):
         "too_long_to_compare": "the pair leaves no room in the model's context to read how likely it is",
     }
 
-    def check_seeds(self, shared: Shared, options: ReflectionOptions) -> dict[str, str]:
+    def check_data(self, shared: Shared, options: ReflectionOptions) -> dict[str, str]:
         """Refuse seeds of which none has an output."""
         seeds = seeds_of(shared)
         if not any(seed.output for seed in seeds):
