@@ -17,7 +17,7 @@ from isheep_lib.synthesize.seeds import load_seeds
 class Needing(Protocol):
     """A method that not every seed or machine suits."""
 
-    def require(self, options: Any, seeds: Sequence[Task], where: str) -> None:
+    def require(self, options: Section, seeds: Sequence[Task], where: str) -> None:
         """Raise a DataError where the seeds, which lie `where`, or this machine will not do."""
 
 
