@@ -48,7 +48,7 @@ def test_every_executed_notebook_begins_with_what_came_out_and_shows_its_paramet
         "synthesize": "wrote tasks by the method list and answered them: of ",
         "assess": " pairs have every score that was asked for",
         "filter": "kept to be learned from",
-        "train": "A new model, trained from M_0 (the base model), learned from ",
+        "train": "A new model, trained from M_0 .the base model., learned from ",
         "evaluate": " was evaluated on ",
         "iterate": "not shown to have helped|It helped|It hurt",
     }
