@@ -214,7 +214,7 @@ def metrics(**more):
 
 def test_an_english_benchmark_is_marked_beside_a_run_in_another_language():
     assert {name for name, row in BENCHMARKS.items() if row.language != "en"} == {"cmmlu", "ceval-valid"}
-    assert named("cmmlu", "zh") == "CMMLU" and named("cmmlu", "en") == "CMMLU (in Chinese)"
+    assert named("cmmlu", "zh") == named("cmmlu", "zh-Hant") == "CMMLU" and named("cmmlu", "en") == "CMMLU (in Chinese)"
     titles = [named("ifeval", language) for language in ("en", ["en", "zh"], "zh", "any")]
     assert titles == ["IFEval", "IFEval", "IFEval (in English)", "IFEval (in English)"]
     assert results_table({0: metrics()}).rows[0]["benchmark"] == "IFEval"

@@ -170,7 +170,7 @@ def test_a_chinese_rewriting_is_the_text_without_label_and_quotes(said, instruct
     assert read_rewriting(Completion("x", said, "end", 3), ["en", "zh"]).instruction == instruction
 
 
-@pytest.mark.parametrize("quoted", ["“唱歌。”", "「唱歌。」", "『唱歌。』", '"唱歌。"'])
+@pytest.mark.parametrize("quoted", ["“唱歌。”", "「唱歌。」", "『唱歌。』", '"唱歌。"', "« 唱歌。 »", "„唱歌。“"])
 def test_quotes_around_all_of_a_text_are_taken_away(quoted):
     assert unquoted(quoted) == "唱歌。"
 

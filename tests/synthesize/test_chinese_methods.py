@@ -13,7 +13,7 @@ from isheep_lib.synthesize.methods.backtranslation.dog_instruct import read_wrap
 from isheep_lib.synthesize.methods.backtranslation.instruction_backtranslation import read_score
 from isheep_lib.synthesize.methods.in_context.designs import Design, filled, instruction_of, read_designs
 from isheep_lib.synthesize.methods.in_context.fields import Fields, read_fields, write_fields
-from isheep_lib.synthesize.methods.in_context.instances import Instance, read_input_first, read_output_first
+from isheep_lib.synthesize.methods.in_context.instances import read_input_first, read_output_first
 from isheep_lib.synthesize.methods.in_context.topics import topic_problem
 from isheep_lib.synthesize.revising.constitution import read_rules
 from isheep_lib.synthesize.revising.topics import read_topics
@@ -46,10 +46,8 @@ def test_fields_are_written_and_read_back_and_what_is_none_is_absent():
     text = write_fields([fields], ZH)
     assert text == "示例1\n指令：把两个数相加。\n输入：2和3\n约束：只写数字。"
     assert read_fields(text) == (fields, [])
-    assert read_fields(write_fields([fields._replace(constraints="")], ZH)) == (
-        fields._replace(constraints=""),
-        ["constraints"],
-    )
+    free = fields._replace(constraints="")
+    assert read_fields(write_fields([free], ZH)) == (free, [])
     assert read_fields("指令：排序。\n输入：无\n约束条件：无")[1] == ["input"]
 
 
@@ -58,7 +56,6 @@ def test_instances_are_read_input_first_and_output_first():
     assert [(each.input, each.output) for each in both] == [("三只羊", "3"), ("", "0")]
     labelled = read_output_first(said("标签：提问\n输入：几点了？\n标签：命令\n输入：坐下。"))
     assert [(each.input, each.output) for each in labelled] == [("几点了？", "提问"), ("坐下。", "命令")]
-    assert isinstance(labelled[0], Instance)
 
 
 def test_a_design_is_read_and_its_rows_are_written_in_chinese():
