@@ -10,8 +10,8 @@ from isheep_lib.engines.protocol import Completion
 from isheep_lib.languages import rules
 from isheep_lib.languages.words import words
 from isheep_lib.prompting.prompt_files import english, open_prompts
+from isheep_lib.synthesize.evolving.rounds import read_rewriting
 from isheep_lib.synthesize.lists import parse_list
-from isheep_lib.synthesize.methods.evol_instruct import read_rewriting
 
 # By language: labels of an instruction, an input and an output, another number of an item, no input, a label of a rewriting.
 SAID = {

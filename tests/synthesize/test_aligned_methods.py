@@ -10,8 +10,8 @@ from isheep_lib.prompting.prompt_files import english
 from isheep_lib.record.rows import Task
 from isheep_lib.synthesize.candidates import funnel_of
 from isheep_lib.synthesize.method import Writing
-from isheep_lib.synthesize.methods.dialogue import Dialogue
-from isheep_lib.synthesize.methods.magpie import Magpie
+from isheep_lib.synthesize.methods.in_context.dialogue import Dialogue
+from isheep_lib.synthesize.methods.in_context.magpie import Magpie
 from isheep_lib.synthesize.params import Synthesize
 from tests.frames import hand_made
 from tests.scripted import Letters, ScriptedEngine
@@ -147,7 +147,7 @@ def test_a_killed_writing_is_resumed_and_asks_only_for_the_rest(method, tmp_path
     assert len(rest.asked) == len({row["id"] for row in [*whole.accepted, *whole.dropped]}) - 1
 
 
-@pytest.mark.parametrize("name", ["dialogue", "magpie", "evol_instruct", "longform"])
+@pytest.mark.parametrize("name", ["dialogue", "magpie", "evol_instruct", "longform", "lamini", "dynosaur"])
 def test_a_base_model_is_refused_where_an_aligned_one_is_needed(name):
     from pathlib import Path
 

@@ -9,12 +9,13 @@ from hypothesis import strategies as st
 from isheep_lib.engines.protocol import Completion
 from isheep_lib.prompting.prompt_files import english, open_prompts
 from isheep_lib.record.rows import Task
+from isheep_lib.synthesize.evolving.rounds import read_rewriting
 from isheep_lib.synthesize.lists import ListOptions, list_prompt, parse_list
-from isheep_lib.synthesize.methods.dialogue import Dialogue
-from isheep_lib.synthesize.methods.evol_instruct import EvolInstruct, read_rewriting
-from isheep_lib.synthesize.methods.longform import LongForm
-from isheep_lib.synthesize.methods.magpie import Magpie
-from isheep_lib.synthesize.methods.task_list import TaskList
+from isheep_lib.synthesize.methods.backtranslation.longform import LongForm
+from isheep_lib.synthesize.methods.evolution.evol_instruct import EvolInstruct
+from isheep_lib.synthesize.methods.in_context.dialogue import Dialogue
+from isheep_lib.synthesize.methods.in_context.magpie import Magpie
+from isheep_lib.synthesize.methods.in_context.task_list import TaskList
 from isheep_lib.synthesize.params import Synthesize
 from isheep_lib.synthesize.rules import unquoted
 from tests.scripted import ScriptedEngine
