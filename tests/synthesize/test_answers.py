@@ -5,7 +5,6 @@ import zlib
 from types import SimpleNamespace
 
 import pytest
-from isheep_lib.synthesize.methods.evolution.evol_instruct import EvolInstruct
 
 from isheep_lib.engines.transcript import key_of
 from isheep_lib.iterate.session import StageSession
@@ -13,6 +12,7 @@ from isheep_lib.prompting.prompt_files import english
 from isheep_lib.record.rows import Task, as_pairs, canonical_json, first_of_each, task_of
 from isheep_lib.synthesize.all_methods import METHODS
 from isheep_lib.synthesize.candidates import Candidates, funnel_of, shown_tasks
+from isheep_lib.synthesize.methods.evolution.evol_instruct import EvolInstruct
 from isheep_lib.synthesize.params import Synthesize
 from isheep_lib.synthesize.respond import respond, told_apart, variety
 from tests.scripted import ScriptedEngine
