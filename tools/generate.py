@@ -142,7 +142,20 @@ def methods_text() -> str:
                 "|---|---|",
                 *(f"| `{n}` | {text} |" for n, text in method.reasons.items()),
             ]
+        parts += departures_table(method.name)
     return "\n".join(parts) + "\n"
+
+
+def departures_table(name: str) -> list[str]:
+    """Return the lines that say what a method does otherwise than its paper, and why; [] where nothing is."""
+    known: dict[str, list[dict[str, str]]] = {}
+    for path in sorted((ROOT / "tools/departures").glob("*.yaml")):
+        known |= yaml.safe_load(path.read_text(encoding="utf-8"))
+    unknown = sorted(set(known) - set(METHODS))
+    if unknown:
+        sys.exit(f"tools/departures: no method {', '.join(unknown)}")
+    rows = [f"| {row['paper']} | {row['here']} | {row['why']} |" for row in known.get(name, [])]
+    return ["", "| paper | here | why |", "|---|---|---|", *rows] if rows else []
 
 
 def idea(kind: type) -> str:

@@ -42,6 +42,7 @@ from isheep_lib.record.fingerprints import explanations, fingerprint
 from isheep_lib.record.fixity import inventory
 from isheep_lib.record.journal import WAITS
 from isheep_lib.record.rows import Task, first_of_each, make_durable, read_jsonl, task_of, write_atomic, write_jsonl
+from isheep_lib.synthesize.extras.own import carried_file
 from isheep_lib.synthesize.writing import Writing
 
 SCHEMA = 2  # since 2, manifests carry a digest of themselves
@@ -107,10 +108,12 @@ class StageSession(Generic[P]):
 
     def writing(self: "StageSession[SynthesizeParams]", engine: Engine, frame: Frame) -> Writing[Any]:
         """Put together what the chosen method of synthesis writes with."""
-        rows, params = first_of_each(self.inputs("synthesize", "examples.jsonl"), task_of), self.params
-        earlier = [Task(task_of(row), row.get("free_instruction", row["instruction"]), row["input"]) for row in rows]
+        rows, params = self.inputs("synthesize", "examples.jsonl"), self.params
+        tasks = first_of_each(rows, task_of)
+        earlier = [Task(task_of(row), row.get("free_instruction", row["instruction"]), row["input"]) for row in tasks]
+        carried = self.inputs("synthesize", carried_file(params.chosen))
         given = (engine, frame, params, params.options, params.iteration, earlier, self.seed, self.common_journal)
-        return Writing(*given, self.prompts)
+        return Writing(*given, self.prompts, carried)
 
     def inputs(self, stage: str, file: str) -> list[dict]:
         """Read the rows of all files of this name that the stage's inputs name, in the order of iterations."""

@@ -5,10 +5,20 @@ from typing import Any
 from isheep_lib.synthesize.method import Method
 from isheep_lib.synthesize.methods.dialogue import Dialogue
 from isheep_lib.synthesize.methods.evol_instruct import EvolInstruct
+from isheep_lib.synthesize.methods.evolution.auto_evol import AutoEvol
+from isheep_lib.synthesize.methods.evolution.wizard_coder import WizardCoder
+from isheep_lib.synthesize.methods.evolution.wizard_math import WizardMath
 from isheep_lib.synthesize.methods.longform import LongForm
 from isheep_lib.synthesize.methods.magpie import Magpie
+from isheep_lib.synthesize.methods.revision.dromedary import Dromedary
+from isheep_lib.synthesize.methods.revision.iteralign import IterAlign
+from isheep_lib.synthesize.methods.revision.selective_reflection import SelectiveReflection
 from isheep_lib.synthesize.methods.task_list import TaskList
 
 METHODS: dict[str, Method[Any]] = {
-    method.name: method for method in (TaskList(), Dialogue(), Magpie(), EvolInstruct(), LongForm())
+    method.name: method
+    for method in (
+        *(TaskList(), Dialogue(), Magpie(), EvolInstruct(), LongForm()),
+        *(WizardCoder(), WizardMath(), AutoEvol(), SelectiveReflection(), IterAlign(), Dromedary()),
+    )
 }

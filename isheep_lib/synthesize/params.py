@@ -11,6 +11,8 @@ from isheep_lib.params.options import checked_options
 from isheep_lib.prompting import chat
 from isheep_lib.synthesize.all_methods import METHODS
 from isheep_lib.synthesize.constrained.params import Constraining
+from isheep_lib.synthesize.extras import own
+from isheep_lib.synthesize.extras.needs import require_needs
 from isheep_lib.synthesize.method import Method
 from isheep_lib.synthesize.seeds import digest_seeds
 from isheep_lib.synthesize.shared_params import Shared
@@ -65,18 +67,23 @@ class Synthesize(Constraining, Shared):
                 f"constraints: their texts are English, and the tasks are in {rules.in_words(self.language)}; set "
                 "constraints to none, or language to en"
             )
+        if self.answers > 1 and own.decides_answer(self.chosen):
+            problems.append(f"answers: the method {self.method} decides itself which answer a task has, so there is one; set 1")
         if self.constraints == "asked" and self.chosen.brings_answers:
             problems.append(f"constraints: the method {self.method} brings answers of its own, of which nothing can be asked")
         return problems
 
     def inputs(self, iteration: int) -> list[tuple[int, str, str]]:
-        """Name the tasks of earlier iterations, where new ones are compared with them or made from them."""
+        """Name tasks of earlier iterations that new ones are compared with or made from, and what the method carries on."""
         earlier = self.dedup_scope == "run" or self.chosen.reads_earlier(self.options)
-        return [(k, "synthesize", "examples.jsonl") for k in range(1, iteration) if earlier]
+        examples = [(k, "synthesize", "examples.jsonl") for k in range(1, iteration) if earlier]
+        file = own.carried_file(self.chosen)
+        return [*examples, *([(iteration - 1, "synthesize", file)] if file and iteration > 1 else [])]
 
     def data_digests(self) -> dict[str, str]:
         """Hash the seed tasks, and whatever else the method reads."""
         seeds = {"seeds": digest_seeds(self.seeds, self.seed_fields, self.language)} if "seeds" in self.chosen.needs else {}
+        require_needs(self.chosen, self.options, self)
         return super().data_digests() | seeds | self.chosen.data_digests(self.options)
 
     def packages(self) -> list[str]:

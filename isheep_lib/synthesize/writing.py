@@ -1,6 +1,6 @@
 """What a method writes with: the model, parameters, earlier tasks, seeds of its own randomness, and journals."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -35,6 +35,7 @@ class Writing(Generic[Own]):
         seed_of: name of a record or a draw to its seed.
         open_journal: name of a step to its journal; one worker does it, others wait and read.
         prompts: the texts that ask, in the language of the run.
+        carried: rows of the file that the method left in the iteration before, where it carries one on.
     """
 
     engine: Engine
@@ -46,6 +47,7 @@ class Writing(Generic[Own]):
     seed_of: Callable[[str], int]
     open_journal: Callable[[str], AbstractContextManager[Any]]
     prompts: Prompts = field(default_factory=english)
+    carried: Sequence[dict[str, Any]] = ()
 
     @cached_property
     def seeds(self) -> list[Task]:

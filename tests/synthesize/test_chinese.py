@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from isheep_lib.engines.protocol import Completion
 from isheep_lib.prompting.prompt_files import english, open_prompts
 from isheep_lib.record.rows import Task
+from isheep_lib.synthesize.evolving.rounds import read_rewriting
 from isheep_lib.synthesize.lists import ListOptions, list_prompt, parse_list
 from isheep_lib.synthesize.methods.dialogue import Dialogue
-from isheep_lib.synthesize.methods.evol_instruct import EvolInstruct, read_rewriting
+from isheep_lib.synthesize.methods.evol_instruct import EvolInstruct
 from isheep_lib.synthesize.methods.longform import LongForm
 from isheep_lib.synthesize.methods.magpie import Magpie
 from isheep_lib.synthesize.methods.task_list import TaskList

@@ -5,7 +5,10 @@ import pytest
 from isheep_lib.engines.protocol import Completion
 from isheep_lib.errors import DataError, YieldError
 from isheep_lib.record.rows import Task
-from isheep_lib.synthesize.methods.evol_instruct import OPERATORS, EvolInstruct, read_rewriting
+from isheep_lib.synthesize.candidates import Candidates
+from isheep_lib.synthesize.evolving.rounds import HOPELESS, read_rewriting, require_successes
+from isheep_lib.synthesize.extras.own import figure_of
+from isheep_lib.synthesize.methods.evol_instruct import OPERATORS, EvolInstruct
 from isheep_lib.synthesize.params import Synthesize
 from tests.scripted import Letters, ScriptedEngine
 from tests.writings import writing
@@ -169,3 +172,63 @@ def test_all_seeds_without_room_for_a_rewriting_are_named_before_anything_is_ask
     assert caught.value.what.startswith("2 seed task(s) are too long:")
     assert "seed-1: " in caught.value.what and "seed-2: " in caught.value.what
     assert engine.asked == []
+
+
+@pytest.mark.parametrize(("weights", "low", "high"), [([], 0.3, 0.7), ([19.0, 1.0], 0.85, 1.0)])
+def test_operators_are_drawn_as_often_as_their_weights_say_and_without_weights_all_alike(tmp_path, weights, low, high):
+    options = {"rounds": 1, "parents": 60, "operators": ["deepen", "in_breadth"], "weights": weights}
+    params = Synthesize(method="evol_instruct", min_instructions=1, instructions=60, max_rouge=1.0, options=options)
+    seeds, numbers = [Task(f"seed-{n}", f"Write about number {n} in two plain lines.") for n in range(60)], {}
+    made = writing(
+        Equals(lambda request: f"Tell the story of {request.id} in full."),
+        tmp_path,
+        params,
+        seeds,
+        seed_of=lambda name: numbers.setdefault(name, len(numbers)),
+    )
+    found = EvolInstruct().write(made)
+    drawn = [row["operator"] for row in found.accepted]
+    assert len(drawn) == 60
+    assert low < drawn.count("deepen") / 60 < high
+
+
+def test_an_operator_that_fails_every_time_stops_the_stage_with_reasons_and_examples(tmp_path):
+    seeds = [Task(f"seed-{n}", f"Write about number {n} in two plain lines.") for n in range(HOPELESS)]
+    engine = Equals(["Salt?"] * 99)
+    with pytest.raises(YieldError, match=r"(?s)operator deepen, which failed every time.*24 too_short.*such as 'Salt\?'"):
+        evolve(engine, tmp_path, seeds, options={"rounds": 4, "parents": HOPELESS})
+    assert len(engine.asked) == HOPELESS, "it stops after the round in which that is known"
+
+
+def test_an_operator_that_failed_fewer_times_is_no_reason_to_stop(tmp_path):
+    lost = [{"operator": "deepen", "reason": "equal"}] * (HOPELESS - 1)
+    full = [{"operator": "deepen", "reason": "beyond_target"}] * HOPELESS
+    require_successes(Candidates([], [*lost, *full]))
+    require_successes(Candidates([{"operator": "deepen"}], [*lost, *lost]))
+
+
+@pytest.mark.parametrize("weights", [[1.0], [1.0, 2.0, 3.0]])
+def test_weights_that_are_not_one_for_each_operator_are_told(weights):
+    options = {"operators": ["deepen", "in_breadth"], "weights": weights}
+    problems = Synthesize(method="evol_instruct", options=options).conflicts()
+    assert problems == [
+        f"options.weights: {len(weights)} for 2 operators; give one for each, in their order, or none for all alike"
+    ]
+
+
+def test_one_candidate_is_shown_step_by_step(tmp_path):
+    params = Synthesize(method="evol_instruct", min_instructions=1, options={"operators": ["deepen"]})
+    shown = EvolInstruct().example(writing(Equals([WHOLE, ANSWER]), tmp_path, params, SEEDS))
+    steps = {row["step"]: row["text"] for row in shown.rows}
+    assert (steps["was"], steps["operator"], steps["is"]) == (SEEDS[0].instruction, "deepen", WHOLE)
+    assert (steps["output"], steps["verdict"]) == (ANSWER, "nothing against it")
+    failed = EvolInstruct().example(writing(Equals(["Salt?"]), tmp_path / "b", params, SEEDS))
+    assert failed.rows[-1] == {"step": "verdict", "text": "too_short"}
+
+
+def test_the_figure_of_generations_counts_every_rewriting(tmp_path):
+    found = evolve(Equals(["Salt?", WHOLE, ANSWER]), tmp_path, options={"rounds": 2})
+    left, right = figure_of(EvolInstruct(), found).axes[:2]
+    bars = [[bar.get_height() for bar in container] for container in left.containers]
+    assert bars == [[0, 1], [1, 0]]  # accepted and dropped, by generation
+    assert [list(line.get_ydata()) for line in right.lines] == [[float(len(WHOLE.split()))]]

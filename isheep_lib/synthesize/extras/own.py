@@ -1,0 +1,77 @@
+"""What a method draws and records of its own beside tasks, where it does.
+
+Covers asking the method. Does not cover drawing (`display.method_figures`) or writing files (`iterate.session`).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, runtime_checkable
+
+from isheep_lib.record.rows import Task
+from isheep_lib.synthesize.candidates import Candidates
+from isheep_lib.synthesize.method import Method
+
+
+@runtime_checkable
+class Drawn(Protocol):
+    """A method with a figure of its own."""
+
+    def figure(self, candidates: Candidates) -> Any:
+        """Draw what the method's own choices brought."""
+
+
+@dataclass
+class WithFiles(Candidates):
+    """Candidates that come with files of the method's own: rows by the file's name."""
+
+    files: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+
+
+@runtime_checkable
+class Deciding(Protocol):
+    """A method that may itself decide which answer a task has."""
+
+    one_answer: bool
+
+
+@runtime_checkable
+class Keeping(Protocol):
+    """A method that may keep a seed's instruction and revise its answer alone."""
+
+    keeps_instructions: bool
+
+
+@runtime_checkable
+class Carrying(Protocol):
+    """A method that goes on, in each iteration, with a file that it left in the one before."""
+
+    carries: str
+
+
+def carried_file(way: Method[Any]) -> str:
+    """Name the file that the method left in the iteration before and goes on with, "" for none."""
+    return way.carries if isinstance(way, Carrying) else ""
+
+
+def decides_answer(way: Method[Any]) -> bool:
+    """Tell whether the method itself decides which answer a task has, so that more answers would be passed over."""
+    return isinstance(way, Deciding) and way.one_answer
+
+
+def copied(way: Method[Any], found: Candidates, known: Sequence[Task]) -> set[str]:
+    """Return the seeds' instructions among the accepted ones, where the method is not to keep any."""
+    if isinstance(way, Keeping) and way.keeps_instructions:
+        return set()
+    return {row["instruction"] for row in found.accepted} & {task.instruction for task in known}
+
+
+def figure_of(way: Method[Any], found: Candidates) -> Any:
+    """Return the method's own figure, an empty one where it has none."""
+    from isheep_lib.display.figures import nothing
+
+    return way.figure(found) if isinstance(way, Drawn) else nothing()
+
+
+def files_of(found: Candidates) -> dict[str, list[dict[str, Any]]]:
+    """Return the method's own files, rows by name; {} where it has none."""
+    return found.files if isinstance(found, WithFiles) else {}

@@ -1,0 +1,1 @@
+"""Methods that revise pairs of an instruction and an answer."""
