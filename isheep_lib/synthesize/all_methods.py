@@ -8,6 +8,10 @@ from isheep_lib.synthesize.methods.evol_instruct import EvolInstruct
 from isheep_lib.synthesize.methods.evolution.auto_evol import AutoEvol
 from isheep_lib.synthesize.methods.evolution.wizard_coder import WizardCoder
 from isheep_lib.synthesize.methods.evolution.wizard_math import WizardMath
+from isheep_lib.synthesize.methods.feedback.autodetect import AutoDetect
+from isheep_lib.synthesize.methods.feedback.llm2llm import LLM2LLM
+from isheep_lib.synthesize.methods.feedback.llms_as_instructors import LLMsAsInstructors
+from isheep_lib.synthesize.methods.feedback.rainbow import Rainbow
 from isheep_lib.synthesize.methods.longform import LongForm
 from isheep_lib.synthesize.methods.magpie import Magpie
 from isheep_lib.synthesize.methods.revision.dromedary import Dromedary
@@ -20,5 +24,6 @@ METHODS: dict[str, Method[Any]] = {
     for method in (
         *(TaskList(), Dialogue(), Magpie(), EvolInstruct(), LongForm()),
         *(WizardCoder(), WizardMath(), AutoEvol(), SelectiveReflection(), IterAlign(), Dromedary()),
+        *(LLM2LLM(), LLMsAsInstructors(), AutoDetect(), Rainbow()),
     )
 }

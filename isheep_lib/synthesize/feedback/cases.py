@@ -53,8 +53,8 @@ class Tried:
 
 def ask_first(writing: Writing[Any], skill: Skill, id_: str) -> Asked:
     """Ask for a task from a skill alone."""
-    words = writing.prompts.render("autodetect-task.txt", skill=skill.skill)
-    return Asked(rewriting_request(writing, id_, words), skill)
+    asked = writing.prompts.render("autodetect-task.txt", skill=skill.skill)
+    return Asked(rewriting_request(writing, id_, asked), skill)
 
 
 def ask_harder(writing: Writing[Any], skill: Skill, id_: str) -> Asked:
@@ -63,8 +63,8 @@ def ask_harder(writing: Writing[Any], skill: Skill, id_: str) -> Asked:
     shown = shown_cases(skill.cases, SHOWN, writing.options.weak_score, draw)
     for number in range(len(shown), 0, -1):
         cases = "\n".join(f"- {' '.join(case.task.split())} ({case.score})" for case in shown[:number])
-        words = writing.prompts.render("autodetect-harder.txt", skill=skill.skill, cases=cases)
-        request = rewriting_request(writing, id_, words)
+        asked = writing.prompts.render("autodetect-harder.txt", skill=skill.skill, cases=cases)
+        request = rewriting_request(writing, id_, asked)
         if not writing.overlong({"": request.prompt}, request.max_new_tokens):
             return Asked(request, skill, shown[:number])
     return ask_first(writing, skill, id_)
@@ -78,14 +78,16 @@ def take_step(
     Raises:
         YieldError: of many texts by one operator none was a task.
     """
-    said = generate_all(writing.engine, [one.request for one in asked.values()], journals[0], f"tasks for skills, step {number}")
+    said = generate_all(
+        writing.engine, [one.request for one in asked.values()], journals[0], f"tasks for skills, step {number}"
+    )
     intake.found.tokens += sum(completion.num_tokens for completion in said.values())
     items = {i: read_rewriting(said[i]) for i in asked}
     problems = {i: intake.problem(item) for i, item in items.items()}
     tried = attempt(writing, journals[1], {i: item for i, item in items.items() if not problems[i][0]})
     for i, one in asked.items():
         one.skill.asked += 1
-        lineage = {"parents": [case.id for case in one.shown], "operator": one.operator, "round": number}
+        lineage: dict[str, Any] = {"parents": [case.id for case in one.shown], "operator": one.operator, "round": number}
         lineage |= {"skill": one.skill.skill, "skill_id": one.skill.id}
         found, problem = tried.get(i), problems[i]
         if found is None:
@@ -126,9 +128,7 @@ def _none(answer: Mapping[str, Any]) -> dict[str, Any]:
     return {"output": "", "finish": answer["finish"], "num_tokens": 0}
 
 
-def _references(
-    writing: Writing[Any], journal: Journal, items: Mapping[str, Item]
-) -> dict[str, tuple[dict[str, Any], int]]:
+def _references(writing: Writing[Any], journal: Journal, items: Mapping[str, Item]) -> dict[str, tuple[dict[str, Any], int]]:
     """Write several answers to each task with care, and return the best by the model's own score, with the others' tokens."""
     shared, frame, number = writing.shared, writing.frame, writing.options.references
     prompts = {

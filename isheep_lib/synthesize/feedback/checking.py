@@ -17,7 +17,7 @@ from isheep_lib.prompting.chat import user_words
 from isheep_lib.prompting.thinking import answer_part
 from isheep_lib.record.rows import Task
 from isheep_lib.synthesize.evolving.votes import final_number
-from isheep_lib.synthesize.extras.needs import of_kinds, require_kinds
+from isheep_lib.synthesize.extras.needs import require_kinds
 
 CHECKED_WORDS = 12  # an answer with more is a text, of which there are many right ones
 SHOWN = 20  # seeds that an error names
@@ -74,11 +74,6 @@ def require_checkable(seeds: Sequence[Task], kinds: Sequence[str], where: str) -
 
 def _said(output: str) -> str:
     return repr(output[:60]) if output else "it has no output"
-
-
-def checked_seeds(seeds: Sequence[Task], options: Any) -> list[Task]:
-    """Return the seeds of the kinds that the options name, all of which `require_checkable` let pass."""
-    return of_kinds(seeds, options.kinds)
 
 
 def agreeing(task: Task, rows: Sequence[Mapping[str, Any]]) -> list[int]:

@@ -24,8 +24,10 @@ from isheep_lib.record.journal import Journal
 from isheep_lib.record.rows import Task, task_of
 from isheep_lib.synthesize.candidates import Candidates, Intake, pool_of
 from isheep_lib.synthesize.evolving.rounds import require_successes, rewriting_request
+from isheep_lib.synthesize.extras.needs import of_kinds
 from isheep_lib.synthesize.extras.own import WithFiles
-from isheep_lib.synthesize.feedback.checking import agreeing, checked_seeds, is_checkable, number_of, require_checkable
+from isheep_lib.synthesize.feedback.checking import agreeing, is_checkable, number_of, require_checkable
+from isheep_lib.synthesize.feedback.fitting import first_fitting
 from isheep_lib.synthesize.feedback.mistakes import Seen, answer_seeds, labels_of, read_task
 from isheep_lib.synthesize.method import Example, Method
 from isheep_lib.synthesize.respond import ANSWER, respond, response_prompt
@@ -170,7 +172,7 @@ class FromMistakes(Method[O]):
 
     def _seeds(self, writing: Writing[O]) -> list[Task]:
         """Return the seeds that are answered; all must fit the model's context, whichever are wrong."""
-        seeds = checked_seeds(writing.seeds, writing.options)
+        seeds = of_kinds(writing.seeds, writing.options.kinds)
         prompts = {seed.id: response_prompt(writing, vars(seed)) for seed in seeds}
         long = writing.overlong(prompts, writing.shared.response_tokens)
         writing.refuse_seeds(long, "shorten or remove them, or lower synthesize.response_tokens")
@@ -179,13 +181,9 @@ class FromMistakes(Method[O]):
     def _request(self, writing: Writing[O], id_: str, wrong: Seen, near: Mapping[str, Sequence[Seen]]) -> Request:
         """Ask for a task from one mistake; of neighbours and of the wrong answer, as much as the context holds."""
         right = list(near.get(wrong.seed.id, ()))
-        limit = writing.shared.instruction_tokens
-        choices = [(wrong, right[:n]) for n in range(len(right), -1, -1)] + [(replace(wrong, said=wrong.said[:200]), [])]
-        for one, beside in choices:
-            request = rewriting_request(writing, id_, self.prompt(writing, one, beside))
-            if not writing.overlong({"": request.prompt}, limit):
-                break
-        return request
+        shown = [(wrong, right[:n]) for n in range(len(right), -1, -1)] + [(replace(wrong, said=wrong.said[:200]), [])]
+        forms = (rewriting_request(writing, id_, self.prompt(writing, one, beside)) for one, beside in shown)
+        return first_fitting(writing, forms)
 
     def _take_round(
         self,
@@ -199,7 +197,9 @@ class FromMistakes(Method[O]):
         """Write from each mistake, answer what is a task, and take in what most answers agree on."""
         times, labels = self.times(writing, len(wrong)), labels_of(self.prompt(writing, wrong[0], []))
         parents = {
-            f"i{writing.iteration}-g{number}-{place:03d}-{time}": one for time in range(times) for place, one in enumerate(wrong)
+            f"i{writing.iteration}-g{number}-{place:03d}-{time}": one
+            for time in range(times)
+            for place, one in enumerate(wrong)
         }
         requests = [self._request(writing, id_, one, near) for id_, one in parents.items()]
         said = generate_all(writing.engine, requests, journals[0], f"new tasks, round {number}")
@@ -214,7 +214,6 @@ class FromMistakes(Method[O]):
             lineage |= {"skill": one.seed.kind, "written_answer": answer}
             if beside := near.get(one.seed.id):
                 lineage["neighbours"] = [right.seed.id for right in beside]
-            taken = False
             rows, agree = voted.get(i, ([], []))
             if rows:
                 lineage |= {"agreeing": len(agree), "votes": len(rows)}

@@ -7,20 +7,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from isheep_lib.engines.generate import choose_all
-from isheep_lib.engines.protocol import SPARE
 from isheep_lib.record.journal import Journal
 from isheep_lib.synthesize.feedback.archive import share_of
+from isheep_lib.synthesize.feedback.fitting import fitting
 from isheep_lib.synthesize.writing import Writing
 
 SCORES = [str(number) for number in range(1, 11)]
 SIDES = ["1", "2"]
-
-
-def fitting(writing: Writing[Any], prompts: Mapping[str, str]) -> dict[str, str]:
-    """Frame those questions that leave room for the label of an answer in the model's context."""
-    framed = {name: writing.frame.prompt(words) for name, words in prompts.items()}
-    long = writing.overlong(framed, SPARE)
-    return {name: prompt for name, prompt in framed.items() if name not in long}
 
 
 def yes_shares(writing: Writing[Any], journal: Journal, prompts: Mapping[str, str], label: str) -> dict[str, float]:

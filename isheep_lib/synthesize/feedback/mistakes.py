@@ -55,9 +55,7 @@ def answer_seeds(writing: Writing[Any], journal: Journal, seeds: Sequence[Task])
     ]
     said = generate_all(writing.engine, requests, journal, "answering seeds")
     answers = [said[request.id] for request in requests]
-    seen = [
-        Seen(seed, answer.text.strip(), says(seed, answer.text)) for seed, answer in zip(seeds, answers, strict=True)
-    ]
+    seen = [Seen(seed, answer.text.strip(), says(seed, answer.text)) for seed, answer in zip(seeds, answers, strict=True)]
     return seen, sum(answer.num_tokens for answer in answers)
 
 

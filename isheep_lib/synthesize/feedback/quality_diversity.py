@@ -210,9 +210,7 @@ def rate(
     return {i: (answers[i], shares.get(f"{i}/fitness")) for i in rows}
 
 
-def _compare(
-    writing: Writing[Any], intake: Intake, journal: Journal, course: Course, wave: Sequence[dict[str, Any]]
-) -> None:
+def _compare(writing: Writing[Any], intake: Intake, journal: Journal, course: Course, wave: Sequence[dict[str, Any]]) -> None:
     """Hold each child against what its cell holds, in both orders, and put it there if it is preferred."""
     name = "rainbow-prefer.txt" if writing.options.grid == "tasks" else "rainbow-more_harmful.txt"
     elites = {row["id"]: course.archive.elites.get(tuple(row["cell"])) for row in wave}

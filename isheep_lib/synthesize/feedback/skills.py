@@ -20,6 +20,7 @@ from isheep_lib.languages.words import words
 from isheep_lib.record.journal import Journal
 from isheep_lib.synthesize.candidates import pool_of
 from isheep_lib.synthesize.evolving.rounds import rewriting_request
+from isheep_lib.synthesize.feedback.fitting import first_fitting
 from isheep_lib.synthesize.feedback.judging import yes_shares
 from isheep_lib.synthesize.revising.constitution import read_rules
 from isheep_lib.synthesize.writing import Writing
@@ -91,7 +92,7 @@ def shown_cases(cases: Sequence[Case], number: int, limit: int, draw: random.Ran
 
 def name_of(text: str) -> str:
     """Return a skill's name without what a model writes around it."""
-    return text.strip().strip("*\"“”").rstrip(".。;；").strip()
+    return text.strip().strip('*"“”').rstrip(".。;；").strip()
 
 
 def checked(skills: Sequence[Skill], known: Sequence[str], most: int) -> list[Skill]:
@@ -138,12 +139,9 @@ def assess(writing: Writing[Any], journal: Journal, skills: Sequence[Skill], id_
     draw = random.Random(writing.seed_of(f"{id_}/shown"))  # noqa: S311 - reproducible, not secret
     cases = draw.sample(weak, min(SHOWN, len(weak)))
     listed = "\n".join(f"- {skill.skill}: {'-' if skill.mean is None else f'{skill.mean:.1f}'}" for skill in tested)
-    for number in range(len(cases), -1, -1):
-        bad = "\n".join(f"- {' '.join(case.task.split())}" for case in cases[:number]) or "-"
-        asked = writing.prompts.render("autodetect-assess.txt", area=options.area, skills=listed, cases=bad)
-        request = rewriting_request(writing, f"{id_}/proposed", asked)
-        if not writing.overlong({"": request.prompt}, request.max_new_tokens):
-            break
+    told = ["\n".join(f"- {' '.join(case.task.split())}" for case in cases[:n]) or "-" for n in range(len(cases), -1, -1)]
+    asked = (writing.prompts.render("autodetect-assess.txt", area=options.area, skills=listed, cases=bad) for bad in told)
+    request = first_fitting(writing, (rewriting_request(writing, f"{id_}/proposed", words) for words in asked))
     said = generate_all(writing.engine, [request], journal, "looking for a missing skill")[request.id]
     if STOP.lower() in said.text.lower():
         return None, said.num_tokens

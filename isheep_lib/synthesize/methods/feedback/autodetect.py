@@ -41,7 +41,9 @@ class AutoDetectOptions(Section):
     first_cases: Positive = Field(5, description="tasks from a skill alone, before harder ones (5 in the paper's code)")
     cases: Positive = Field(15, description="tasks of a skill, those first ones included (15 in the paper's code)")
     weak_score: int = Field(3, description="a score of at most this, of 10, is a weakness", ge=1, le=9)
-    references: Positive = Field(3, description="careful answers to each task, the best of which is the reference and is learned")
+    references: Positive = Field(
+        3, description="careful answers to each task, the best of which is the reference and is learned"
+    )
     added_skills: int = Field(6, description="skills that the assessor may add", ge=0)
     tries: Positive = Field(3, description="proposals of the assessor for each of them")
 
@@ -95,7 +97,11 @@ class AutoDetect(Method[AutoDetectOptions]):
                     steps["verdict"] = f"{reason} {detail}".strip()
                 else:
                     (found,) = attempt(writing, journal, {"example-c00": item}).values()
-                    steps |= {"answer": found.answer["output"], "reference": found.reference["output"], "score": str(found.score)}
+                    steps |= {
+                        "answer": found.answer["output"],
+                        "reference": found.reference["output"],
+                        "score": str(found.score),
+                    }
         return Example(prompt, said, [{"step": name, "text": text} for name, text in steps.items()])
 
     def write(self, writing: Writing[AutoDetectOptions]) -> Candidates:
@@ -106,14 +112,14 @@ class AutoDetect(Method[AutoDetectOptions]):
         """
         options = writing.options
         intake = Intake(writing, pool_of([task.instruction for task in writing.earlier], writing.shared.max_rouge))
-        with writing.open_journal("skills") as journal, writing.open_journal("tasks") as tasks:
-            with writing.open_journal("tries") as tries:
-                skills = self._first_skills(writing, intake, journal)
-                self._test(writing, intake, (tasks, tries), [skill for skill in skills if not skill.reason])
-                for place in range(options.added_skills):
-                    if intake.full or not (added := self._added(writing, intake, journal, skills, place)):
-                        break
-                    self._test(writing, intake, (tasks, tries), [added])
+        opened = (writing.open_journal(name) for name in ("skills", "tasks", "tries"))
+        with next(opened) as journal, next(opened) as tasks, next(opened) as tries:
+            skills = self._first_skills(writing, intake, journal)
+            self._test(writing, intake, (tasks, tries), [skill for skill in skills if not skill.reason])
+            for place in range(options.added_skills):
+                if intake.full or not (added := self._added(writing, intake, journal, skills, place)):
+                    break
+                self._test(writing, intake, (tasks, tries), [added])
         found = intake.require(ADVICE)
         rows = [skill.as_row(options.weak_score) for skill in skills]
         return WithFiles(found.accepted, found.dropped, found.tokens, {FILE: rows})

@@ -42,7 +42,7 @@ class LLMsAsInstructors(FromMistakes[InstructorsOptions]):
     """New tasks from the model's errors, and from what it does rightly nearby."""
 
     name = "llms_as_instructors"
-    source = "LLMs-as-Instructors (arXiv 2407.00497), from errors and by contrast; the model itself instructs; prompts in our words"
+    source = "LLMs-as-Instructors (arXiv 2407.00497); the model itself instructs; prompts in our words"
     Options = InstructorsOptions
     needs: ClassVar[tuple[Need, ...]] = ("seeds", "an aligned model")
     people = "the known answers of seeds, and rules that compare answers"
@@ -56,7 +56,7 @@ class LLMsAsInstructors(FromMistakes[InstructorsOptions]):
 
     def prompt_files(self, options: InstructorsOptions) -> tuple[str, ...]:
         """Name the prompts of the way of learning."""
-        return (f"llms_as_instructors-{options.learning}.txt")
+        return (f"llms_as_instructors-{options.learning}.txt",)
 
     def operator_of(self, options: InstructorsOptions) -> str:
         """Name what rows call the way that they were written."""
@@ -79,9 +79,7 @@ class LLMsAsInstructors(FromMistakes[InstructorsOptions]):
             near = {one.seed.id: nearest(vectors[one.seed.id], others, limit) for one in wrong}
             rows = [{"id": f"{id_}/neighbours", "places": places} for id_, places in near.items()]
             journal.append([row for row in rows if row["id"] not in journal.rows])
-        return {
-            one.seed.id: [right[place] for place in journal.rows[f"{one.seed.id}/neighbours"]["places"]] for one in wrong
-        }
+        return {one.seed.id: [right[place] for place in journal.rows[f"{one.seed.id}/neighbours"]["places"]] for one in wrong}
 
     def prompt(self, writing: Writing[InstructorsOptions], wrong: Seen, right: Sequence[Seen]) -> str:
         """Ask for a task that teaches what a mistake lacks."""

@@ -38,6 +38,7 @@ from isheep_lib.synthesize.feedback.quality_diversity import (
     text_problem,
 )
 from isheep_lib.synthesize.method import Example, Method, Need
+from isheep_lib.synthesize.rules import Item
 from isheep_lib.synthesize.writing import Writing
 
 FILE = "archive.jsonl"
@@ -96,7 +97,9 @@ class Rainbow(Method[RainbowOptions]):
 
     def prepared(self, writing: Writing[RainbowOptions]) -> Table:
         """Show the archive that an earlier iteration left."""
-        rows = [{"cell": ", ".join(row["cell"]), "task": row["instruction"], "fitness": row["fitness"]} for row in writing.carried]
+        rows = [
+            {"cell": ", ".join(row["cell"]), "task": row["instruction"], "fitness": row["fitness"]} for row in writing.carried
+        ]
         return Table(rows or [{"cell": "none is filled yet"}], "the archive that this iteration begins with")
 
     def example(self, writing: Writing[RainbowOptions]) -> Example:
@@ -104,7 +107,8 @@ class Rainbow(Method[RainbowOptions]):
         grid, seed = grid_of(writing), self._seeds(writing)[0]
         cells = cells_of(grid)
         cell = draw_cell(random.Random(writing.seed_of("example/cell")), cells, bias([0.0] * len(cells), 1.0))  # noqa: S311
-        steps, task, prompt, said = {"seed": user_words(seed)}, seed, "", ""
+        steps, task, item = {"seed": user_words(seed)}, seed, Item("", seed.instruction, seed.input)
+        prompt, said = "", ""
         for name, value in zip(grid, cell, strict=True):
             request = mutation(writing, f"example/{name}", task, name, value)
             done = ask(writing.engine, request)
