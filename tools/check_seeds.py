@@ -1,10 +1,11 @@
-"""Compares seed tasks and documents with each other and with evaluation data, and exits 1 when a limit is broken.
+"""Compares tasks, documents and tables of the folder seeds with each other and with evaluation data; exits 1 at a broken limit.
 
     python tools/check_seeds.py
     python tools/check_seeds.py --also questions.jsonl more.json
 
 Covers evaluation data in installed packages (found without importing them) and in JSON or JSONL files named by --also. Seeds in
-another language than English are compared with the texts that hold its script; in Chinese each character is a word.
+another language than English are compared with the texts that hold its script; in Chinese each character is a word. The
+project's own decontamination, against all benchmarks whose data are here, must find nothing in the English texts either.
 Does not cover whether a seed's answer or a document is right.
 """
 
@@ -16,13 +17,17 @@ import re
 import statistics
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from isheep_lib.errors import DataError, IsheepError
+from isheep_lib.filter.decontaminate import find_hits
+from isheep_lib.filter.params import Filter
 from isheep_lib.languages.words import count_words, words
 from isheep_lib.record.rows import read_jsonl
+from isheep_lib.synthesize.grounds.tables import load_tables
+from isheep_lib.synthesize.grounds.tables import texts_of as texts_of_table
 from isheep_lib.synthesize.near_duplicates import NearDuplicates
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -32,9 +37,12 @@ SEEDS = {
     "zh": (ROOT / "seeds" / "tasks-zh.jsonl", re.compile("[\u3400-\u9fff]")),
 }
 DOCUMENTS = ROOT / "seeds" / "documents.jsonl"
+CHECKABLE = ROOT / "seeds" / "checkable.jsonl"
+TABLES = ROOT / "seeds" / "tables"
 MAX_BETWEEN = 0.5  # ROUGE-L F of the instructions of two seeds
+MAX_CHECKABLE = 0.7  # of two tasks where one is checkable: these share words on the answer's form, "Give the number alone."
 MAX_DOCUMENTS = 0.3  # ROUGE-L F of two documents; being long, unrelated ones reach 0.2 by common words alone
-DOCUMENT_WORDS = (40, 180)  # fewest and most words of a document
+DOCUMENT_WORDS = (40, 300)  # fewest and most words of a document
 SENTENCE_END = re.compile(r"[.!?][\"')]?\Z")
 MAX_EVALUATION = 0.7  # ROUGE-L F of a seed with an evaluation prompt
 RUN = 13  # consecutive shared words that no seed and no document may have with evaluation data
@@ -203,12 +211,13 @@ def compare(name: str, seeds: list[dict], texts: list[str]) -> Comparison:
     return found
 
 
-def compare_seeds(seeds: list[dict]) -> Comparison:
-    """Compare the seeds' instructions with each other."""
-    found, pool = Comparison("another seed", len(seeds)), NearDuplicates(0.0)
-    for seed in seeds:
-        look(seed["id"], seed["instruction"], pool, MAX_BETWEEN, found)
-        pool.add(seed["instruction"])
+def compare_seeds(seeds: list[dict], checkable: Sequence[dict] = ()) -> Comparison:
+    """Compare the seeds' instructions with each other, and those of checkable tasks with all before them."""
+    found, pool = Comparison("another seed", len(seeds) + len(checkable)), NearDuplicates(0.0)
+    for limit, rows in ((MAX_BETWEEN, seeds), (MAX_CHECKABLE, checkable)):
+        for row in rows:
+            look(row["id"], row["instruction"], pool, limit, found)
+            pool.add(row["instruction"])
     return found
 
 
@@ -224,6 +233,27 @@ def compare_documents(documents: list[dict]) -> Comparison:
         if not SENTENCE_END.search(text):
             found.broken.append(f"{id_} does not end with a full sentence: {text[-40:]!r}")
     return found
+
+
+def table_rows(folder: Path) -> list[dict]:
+    """Return every row of the tables as a text with an id."""
+    tables = load_tables(str(folder), "--tables")
+    return [{"id": id_, "text": text} for table in tables for id_, text in texts_of_table(table).items()]
+
+
+def decontaminated(rows: list[dict]) -> tuple[list[str], list[str]]:
+    """Look for benchmark items as a run does; return what was found, and the benchmarks that could not be looked at."""
+    shown = [
+        {
+            "id": row["id"],
+            "instruction": row.get("instruction", ""),
+            "input": row.get("input", "") or row.get("text", ""),
+            "output": row.get("output", ""),
+        }
+        for row in rows
+    ]
+    hits, absent = find_hits(Filter(), [], shown)
+    return [f"{hit.row_id} repeats {hit.benchmark} {hit.item_id} ({hit.kind}): {hit.text!r}" for hit in hits], list(absent)
 
 
 def profile(seeds: list[dict]) -> str:
@@ -250,39 +280,42 @@ def lengths(texts: list[str]) -> str:
     return f"{numbers[0]} to {numbers[-1]}, quartiles {quartiles}"
 
 
-def line(found: Comparison, of_documents: Comparison | None) -> str:
-    """Write the comparisons of the seeds and of the documents with one set as one line of the table."""
+def line(found: Comparison, of_texts: Comparison | None) -> str:
+    """Write the comparisons of the tasks, and of documents and tables, with one set as one line of the table."""
     value, id_, _ = found.rouge
     size, owner, _ = found.run
-    told = f"{found.name:24s} {found.texts:6d} {value:8.2f} {id_:9s} {size:4d} {owner:9s}"
-    if of_documents:
-        told += f" {of_documents.run[0]:4d} {of_documents.run[1]}"
+    told = f"{found.name:24s} {found.texts:6d} {value:8.2f} {id_:13s} {size:4d} {owner:13s}"
+    if of_texts:
+        told += f" {of_texts.run[0]:4d} {of_texts.run[1]}"
     return told.rstrip()
 
 
-def check_seeds(seeds: list[dict]) -> list[str]:
-    """Print the profile of a language's seeds, compare them with each other, and return the broken limits."""
+def check_seeds(seeds: list[dict], checkable: list[dict]) -> list[str]:
+    """Print the profile of a language's seeds, compare the tasks with each other, and return the broken limits."""
     print(profile(seeds))
-    between = compare_seeds(seeds)
-    print(f"highest ROUGE-L F of two seeds: {between.rouge[0]:.2f} ({between.rouge[1]} with {between.rouge[2]!r})\n")
+    between = compare_seeds(seeds, checkable)
+    if checkable:
+        print(f"{len(checkable)} checkable tasks: {kinds(checkable)}")
+    print(f"highest ROUGE-L F of two tasks: {between.rouge[0]:.2f} ({between.rouge[1]} with {between.rouge[2]!r})\n")
     return between.broken
 
 
-def check_documents(documents: list[dict]) -> list[str]:
-    """Print the profile of the documents, compare them with each other, and return the broken limits."""
+def check_texts(tasks: list[dict], documents: list[dict], tables: list[dict]) -> list[str]:
+    """Print the profile of the documents, compare them with each other, and all with benchmarks; return the broken limits."""
     among = compare_documents(documents)
     print(f"{len(documents)} documents: {kinds(documents)}")
     print(f"words of the documents: {lengths([document['text'] for document in documents])}")
-    print(f"highest ROUGE-L F of two documents: {among.rouge[0]:.2f} ({among.rouge[1]} with {among.rouge[2][:60]!r}…)\n")
-    return among.broken
+    print(f"highest ROUGE-L F of two documents: {among.rouge[0]:.2f} ({among.rouge[1]} with {among.rouge[2][:60]!r}…)")
+    repeated, absent = decontaminated([*tasks, *documents, *tables])
+    found, missing = f"{len(repeated)} benchmark items found", ", ".join(absent) or "none"
+    print(f"{len(tables)} rows of tables; {found}; not looked at: {missing}\n")
+    return among.broken + repeated
 
 
-def check_sets(language: str, rows: list[dict], documents: list[dict], sets: list[tuple[str, list[str] | None]]) -> list[str]:
-    """Print a line for each set of evaluation data that a language's seeds are compared with; return the broken limits."""
+def check_sets(language: str, tasks: list[dict], others: list[dict], sets: list[tuple[str, list[str] | None]]) -> list[str]:
+    """Print a line for each set of evaluation data that a language's texts are compared with; return the broken limits."""
     broken, letters = [], SEEDS[language][1]
-    print(
-        f"{'set':24s} {'texts':>6s} {'ROUGE-L':>8s} {'seed':9s} {'run':>4s} {'seed':9s}{' run document' if documents else ''}"
-    )
+    print(f"{'set':24s} {'texts':>6s} {'ROUGE-L':>8s} {'task':13s} {'run':>4s} {'task':13s}{'  run text' if others else ''}")
     for name, every in sets:
         if every is None:
             print(f"{name:24s} not installed ({PLACES[name][0]})")
@@ -291,11 +324,11 @@ def check_sets(language: str, rows: list[dict], documents: list[dict], sets: lis
         if not texts:
             print(f"{name:24s} no text in {language}")
             continue
-        found, of_documents = compare(name, rows, texts), Comparison(name, len(texts)) if documents else None
-        if of_documents:
-            compare_runs(documents, texts, of_documents)
-        print(line(found, of_documents))
-        broken += found.broken + (of_documents.broken if of_documents else [])
+        found, of_texts = compare(name, tasks, texts), Comparison(name, len(texts)) if others else None
+        if of_texts:
+            compare_runs(others, texts, of_texts)
+        print(line(found, of_texts))
+        broken += found.broken + (of_texts.broken if of_texts else [])
     print()
     return broken
 
@@ -308,10 +341,14 @@ def main() -> None:
     given = parser.parse_args()
     sets, broken = list(evaluation_sets(given.also)), []
     for language in given.language:
-        seeds, documents = read_jsonl(SEEDS[language][0]), read_jsonl(DOCUMENTS) if language == "en" else []
-        broken += check_seeds(seeds)
-        broken += check_documents(documents) if documents else []
-        broken += check_sets(language, seeds, documents, sets)
+        seeds, checkable, documents, tables = read_jsonl(SEEDS[language][0]), [], [], []
+        if language == "en":
+            checkable = [{**row, "output": row["answer"]} for row in read_jsonl(CHECKABLE)]
+            documents, tables = read_jsonl(DOCUMENTS), table_rows(TABLES)
+        tasks = [*seeds, *checkable]
+        broken += check_seeds(seeds, checkable)
+        broken += check_texts(tasks, documents, tables) if documents else []
+        broken += check_sets(language, tasks, [*documents, *tables], sets)
     sys.exit("\n".join(broken) or 0)
 
 

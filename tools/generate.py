@@ -22,7 +22,7 @@ from isheep_lib.benchmarks.data import UNCHECKED, open_suite, read_docs
 from isheep_lib.constraints.family import FAMILIES, GROUPS, Family, selected
 from isheep_lib.engines.open import KINDS
 from isheep_lib.filter import pair_kinds
-from isheep_lib.filter.steps.table import MEANINGS
+from isheep_lib.filter.steps.table import MEANINGS, STEPS
 from isheep_lib.iterate.grade import MEANINGS as GRADES
 from isheep_lib.iterate.run_params import SECTIONS, STAGE_PARAMS, load_run
 from isheep_lib.languages import words
@@ -126,6 +126,7 @@ def methods_text() -> str:
     for method in METHODS.values():
         file = type(method).__module__.replace(".", "/") + ".py"
         parts.append(f"| `{method.name}` | {idea(type(method))} | {', '.join(method.needs)} | `{file}` |")
+    departures = read_departures()
     for method in METHODS.values():
         properties = method.Options.model_json_schema()["properties"]
         rows = [
@@ -142,18 +143,30 @@ def methods_text() -> str:
                 "|---|---|",
                 *(f"| `{n}` | {text} |" for n, text in method.reasons.items()),
             ]
-        parts += departures_table(method.name)
+        parts += departures_table(departures, method.name)
+    for step in (step for step in STEPS.values() if step.name in departures):
+        own = [name for name in vars(step.options)["__annotations__"] if name in step.options.model_fields]
+        properties = step.options.model_json_schema()["properties"]
+        fields = {name: step.options.model_fields[name] for name in own}
+        parts += ["", f"## Selection: the step `{step.name}` of the filter", "", idea(type(step))]
+        parts += ["", "| parameter | allowed | default | meaning |", "|---|---|---|---|"]
+        parts += [f"| `filter.{n}` | {allowed(properties[n])} | {default(f)} | {f.description} |" for n, f in fields.items()]
+        parts += departures_table(departures, step.name)
     return "\n".join(parts) + "\n"
 
 
-def departures_table(name: str) -> list[str]:
-    """Return the lines that say what a method does otherwise than its paper, and why; [] where nothing is."""
+def read_departures() -> dict[str, list[dict[str, str]]]:
+    """Read what methods do otherwise than their papers, and why, by name."""
     known: dict[str, list[dict[str, str]]] = {}
     for path in sorted((ROOT / "tools/departures").glob("*.yaml")):
         known |= yaml.safe_load(path.read_text(encoding="utf-8"))
-    unknown = sorted(set(known) - set(METHODS))
-    if unknown:
-        sys.exit(f"tools/departures: no method {', '.join(unknown)}")
+    if unknown := sorted(set(known) - {*METHODS, *STEPS}):
+        sys.exit(f"tools/departures: no method or step {', '.join(unknown)}")
+    return known
+
+
+def departures_table(known: dict[str, list[dict[str, str]]], name: str) -> list[str]:
+    """Return the lines that say what a method does otherwise than its paper, and why; [] where nothing is."""
     rows = [f"| {row['paper']} | {row['here']} | {row['why']} |" for row in known.get(name, [])]
     return ["", "| paper | here | why |", "|---|---|---|", *rows] if rows else []
 

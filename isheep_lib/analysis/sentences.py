@@ -1,7 +1,7 @@
 """Sentences of model text, told apart by punctuation and line ends alone.
 
 Covers pure functions of text, with the sentence ends of any script (Unicode's Sentence_Terminal). Does not cover which of
-them decide anything (`filter`), or Thai and Lao, whose sentences end without a mark.
+them decide anything (`filter`, `synthesize`), or Thai and Lao, whose sentences end without a mark.
 """
 
 import regex
@@ -13,6 +13,13 @@ POINT = r"[.!?…][\"'”’)\]»]*\s+"
 STOP = r"[\p{Sentence_Terminal}--[.!?．﹒\u2000-\u206f]]+[\"'”’)\]»」』）】》]*\s*"
 END = regex.compile(rf"(?V1){POINT}|{STOP}|\n+")
 FEW_WORDS = 8  # fewer in a single sentence leave nothing that reads as a beginning
+
+
+def sentences(text: str) -> list[str]:
+    """Split a text at sentence ends and line ends; what has no letter or digit, such as a rule, is none."""
+    starts = [0, *(found.end() for found in END.finditer(text))]
+    parts = (text[start:end].strip() for start, end in zip(starts, [*starts[1:], len(text)], strict=True))
+    return [part for part in parts if regex.search(r"\w", part)]
 
 
 def shortened(text: str) -> str:

@@ -30,7 +30,13 @@ METHODS = {
     "full": "all weights",
 }
 PLACE = ("base_model", "iteration", "aligned_frame", "system_prompt", "setting", "method", "main_address")
-PATTERNS = {"seeds": "after the pattern of seed tasks", "documents": "for texts that people wrote"}
+PATTERNS = {
+    "answers": "for texts that people wrote",
+    "documents": "from texts that people wrote",
+    "seeds": "after the pattern of seed tasks",
+    "": "after nothing but its own chat frame",
+}
+SHOWN = {"seeds": "seed tasks", "documents": "texts"}  # what stood in prompts, by what the method needs
 
 
 def model_card(record: Record, weights: Weights | None) -> str:
@@ -166,8 +172,21 @@ def _sources(record: Record) -> dict[str, Any]:
     named = {
         "seeds": ("Seed tasks", written.seeds),
         "documents": ("Documents", written.options.model_dump().get("documents", "")),
+        "tables": ("Tables", written.options.model_dump().get("tables", "")),
     }
     found = [(*named[name], digest) for name, digest in tasks["parts"]["inputs"].items() if name in named]
-    needs = written.chosen.needs
-    pattern = next((words for need, words in PATTERNS.items() if need in needs), "after nothing but its own chat frame")
-    return {"sources": found, "pattern": pattern, "from_seeds": "seeds" in needs, "by_people": written.chosen.answers_given}
+    needs, by_people = written.chosen.needs, written.chosen.answers_given
+    from_what = "answers" if by_people else next((name for name in PATTERNS if name in needs), "")
+    return {
+        "sources": found,
+        "licences": _licences(tasks),
+        "pattern": PATTERNS[from_what],
+        "shown": " and ".join(words for name, words in SHOWN.items() if name in needs),
+        "from_seeds": "seeds" in needs,
+        "by_people": by_people,
+    }
+
+
+def _licences(tasks: dict[str, Any]) -> list[tuple[str, int, str]]:
+    """List what tasks were written from, with its number and licences; [] for a record that names none."""
+    return [(name, each["number"], counts(each["licences"])) for name, each in tasks.get("sources", {}).items()]

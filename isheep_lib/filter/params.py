@@ -17,6 +17,7 @@ from isheep_lib.record.code import root_of
 from isheep_lib.scorers.table import ScorerName, columns
 
 PairKindName = Literal["score", "constraint", "cut"]
+OF_LIMA = ("lima_scorer", "lima_budget")
 OF_PAIRS = ("preferences", "pair_scorer", "min_margin", "min_pairs")
 
 
@@ -32,6 +33,11 @@ class Choice(StageSection):
     steps: Annotated[list[StepName], AfterValidator(distinct)] = Field(
         ["rules", "threshold"], description="filters in order; none at all is the C of -1 in the paper, rules alone its C of 0"
     )
+
+    def deciding(self) -> dict[str, Any]:
+        """Return the values that decide the result; without the step lima they are what they were before there was one."""
+        apart = () if "lima" in self.steps else OF_LIMA
+        return {name: value for name, value in super().deciding().items() if name not in apart}
 
 
 class PairOptions(StageSection):
@@ -79,6 +85,10 @@ class Filter(PairOptions, StepOptions, Choice):
     def conflicts(self) -> list[str]:
         """Name values that contradict one another."""
         problems = super().conflicts()
+        if "lima" not in self.steps:
+            problems += [
+                f"{name}: no step reads it; add lima to steps, or leave it out" for name in OF_LIMA if self._is_set(name)
+            ]
         for step in self.chosen():
             if (by := step.by(self)) and not by.columns:
                 problems.append(f"criteria: none leaves the step {step.name} nothing to decide by")

@@ -88,6 +88,8 @@ def _by_people(
         yield f"{method.people} (synthesize.method)"
     if "rules" in filter["steps"]:
         yield "heuristic rules on pairs (filter.steps)"
+    if "lima" in filter["steps"]:
+        yield "traits of a good style (filter.steps)"
     if "cut" in filter.get("preferences", ()):
         yield "answers cut short by a rule (filter.preferences)"
     if "learned" in assess["scorers"]:

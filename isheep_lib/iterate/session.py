@@ -108,12 +108,10 @@ class StageSession(Generic[P]):
 
     def writing(self: "StageSession[SynthesizeParams]", engine: Engine, frame: Frame) -> Writing[Any]:
         """Put together what the chosen method of synthesis writes with."""
-        rows, params = self.inputs("synthesize", "examples.jsonl"), self.params
-        tasks = first_of_each(rows, task_of)
-        earlier = [Task(task_of(row), row.get("free_instruction", row["instruction"]), row["input"]) for row in tasks]
-        carried = self.inputs("synthesize", carried_file(params.chosen))
+        rows, params = first_of_each(self.inputs("synthesize", "examples.jsonl"), task_of), self.params
+        earlier = [Task(task_of(row), row.get("free_instruction", row["instruction"]), row["input"]) for row in rows]
         given = (engine, frame, params, params.options, params.iteration, earlier, self.seed, self.common_journal)
-        return Writing(*given, self.prompts, carried)
+        return Writing(*given, self.prompts, self.inputs("synthesize", carried_file(params.chosen)))
 
     def inputs(self, stage: str, file: str) -> list[dict]:
         """Read the rows of all files of this name that the stage's inputs name, in the order of iterations."""
@@ -169,9 +167,7 @@ class StageSession(Generic[P]):
 
     def common_journal(self, name: str) -> shards.ShardJournal | shards.CommonJournal:
         """Open the journal of a step that one worker does for all of them."""
-        if self.shard:
-            return shards.CommonJournal(self.work / f"{name}.jsonl", fingerprint(self.parts))
-        return self.journal(name)
+        return shards.CommonJournal(self.work / f"{name}.jsonl", fingerprint(self.parts)) if self.shard else self.journal(name)
 
     def seed(self, record: str) -> int:
         """Derive a record's seed."""
@@ -283,6 +279,7 @@ class StageSession(Generic[P]):
             "environment": provenance.environment(),
             "git": provenance.git_state(),
             "grade": grade_of_run(self.run_dir).as_fact(),
+            **({"sources": sources} if (sources := self.params.sources()) else {}),
             **more,
         }
 

@@ -73,6 +73,10 @@ class StageSection(Section):
         """Hash the data that the stage reads and no stage made, by name; a DataError where they cannot be read."""
         return {}
 
+    def sources(self) -> dict[str, Any]:
+        """Say what a record keeps of data that others may have rights in, by name, such as the licences of documents."""
+        return {}
+
     def packages(self) -> list[str]:
         """Name the packages, the engine's apart, whose version decides what the stage makes."""
         return []

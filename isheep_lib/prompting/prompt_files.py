@@ -127,6 +127,10 @@ class Prompts:
         before, found, _ = self._text(name).partition(f"\n{{{variable}}}")
         return before.rpartition("\n")[2] if found else ""
 
+    def label_of(self, name: str, variable: str) -> str:
+        """Return what stands before a variable on its line, such as `Task:`, without the space between them."""
+        return self._text(name).partition(f"{{{variable}}}")[0].rpartition("\n")[2].rstrip()
+
     def _text(self, name: str) -> str:
         if name not in self._texts:
             self._texts[name] = _read(self.folder / name)

@@ -3,6 +3,9 @@
 from typing import Any
 
 from isheep_lib.synthesize.method import Method
+from isheep_lib.synthesize.methods.backtranslation.dog_instruct import DogInstruct
+from isheep_lib.synthesize.methods.backtranslation.instruction_backtranslation import InstructionBacktranslation
+from isheep_lib.synthesize.methods.backtranslation.udit import Udit
 from isheep_lib.synthesize.methods.dialogue import Dialogue
 from isheep_lib.synthesize.methods.evol_instruct import EvolInstruct
 from isheep_lib.synthesize.methods.evolution.auto_evol import AutoEvol
@@ -12,6 +15,10 @@ from isheep_lib.synthesize.methods.feedback.autodetect import AutoDetect
 from isheep_lib.synthesize.methods.feedback.llm2llm import LLM2LLM
 from isheep_lib.synthesize.methods.feedback.llms_as_instructors import LLMsAsInstructors
 from isheep_lib.synthesize.methods.feedback.rainbow import Rainbow
+from isheep_lib.synthesize.methods.in_context.dynosaur import Dynosaur
+from isheep_lib.synthesize.methods.in_context.lamini import LaMini
+from isheep_lib.synthesize.methods.in_context.self_instruct import SelfInstruct
+from isheep_lib.synthesize.methods.in_context.unnatural_instructions import UnnaturalInstructions
 from isheep_lib.synthesize.methods.longform import LongForm
 from isheep_lib.synthesize.methods.magpie import Magpie
 from isheep_lib.synthesize.methods.revision.dromedary import Dromedary
@@ -25,5 +32,7 @@ METHODS: dict[str, Method[Any]] = {
         *(TaskList(), Dialogue(), Magpie(), EvolInstruct(), LongForm()),
         *(WizardCoder(), WizardMath(), AutoEvol(), SelectiveReflection(), IterAlign(), Dromedary()),
         *(LLM2LLM(), LLMsAsInstructors(), AutoDetect(), Rainbow()),
+        *(SelfInstruct(), UnnaturalInstructions(), LaMini(), Dynosaur()),
+        *(InstructionBacktranslation(), DogInstruct(), Udit()),
     )
 }

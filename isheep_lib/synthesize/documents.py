@@ -2,11 +2,13 @@
 
     load_documents("seeds/documents.jsonl", "synthesize.options.documents")
 
-A row has `text`, and optionally `id`, `title`, `source` and `licence`. Covers reading and checking. Does not cover what is
-written from a document (the methods).
+A row has `text`, and optionally `id`, `title`, `source` and `licence` (also spelled `license`); fields of other names are
+mapped, ours=theirs, such as text=content. Covers reading and checking. Does not cover what is written from a document (the
+methods).
 """
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -30,27 +32,59 @@ class Document:
     licence: str = ""
 
 
-def load_documents(source: str, parameter: str) -> list[Document]:
+NAMES = tuple(f.name for f in fields(Document))
+
+
+def load_documents(source: str, parameter: str, renamed: Sequence[str] = ()) -> list[Document]:
     """Read documents, each once; a row without an id is named by its number, a file by its name.
 
     Args:
-        source: a file, from the current folder or the clone's root, a folder, or a hub dataset pinned to a commit.
+        source: a file (JSON lines, a list, CSV, parquet), from the current folder or the clone's root, a folder of text and
+            Markdown files, or a hub dataset pinned to a commit.
         parameter: that names it, for errors.
+        renamed: fields of other names, ours=theirs.
 
     Raises:
         DataError: the source is absent, unreadable or empty, or rows have no text, other fields that are no text, or an id
             that comes twice. All such rows are listed.
     """
     folder = next((p for p in (expanded(source), project_root() / source) if what_lies_at(p) == FOLDER), None)
-    found = _read_folder(folder) if folder else _read_rows(source, parameter)
+    found = _read_folder(folder) if folder else _read_rows(source, parameter, parse_document_fields(renamed))
     if not found:
         raise DataError(f"{source} holds no document", where=parameter, do="add rows with a text, or .txt and .md files")
     return found
 
 
-def digest_documents(source: str, parameter: str) -> str:
+def digest_documents(source: str, parameter: str, renamed: Sequence[str] = ()) -> str:
     """Hash the documents of a source, wherever they lie and however they are written down."""
-    return digest_text(canonical_json([vars(document) for document in load_documents(source, parameter)]))
+    return digest_text(canonical_json([vars(document) for document in load_documents(source, parameter, renamed)]))
+
+
+def licences(documents: Sequence[Document]) -> dict[str, int]:
+    """Count the documents of each licence, "not stated" for those that name none."""
+    return dict(sorted(Counter(document.licence or "not stated" for document in documents).items()))
+
+
+def parse_document_fields(pairs: Sequence[str]) -> dict[str, str]:
+    """Read a mapping of fields, ours=theirs: ["text=content"] gives {"text": "content"}.
+
+    Raises:
+        ValueError: a pair has another form, ours is no field of a document, or ours comes twice. All such pairs are named.
+    """
+    named: dict[str, str] = {}
+    problems = []
+    for pair in pairs:
+        ours, equals, theirs = (part.strip() for part in pair.partition("="))
+        if not equals or not theirs:
+            problems.append(f"{pair!r} should have the form ours=theirs, such as text=content")
+        elif ours not in NAMES:
+            problems.append(f"{pair!r}: {ours!r} should be one of {', '.join(NAMES)}")
+        elif ours in named:
+            problems.append(f"{pair!r}: {ours} is named twice")
+        named[ours] = theirs
+    if problems:
+        raise ValueError("; ".join(problems))
+    return named
 
 
 def _read_folder(folder: Path) -> list[Document]:
@@ -58,11 +92,12 @@ def _read_folder(folder: Path) -> list[Document]:
     return [Document(path.relative_to(folder).as_posix(), read_text(path).strip(), source=path.name) for path in paths]
 
 
-def _read_rows(source: str, parameter: str) -> list[Document]:
+def _read_rows(source: str, parameter: str, renamed: Mapping[str, str]) -> list[Document]:
     rows, documents = read_rows(source, parameter), []
     problems = list(rows.problems)
     for row in rows.rows:
-        values = {f.name: row.content.get(f.name) or "" for f in fields(Document)}
+        spelled = {"licence": row.content.get("license")} | row.content
+        values = {name: spelled.get(renamed.get(name, name)) or "" for name in NAMES}
         values["id"] = values["id"] or f"document-{row.number:03d}"
         wrong = [name for name, value in values.items() if not isinstance(value, str)]
         if wrong:
@@ -78,5 +113,5 @@ def _read_rows(source: str, parameter: str) -> list[Document]:
     told = [problem for _, problem in sorted(problems, key=lambda each: each[0])]
     told += [f"{rows.name}: the id {id_!r} comes twice" for id_ in twice]
     if told:
-        raise bad_rows(rows.name, told, "text, and optionally id, title, source, licence (all text)")
+        raise bad_rows(rows.name, told, "text, and optionally id, title, source, licence (all text); others by document_fields")
     return documents

@@ -16,7 +16,7 @@ from isheep_lib.synthesize.respond import respond
 from isheep_lib.synthesize.shared_params import Shared
 from isheep_lib.synthesize.writing import Own, Writing
 
-Need = Literal["seeds", "documents", "an aligned model", "a sandbox"]
+Need = Literal["seeds", "documents", "tables", "an aligned model", "a sandbox"]
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ from isheep_lib.prompting import chat
 from isheep_lib.synthesize.all_methods import METHODS
 from isheep_lib.synthesize.constrained.params import Constraining
 from isheep_lib.synthesize.extras import own
-from isheep_lib.synthesize.extras.needs import require_needs
+from isheep_lib.synthesize.extras.needs import suited_data
+from isheep_lib.synthesize.grounds.from_documents import FromDocuments
 from isheep_lib.synthesize.method import Method
 from isheep_lib.synthesize.seeds import digest_seeds
 from isheep_lib.synthesize.shared_params import Shared
@@ -81,10 +82,14 @@ class Synthesize(Constraining, Shared):
         return [*examples, *([(iteration - 1, "synthesize", file)] if file and iteration > 1 else [])]
 
     def data_digests(self) -> dict[str, str]:
-        """Hash the seed tasks, and whatever else the method reads."""
+        """Hash the seed tasks and whatever else the method reads, all of which must suit it."""
         seeds = {"seeds": digest_seeds(self.seeds, self.seed_fields, self.language)} if "seeds" in self.chosen.needs else {}
-        require_needs(self.chosen, self.options, self)
-        return super().data_digests() | seeds | self.chosen.data_digests(self.options)
+        suited = suited_data(self.chosen, self, self.options)
+        return super().data_digests() | seeds | suited | self.chosen.data_digests(self.options)
+
+    def sources(self) -> dict[str, Any]:
+        """Say what a record keeps of the documents that tasks are written from, {} where there are none."""
+        return self.chosen.sources(self.options) if isinstance(self.chosen, FromDocuments) else {}
 
     def packages(self) -> list[str]:
         """Name what decides beside the engine."""

@@ -246,6 +246,15 @@ def test_commits_packages_seeds_and_digests_are_told(run_dir):
         ("list", {}, {"seeds": "5eed"}, "after the pattern of seed tasks", "texts that people wrote"),
         ("magpie", {}, {}, "after nothing but its own chat frame", "seed tasks"),
         ("longform", {"documents": "d.jsonl"}, {"documents": "d0c5"}, "for texts that people wrote", "seed tasks"),
+        ("udit", {"documents": "d.jsonl"}, {"documents": "d0c5"}, "for texts that people wrote", "seed tasks"),
+        ("dog_instruct", {"documents": "d.jsonl"}, {"documents": "d0c5"}, "from texts that people wrote", "seed tasks"),
+        (
+            "instruction_backtranslation",
+            {"documents": "d.jsonl"},
+            {"seeds": "5eed", "documents": "d0c5"},
+            "for texts that people wrote",
+            "after the pattern of",
+        ),
     ],
 )
 def test_cards_say_what_tasks_were_written_from(run_dir, method, options, digests, said, not_said):
@@ -260,6 +269,14 @@ def test_cards_say_what_tasks_were_written_from(run_dir, method, options, digest
         assert said in card
         assert not_said not in card.lower()
         assert all(f"SHA-256 {digest}." in card for digest in digests.values())
+
+
+def test_licences_of_documents_stand_on_both_cards(run_dir):
+    sources = {"documents": {"from": "d.jsonl", "number": 5, "licences": {"CC0-1.0": 2, "not | stated": 3}}}
+    assert "Licences of" not in data_card.data_card(read(run_dir))
+    edit(run_dir, "synthesize", lambda manifest: manifest.update(sources=sources))
+    for card in (model_card.model_card(read(run_dir), None), data_card.data_card(read(run_dir))):
+        assert "Licences of the 5 documents that tasks were written from: CC0-1.0 2, not \\| stated 3. They hold" in card
 
 
 # Loading

@@ -38,6 +38,13 @@ def constrained(*families, **more):
         (params(synthesize__instruction_rules=True), "B", ["synthesize.instruction_rules"]),
         (params(synthesize__method="evol_instruct"), "B", ["rules that eliminate rewritings"]),
         (params(synthesize__method="longform"), "B", ["documents that people wrote"]),
+        (params(synthesize__method="instruction_backtranslation"), "B", ["documents that people wrote"]),
+        (
+            params(synthesize__method="dog_instruct"),
+            "B",
+            ["documents that people wrote, and rules that compare answers with them"],
+        ),
+        (params(synthesize__method="udit"), "B", ["documents that people wrote"]),
         (params(synthesize__method="gone"), "A", []),
         (params(filter__preferences=["score"]), "A", []),
         (params(filter__preferences=["score", "cut"]), "B", ["filter.preferences"]),

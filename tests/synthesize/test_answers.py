@@ -9,6 +9,7 @@ import pytest
 from isheep_lib.engines.transcript import key_of
 from isheep_lib.iterate.session import StageSession
 from isheep_lib.record.rows import Task, as_pairs, canonical_json, first_of_each, task_of
+from isheep_lib.synthesize.all_methods import METHODS
 from isheep_lib.synthesize.candidates import Candidates, funnel_of, shown_tasks
 from isheep_lib.synthesize.methods.evol_instruct import EvolInstruct
 from isheep_lib.synthesize.params import Synthesize
@@ -149,7 +150,7 @@ def test_a_task_is_remembered_once_under_its_own_id():
     del rows[-1]["task"]
     stage = SimpleNamespace(
         inputs=lambda *_: rows,
-        params=SimpleNamespace(options=None, iteration=2),
+        params=SimpleNamespace(options=None, iteration=2, chosen=METHODS["list"]),
         seed=seed_of,
         common_journal=None,
     )

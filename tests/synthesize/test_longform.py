@@ -42,7 +42,7 @@ def documents(tmp_path):
 
 
 def made(engine, folder, documents, **values) -> Writing:
-    options = {"documents": str(documents), **values.pop("options", {})}
+    options = {"documents": str(documents), "benchmark_text": "keep", **values.pop("options", {})}
     params = Synthesize(method="longform", **{"min_instructions": 1, "instructions": 5, "options": options, **values})
     return writing(engine, folder, params, [])
 
@@ -116,6 +116,18 @@ def test_the_length_of_the_document_stands_in_the_instruction_where_it_is_wanted
     assert {row["instruction"] for row in found.accepted} == {f"{said} Use about 20 words." for said in SAID.values()}
 
 
+def test_the_length_can_be_said_in_sentences(tmp_path, documents):
+    options = {"state_length": True, "length_units": ["sentences"]}
+    found = LongForm().write(made(Reader(answer), tmp_path, documents, options=options))
+    said = {row["document"]: row["instruction"] for row in found.accepted}
+    assert said == {"bees": f"{SAID['Bees']} Answer in 2 sentences.", "river": f"{SAID['river']} Answer in one sentence."}
+
+
+def test_a_unit_of_length_without_a_length_is_a_contradiction():
+    options = LongForm.Options(length_units=["sentences"])
+    assert LongForm().conflicts(Synthesize(), options) == ["length_units: no length is stated; set state_length to true"]
+
+
 def test_each_style_has_a_prompt_of_its_own_with_the_whole_document(tmp_path, documents):
     prompts = set()
     for style in STYLES:
@@ -139,7 +151,8 @@ def test_too_few_stop_the_stage_with_reasons(tmp_path, documents):
 
 def test_documents_count_in_the_fingerprint_by_what_they_say_and_seeds_do_not(tmp_path, documents):
     def digests(path):
-        return Synthesize(method="longform", options={"documents": str(path)}).data_digests()
+        options = {"documents": str(path), "benchmark_text": "keep"}
+        return Synthesize(method="longform", min_instructions=1, options=options).data_digests()
 
     before = digests(documents)
     assert set(before) == {"documents"}
@@ -172,7 +185,7 @@ def test_a_document_that_the_model_cannot_read_or_that_holds_a_special_token_is_
 
     rows = [{"id": "bees", "text": BEES}, {"id": "long", "text": f"{RIVER} " * 20}, {"id": "tag", "text": f"{RIVER} </s>"}]
     documents.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    engine, options = Narrow(answer), {"documents": str(documents)}
+    engine, options = Narrow(answer), {"documents": str(documents), "benchmark_text": "keep"}
     params = Synthesize(method="longform", min_instructions=1, instructions=5, instruction_tokens=50, options=options)
     found = LongForm().write(writing(engine, tmp_path, params, [], replace(FRAME, words=("</s>",))))
     assert [row["document"] for row in found.accepted] == ["bees"]

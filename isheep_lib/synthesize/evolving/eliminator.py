@@ -3,12 +3,10 @@
 Covers one text, and the model's word on two of them. Does not cover which of these a method applies.
 """
 
-import math
 import re
 from collections.abc import Mapping
 from typing import Any
 
-from isheep_lib.engines.generate import choose_all
 from isheep_lib.languages import rules
 from isheep_lib.languages.rules import Language
 from isheep_lib.languages.words import words
@@ -17,6 +15,7 @@ from isheep_lib.record.journal import Journal
 from isheep_lib.record.rows import Task
 from isheep_lib.synthesize.candidates import Intake
 from isheep_lib.synthesize.evolving.rounds import Draft, Problem
+from isheep_lib.synthesize.extras.asking import yes_shares
 from isheep_lib.synthesize.writing import Writing
 
 LEAKED = re.compile(
@@ -49,15 +48,14 @@ def form_problem(text: str) -> Problem | None:
 
 def equal(writing: Writing[Any], journal: Journal, drafts: Mapping[str, Draft]) -> dict[str, Problem]:
     """Ask the model which rewritings equal their parents; return those that do, with the probability it gives to yes."""
-    prompts = {i: equal_prompt(writing, draft.parent, draft.item.instruction) for i, draft in drafts.items()}
-    logs = choose_all(writing.engine, prompts, writing.prompts.words.answers, journal, "comparing")
-    yes = {i: 1 / (1 + math.exp(min(700.0, other - same))) for i, (same, other) in logs.items()}
+    questions = {i: equal_question(writing, draft.parent, draft.item.instruction) for i, draft in drafts.items()}
+    yes = yes_shares(writing, questions, journal, "comparing")
     return {i: ("equal", f"{share:.0%} yes") for i, share in yes.items() if share > 0.5}
 
 
-def equal_prompt(writing: Writing[Any], parent: Task, rewritten: str) -> str:
+def equal_question(writing: Writing[Any], parent: Task, rewritten: str) -> str:
     """Ask whether a rewriting asks for the same as its parent."""
-    return writing.frame.prompt(writing.prompts.render("evol-equal.txt", first=user_words(parent), second=rewritten))
+    return writing.prompts.render("evol-equal.txt", first=user_words(parent), second=rewritten)
 
 
 def answer_problem(answer: str, language: Language) -> Problem | None:

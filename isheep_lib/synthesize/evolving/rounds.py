@@ -26,6 +26,7 @@ from isheep_lib.record.funnel import require
 from isheep_lib.record.journal import Journal
 from isheep_lib.record.rows import Task
 from isheep_lib.synthesize.candidates import Candidates, Intake, pool_of
+from isheep_lib.synthesize.extras.asking import text_request
 from isheep_lib.synthesize.method import Example, Method
 from isheep_lib.synthesize.respond import ANSWER, respond
 from isheep_lib.synthesize.rules import Item, unquoted
@@ -177,8 +178,8 @@ class Evolving(Method[E]):
                 if not intake.full:
                     ids = {f"i{writing.iteration}-g{generation}-{key}": line for key, line in lines.items()}
                     drawn = {id_: _draw(writing, id_, operators) for id_ in ids}
-                    asked = [request(id_, line[-1], drawn[id_]) for id_, line in ids.items()]
-                    said = generate_all(writing.engine, asked, rewritten, f"rewriting, round {generation}")
+                    requests = [request(id_, line[-1], drawn[id_]) for id_, line in ids.items()]
+                    said = generate_all(writing.engine, requests, rewritten, f"rewriting, round {generation}")
                     intake.found.tokens += sum(completion.num_tokens for completion in said.values())
                     drafts = {i: Draft(i, line[-1], drawn[i], read_rewriting(said[i]), generation) for i, line in ids.items()}
                     self._take_round(writing, intake, (rewritten, answered), drafts, ids)
@@ -200,7 +201,7 @@ class Evolving(Method[E]):
 
     def figure(self, candidates: Candidates) -> Any:
         """Draw what each generation brought."""
-        from isheep_lib.display.method_figures import generations
+        from isheep_lib.synthesize.extras.figures import generations
 
         return generations(candidates.accepted, candidates.dropped)
 
@@ -225,7 +226,7 @@ class Evolving(Method[E]):
 
     def request(self, writing: Writing[E], id_: str, task: Task, operator: str) -> Request:
         """Ask for one rewriting, in the model's frame."""
-        return rewriting_request(writing, id_, self.prompt(writing, task, operator))
+        return text_request(writing, id_, self.prompt(writing, task, operator))
 
     def _take_round(
         self,
@@ -253,13 +254,6 @@ class Evolving(Method[E]):
 def read_rewriting(said: Completion) -> Item:
     """Read a rewritten task: the text without a label before it and quotes around it."""
     return Item(said.text, unquoted(LABEL.sub("", said.text.strip(), count=1)), "", cut=said.finish == "length")
-
-
-def rewriting_request(writing: Writing[Any], id_: str, words: str) -> Request:
-    """Ask for a text as long as a task may be, in the model's frame."""
-    shared, frame = writing.shared, writing.frame
-    sampling = (shared.instruction_tokens, shared.instruction_temperature, shared.instruction_top_p)
-    return Request(id_, frame.prompt(words), *sampling, writing.seed_of(id_), stop=(frame.end,))
 
 
 def one_response(writing: Writing[Any], journal: Journal, drafts: Mapping[str, Draft]) -> dict[str, dict[str, Any]]:

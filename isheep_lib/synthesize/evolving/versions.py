@@ -20,7 +20,8 @@ from isheep_lib.languages.words import words
 from isheep_lib.prompting.chat import user_words
 from isheep_lib.record.journal import Journal
 from isheep_lib.record.rows import Task
-from isheep_lib.synthesize.evolving.rounds import Problem, filled, read_rewriting, rewriting_request
+from isheep_lib.synthesize.evolving.rounds import Problem, filled, read_rewriting
+from isheep_lib.synthesize.extras.asking import text_request
 from isheep_lib.synthesize.respond import respond
 from isheep_lib.synthesize.writing import Writing
 
@@ -221,7 +222,7 @@ class Improvement:
 
     def _long(self, id_: str, asked: str) -> Request:
         """Ask for a text as long as a version may be."""
-        request = rewriting_request(self.writing, id_, asked)
+        request = text_request(self.writing, id_, asked)
         return replace(request, max_new_tokens=self.options.method_tokens)
 
     def _asked(self, requests: list[Request], label: str) -> dict[str, Completion]:
@@ -232,7 +233,7 @@ class Improvement:
 
 def apply_version(writing: Writing[Any], text: str, id_: str, task: Task) -> Request:
     """Ask for one rewriting by a version."""
-    return rewriting_request(writing, id_, filled(writing, "auto_evol-apply.txt", task, method=text))
+    return text_request(writing, id_, filled(writing, "auto_evol-apply.txt", task, method=text))
 
 
 def _longest(writing: Writing[Any], text: str) -> dict[str, str]:

@@ -1,6 +1,7 @@
-"""What a method needs of its seeds and of this machine, told at the plan, before a model loads.
+"""What a method needs of its data and of this machine, told at the plan, before a run has a folder and a model loads.
 
-Covers asking the method. Does not cover reading seeds (`synthesize.seeds`).
+Covers asking the method. Does not cover seeds that are faulty in themselves (`synthesize.seeds`) or too long for a model,
+which only its tokenizer knows (`Writing.refuse_seeds`).
 """
 
 from collections.abc import Sequence
@@ -16,20 +17,42 @@ from isheep_lib.synthesize.shared_params import Shared
 
 @runtime_checkable
 class Needing(Protocol):
-    """A method that not every seed or machine suits."""
+    """A method that not all data or machines suit."""
 
-    def require(self, options: Any, seeds: Sequence[Task], where: str) -> None:
-        """Raise a DataError where the seeds, which lie `where`, or this machine will not do."""
+    def check_data(self, shared: Shared, options: Section) -> dict[str, str]:
+        """Look at seeds or documents; return digests, by name, of what is read of seeds beside the fields of tasks.
+
+        Raises:
+            DataError: they, or this machine, do not suit the method.
+        """
 
 
-def require_needs(way: Method[Any], options: Section, shared: Shared) -> None:
-    """Check what the method needs beside that its seeds can be read.
+def suited_data(way: Method[Any], shared: Shared, options: Section) -> dict[str, str]:
+    """Check what the method needs beside that its data can be read; see `Needing.check_data`."""
+    return way.check_data(shared, options) if isinstance(way, Needing) else {}
+
+
+def seeds_of(shared: Shared) -> list[Task]:
+    """Read the seeds of these parameters."""
+    return load_seeds(shared.seeds, shared.seed_fields, shared.language)
+
+
+def refuse_few(there: int, wanted: int, what: str, source: str, do: str) -> None:
+    """Refuse seeds of which fewer will do than one prompt shows.
+
+    Args:
+        there: seeds that will do.
+        wanted: shown in one prompt.
+        what: makes a seed do, such as "with an input".
+        source: where they are from.
+        do: what can be done.
 
     Raises:
-        DataError: something is missing.
+        DataError: there are fewer.
     """
-    if isinstance(way, Needing):
-        way.require(options, load_seeds(shared.seeds, shared.seed_fields, shared.language), shared.seeds)
+    if there < wanted:
+        said = f"{there} seed task(s){what and ' '}{what}"
+        raise DataError(f"{said} cannot fill a prompt that shows {wanted}", where=source, do=do)
 
 
 def of_kinds(seeds: Sequence[Task], kinds: Sequence[str]) -> list[Task]:
@@ -37,18 +60,19 @@ def of_kinds(seeds: Sequence[Task], kinds: Sequence[str]) -> list[Task]:
     return [seed for seed in seeds if not kinds or seed.kind in kinds]
 
 
-def require_kinds(seeds: Sequence[Task], kinds: Sequence[str], where: str) -> list[Task]:
+def require_kinds(shared: Shared, kinds: Sequence[str]) -> list[Task]:
     """Return the seeds of these kinds.
 
     Raises:
         DataError: there are none.
     """
+    seeds = seeds_of(shared)
     found = of_kinds(seeds, kinds)
     if not found:
         known = sorted({seed.kind for seed in seeds if seed.kind})
         raise DataError(
             f"No seed task is of the kind {' or '.join(kinds)}",
-            where=where,
+            where=shared.seeds,
             allowed=f"kinds of these seeds: {', '.join(known) or 'none is named'}",
             do="give seeds of this kind, or name kinds that they have in synthesize.options.kinds; [] takes all",
         )

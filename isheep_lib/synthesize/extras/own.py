@@ -1,6 +1,6 @@
 """What a method draws and records of its own beside tasks, where it does.
 
-Covers asking the method. Does not cover drawing (`display.method_figures`) or writing files (`iterate.session`).
+Covers asking the method. Does not cover drawing (`extras.figures`) or writing files (`iterate.session`).
 """
 
 from collections.abc import Mapping, Sequence

@@ -67,12 +67,6 @@ def draw_cell(draw: random.Random, cells: Sequence[Cell], shares: Sequence[Decim
     return cells[-1]  # the shares are rounded: their sum may stay below 1 by their last digits
 
 
-def share_of(yes: float, no: float) -> float:
-    """Return the probability of yes beside no, from their logarithms, rounded so that it is the same on any machine."""
-    margin = max(-500.0, min(500.0, no - yes))
-    return float(round(EXACT.divide(Decimal(1), 1 + EXACT.exp(Decimal(margin))), 6))
-
-
 @dataclass
 class Archive:
     """The best text of each cell so far."""

@@ -11,12 +11,11 @@ from typing import Any
 
 from isheep_lib.engines.generate import generate_all
 from isheep_lib.engines.protocol import Completion, Request
-from isheep_lib.prompting.chat import user_words
 from isheep_lib.record.funnel import require
 from isheep_lib.record.journal import Journal
-from isheep_lib.record.rows import Task
 from isheep_lib.synthesize.candidates import Intake
-from isheep_lib.synthesize.evolving.rounds import HOPELESS, read_rewriting, rewriting_request
+from isheep_lib.synthesize.evolving.rounds import HOPELESS, read_rewriting
+from isheep_lib.synthesize.extras.asking import answer_request, text_request
 from isheep_lib.synthesize.feedback.judging import scores
 from isheep_lib.synthesize.feedback.skills import SHOWN, Case, Skill, shown_cases
 from isheep_lib.synthesize.respond import ANSWER, respond
@@ -54,7 +53,7 @@ class Tried:
 def ask_first(writing: Writing[Any], skill: Skill, id_: str) -> Asked:
     """Ask for a task from a skill alone."""
     asked = writing.prompts.render("autodetect-task.txt", skill=skill.skill)
-    return Asked(rewriting_request(writing, id_, asked), skill)
+    return Asked(text_request(writing, id_, asked), skill)
 
 
 def ask_harder(writing: Writing[Any], skill: Skill, id_: str) -> Asked:
@@ -64,7 +63,7 @@ def ask_harder(writing: Writing[Any], skill: Skill, id_: str) -> Asked:
     for number in range(len(shown), 0, -1):
         cases = "\n".join(f"- {' '.join(case.task.split())} ({case.score})" for case in shown[:number])
         asked = writing.prompts.render("autodetect-harder.txt", skill=skill.skill, cases=cases)
-        request = rewriting_request(writing, id_, asked)
+        request = text_request(writing, id_, asked)
         if not writing.overlong({"": request.prompt}, request.max_new_tokens):
             return Asked(request, skill, shown[:number])
     return ask_first(writing, skill, id_)
@@ -130,19 +129,11 @@ def _none(answer: Mapping[str, Any]) -> dict[str, Any]:
 
 def _references(writing: Writing[Any], journal: Journal, items: Mapping[str, Item]) -> dict[str, tuple[dict[str, Any], int]]:
     """Write several answers to each task with care, and return the best by the model's own score, with the others' tokens."""
-    shared, frame, number = writing.shared, writing.frame, writing.options.references
-    prompts = {
-        i: frame.prompt(writing.prompts.render("autodetect-reference.txt", task=user_words(Task(i, item.instruction))))
-        for i, item in items.items()
-    }
-    long = writing.overlong(prompts, shared.response_tokens)
-    sampling = (shared.response_tokens, shared.response_temperature, shared.response_top_p)
-    requests = [
-        Request(f"{i}/reference-{n}", prompt, *sampling, writing.seed_of(f"{i}/reference-{n}"), stop=(frame.end,))
-        for i, prompt in prompts.items()
-        if i not in long
-        for n in range(number)
-    ]
+    number = writing.options.references
+    asked = {i: writing.prompts.render("autodetect-reference.txt", task=item.instruction) for i, item in items.items()}
+    forms = [answer_request(writing, f"{i}/reference-{n}", words) for i, words in asked.items() for n in range(number)]
+    long = writing.overlong({form.id: form.prompt for form in forms}, writing.shared.response_tokens)
+    requests = [form for form in forms if form.id not in long]
     said = generate_all(writing.engine, requests, journal, "reference answers")
     judged = {
         f"{name}/score": writing.prompts.render(
@@ -152,7 +143,7 @@ def _references(writing: Writing[Any], journal: Journal, items: Mapping[str, Ite
         if number > 1
     }
     marks = scores(writing, journal, judged, "comparing references")
-    own = {i: [f"{i}/reference-{n}" for n in range(number)] for i in prompts if i not in long}
+    own = {i: [f"{i}/reference-{n}" for n in range(number)] for i in items if f"{i}/reference-0" not in long}
     return {i: best_of([(said[name], marks.get(f"{name}/score", 0)) for name in names]) for i, names in own.items()}
 
 

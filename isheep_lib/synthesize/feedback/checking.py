@@ -18,6 +18,7 @@ from isheep_lib.prompting.thinking import answer_part
 from isheep_lib.record.rows import Task
 from isheep_lib.synthesize.evolving.votes import final_number
 from isheep_lib.synthesize.extras.needs import require_kinds
+from isheep_lib.synthesize.shared_params import Shared
 
 CHECKED_WORDS = 12  # an answer with more is a text, of which there are many right ones
 SHOWN = 20  # seeds that an error names
@@ -53,19 +54,19 @@ def _stand_in(wanted: Sequence[str], found: Sequence[str]) -> bool:
     return tuple(wanted) in grams(found, len(wanted))
 
 
-def require_checkable(seeds: Sequence[Task], kinds: Sequence[str], where: str) -> None:
+def require_checkable(shared: Shared, kinds: Sequence[str]) -> None:
     """Refuse seeds of these kinds whose outputs code cannot check.
 
     Raises:
         DataError: there is no seed of these kinds, or some have no output, or one that is neither a number nor a few words.
     """
-    bad = [seed for seed in require_kinds(seeds, kinds, where) if not is_checkable(seed.output)]
+    bad = [seed for seed in require_kinds(shared, kinds) if not is_checkable(seed.output)]
     if bad:
         listed = "\n  ".join(f"{seed.id}: {_said(seed.output)}" for seed in bad[:SHOWN])
         more = f"\n  and {len(bad) - SHOWN} more" if len(bad) > SHOWN else ""
         raise DataError(
             f"The answers to {len(bad)} seed task(s) cannot be checked:\n  {listed}{more}",
-            where=where,
+            where=shared.seeds,
             allowed=f"an output that is a number, or one line of at most {CHECKED_WORDS} words",
             do="give such outputs (output=answer in synthesize.seed_fields reads them from the field answer), as "
             "seeds/checkable.jsonl has them, or name kinds that have them in synthesize.options.kinds",

@@ -23,7 +23,8 @@ from isheep_lib.record.funnel import require
 from isheep_lib.record.journal import Journal
 from isheep_lib.record.rows import Task, task_of
 from isheep_lib.synthesize.candidates import Candidates, Intake, pool_of
-from isheep_lib.synthesize.evolving.rounds import require_successes, rewriting_request
+from isheep_lib.synthesize.evolving.rounds import require_successes
+from isheep_lib.synthesize.extras.asking import text_request
 from isheep_lib.synthesize.extras.needs import of_kinds
 from isheep_lib.synthesize.extras.own import WithFiles
 from isheep_lib.synthesize.feedback.checking import agreeing, is_checkable, number_of, require_checkable
@@ -92,9 +93,10 @@ class FromMistakes(Method[O]):
             problems.append(f"votes: at response_temperature 0 all {options.votes} answers are the same; raise it, or set 1")
         return problems
 
-    def require(self, options: O, seeds: Sequence[Task], where: str) -> None:
+    def check_data(self, shared: Shared, options: O) -> dict[str, str]:
         """Refuse seeds whose outputs cannot be checked."""
-        require_checkable(seeds, options.kinds, where)
+        require_checkable(shared, options.kinds)
+        return {}
 
     def given(self, writing: Writing[O]) -> Table:
         """Show the seeds that are answered."""
@@ -161,7 +163,7 @@ class FromMistakes(Method[O]):
 
     def figure(self, candidates: Candidates) -> Any:
         """Draw by kind of seed how many are answered wrongly, and how many tasks were accepted."""
-        from isheep_lib.display.method_figures import weaknesses
+        from isheep_lib.synthesize.feedback.figures import weaknesses
 
         kept = Counter(row["skill"] for row in candidates.accepted)
         seen = _recorded(candidates)
@@ -182,7 +184,7 @@ class FromMistakes(Method[O]):
         """Ask for a task from one mistake; of neighbours and of the wrong answer, as much as the context holds."""
         right = list(near.get(wrong.seed.id, ()))
         shown = [(wrong, right[:n]) for n in range(len(right), -1, -1)] + [(replace(wrong, said=wrong.said[:200]), [])]
-        forms = (rewriting_request(writing, id_, self.prompt(writing, one, beside)) for one, beside in shown)
+        forms = (text_request(writing, id_, self.prompt(writing, one, beside)) for one, beside in shown)
         return first_fitting(writing, forms)
 
     def _take_round(

@@ -1,6 +1,7 @@
-"""What the model says of answers when it judges them, read off probabilities: yes or no, a number, one of two.
+"""What the model says of answers when it judges them, read off probabilities: a score, or one of two.
 
-Covers asking and reading. Does not cover what is made of a judgement (each method).
+Covers asking and reading. Does not cover yes and no (`extras.asking`), or what is made of a
+judgement (each method).
 """
 
 from collections.abc import Mapping, Sequence
@@ -8,18 +9,11 @@ from typing import Any
 
 from isheep_lib.engines.generate import choose_all
 from isheep_lib.record.journal import Journal
-from isheep_lib.synthesize.feedback.archive import share_of
 from isheep_lib.synthesize.feedback.fitting import fitting
 from isheep_lib.synthesize.writing import Writing
 
 SCORES = [str(number) for number in range(1, 11)]
 SIDES = ["1", "2"]
-
-
-def yes_shares(writing: Writing[Any], journal: Journal, prompts: Mapping[str, str], label: str) -> dict[str, float]:
-    """Return how likely yes is beside no, by name, without those that do not fit the context."""
-    logs = choose_all(writing.engine, fitting(writing, prompts), writing.prompts.words.answers, journal, label)
-    return {name: share_of(*both) for name, both in logs.items()}
 
 
 def scores(writing: Writing[Any], journal: Journal, prompts: Mapping[str, str], label: str) -> dict[str, int]:

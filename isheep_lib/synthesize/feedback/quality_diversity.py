@@ -17,14 +17,16 @@ from isheep_lib.record.funnel import require
 from isheep_lib.record.journal import Journal
 from isheep_lib.record.rows import Task
 from isheep_lib.synthesize.candidates import Intake
-from isheep_lib.synthesize.evolving.rounds import HOPELESS, read_rewriting, rewriting_request
+from isheep_lib.synthesize.evolving.rounds import HOPELESS, read_rewriting
+from isheep_lib.synthesize.extras.asking import answer_request, text_request, yes_shares
 from isheep_lib.synthesize.feedback.archive import Archive, Cell, read_grid, waves
-from isheep_lib.synthesize.feedback.judging import second_wins, yes_shares
+from isheep_lib.synthesize.feedback.judging import second_wins
 from isheep_lib.synthesize.respond import ANSWER, respond
 from isheep_lib.synthesize.rules import Item
 from isheep_lib.synthesize.writing import Writing
 
 Problem = tuple[str, str]  # a reason, and its detail
+DIGITS = 6  # of a fitness, so that no library's last bit decides a draw
 LIKELY = 0.5  # probability of yes, above which the model's answer is yes
 
 
@@ -73,22 +75,16 @@ class Course:
     def _refuse(self, writing: Writing[Any], intake: Intake, journal: Journal, held: Mapping[str, dict[str, Any]]) -> None:
         """Put refusals in the place of answers; what the model does not refuse is lost, and no answer stays in the archive."""
         asked = {i: writing.prompts.render("rainbow-refuse.txt", task=row["instruction"]) for i, row in held.items()}
-        shared, frame = writing.shared, writing.frame
-        sampling = (shared.response_tokens, shared.response_temperature, shared.response_top_p)
-        prompts = {i: frame.prompt(text) for i, text in asked.items()}
-        long = writing.overlong(prompts, shared.response_tokens)
-        requests = [
-            Request(f"{i}/refusal", prompt, *sampling, writing.seed_of(f"{i}/refusal"), stop=(frame.end,))
-            for i, prompt in prompts.items()
-            if i not in long
-        ]
+        forms = [answer_request(writing, f"{i}/refusal", words) for i, words in asked.items()]
+        long = writing.overlong({form.id: form.prompt for form in forms}, writing.shared.response_tokens)
+        requests = [form for form in forms if form.id not in long]
         said = generate_all(writing.engine, requests, journal, "refusals")
         texts = {i: said[f"{i}/refusal"].text.strip() for i in held if f"{i}/refusal" in said}
         judged = {
             f"{i}/refuses": writing.prompts.render("rainbow-refuses.txt", task=held[i]["instruction"], answer=text)
             for i, text in texts.items()
         }
-        shares = yes_shares(writing, journal, judged, "judging refusals")
+        shares = yes_shares(writing, judged, journal, "judging refusals")
         for i, row in held.items():
             intake.found.tokens += row["num_tokens"]
             refuses = shares.get(f"{i}/refuses", 0.0) > LIKELY
@@ -181,7 +177,7 @@ def _mutate(
 def mutation(writing: Writing[Any], id_: str, task: Task, name: str, value: str) -> Request:
     """Ask for a task moved toward a value of one dimension."""
     asked = writing.prompts.render("rainbow-mutate.txt", task=user_words(task), dimension=name, value=value)
-    return rewriting_request(writing, id_, asked)
+    return text_request(writing, id_, asked)
 
 
 def text_problem(intake: Intake, child: Child) -> Problem | None:
@@ -206,8 +202,8 @@ def rate(
         f"{i}/fitness": writing.prompts.render(name, task=row["instruction"], answer=answers[i]["output"])
         for i, row in rows.items()
     }
-    shares = yes_shares(writing, journal, asked, "judging answers")
-    return {i: (answers[i], shares.get(f"{i}/fitness")) for i in rows}
+    shares = yes_shares(writing, asked, journal, "judging answers")
+    return {i: (answers[i], round(shares[f"{i}/fitness"], DIGITS) if f"{i}/fitness" in shares else None) for i in rows}
 
 
 def _compare(writing: Writing[Any], intake: Intake, journal: Journal, course: Course, wave: Sequence[dict[str, Any]]) -> None:

@@ -19,9 +19,8 @@ from isheep_lib.engines.generate import generate_all
 from isheep_lib.languages.words import words
 from isheep_lib.record.journal import Journal
 from isheep_lib.synthesize.candidates import pool_of
-from isheep_lib.synthesize.evolving.rounds import rewriting_request
+from isheep_lib.synthesize.extras.asking import text_request, yes_shares
 from isheep_lib.synthesize.feedback.fitting import first_fitting
-from isheep_lib.synthesize.feedback.judging import yes_shares
 from isheep_lib.synthesize.revising.constitution import read_rules
 from isheep_lib.synthesize.writing import Writing
 
@@ -121,7 +120,7 @@ def examine(writing: Writing[Any], journal: Journal, id_: str) -> tuple[list[Ski
     """
     options = writing.options
     asked = writing.prompts.render("autodetect-skills.txt", area=options.area, number=str(options.skills))
-    request = rewriting_request(writing, f"{id_}-skills", asked)
+    request = text_request(writing, f"{id_}-skills", asked)
     said = generate_all(writing.engine, [request], journal, "listing skills")[request.id]
     read = [name_of(text) for text in read_rules(said.text)]
     cut = len(read) - 1 if said.finish == "length" else -1
@@ -141,7 +140,7 @@ def assess(writing: Writing[Any], journal: Journal, skills: Sequence[Skill], id_
     listed = "\n".join(f"- {skill.skill}: {'-' if skill.mean is None else f'{skill.mean:.1f}'}" for skill in tested)
     told = ["\n".join(f"- {' '.join(case.task.split())}" for case in cases[:n]) or "-" for n in range(len(cases), -1, -1)]
     asked = (writing.prompts.render("autodetect-assess.txt", area=options.area, skills=listed, cases=bad) for bad in told)
-    request = first_fitting(writing, (rewriting_request(writing, f"{id_}/proposed", words) for words in asked))
+    request = first_fitting(writing, (text_request(writing, f"{id_}/proposed", words) for words in asked))
     said = generate_all(writing.engine, [request], journal, "looking for a missing skill")[request.id]
     if STOP.lower() in said.text.lower():
         return None, said.num_tokens
@@ -152,5 +151,5 @@ def assess(writing: Writing[Any], journal: Journal, skills: Sequence[Skill], id_
         return skill, said.num_tokens
     names = "\n".join(f"- {one.skill}" for one in tested)
     question = writing.prompts.render("autodetect-new.txt", area=options.area, skills=names, skill=skill.skill)
-    shares = yes_shares(writing, journal, {f"{id_}/new": question}, "is the skill new")
+    shares = yes_shares(writing, {f"{id_}/new": question}, journal, "is the skill new")
     return (skill if shares.get(f"{id_}/new", 0.0) > LIKELY else replace(skill, reason="not_new")), said.num_tokens

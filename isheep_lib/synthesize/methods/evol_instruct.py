@@ -77,7 +77,8 @@ class EvolInstruct(Evolving[EvolOptions]):
 
     def overlong_seeds(self, writing: Writing[EvolOptions]) -> dict[str, str]:
         """Say by id how long the prompts of seeds are that have no room for a rewriting, or to be compared with it."""
-        compared = {task.id: eliminator.equal_prompt(writing, task, "") for task in writing.seeds}
+        questions = {task.id: eliminator.equal_question(writing, task, "") for task in writing.seeds}
+        compared = {id_: writing.frame.prompt(words) for id_, words in questions.items()}
         return writing.overlong(compared, writing.shared.instruction_tokens + SPARE) | super().overlong_seeds(writing)
 
     def text_problem(self, draft: Draft, intake: Intake) -> Problem | None:

@@ -6,13 +6,14 @@ Covers one round. Does not cover rules by themselves (`revising.constitution`) o
 from dataclasses import dataclass
 from typing import Any
 
-from isheep_lib.engines.generate import choose_all, generate_all
-from isheep_lib.engines.protocol import SPARE, Request
+from isheep_lib.engines.generate import generate_all
+from isheep_lib.engines.protocol import Request
 from isheep_lib.languages.words import words
 from isheep_lib.prompting.chat import user_words
 from isheep_lib.record.journal import Journal
 from isheep_lib.record.rows import Task
 from isheep_lib.synthesize.candidates import Intake
+from isheep_lib.synthesize.extras.asking import answer_request, yes_shares
 from isheep_lib.synthesize.respond import ANSWER, respond
 from isheep_lib.synthesize.revising.constitution import Rule, judge, propose, read_rules, taken
 from isheep_lib.synthesize.rules import Item
@@ -58,18 +59,15 @@ def take_round(writing: Writing[Any], intake: Intake, journal: Journal, course: 
 
 
 def bad_answers(writing: Writing[Any], journal: Journal, rows: list[dict[str, Any]]) -> dict[str, str]:
-    """Ask the model which answers are bad; return those, each with the log-probabilities of yes and no."""
-    prompts = {row["id"]: _bad_prompt(writing, row) for row in rows}
-    long = writing.overlong(prompts, SPARE)
-    fitting = {i: prompt for i, prompt in prompts.items() if i not in long}
-    logs = choose_all(writing.engine, fitting, writing.prompts.words.answers, journal, "judging")
-    return {i: f"yes {yes:.3f}, no {no:.3f}" for i, (yes, no) in logs.items() if yes > no}
-
-
-def _bad_prompt(writing: Writing[Any], row: dict[str, Any]) -> str:
-    """Ask whether an answer is bad."""
-    task = user_words(Task("", row["instruction"], row["input"]))
-    return writing.frame.prompt(writing.prompts.render("iteralign-bad.txt", task=task, answer=row["output"]))
+    """Ask the model which answers are bad; return those, each with the probability that it gives to yes."""
+    questions = {
+        row["id"]: writing.prompts.render(
+            "iteralign-bad.txt", task=user_words(Task("", row["instruction"], row["input"])), answer=row["output"]
+        )
+        for row in rows
+    }
+    shares = yes_shares(writing, questions, journal, "judging")
+    return {i: f"{share:.0%} yes" for i, share in shares.items() if share > 0.5}
 
 
 def proposed(writing: Writing[Any], name: str, version: int, said: str, finish: str) -> list[Rule]:
@@ -89,24 +87,19 @@ def proposed(writing: Writing[Any], name: str, version: int, said: str, finish: 
 
 def _revise(writing: Writing[Any], journal: Journal, course: Course, seeds: dict[str, Task]) -> dict[str, dict[str, Any]]:
     """Answer tasks by the constitution; return output, finish and tokens by id, without those that leave no room."""
-    shared, rules = writing.shared, taken(course.rules)
-    prompts = {i: revision_prompt(writing, seed, rules) for i, seed in seeds.items() if rules}
-    long = writing.overlong(prompts, shared.response_tokens)
-    sampling = (shared.response_tokens, shared.response_temperature, shared.response_top_p)
-    requests = [
-        Request(f"{i}/revised", prompt, *sampling, writing.seed_of(f"{i}/revised"), stop=(writing.frame.end,))
-        for i, prompt in prompts.items()
-        if i not in long
-    ]
+    rules = taken(course.rules)
+    requests = {i: revision_request(writing, f"{i}/revised", seed, rules) for i, seed in seeds.items() if rules}
+    long = writing.overlong({i: each.prompt for i, each in requests.items()}, writing.shared.response_tokens)
+    requests = [each for i, each in requests.items() if i not in long]
     said = generate_all(writing.engine, requests, journal, "answers by the constitution")
     found = {request.id.removesuffix("/revised"): said[request.id] for request in requests}
     return {i: {"output": a.text.strip(), "finish": a.finish, "num_tokens": a.num_tokens} for i, a in found.items()}
 
 
-def revision_prompt(writing: Writing[Any], seed: Task, rules: list[str]) -> str:
+def revision_request(writing: Writing[Any], id_: str, seed: Task, rules: list[str]) -> Request:
     """Ask for an answer by the constitution."""
     listed = "\n".join(f"{n}. {rule}" for n, rule in enumerate(rules, start=1))
-    return writing.frame.prompt(writing.prompts.render("iteralign-revise.txt", rules=listed, task=user_words(seed)))
+    return answer_request(writing, id_, writing.prompts.render("iteralign-revise.txt", rules=listed, task=user_words(seed)))
 
 
 def _problem(

@@ -14,15 +14,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from isheep_lib.engines.generate import choose_all, generate_all
+from isheep_lib.engines.generate import generate_all
 from isheep_lib.engines.protocol import Request
 from isheep_lib.languages.words import count_words
 from isheep_lib.record.journal import Journal
 from isheep_lib.synthesize.candidates import pool_of
-from isheep_lib.synthesize.evolving.rounds import rewriting_request
+from isheep_lib.synthesize.extras.asking import text_request, yes_shares
 from isheep_lib.synthesize.writing import Writing
 
-ITEM = re.compile(r"^\s*(?:\d{1,3}\s*[.):]|[-*•])\s*(?=\S)", re.MULTILINE)
+ITEM = re.compile(r"^\s*(?:\d{1,3}\s*[.):．、）：]|[-*•])\s*(?=\S)", re.MULTILINE)
 FEWEST, MOST = 4, 40  # words of a rule
 KNOWN = 0.7  # ROUGE-L F with a rule of the constitution, more is the same rule
 
@@ -66,7 +66,7 @@ def propose(
     texts = [writing.prompts.render("iteralign-case.txt", task=task, answer=answer) for task, answer in cases.values()]
     for number in range(len(texts), 0, -1):
         asked = writing.prompts.render("iteralign-propose.txt", number=str(most), cases="\n\n".join(texts[:number]))
-        request: Request = rewriting_request(writing, f"{round_}-rules", asked)
+        request: Request = text_request(writing, f"{round_}-rules", asked)
         if not writing.overlong({"": request.prompt}, request.max_new_tokens):
             said = generate_all(writing.engine, [request], journal, "rules")[request.id]
             return said.text, said.finish, said.num_tokens
@@ -86,9 +86,6 @@ def judge(writing: Writing[Any], journal: Journal, rules: Sequence[Rule], known:
         elif not rule.reason:
             pool.add(rule.rule)
         judged.append(rule)
-    prompts = {
-        r.id: writing.frame.prompt(writing.prompts.render("iteralign-vague.txt", rule=r.rule)) for r in judged if not r.reason
-    }
-    logs = choose_all(writing.engine, prompts, writing.prompts.words.answers, journal, "judging rules")
-    vague = {id_ for id_, (yes, no) in logs.items() if yes > no}
+    asked = {r.id: writing.prompts.render("iteralign-vague.txt", rule=r.rule) for r in judged if not r.reason}
+    vague = {id_ for id_, share in yes_shares(writing, asked, journal, "judging rules").items() if share > 0.5}
     return [replace(rule, reason="vague_rule") if rule.id in vague else rule for rule in judged]

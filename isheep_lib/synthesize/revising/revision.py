@@ -13,7 +13,8 @@ from isheep_lib.languages.words import words
 from isheep_lib.prompting.chat import user_words
 from isheep_lib.record.journal import Journal
 from isheep_lib.record.rows import Pair, Task
-from isheep_lib.synthesize.evolving.rounds import read_rewriting, rewriting_request
+from isheep_lib.synthesize.evolving.rounds import read_rewriting
+from isheep_lib.synthesize.extras.asking import answer_request, text_request
 from isheep_lib.synthesize.respond import respond, response_prompt
 from isheep_lib.synthesize.revising.difficulty import ifd, reversed_ifd
 from isheep_lib.synthesize.rules import Item
@@ -72,16 +73,9 @@ def _revise_instructions(writing: Writing[Any], journal: Journal, found: Mapping
 
 def _revise_responses(writing: Writing[Any], journal: Journal, found: Mapping[str, Revision]) -> None:
     """Take the revised answer where the reversed difficulty falls."""
-    shared, frame = writing.shared, writing.frame
-    prompts = {i: revision_prompt(writing, one.now) for i, one in found.items()}
-    long = writing.overlong(prompts, shared.response_tokens)
-    sampling = (shared.response_tokens, shared.response_temperature, shared.response_top_p)
-    requests = [
-        Request(f"{i}/response", prompt, *sampling, writing.seed_of(f"{i}/response"), stop=(frame.end,))
-        for i, prompt in prompts.items()
-        if i not in long
-    ]
-    said = generate_all(writing.engine, requests, journal, "revising answers")
+    requests = {i: revision_request(writing, f"{i}/response", one.now) for i, one in found.items()}
+    long = writing.overlong({i: each.prompt for i, each in requests.items()}, writing.shared.response_tokens)
+    said = generate_all(writing.engine, [r for i, r in requests.items() if i not in long], journal, "revising answers")
     revised = {i: _with_answer(found[i].now, said[f"{i}/response"]) for i in found if f"{i}/response" in said}
     revised = {i: pair for i, pair in revised.items() if words(pair.output) not in ([], words(found[i].now.output))}
     before = reversed_ifd(writing, journal, {f"{i}/before": one.now for i, one in found.items()})
@@ -120,9 +114,10 @@ def _with_answer(pair: Pair, said: Completion) -> Pair:
 def instruction_request(writing: Writing[Any], id_: str, seed: Task) -> Request:
     """Ask for a better task than that of a pair."""
     words_ = writing.prompts.render("reflection-instruction.txt", task=user_words(seed), answer=seed.output)
-    return rewriting_request(writing, id_, words_)
+    return text_request(writing, id_, words_)
 
 
-def revision_prompt(writing: Writing[Any], pair: Pair) -> str:
+def revision_request(writing: Writing[Any], id_: str, pair: Pair) -> Request:
     """Ask for a better answer than that of a pair."""
-    return writing.frame.prompt(writing.prompts.render("reflection-response.txt", task=user_words(pair), answer=pair.output))
+    said = writing.prompts.render("reflection-response.txt", task=user_words(pair), answer=pair.output)
+    return answer_request(writing, id_, said)

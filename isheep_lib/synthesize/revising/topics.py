@@ -15,10 +15,10 @@ from isheep_lib.engines.generate import generate_all
 from isheep_lib.engines.protocol import Request
 from isheep_lib.languages.words import count_words
 from isheep_lib.record.journal import Journal
-from isheep_lib.synthesize.evolving.rounds import rewriting_request
+from isheep_lib.synthesize.extras.asking import text_request
 from isheep_lib.synthesize.writing import Writing
 
-MARK = re.compile(r"^\s*(?:\d{1,3}\s*[.):]|[-*•])\s*")  # before an item of a list
+MARK = re.compile(r"^\s*(?:\d{1,3}\s*[.):．、）：]|[-*•])\s*")  # before an item of a list
 MOST_WORDS = 3
 MOST_CHARACTERS = 12  # where words are not parted, and each character counts as one
 
@@ -85,4 +85,4 @@ def brainstorm(writing: Writing[Any], journal: Journal, kinds: Sequence[str], nu
 
 def topics_request(writing: Writing[Any], id_: str, kind: str, number: int) -> Request:
     """Ask for topics of a kind of questions."""
-    return rewriting_request(writing, id_, writing.prompts.render("dromedary-topics.txt", kind=kind, number=str(number)))
+    return text_request(writing, id_, writing.prompts.render("dromedary-topics.txt", kind=kind, number=str(number)))

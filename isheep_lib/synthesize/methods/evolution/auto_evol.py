@@ -24,8 +24,10 @@ from isheep_lib.synthesize.candidates import Candidates, Intake
 from isheep_lib.synthesize.evolving import eliminator
 from isheep_lib.synthesize.evolving.rounds import Answered, Draft, Evolving, EvolvingOptions, Problem, filled, one_response
 from isheep_lib.synthesize.evolving.versions import Improvement, apply_version, failure
+from isheep_lib.synthesize.extras.needs import seeds_of
 from isheep_lib.synthesize.extras.own import WithFiles
 from isheep_lib.synthesize.method import Need
+from isheep_lib.synthesize.shared_params import Shared
 from isheep_lib.synthesize.writing import Writing
 
 FILE = "methods.jsonl"
@@ -61,15 +63,16 @@ class AutoEvol(Evolving[AutoOptions]):
         "lost_information": "the response asks for information that the task should give",
     }
 
-    def require(self, options: AutoOptions, seeds: Sequence[Task], where: str) -> None:
+    def check_data(self, shared: Shared, options: AutoOptions) -> dict[str, str]:
         """Refuse fewer seeds than the development set and a batch hold together."""
-        wanted = options.development + options.batch
+        seeds, wanted = seeds_of(shared), options.development + options.batch
         if len(seeds) < wanted:
             raise DataError(
                 f"{len(seeds)} seed task(s) are fewer than a development set and a batch hold, {wanted}",
-                where=where,
+                where=shared.seeds,
                 do="give more seeds, or lower synthesize.options.development or synthesize.options.batch",
             )
+        return {}
 
     def operators(self, options: AutoOptions) -> Sequence[str]:
         """Name the way of rewriting that all begins with."""
@@ -128,6 +131,6 @@ class AutoEvol(Evolving[AutoOptions]):
 
     def figure(self, candidates: Candidates) -> Any:
         """Draw the failure rates of all versions."""
-        from isheep_lib.display.method_figures import versions
+        from isheep_lib.synthesize.extras.figures import versions
 
         return versions(candidates.files[FILE] if isinstance(candidates, WithFiles) else [])

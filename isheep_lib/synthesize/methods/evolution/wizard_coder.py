@@ -29,8 +29,8 @@ from isheep_lib.synthesize.evolving.rounds import (
     Weight,
     filled,
     one_response,
-    rewriting_request,
 )
+from isheep_lib.synthesize.extras.asking import text_request
 from isheep_lib.synthesize.extras.needs import of_kinds, require_kinds
 from isheep_lib.synthesize.method import Need
 from isheep_lib.synthesize.shared_params import Shared
@@ -82,10 +82,11 @@ class WizardCoder(Evolving[CoderOptions]):
         more = ["min_tests: must be at most tests"] if options.min_tests > options.tests else []
         return [*super().conflicts(shared, options), *more]
 
-    def require(self, options: CoderOptions, seeds: Sequence[Task], where: str) -> None:
+    def check_data(self, shared: Shared, options: CoderOptions) -> dict[str, str]:
         """Refuse seeds without a programming task, and a machine without a sandbox."""
-        require_kinds(seeds, options.kinds, where)
+        require_kinds(shared, options.kinds)
         require_method(sandbox_method(options.code_sandbox))
+        return {}
 
     def operators(self, options: CoderOptions) -> Sequence[str]:
         """Name what may be drawn."""
@@ -116,7 +117,7 @@ class WizardCoder(Evolving[CoderOptions]):
         long = writing.overlong(
             {i: writing.frame.prompt(words) for i, words in asked.items()}, writing.shared.instruction_tokens
         )
-        requests = [rewriting_request(writing, f"{i}/tests", words) for i, words in asked.items() if i not in long]
+        requests = [text_request(writing, f"{i}/tests", words) for i, words in asked.items() if i not in long]
         said = generate_all(writing.engine, requests, journal, "unit tests")
         read = {i: _read(said.get(f"{i}/tests"), names[i]) for i in answers}
         tested = {

@@ -77,16 +77,17 @@ class WizardMath(Evolving[MathOptions]):
             problems.append(f"votes: at response_temperature 0 all {options.votes} answers are the same; raise it, or set 1")
         return problems
 
-    def require(self, options: MathOptions, seeds: Sequence[Task], where: str) -> None:
+    def check_data(self, shared: Shared, options: MathOptions) -> dict[str, str]:
         """Refuse seeds without a problem, or, where some are to be checked, without an output that is a number."""
-        found = require_kinds(seeds, options.kinds, where)
+        found = require_kinds(shared, options.kinds)
         if options.checked_seeds and not checkable(found):
             raise DataError(
                 f"None of the {len(found)} seeds that are problems has a number as its output, so no vote can be checked",
-                where=where,
+                where=shared.seeds,
                 allowed="an output such as 42; output=answer in synthesize.seed_fields reads it from the field answer",
                 do="give outputs, or set synthesize.options.checked_seeds to 0",
             )
+        return {}
 
     def operators(self, options: MathOptions) -> Sequence[str]:
         """Name what may be drawn."""

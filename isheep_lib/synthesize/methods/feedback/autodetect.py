@@ -144,7 +144,7 @@ class AutoDetect(Method[AutoDetectOptions]):
 
     def figure(self, candidates: Candidates) -> Any:
         """Draw mean scores and accepted tasks by skill."""
-        from isheep_lib.display.method_figures import weaknesses
+        from isheep_lib.synthesize.feedback.figures import weaknesses
 
         kept = Counter(row["skill_id"] for row in candidates.accepted)
         rows = [(row["skill"], row["mean_score"], kept[row["id"]]) for row in _recorded(candidates) if row["scored"]]

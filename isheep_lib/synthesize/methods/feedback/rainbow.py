@@ -158,7 +158,7 @@ class Rainbow(Method[RainbowOptions]):
 
     def figure(self, candidates: Candidates) -> Any:
         """Draw the archive as a grid."""
-        from isheep_lib.display.method_figures import archive_grid
+        from isheep_lib.synthesize.feedback.figures import archive_grid
 
         return archive_grid(candidates.files[FILE] if isinstance(candidates, WithFiles) else [])
 

@@ -23,7 +23,8 @@ from isheep_lib.prompting.special_tokens import find_special
 from isheep_lib.record.journal import Journal
 from isheep_lib.record.rows import Task
 from isheep_lib.synthesize.candidates import BatchOptions, Candidates, Prompt, write_in_batches
-from isheep_lib.synthesize.evolving.rounds import read_rewriting, rewriting_request
+from isheep_lib.synthesize.evolving.rounds import read_rewriting
+from isheep_lib.synthesize.extras.asking import answer_request, text_request
 from isheep_lib.synthesize.extras.own import WithFiles
 from isheep_lib.synthesize.method import Example, Method, Need
 from isheep_lib.synthesize.revising.topics import Topic, brainstorm, topics_request
@@ -125,10 +126,10 @@ class Dromedary(Method[DromedaryOptions]):
         return Table(rows, f"{sum(used.values())} topics of {len(topics)} that were written")
 
     def figure(self, candidates: Candidates) -> Any:
-        """Draw topics and accepted questions of each kind."""
-        from isheep_lib.display.method_figures import shares
+        """Draw accepted and dropped questions of each kind."""
+        from isheep_lib.synthesize.extras.figures import shares
 
-        return shares([(row["kind"], row["topics"], row["accepted"]) for row in self.evidence(candidates).rows])
+        return shares(*([row["kind"] for row in rows] for rows in (candidates.accepted, candidates.dropped)), "questions")
 
     def _words(self, writing: Writing[DromedaryOptions], topic: Topic, shown: list[Task]) -> str:
         examples = "\n".join(f"- {user_words(task)}" for task in shown)
@@ -138,7 +139,7 @@ class Dromedary(Method[DromedaryOptions]):
         """Ask for one question of a kind about a topic, and name the seeds that the prompt shows."""
         draw = random.Random(writing.seed_of(f"{id_}/demonstrations"))  # noqa: S311 - reproducible, not secret
         shown = draw.sample(writing.seeds, min(writing.options.demonstrations, len(writing.seeds)))
-        return rewriting_request(writing, id_, self._words(writing, topic, shown)), [task.id for task in shown]
+        return text_request(writing, id_, self._words(writing, topic, shown)), [task.id for task in shown]
 
     def _require_room(self, writing: Writing[DromedaryOptions]) -> None:
         """Refuse a context that does not hold the principles, a question and its answer, or the longest seeds together."""
@@ -184,13 +185,11 @@ def _read(said: Completion) -> list[Item]:
 
 def _answer_request(writing: Writing[DromedaryOptions], id_: str, row: dict[str, Any]) -> Request:
     """Ask for the answer to a question, the principles before it."""
-    shared, frame = writing.shared, writing.frame
     task = user_words(Task("", row["instruction"], row["input"]))
     words = writing.prompts.render(
         "dromedary-answer.txt", principles=writing.prompts.render("dromedary-principles.txt"), task=task
     )
-    sampling = (shared.response_tokens, shared.response_temperature, shared.response_top_p)
-    return Request(id_, frame.prompt(words), *sampling, writing.seed_of(f"{id_}/response"), stop=(frame.end,))
+    return answer_request(writing, id_, words)
 
 
 def _answered(writing: Writing[DromedaryOptions], row: dict[str, Any], said: Completion) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from isheep_lib.synthesize.candidates import Candidates, Intake, pool_of
 from isheep_lib.synthesize.extras.own import WithFiles
 from isheep_lib.synthesize.method import Example, Method, Need
 from isheep_lib.synthesize.respond import respond
-from isheep_lib.synthesize.revising.aligning import bad_answers, begin, proposed, revision_prompt, take_round
+from isheep_lib.synthesize.revising.aligning import bad_answers, begin, proposed, revision_request, take_round
 from isheep_lib.synthesize.revising.constitution import judge, propose, taken
 from isheep_lib.synthesize.writing import Writing
 
@@ -83,7 +83,7 @@ class IterAlign(Method[IterAlignOptions]):
             rules = judge(writing, journal, proposed(writing, "example", 1, said, finish), taken(course.rules))
         steps = {"task": user_words(seed), "answer": first["output"], "bad": bad.get("example", "no")}
         steps |= {f"rule {n}": f"{rule.rule} ({rule.reason or 'taken'})" for n, rule in enumerate(rules, start=1)}
-        prompt = revision_prompt(writing, seed, taken([*course.rules, *rules]))
+        prompt = revision_request(writing, "example", seed, taken([*course.rules, *rules])).prompt
         return Example(prompt, said, [{"step": name, "text": text} for name, text in steps.items()])
 
     def write(self, writing: Writing[IterAlignOptions]) -> Candidates:
@@ -124,14 +124,14 @@ class IterAlign(Method[IterAlignOptions]):
 
     def figure(self, candidates: Candidates) -> Any:
         """Draw what each round brought."""
-        from isheep_lib.display.method_figures import generations
+        from isheep_lib.synthesize.extras.figures import generations
 
         return generations(candidates.accepted, candidates.dropped)
 
     def _seeds(self, writing: Writing[IterAlignOptions]) -> list[Task]:
         """Draw the seeds of which no earlier iteration learned, in an order of this iteration's own."""
         long = writing.overlong(
-            {seed.id: revision_prompt(writing, seed, []) for seed in writing.seeds}, writing.shared.response_tokens
+            {seed.id: revision_request(writing, "", seed, []).prompt for seed in writing.seeds}, writing.shared.response_tokens
         )
         writing.refuse_seeds(long, "shorten or remove them, or lower synthesize.response_tokens")
         asked = {(task.instruction, task.input) for task in writing.earlier}

@@ -8,7 +8,6 @@ A row of `examples.jsonl`:
 
 import random
 from collections import Counter
-from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from pydantic import Field
@@ -20,9 +19,11 @@ from isheep_lib.prompting.chat import user_words
 from isheep_lib.record.journal import Journal
 from isheep_lib.record.rows import Task
 from isheep_lib.synthesize.candidates import Candidates, Intake, pool_of
+from isheep_lib.synthesize.extras.needs import seeds_of
 from isheep_lib.synthesize.method import Example, Method, Need
-from isheep_lib.synthesize.revising.revision import Revision, as_pair, instruction_request, revise, revision_prompt
+from isheep_lib.synthesize.revising.revision import Revision, as_pair, instruction_request, revise, revision_request
 from isheep_lib.synthesize.rules import Item
+from isheep_lib.synthesize.shared_params import Shared
 from isheep_lib.synthesize.writing import Writing
 
 ADVICE = "look at the examples; give more seeds with outputs, raise instruction_tokens, or lower min_instructions"
@@ -52,14 +53,16 @@ class SelectiveReflection(Method[ReflectionOptions]):
         "too_long_to_compare": "the pair leaves no room in the model's context to read how likely it is",
     }
 
-    def require(self, options: ReflectionOptions, seeds: Sequence[Task], where: str) -> None:
+    def check_data(self, shared: Shared, options: ReflectionOptions) -> dict[str, str]:
         """Refuse seeds of which none has an output."""
+        seeds = seeds_of(shared)
         if not any(seed.output for seed in seeds):
             raise DataError(
                 f"None of the {len(seeds)} seed tasks has an output, so there is no pair to revise",
-                where=where,
+                where=shared.seeds,
                 do="give seeds with outputs, or say in synthesize.seed_fields where they lie, such as output=answer",
             )
+        return {}
 
     def given(self, writing: Writing[ReflectionOptions]) -> Table:
         """Show the pairs that are revised."""
@@ -111,7 +114,7 @@ class SelectiveReflection(Method[ReflectionOptions]):
 
     def figure(self, candidates: Candidates) -> Any:
         """Draw the ratios before and after each revision."""
-        from isheep_lib.display.method_figures import revisions
+        from isheep_lib.synthesize.extras.figures import revisions
 
         return revisions([*candidates.accepted, *candidates.dropped])
 
@@ -121,7 +124,7 @@ class SelectiveReflection(Method[ReflectionOptions]):
         prompts = {seed.id: instruction_request(writing, "", seed).prompt for seed in found}
         long = writing.overlong(prompts, writing.shared.instruction_tokens)
         long |= writing.overlong(
-            {s.id: revision_prompt(writing, as_pair(s.id, s)) for s in found}, writing.shared.response_tokens
+            {s.id: revision_request(writing, "", as_pair(s.id, s)).prompt for s in found}, writing.shared.response_tokens
         )
         writing.refuse_seeds(long, "shorten or remove them, or lower synthesize.instruction_tokens or response_tokens")
         random.Random(writing.seed_of("parents")).shuffle(found)  # noqa: S311 - reproducible, not secret

@@ -13,6 +13,9 @@ from matplotlib.figure import Figure
 from isheep_lib.display.figures import BLUE, DARK, GREY, GROUPS, nothing, panels
 from isheep_lib.languages.words import count_words
 
+MOST = 24  # bars; the rest is told in the label
+LONGEST = 40  # letters of a name
+
 
 def generations(accepted: Sequence[Mapping[str, Any]], dropped: Sequence[Mapping[str, Any]]) -> Figure:
     """Draw what each generation brought: rewritings accepted and dropped, and the lengths of accepted tasks by operator.
@@ -83,59 +86,32 @@ def revisions(rows: Sequence[Mapping[str, Any]]) -> Figure:
     return figure
 
 
-def shares(rows: Sequence[tuple[str, int, int]]) -> Figure:
-    """Draw how many topics each kind of questions has, and how many questions about them were accepted.
+def shares(kept: Sequence[str], dropped: Sequence[str], what: str) -> Figure:
+    """Draw how often each name stands for something accepted and for something dropped, the most frequent first.
 
     Args:
-        rows: kind, topics, accepted questions.
+        kept: a name for each accepted thing.
+        dropped: one for each that was dropped.
+        what: the things are.
     """
-    figure, axes = panels(2, 2, height=0.8 + 0.22 * len(rows), sharey=True)
-    names = [name for name, _, _ in rows]
-    for axis, place, label in zip(axes, (1, 2), ("topics", "accepted questions"), strict=True):
-        axis.barh(names, [row[place] for row in rows], color=BLUE)
-        axis.set_xlabel(label)
-    axes[0].invert_yaxis()
-    axes[0].tick_params(axis="y", labelsize="small")
-    return figure
-
-
-def weaknesses(rows: Sequence[tuple[str, float, int]], label: str, limits: tuple[float, float]) -> Figure:
-    """Draw how the model does by skill, and how many tasks were accepted for each.
-
-    Args:
-        rows: skill, measure, accepted tasks; in the order in which they are drawn.
-        label: what the measure is, with its unit.
-        limits: the least and the highest value of the measure.
-    """
-    if not rows:
+    if not kept and not dropped:
         return nothing()
-    figure, axes = panels(2, 2, height=0.9 + 0.28 * len(rows), sharey=True)
-    places = range(len(rows))
-    for axis, column, said in zip(axes, (1, 2), (label, "accepted tasks"), strict=True):
-        axis.barh(places, [row[column] for row in rows], color=BLUE)
-        axis.set_xlabel(said)
-    axes[0].set_xlim(*limits)
-    axes[0].set_yticks(places, [row[0] for row in rows], fontsize="small")
-    axes[0].invert_yaxis()
+    good, bad = Counter(kept), Counter(dropped)
+    ranked = sorted({*good, *bad}, key=lambda name: (-good[name], -bad[name], name))
+    names = ranked[:MOST]
+    figure, (axis,) = panels(1, 1, height=0.9 + 0.28 * len(names))
+    labels = [_short(name) for name in names]
+    places = range(len(names))
+    axis.barh(places, [good[name] for name in names], color=BLUE, label="accepted")
+    axis.barh(places, [bad[name] for name in names], left=[good[name] for name in names], color=GREY, label="dropped")
+    axis.set_yticks(places, labels)
+    axis.invert_yaxis()
+    axis.legend(frameon=False)
+    more = f", {len(ranked) - len(names)} more names are not shown" if len(ranked) > len(names) else ""
+    axis.set_xlabel(f"{what}{more}")
     return figure
 
 
-def archive_grid(rows: Sequence[Mapping[str, Any]]) -> Figure:
-    """Draw an archive as a grid: the first dimension downward, all others across; colour is fitness, white is empty.
-
-    Args:
-        rows: with `cell`, a value for each dimension, and `fitness` (0 to 1).
-    """
-    if not rows:
-        return nothing()
-    down = list(dict.fromkeys(row["cell"][0] for row in rows))
-    across = sorted({tuple(row["cell"][1:]) for row in rows})
-    values = np.full((len(down), len(across)), np.nan)
-    for row in rows:
-        values[down.index(row["cell"][0]), across.index(tuple(row["cell"][1:]))] = row["fitness"]
-    figure, (axis,) = panels(1, 1, height=2.4 + 0.35 * len(down))
-    image = axis.imshow(values, vmin=0.0, vmax=1.0, cmap="Blues", aspect="auto")
-    axis.set_yticks(range(len(down)), down, fontsize="small")
-    axis.set_xticks(range(len(across)), ["\n".join(cell) for cell in across], rotation=90, fontsize="x-small")
-    figure.colorbar(image, label="fitness: how likely the model finds its answer failing (0 to 1)")
-    return figure
+def _short(name: str) -> str:
+    """Shorten a name that a model may have written, and keep a dollar sign from being read as mathematics."""
+    return (name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…").replace("$", r"\$")

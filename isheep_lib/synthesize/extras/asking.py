@@ -1,0 +1,109 @@
+"""Asking the model: words in its frame, questions that it answers by yes or no, and lists read from what it says.
+
+In the frame `plain`, of a base model, a prompt is the text that the model continues; in a chat frame it is a turn of the
+user's. So one prompt serves both. Covers what methods share. Does not cover what they ask.
+"""
+
+import math
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from isheep_lib.engines.generate import choose_all
+from isheep_lib.engines.protocol import SPARE, Completion, Request
+from isheep_lib.errors import ParameterError
+from isheep_lib.prompting.special_tokens import encode_rest
+from isheep_lib.record.journal import Journal
+from isheep_lib.synthesize.rules import Item, unquoted
+from isheep_lib.synthesize.writing import Writing
+
+ENTRY = re.compile(
+    r"^[ \t]*(?:(?:task|topic|instruction|任务|主题|指令)[ \t]*)?"
+    r"(?:\d{1,4}[ \t]*[.):](?:[ \t]+|(?=[^\x00-\x7f]))|\d{1,4}[ \t]*[．、）：][ \t]*|[-*•][ \t]+)",
+    re.IGNORECASE | re.MULTILINE,
+)
+
+
+def text_request(writing: Writing[Any], id_: str, words: str, *ends: str, seed: int | None = None) -> Request:
+    """Ask for a text as long as a task may be, in the model's frame.
+
+    Args:
+        words: the prompt.
+        ends: texts that end what is said, beside the end of an answer.
+        seed: of the sampling, that of the id by default.
+    """
+    shared = writing.shared
+    sampling = (shared.instruction_tokens, shared.instruction_temperature, shared.instruction_top_p)
+    seed = writing.seed_of(id_) if seed is None else seed
+    return Request(id_, writing.frame.prompt(words), *sampling, seed, stop=stops(writing, *ends))
+
+
+def answer_request(writing: Writing[Any], id_: str, words: str, *ends: str) -> Request:
+    """Ask for a text as long as a response may be, in the model's frame, with the sampling of responses."""
+    shared = writing.shared
+    sampling = (shared.response_tokens, shared.response_temperature, shared.response_top_p)
+    return Request(id_, writing.frame.prompt(words), *sampling, writing.seed_of(id_), stop=stops(writing, *ends))
+
+
+def stops(writing: Writing[Any], *ends: str) -> tuple[str, ...]:
+    """Return what ends an answer: the frame's own end, where it has one, and others."""
+    return (*((writing.frame.end,) if writing.frame.end else ()), *ends)
+
+
+def before(writing: Writing[Any], name: str, variable: str) -> str:
+    """Return what stands before a variable on its line of a prompt, such as `Task:`; a text that goes on so is at its end."""
+    return "\n" + writing.prompts.label_of(name, variable)
+
+
+def yes_shares(writing: Writing[Any], questions: Mapping[str, str], journal: Journal, label: str) -> dict[str, float]:
+    """Ask questions; return the probability of yes among the two answers, by id, without those beyond the model's context.
+
+    Args:
+        questions: in words, by id.
+        journal: a row for each, so that none is asked again when the stage is resumed.
+        label: what is asked, for the bar.
+    """
+    prompts = {i: writing.frame.prompt(words) for i, words in questions.items()}
+    long = writing.overlong(prompts, SPARE)
+    fitting = {i: prompt for i, prompt in prompts.items() if i not in long}
+    logs = choose_all(writing.engine, fitting, writing.prompts.words.answers, journal, label)
+    return {i: 1 / (1 + math.exp(min(700.0, no - yes))) for i, (yes, no) in logs.items()}  # logs are in nats
+
+
+def read_entries(said: Completion) -> list[Item]:
+    """Cut a list into items, whatever numbers or marks it has; text without any is one item, text before the first is none.
+
+    The last item of a list that the token limit ended is marked as cut.
+    """
+    starts = list(ENTRY.finditer(said.text))
+    if not starts:
+        bodies = [(said.text, said.text)]
+    else:
+        ends = [found.start() for found in starts[1:]] + [len(said.text)]
+        bodies = [(said.text[s.start() : end], said.text[s.end() : end]) for s, end in zip(starts, ends, strict=True)]
+    last = len(bodies) - 1
+    return [Item(raw, unquoted(body), "", cut=said.finish == "length" and n == last) for n, (raw, body) in enumerate(bodies)]
+
+
+def refuse_narrow(writing: Writing[Any], prompts: Mapping[str, str], spare: int) -> None:
+    """Refuse a context that has no room for prompts of later steps, before the first one is asked.
+
+    Args:
+        prompts: by the name of their file, with nothing filled in.
+        spare: tokens of what will be filled in and of what is then written, at most.
+
+    Raises:
+        ParameterError: the model's context is too short for one of them.
+    """
+    if long := writing.overlong(prompts, spare):
+        raise ParameterError(
+            "The model's context has no room for later steps:\n  " + "\n  ".join(f"{n}: {said}" for n, said in long.items()),
+            where="synthesize.instruction_tokens, synthesize.response_tokens",
+            allowed=f"prompt and {spare} more tokens together at most {writing.engine.context}",
+            do="lower them, or choose a model that reads more",
+        )
+
+
+def count_tokens(writing: Writing[Any], text: str) -> int:
+    """Count the tokens of an answer that no model wrote alone, and the one that ends it, as those of a response."""
+    return len(encode_rest(writing.engine.tokenizer, text)) + 1

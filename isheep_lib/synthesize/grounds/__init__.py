@@ -1,0 +1,1 @@
+"""What tasks can be written from beside seeds: documents and tables, and whether these may be used."""

@@ -1,0 +1,1 @@
+"""Methods that write tasks from documents that people wrote."""

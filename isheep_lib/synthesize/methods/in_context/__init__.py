@@ -1,0 +1,1 @@
+"""Methods whose prompts show examples, and that ask for more like them."""
