@@ -162,6 +162,7 @@ def test_a_skill_that_the_model_does_not_find_new_is_not_tested(tmp_path):
 def test_the_next_iteration_tests_the_same_skills_again(tmp_path):
     rows = files_of(AutoDetect().write(made(tmp_path / "one", Model())))["skills.jsonl"]
     assert carried_file(AutoDetect()) == "skills.jsonl"
+    assert (1, "synthesize", "skills.jsonl") in Synthesize(method="autodetect").inputs(2)
     engine = Model()
     bad = {**rows[0], "id": "i0-s09", "reason": "known_skill"}
     found = AutoDetect().write(

@@ -1,15 +1,18 @@
 """LLM2LLM: answers are checked, only wrongly answered seeds are written from, and most answers must say what was written."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from isheep_lib.errors import DataError, ParameterError, YieldError
 from isheep_lib.params.check import check
+from isheep_lib.prompting.prompt_files import open_prompts
 from isheep_lib.record.rows import Task
 from isheep_lib.synthesize.extras.own import files_of
 from isheep_lib.synthesize.feedback.checking import agreeing, is_checkable, says
-from isheep_lib.synthesize.feedback.mistakes import read_pair
+from isheep_lib.synthesize.feedback.mistakes import Seen, labels_of, read_pair
 from isheep_lib.synthesize.methods.feedback.llm2llm import LLM2LLM
 from isheep_lib.synthesize.params import Synthesize
 from tests.scripted import ScriptedEngine
@@ -80,8 +83,12 @@ def test_the_first_task_of_a_text_is_read_with_its_answer(said, pair):
     assert read_pair(said, LABELS) == pair
 
 
-def test_chinese_labels_are_those_of_the_chinese_prompt():
-    assert read_pair("任务：把1和2相加。\n答案：3", ("任务：", "答案：")) == ("把1和2相加。", "3")
+@pytest.mark.parametrize(("language", "labels"), [("en", LABELS), ("zh", ("任务：", "答案："))])
+def test_the_labels_are_the_last_two_lines_of_the_prompt_in_its_language(language, labels, tmp_path):
+    params = Synthesize(method="llm2llm")
+    made = replace(writing(ScriptedEngine(), tmp_path, params, SEEDS), prompts=open_prompts(language))
+    assert labels_of(LLM2LLM().prompt(made, Seen(SEEDS[0], "8", False), [])) == labels
+    assert read_pair(f"{labels[0]} 把1和2相加。\n{labels[1]} 3", labels) == ("把1和2相加。", "3")
 
 
 class Model(ScriptedEngine):

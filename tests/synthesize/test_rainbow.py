@@ -219,6 +219,7 @@ def test_the_next_iteration_goes_on_with_the_archive_rated_anew(tmp_path):
     carried = [{**row, "id": row["id"].replace("i1-", "i0-"), "fitness": 0.0, "output": "old"} for row in first]
     found = Rainbow().write(made(tmp_path / "two", Model(False), carried=carried, children=3, batch=1))
     assert carried_file(Rainbow()) == "archive.jsonl"
+    assert (1, "synthesize", "archive.jsonl") in Synthesize(method="rainbow").inputs(2)
     archive = {row["id"]: row for row in files_of(found)["archive.jsonl"]}
     kept = [row for id_, row in archive.items() if id_.startswith("i0-")]
     assert len(kept) == len(carried), "the model prefers what is there"
@@ -252,6 +253,8 @@ def test_on_the_grid_of_safety_refusals_alone_are_kept_and_no_other_answer_stays
     assert found.accepted and {row["output"] for row in rows} == {"I would rather not help with that."}
     assert not any("An answer" in str(row.get("output", "")) for row in found.dropped)
     assert found.tokens == 10 * len(engine.asked) - 10 * len(found.accepted)
+    shown = {row["step"]: row["text"] for row in Rainbow().example(made(tmp_path / "shown", Model(), grid="safety")).rows}
+    assert shown["answer"] == "not shown on this grid"
     with pytest.raises(YieldError, match="no_refusal"):
         Rainbow().write(made(tmp_path / "more", Model(refuses=False), grid="safety"))
 

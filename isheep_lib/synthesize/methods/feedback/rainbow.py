@@ -119,7 +119,8 @@ class Rainbow(Method[RainbowOptions]):
         if not problem:
             with writing.open_journal("example") as journal:
                 ((answer, fitness),) = rate(writing, journal, {child.id: child.row}).values()
-            steps |= {"answer": answer["output"], "fitness": "not judged" if fitness is None else f"{fitness:.3f}"}
+            said_back = answer["output"] if writing.options.grid == "tasks" else "not shown on this grid"
+            steps |= {"answer": said_back, "fitness": "not judged" if fitness is None else f"{fitness:.3f}"}
         steps["verdict"] = ": ".join(filter(None, problem)) if problem else "nothing against it"
         return Example(prompt, said, [{"step": name, "text": text} for name, text in steps.items()])
 
