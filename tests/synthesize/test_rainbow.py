@@ -173,6 +173,7 @@ def test_the_archive_s_tasks_are_accepted_with_their_cells_and_all_others_droppe
     assert (row["operator"], row["output"], row["finish"]) == ("mutate", f"An answer to {row['id']}.", "end")
     assert row["fitness"] == FITNESS and row["parents"]
     assert {row["reason"] for row in found.dropped} <= {"replaced", "not_preferred"}
+    assert all(row["fitness"] == FITNESS and "output" not in row for row in found.dropped)
 
 
 def test_parents_are_seeds_until_the_archive_holds_something(tmp_path):
@@ -257,6 +258,15 @@ def test_on_the_grid_of_safety_refusals_alone_are_kept_and_no_other_answer_stays
     assert shown["answer"] == "not shown on this grid"
     with pytest.raises(YieldError, match="no_refusal"):
         Rainbow().write(made(tmp_path / "more", Model(refuses=False), grid="safety"))
+
+
+def test_on_the_grid_of_safety_carried_tasks_keep_their_refusals_though_they_are_answered_anew(tmp_path):
+    first = files_of(Rainbow().write(made(tmp_path / "one", Model(), grid="safety")))["archive.jsonl"]
+    carried = [{**row, "id": row["id"].replace("i1-", "i0-")} for row in first]
+    engine = Model(False)
+    found = Rainbow().write(made(tmp_path / "two", engine, grid="safety", carried=carried, children=4))
+    assert any(request.id.endswith("/again") for request in engine.asked)
+    assert {row["output"] for row in files_of(found)["archive.jsonl"]} == {"I would rather not help with that."}
 
 
 def test_the_grid_of_safety_asks_by_its_own_prompts_and_is_not_the_default():

@@ -53,23 +53,36 @@ class Child:
 
 @dataclass
 class Course:
-    """What a writing has come to: the archive, every child of this iteration, and why those are lost that are."""
+    """What a writing has come to.
+
+    Attributes:
+        archive: the best task of each cell so far.
+        children: every one of this iteration.
+        fitness: of those that were rated.
+        lost: why those are lost that are.
+        refusals: on the grid of safety, what the archive of an earlier iteration had in the place of answers, by id.
+    """
 
     archive: Archive
     children: dict[str, Child] = field(default_factory=dict)
+    fitness: dict[str, float] = field(default_factory=dict)
     lost: dict[str, Problem] = field(default_factory=dict)
+    refusals: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def settle(self, writing: Writing[Any], intake: Intake, journal: Journal) -> None:
         """Accept what holds a cell now, in the order in which it was written, and drop the rest."""
         held = {row["id"]: row for row in self.archive.in_order() if row["id"] in self.children}
         if writing.options.grid == "safety":
             self._refuse(writing, intake, journal, held)
+            for row in self.archive.in_order():
+                row |= self.refusals.get(row["id"], {})
         for id_, child in self.children.items():
-            own = {name: held[id_][name] for name in (*ANSWER, "fitness")} if id_ in held else {}
             problem = self.lost.get(id_) or intake.problem(child.item, {child.parent.instruction})
-            if problem[0]:
-                intake.found.tokens += own.pop("num_tokens", 0)
-                own = {name: value for name, value in own.items() if name == "fitness"}
+            own = {"fitness": self.fitness[id_]} if id_ in self.fitness else {}
+            if not problem[0]:
+                own |= {name: held[id_][name] for name in ANSWER}
+            elif id_ in held:
+                intake.found.tokens += held[id_]["num_tokens"]
             intake.take(id_, child.item, {**child.lineage, **own}, problem)
 
     def _refuse(self, writing: Writing[Any], intake: Intake, journal: Journal, held: Mapping[str, dict[str, Any]]) -> None:
@@ -110,8 +123,9 @@ def begin(writing: Writing[Any], intake: Intake, journal: Journal, cells: Sequen
     for i, row in rows.items():
         answer, fitness = rated[i]
         intake.found.tokens += answer["num_tokens"]
-        new = {name: answer[name] for name in ANSWER} if writing.options.grid == "tasks" else {}
-        course.archive.put(row | new | {"fitness": row["fitness"] if fitness is None else fitness})
+        new = {name: answer[name] for name in ANSWER} | {"fitness": row["fitness"] if fitness is None else fitness}
+        course.archive.put({name: value for name, value in row.items() if name != "input"} | new)
+        course.refusals[row["id"]] = {name: row[name] for name in ANSWER}
     return course
 
 
@@ -140,6 +154,7 @@ def take_batch(
             course.lost[i] = "not_judged", "task and answer"
             intake.found.tokens += answer["num_tokens"]
             continue
+        course.fitness[i] = fitness
         own = {name: answer[name] for name in ANSWER} | {"fitness": fitness, "iteration": writing.iteration}
         rows.append({**left[i].lineage, "id": i, "instruction": left[i].item.instruction, **own})
     for wave in waves(rows):
