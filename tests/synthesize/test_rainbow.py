@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from isheep_lib.analysis.bleu import bleu
 from isheep_lib.errors import DataError, RecordError, YieldError
 from isheep_lib.export.contents import read as read_export
+from isheep_lib.prompting.prompt_files import SHIPPED, open_prompts
 from isheep_lib.record.rows import Task
 from isheep_lib.synthesize.extras.own import carried_file, files_of, withheld
 from isheep_lib.synthesize.feedback.archive import Archive, bias, cells_of, draw_cell, read_grid, waves
@@ -49,6 +50,13 @@ def test_bleu_is_as_worked_by_hand(candidate, reference, value):
 def test_a_grid_is_read_line_by_line_and_its_cells_are_all_combinations():
     assert read_grid("kind: list | letter\n\n难度：easy | hard\n") == {"kind": ["list", "letter"], "难度": ["easy", "hard"]}
     assert cells_of(GRID) == [("list", "easy"), ("list", "hard"), ("letter", "easy"), ("letter", "hard")]
+
+
+@pytest.mark.parametrize(("name", "shape"), [("rainbow-tasks.txt", [6, 3, 4]), ("rainbow-safety.txt", [10, 10])])
+def test_the_shipped_grids_have_the_same_shape_in_every_language(name, shape):
+    for language in SHIPPED:
+        grid = read_grid(open_prompts(language).render(name), name)
+        assert [len(values) for values in grid.values()] == shape
 
 
 @pytest.mark.parametrize("line", ["kind", "kind: list", "kind: list | list", "kind: list |", ": a | b"])
