@@ -31,7 +31,8 @@ def main() -> None:
 @click.option("--dry", is_flag=True, help="Plan and estimate only: nothing is loaded or written.")
 def iterate(dry: bool, **given: object) -> None:
     """Bring a run to an iteration: finished stages are reused, missing ones run."""
-    from isheep_lib.display import evaluation_tables
+    from isheep_lib.benchmarks import comparison
+    from isheep_lib.display import evaluation_tables, verdicts
     from isheep_lib.iterate import needs, outcome, runner
     from isheep_lib.iterate.chain import prepare
     from isheep_lib.record import manifests, stages
@@ -48,7 +49,11 @@ def iterate(dry: bool, **given: object) -> None:
     click.echo(f"results go to {manifests.short(run_dir)}", err=True)
     with kept(run_dir):
         runner.execute(project_root() / "notebooks" / "iterate.ipynb", output, given)
-    click.echo(evaluation_tables.results_table(evaluation_tables.metrics_of(run_dir)))
+    evaluated = evaluation_tables.metrics_of(run_dir)
+    click.echo(evaluation_tables.results_table(evaluated))
+    if any(evaluated):  # models after the base
+        compared = comparison.against_base(run_dir, list(evaluated)), comparison.lengths_since(run_dir, list(evaluated))
+        click.echo(f"\n{verdicts.of_run(*compared).said}")
     click.echo(f"\n{outcome.told(before, outcome.finished(run_dir, steps))}")
     click.echo(f"Next: open {quoted(output)}, or isheep status {shlex.quote(manifests.run_name(run_dir))}")
 

@@ -11,6 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 FENCES = re.compile(r"^(`{3,}).*?^\1`*$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
+SPAN = re.compile(r"`[^`\n]+`")
 PLACE = re.compile(r"`([\w.]+)`(?: and `(\w+)`)? \(`([\w/]+\.py)`\)|`([\w.]+)` in `([\w/]+\.py)`|`([a-z_]+/[\w/]+\.py)`")
 FOLDERS = ("*.md", "docs/*.md", "docs/zh/*.md", "benchmarks/*.md", "seeds/*.md", "results/*.md", "isheep_lib/**/*.md")
 PAGES = sorted(str(path.relative_to(ROOT)) for pattern in FOLDERS for path in ROOT.glob(pattern))
@@ -26,6 +27,11 @@ def words_of(page: Path) -> str:
     return FENCES.sub("", page.read_text(encoding="utf-8"))
 
 
+def links_of(page: Path) -> list[str]:
+    """List where a page's links lead; brackets in code are none."""
+    return LINK.findall(SPAN.sub("", words_of(page)))
+
+
 def anchors(page: Path) -> set[str]:
     """Name a page's headings as GitHub's anchors do."""
     titles = re.findall(r"^#+ (.+)$", words_of(page), re.MULTILINE)
@@ -35,7 +41,7 @@ def anchors(page: Path) -> set[str]:
 @pytest.mark.parametrize("name", PAGES)
 def test_links_between_files_lead_to_a_file_and_to_a_heading_of_it(name):
     page = ROOT / name
-    for link in LINK.findall(words_of(page)):
+    for link in links_of(page):
         if re.match(r"[a-z]+:", link):
             continue
         place, _, anchor = unquote(link).partition("#")
@@ -87,7 +93,7 @@ def commands(name: str) -> list[list[str]]:
 def leads_to(name: str) -> Counter[str]:
     """Count the English pages, files and addresses that a page's links lead to, but for the one to its other language."""
     found: Counter[str] = Counter()
-    for link in LINK.findall(words_of(ROOT / name)):
+    for link in links_of(ROOT / name):
         place, _, anchor = unquote(link).partition("#")
         if not re.match(r"[a-z]+:", link):
             path = str(((ROOT / name).parent / place).resolve().relative_to(ROOT)) if place else name
@@ -97,7 +103,7 @@ def leads_to(name: str) -> Counter[str]:
 
 
 def spans(name: str) -> Counter[str]:
-    return Counter(re.findall(r"`[^`\n]+`", words_of(ROOT / name)))
+    return Counter(SPAN.findall(words_of(ROOT / name)))
 
 
 def numbers(name: str) -> Counter[str]:

@@ -12,7 +12,6 @@ from collections.abc import Collection, Sequence
 from isheep_lib.ablate.sweep import Sweep
 from isheep_lib.ablate.table import Side, control_of, iterations_of, reference_of, side_of, tested, unfair
 from isheep_lib.analysis.significance import Comparison, mean_with_error
-from isheep_lib.benchmarks.catalogue import BENCHMARKS
 from isheep_lib.benchmarks.comparison import Evaluated, Values, answered, compare_shared, recorded
 from isheep_lib.benchmarks.followed import GROUPS, values_by_practice
 from isheep_lib.display.evaluation_tables import PRACTISED, with_error
@@ -37,7 +36,7 @@ def practice_table(sweep: Sweep) -> Table:
                 values = _pooled(side.models, name, types or (), group)
                 found = [own for own in values.values() if own]
                 shown = with_error(mean_with_error(found)) if found else "none"
-                rows.append({"run": label, "benchmark": BENCHMARKS[name].title, "types": PRACTISED[group], "percent": shown})
+                rows.append({"run": label, "benchmark": side.named(name), "types": PRACTISED[group], "percent": shown})
                 tests.append({title: _against(side, other, name, group) for title, other in _others(sweep, label).items()})
     columns = list(dict.fromkeys(title for each in tests for title in each))
     for column in columns:

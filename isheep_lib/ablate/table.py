@@ -19,7 +19,7 @@ from isheep_lib.ablate.sweep import Sweep
 from isheep_lib.analysis.significance import NOTHING_SHOWN, Comparison, holm, mean_with_error, verdict
 from isheep_lib.benchmarks.catalogue import BENCHMARKS
 from isheep_lib.benchmarks.comparison import Evaluated, compare_shared, recorded, values_of
-from isheep_lib.display.evaluation_tables import METRICS, with_error
+from isheep_lib.display.evaluation_tables import METRICS, named, with_error
 from isheep_lib.display.figures import BLUE, DARK, GREY, nothing, panels, widen
 from isheep_lib.display.table import Table
 from isheep_lib.iterate.grade import grade_of_run
@@ -41,6 +41,10 @@ class Side:
     frames: set[str]
     pairs: list[int]  # trained on, one per seed
     weights: list[str]  # of base model and adapters, one per seed
+
+    def named(self, benchmark: str) -> str:
+        """Name a benchmark, with its language where that is not one of the point's."""
+        return named(benchmark, self.models[0].language) if self.models else BENCHMARKS[benchmark].title
 
 
 @dataclass(frozen=True)
@@ -173,7 +177,7 @@ def ablation_table(sweep: Sweep, rows: Sequence[Row] | None = None) -> Table:
             "iteration": row.iteration,
             "grade": grades[row.side.label],
             "pairs": " / ".join(str(n) for n in dict.fromkeys(row.side.pairs)),
-            "benchmark": f"{BENCHMARKS[row.benchmark].title}, {METRICS[BENCHMARKS[row.benchmark].metric]}",
+            "benchmark": f"{row.side.named(row.benchmark)}, {METRICS[BENCHMARKS[row.benchmark].metric]}",
             "percent": with_error(row.value) if row.value else f"left out: {row.control}",
         }
         if len(row.seeds) > 1:
@@ -242,7 +246,8 @@ def figure(rows: Sequence[Row]) -> Figure:
             axis.errorbar(row.value["value"], y, xerr=row.value["standard_error"] or 0.0, fmt="o", color=color, capsize=3)
         widen(axis, LEAST, "x")
         axis.tick_params(labelsize=8)
-        axis.set_xlabel(f"{BENCHMARKS[name].title},\n{METRICS[BENCHMARKS[name].metric]} (%)", color=DARK, fontsize=9)
+        titles = dict.fromkeys(row.side.named(name) for row in rows if row.benchmark == name)
+        axis.set_xlabel(f"{' / '.join(titles)},\n{METRICS[BENCHMARKS[name].metric]} (%)", color=DARK, fontsize=9)
     axes[0].set_yticks(range(len(labels)), labels, fontsize=8)
     axes[0].invert_yaxis()
     return figure

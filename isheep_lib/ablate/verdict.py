@@ -13,7 +13,6 @@ from isheep_lib.ablate.practice import base_of
 from isheep_lib.ablate.sweep import Sweep
 from isheep_lib.ablate.table import Row, compared, iterations_of
 from isheep_lib.analysis.significance import NOTHING_SHOWN, Comparison, holm, verdict
-from isheep_lib.benchmarks.catalogue import BENCHMARKS
 from isheep_lib.display.folded import Told
 from isheep_lib.display.outcomes import listed
 from isheep_lib.display.verdicts import by_verdict, needed, p_words
@@ -33,12 +32,13 @@ def of_sweep(sweep: Sweep, rows: Sequence[Row]) -> Told:
     if not last:
         return Told("Nothing of this sweep is evaluated yet.")
     labels = dict.fromkeys(row.side.label for row in last)
+    titles = {_key(row): f"{row.side.label}, {row.side.named(row.benchmark)}" for row in rows}
     bases = {label: base_of(sweep, label) for label in labels}
     found = {_key(row): compared(row.side, bases[row.side.label], row.benchmark) for row in last}
     by_chance = {_key(row): row.control for row in rows}
-    told = [_told(title, _tests(family), [*labels]) for title, family in ((CONTROL, by_chance), (BASE, found))]
+    told = [_told(title, _tests(family), titles) for title, family in ((CONTROL, by_chance), (BASE, found))]
     tests = _tests(found)
-    more = needed({_title(key): one for key, one in tests.items()}, str) if tests else ""
+    more = needed({titles[key]: one for key, one in tests.items()}, str) if tests else ""
     shown = _rows(_tests(by_chance), CONTROL.partition(",")[0], last) + _rows(tests, BASE, last)
     return Told("\n".join(filter(None, [*told, more])), *by_verdict(shown))
 
@@ -51,13 +51,9 @@ def _tests(found: Mapping[tuple[str, int, str], Comparison | str]) -> Tests:
     return {key: one for key, one in found.items() if isinstance(one, Comparison)}
 
 
-def _title(key: tuple[str, int, str]) -> str:
-    return f"{key[0]}, {BENCHMARKS[key[2]].title}"
-
-
-def _told(title: str, tests: Tests, labels: Sequence[str]) -> str:
-    """Say of one kind of tests which settings they tell apart."""
-    last = {label: max((k for other, k, _ in tests if other == label), default=0) for label in labels}
+def _told(title: str, tests: Tests, titles: Mapping[tuple[str, int, str], str]) -> str:
+    """Say of one kind of tests which settings they tell apart, by the title of each."""
+    last = {label: max((k for other, k, _ in tests if other == label), default=0) for label, _, _ in titles}
     shown = {key: word for key, word in _verdicts(tests).items() if key[1] == last[key[0]]}
     if not shown:
         return f"No setting can be compared with {title}."
@@ -65,7 +61,7 @@ def _told(title: str, tests: Tests, labels: Sequence[str]) -> str:
     if not differ:
         of = f"{len({key[0] for key in shown})} setting(s), {len(shown)} test(s)"
         return f"No setting is told from {title}: {of}, none shows a difference."
-    words = [f"{_title(key)}: {shown[key]} ({tests[key].difference:+.1f} points)" for key in differ]
+    words = [f"{titles[key]}: {shown[key]} ({tests[key].difference:+.1f} points)" for key in differ]
     return f"Told from {title}: {listed(words)}; no difference is shown in {len(shown) - len(differ)} of {len(shown)} tests."
 
 
@@ -80,11 +76,11 @@ def _adjusted(tests: Tests) -> dict[tuple[str, int, str], float]:
 
 
 def _rows(tests: Tests, title: str, last: Sequence[Row]) -> list[dict[str, str]]:
-    adjusted, wanted = _adjusted(tests), {_key(row) for row in last}
+    adjusted, wanted = _adjusted(tests), {_key(row): row for row in last}
     return [
         {
             "run": key[0],
-            "benchmark": BENCHMARKS[key[2]].title,
+            "benchmark": wanted[key].side.named(key[2]),
             "against": title,
             "difference (95 % interval)": f"{one.difference:+.1f} ({one.low:+.1f} to {one.high:+.1f})",
             "p (Holm)": p_words(adjusted[key]),

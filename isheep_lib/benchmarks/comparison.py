@@ -6,8 +6,9 @@ Covers pairing the items of two evaluations. Does not cover the tests themselves
 (`display.stage_tables`).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from isheep_lib.analysis.lengths import Change, compare_lengths
 from isheep_lib.analysis.significance import Comparison, compare
 from isheep_lib.benchmarks import followed, ifeval
 from isheep_lib.benchmarks.catalogue import BENCHMARKS
+from isheep_lib.languages.rules import Language
 from isheep_lib.record import manifests
 from isheep_lib.record.rows import read_jsonl
 
@@ -25,21 +27,28 @@ Values = dict[str, list[float]]  # by item
 
 @dataclass(frozen=True)
 class Evaluated:
-    """One model's evaluation: its name, what was measured by benchmark, and the graded rows of one."""
+    """One model's evaluation: its name, what was measured by benchmark, the graded rows of one, and the run's language."""
 
     name: str
     tasks: dict[str, Any]
     rows: Callable[[str], list[dict[str, Any]]]
+    language: Language = "en"
 
 
 @dataclass(frozen=True)
 class Compared:
-    """Two models side by side: paired comparisons by benchmark, and why others were left out."""
+    """Two models side by side: paired comparisons by benchmark, why others were left out, and the later one's language."""
 
     before: str
     after: str
     found: dict[str, Comparison]
     left_out: dict[str, str]
+    language: Language = "en"
+
+
+def spoken_in(metrics: Mapping[str, Any]) -> Language:
+    """Return the language of the run that metrics are of."""
+    return metrics.get("language", "en")
 
 
 def recorded(run_dir: Path, iteration: int) -> Evaluated | None:
@@ -48,12 +57,17 @@ def recorded(run_dir: Path, iteration: int) -> Evaluated | None:
     metrics = manifests.read_manifest(folder, METRICS) if manifests.read_manifest(folder) else None
     if metrics is None:
         return None
-    return Evaluated(f"M_{iteration}", metrics["tasks"], lambda name: read_jsonl(folder / f"samples-{name}.jsonl"))
+    rows = partial(_samples, folder)
+    return Evaluated(f"M_{iteration}", metrics["tasks"], rows, spoken_in(metrics))
+
+
+def _samples(folder: Path, name: str) -> list[dict[str, Any]]:
+    return read_jsonl(folder / f"samples-{name}.jsonl")
 
 
 def against_earlier(run_dir: Path, iteration: int, metrics: dict[str, Any], rows: dict[str, Any]) -> list[Compared]:
     """Compare a model that is just being evaluated with the one before it and with the base model."""
-    now = Evaluated(f"M_{iteration}", metrics["tasks"], rows.__getitem__)
+    now = Evaluated(f"M_{iteration}", metrics["tasks"], rows.__getitem__, spoken_in(metrics))
     others = [recorded(run_dir, k) for k in dict.fromkeys((iteration - 1, 0)) if k >= 0 and k != iteration]
     return [compare_models(other, now) for other in others if other]
 
@@ -123,7 +137,7 @@ def compare_models(before: Evaluated, after: Evaluated) -> Compared:
                 left_out[name] = compared
             else:
                 found[name] = compared
-    return Compared(before.name, after.name, found, left_out)
+    return Compared(before.name, after.name, found, left_out, after.language)
 
 
 def answered(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -13,11 +13,11 @@ from isheep_lib.analysis import collapse
 from isheep_lib.analysis.contamination import Hit
 from isheep_lib.analysis.significance import Comparison, comparison_rows
 from isheep_lib.benchmarks.catalogue import BENCHMARKS
-from isheep_lib.benchmarks.comparison import Compared
+from isheep_lib.benchmarks.comparison import Compared, spoken_in
 from isheep_lib.benchmarks.data import Suite
 from isheep_lib.benchmarks.followed import GROUPS
 from isheep_lib.display.table import Table, clip
-from isheep_lib.languages.rules import Language, in_words, tags_of
+from isheep_lib.languages.rules import ANY, Language, file_of, files_of, in_words
 from isheep_lib.record import manifests
 
 METRICS = {
@@ -39,12 +39,13 @@ ERRORS = "± is one standard error; (< …) is a one-sided bound of 95 % where a
 
 def named(benchmark: str, language: Language = "en") -> str:
     """Return a benchmark's title, with its language in words where that is not one of the run's."""
+    return BENCHMARKS[benchmark].title + in_another(benchmark, language)
+
+
+def in_another(benchmark: str, language: Language) -> str:
+    """Say in brackets which language a benchmark asks in, "" where that is one of the run's."""
     asks = BENCHMARKS[benchmark].language
-    return BENCHMARKS[benchmark].title + ("" if asks in tags_of(language) else f" (in {in_words(asks)})")
-
-
-def _of_run(metrics: Mapping[str, Any]) -> Language:
-    return metrics.get("language", "en")
+    return "" if file_of(asks) in files_of(language) and language != ANY else f" (in {in_words(asks)})"
 
 
 def suite_table(suite: Suite, few_shot: int, language: Language = "en") -> Table:
@@ -67,7 +68,7 @@ def suite_table(suite: Suite, few_shot: int, language: Language = "en") -> Table
         }
         for chosen in suite.chosen
     ]
-    rows += [{"benchmark": BENCHMARKS[name].title, "items": "left out", "data": why} for name, why in suite.absent.items()]
+    rows += [{"benchmark": named(name, language), "items": "left out", "data": why} for name, why in suite.absent.items()]
     confined = {"": "", "unconfined": "Programs that the model writes run UNCONFINED."}
     return Table(rows, confined.get(suite.sandbox, f"Programs that the model writes run in a sandbox ({suite.sandbox})."))
 
@@ -77,7 +78,7 @@ def scores_table(metrics: dict[str, Any], earlier: dict[str, Any] | None = None)
     rows = []
     for name, task in metrics["tasks"].items():
         for metric, value in task["values"].items():
-            row = {"benchmark": named(name, _of_run(metrics)), "items": task["subset"], "metric": METRICS[metric]}
+            row = {"benchmark": named(name, spoken_in(metrics)), "items": task["subset"], "metric": METRICS[metric]}
             if any("unanswered" in other for other in metrics["tasks"].values()):
                 row["beyond the context"] = task.get("unanswered", 0)
             row["percent"] = with_error(value)
@@ -89,7 +90,7 @@ def scores_table(metrics: dict[str, Any], earlier: dict[str, Any] | None = None)
                 if not task["trained_on"]:
                     row["clean items only"] = "the same"
             rows.append(row)
-    left = [f"{BENCHMARKS[name].title} was left out" for name in metrics["absent"]]
+    left = [f"{named(name, spoken_in(metrics))} was left out" for name in metrics["absent"]]
     return Table([*rows, *_settled_rows(metrics)], "; ".join([ERRORS, *left]))
 
 
@@ -97,7 +98,7 @@ def _settled_rows(metrics: dict[str, Any]) -> list[dict[str, str]]:
     """Show accuracies also without the prompts whose check draws by chance."""
     return [
         {
-            "benchmark": f"{BENCHMARKS[name].title}, without prompts whose check draws by chance",
+            "benchmark": f"{named(name, spoken_in(metrics))}, without prompts whose check draws by chance",
             "items": f"{task['without_chance']['prompt_strict']['items']} prompts",
             "metric": METRICS[metric],
             "percent": with_error(value),
@@ -112,7 +113,7 @@ def types_table(metrics: dict[str, Any]) -> Table:
     rows = []
     for name, task in metrics["tasks"].items():
         for kind, found in task.get("types", {}).items():
-            row = {"benchmark": named(name, _of_run(metrics)), "type": kind, "instructions": found["items"]}
+            row = {"benchmark": named(name, spoken_in(metrics)), "type": kind, "instructions": found["items"]}
             row |= {f"followed, {mode}": f"{found[mode]:.0f} %" for mode in ("strict", "loose")}
             if "practised" in task:
                 row["practised"] = "yes" if kind in task["practised"]["types"] else "no"
@@ -133,7 +134,7 @@ def practice_table(metrics: dict[str, Any], compared: Mapping[str, Mapping[str, 
                 value = task["practised"][mode].get(group)
                 tested = compared.get(name, {}).get(group) if mode == "strict" else None
                 row: dict[str, Any] = {
-                    "benchmark": BENCHMARKS[name].title,
+                    "benchmark": named(name, spoken_in(metrics)),
                     "types": PRACTISED[group],
                     "metric": METRICS[f"inst_{mode}"],
                 }
@@ -190,8 +191,8 @@ def comparison_table(compared: Sequence[Compared]) -> Table:
     for pair in compared:
         for row in comparison_rows(pair.found) if pair.found else []:
             facts = {name: text for name, text in row.items() if name != "task"}
-            rows.append({"models": f"{pair.before} to {pair.after}", "benchmark": BENCHMARKS[row["task"]].title, **facts})
-    left = [f"{BENCHMARKS[name].title} ({c.before} to {c.after}): {why}" for c in compared for name, why in c.left_out.items()]
+            rows.append({"models": f"{pair.before} to {pair.after}", "benchmark": named(row["task"], pair.language), **facts})
+    left = [f"{named(name, c.language)} ({c.before} to {c.after}): {why}" for c in compared for name, why in c.left_out.items()]
     caption = "Paired tests on each benchmark's first metric in percentage points; Holm over the benchmarks of two models"
     return Table(rows or [{"comparison": "nothing can be compared"}], "; left out: ".join([caption, *left]))
 
@@ -244,7 +245,7 @@ def results_table(found: dict[int, dict[str, Any]]) -> Table:
     names = dict.fromkeys(
         (name, metric) for m in found.values() for name, task in m["tasks"].items() for metric in task["values"]
     )
-    rows, language = [], _of_run(found[max(found)])
+    rows, language = [], spoken_in(found[max(found)])
     for name, metric in names:
         tasks = {k: m["tasks"].get(name) for k, m in found.items()}
         subsets = sorted({task["subset"] for task in tasks.values() if task})

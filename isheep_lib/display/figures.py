@@ -12,8 +12,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from isheep_lib.analysis.collapse import SIGNS
-from isheep_lib.benchmarks.catalogue import BENCHMARKS
+from isheep_lib.benchmarks.comparison import spoken_in
 from isheep_lib.display import fonts
+from isheep_lib.display.evaluation_tables import named
 from isheep_lib.display.scripts import wrapped
 from isheep_lib.languages.words import count_words
 from isheep_lib.scorers.table import scorer_of
@@ -234,7 +235,9 @@ def scores(metrics: dict[str, Any], earlier: dict[str, Any] | None) -> Figure:
         y = np.arange(len(names)) + (i - (len(series) - 1) / 2) * 0.36
         errors = [v["standard_error"] or 0.0 for v in values]
         axis.barh(y, [v["value"] for v in values], 0.34, xerr=errors, color=color, label=label, capsize=2)
-    axis.set_yticks(range(len(names)), [f"{BENCHMARKS[n].title} ({metrics['tasks'][n]['subset']})" for n in names], fontsize=8)
+    axis.set_yticks(
+        range(len(names)), [f"{named(n, spoken_in(metrics))} ({metrics['tasks'][n]['subset']})" for n in names], fontsize=8
+    )
     axis.invert_yaxis()
     axis.set_xlabel("first metric of each benchmark (%), bars are one standard error")
     axis.legend(fontsize=8, frameon=False)
@@ -250,7 +253,8 @@ def _first(metrics: dict[str, Any], name: str) -> dict[str, Any]:
 def scores_over_iterations(found: dict[int, dict[str, Any]]) -> Figure:
     """Draw each benchmark's first metric over iterations, the base model at 0."""
     names = list(dict.fromkeys(name for metrics in found.values() for name in metrics["tasks"]))
-    series = [(f"{BENCHMARKS[name].title} (%)", {k: _first(m, name) for k, m in found.items()}) for name in names]
+    language = spoken_in(found[max(found)]) if found else "en"
+    series = [(f"{named(name, language)} (%)", {k: _first(m, name) for k, m in found.items()}) for name in names]
     return _over_iterations(series, list(found), BLUE, (0, 100))
 
 

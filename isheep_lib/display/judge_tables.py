@@ -12,6 +12,8 @@ from typing import Any
 
 from isheep_lib.analysis.win_rates import COLUMNS, LC_NAME
 from isheep_lib.benchmarks.catalogue import BENCHMARKS
+from isheep_lib.benchmarks.comparison import spoken_in
+from isheep_lib.display.evaluation_tables import in_another, named
 from isheep_lib.display.table import Table, clip
 from isheep_lib.record import manifests
 
@@ -25,7 +27,11 @@ EXTRAPOLATED = "extrapolated: the model's answers are all shorter, or all longer
 def recorded(run_dir: Path, before: int | None = None) -> Metrics:
     """Read the metrics of every judged model of a run, or of those before an iteration."""
     return {
-        k: {**(manifests.read_manifest(folder, "metrics.json") or {}), "self_preference": manifest["self_preference"]}
+        k: {
+            **(manifests.read_manifest(folder, "metrics.json") or {}),
+            "self_preference": manifest["self_preference"],
+            "language": manifest.get("parameters", {}).get("language", "en"),
+        }
         for k, (folder, manifest) in manifests.of_stage(run_dir, "judge").items()
         if before is None or k < before
     }
@@ -36,7 +42,7 @@ def opened_table(opened: Sequence[Any], judge: dict[str, Any]) -> Table:
     return Table(
         [
             {
-                "benchmark": BENCHMARKS[answered.name].title,
+                "benchmark": named(answered.name, answered.language),
                 "items": answered.subset,
                 "verdicts": 2 * len(answered.docs),
                 "what is asked": "which answer is better, in both orders" if answered.name == PAIRS else "a grade, both turns",
@@ -63,6 +69,8 @@ def caption(found: Metrics) -> str:
     metrics = found[last]
     left = [f"M_{k}" for k in found if found[k]["judge"] != metrics["judge"]]
     lines = [f"Judge: {judge_name(metrics['judge'])}.", f"Its biases on M_{last}: {biases(metrics)}."]
+    asked = [named(name, spoken_in(metrics)) for name in (PAIRS, GRADES) if name in metrics]
+    lines += [f"What is asked: {', '.join(asked)}."] if any(in_another(n, spoken_in(metrics)) for n in (PAIRS, GRADES)) else []
     return " ".join([*lines, *([f"Left out, read by another judge: {', '.join(left)}."] if left else [])])
 
 
@@ -176,7 +184,7 @@ def verdicts_table(opened: Sequence[Any], rows: dict[str, list[dict[str, Any]]],
             text = answer["answer"] if answered.name == PAIRS else answer["answers"][row["turn"] - 1]
             found.append(
                 {
-                    "benchmark": BENCHMARKS[answered.name].title,
+                    "benchmark": named(answered.name, answered.language),
                     "item": row["id"],
                     "asked": row["order"].replace("_", " ") if answered.name == PAIRS else f"turn {row['turn']}",
                     "answer": clip(text, 200),

@@ -13,13 +13,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from isheep_lib.analysis.significance import IMPROVED, NOTHING_SHOWN, WORSE, comparison_rows
-from isheep_lib.benchmarks.catalogue import BENCHMARKS
-from isheep_lib.benchmarks.comparison import Compared
-from isheep_lib.display.evaluation_tables import ERRORS, with_error
+from isheep_lib.benchmarks.comparison import Compared, spoken_in
+from isheep_lib.display.evaluation_tables import ERRORS, named, with_error
 from isheep_lib.display.folded import Told
 from isheep_lib.display.judge_tables import GRADES, PAIRS, judge_name, number, percent
 from isheep_lib.display.stage_tables import FEW, funnel_table, trust
 from isheep_lib.display.table import Table
+from isheep_lib.languages.rules import Language
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -141,13 +141,13 @@ def of_evaluation(model: str, metrics: Mapping[str, Any], compared: Sequence[Com
     items = sum(task["values"][task["metric"]]["items"] for task in tasks.values())
     said = f"{model} was evaluated on {len(tasks)} benchmark(s), {items} values"
     verdicts = {pair.before: {row["task"]: row for row in comparison_rows(pair.found)} for pair in compared if pair.found}
-    said += "".join(f"; against {name}: {counted(rows)}" for name, rows in verdicts.items())
+    said += "".join(f"; against {name}: {counted(rows, spoken_in(metrics))}" for name, rows in verdicts.items())
     said += "." if verdicts else "; there is no earlier evaluation to compare it with."
     if metrics["absent"]:
-        said += f"\nLeft out for want of data: {listed([BENCHMARKS[name].title for name in metrics['absent']])}."
+        said += f"\nLeft out for want of data: {listed([named(name, spoken_in(metrics)) for name in metrics['absent']])}."
     rows = []
     for name, task in tasks.items():
-        value = {"benchmark": BENCHMARKS[name].title, "percent": with_error(task["values"][task["metric"]])}
+        value = {"benchmark": named(name, spoken_in(metrics)), "percent": with_error(task["values"][task["metric"]])}
         for other, tests in verdicts.items():
             if name in tests:
                 value[f"against {other}"] = f"{tests[name]['difference (95 % interval)']}, p {tests[name]['p (Holm)']}"
@@ -157,13 +157,14 @@ def of_evaluation(model: str, metrics: Mapping[str, Any], compared: Sequence[Com
     return Told(said, Table(rows or [{"benchmarks": "none"}], f"percent, {ERRORS}{tests}"))
 
 
-def counted(rows: Mapping[str, Mapping[str, str]]) -> str:
+def counted(rows: Mapping[str, Mapping[str, str]], language: Language = "en") -> str:
     """Say on which benchmarks a model is better, worse, or not told from another.
 
     Args:
         rows: of `comparison_rows`, by benchmark.
+        language: of the run.
     """
-    of = {word: [BENCHMARKS[name].title for name, row in rows.items() if row["verdict"] == word] for word in WORDS}
+    of = {word: [named(name, language) for name, row in rows.items() if row["verdict"] == word] for word in WORDS}
     said = [f"{word} on {listed(of[verdict])}" for verdict, word in WORDS.items() if of[verdict] and word]
     said += [f"no difference shown on {len(of[NOTHING_SHOWN])} of {len(rows)}"] if of[NOTHING_SHOWN] else []
     return ", ".join(said) or "nothing can be compared"

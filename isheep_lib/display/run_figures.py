@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
-from isheep_lib.benchmarks.catalogue import BENCHMARKS
 from isheep_lib.benchmarks.comparison import Compared
+from isheep_lib.display.evaluation_tables import named
 from isheep_lib.display.figures import BLUE, DARK, GREY, nothing, panels
 
 LEAST = 5.0  # percentage points on either side of zero, so that a small difference looks small
@@ -39,7 +39,7 @@ def differences(against_base: Sequence[Compared]) -> Figure:
     axis.axvline(0, color=DARK, linestyle="--", linewidth=1)
     wide = max(LEAST, *(abs(end) for pair in found for one in pair.found.values() for end in (one.low, one.high)))
     axis.set_xlim(-1.05 * wide, 1.05 * wide)
-    axis.set_yticks(range(len(names)), [BENCHMARKS[name].title for name in names], fontsize=9)
+    axis.set_yticks(range(len(names)), [named(name, found[-1].language) for name in names], fontsize=9)
     axis.set_ylim(len(names) - 0.4, -0.6)
     axis.set_xlabel(f"percentage points above {found[-1].before}, with 95 % interval", fontsize=9)
     axis.tick_params(axis="x", labelsize=9)

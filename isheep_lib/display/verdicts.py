@@ -9,6 +9,7 @@ Covers what is said of models of one run. Does not cover the tests (`analysis.si
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from isheep_lib.analysis.lengths import AS_LONG, Change
 from isheep_lib.analysis.significance import (
@@ -22,8 +23,8 @@ from isheep_lib.analysis.significance import (
     smallest_detectable,
     verdict,
 )
-from isheep_lib.benchmarks.catalogue import BENCHMARKS
 from isheep_lib.benchmarks.comparison import Compared
+from isheep_lib.display.evaluation_tables import named
 from isheep_lib.display.folded import Folded, Told
 from isheep_lib.display.outcomes import listed
 from isheep_lib.display.table import Table
@@ -42,8 +43,9 @@ def of_run(against_base: Sequence[Compared], lengths: Change | None) -> Told:
         why = "; ".join(dict.fromkeys(against_base[-1].left_out.values())) if against_base else "no trained model is evaluated"
         return Told(f"Whether it helped cannot be said yet: {why or 'no benchmark was asked of both models'}.")
     last = against_base[-1]
-    said = "\n".join(filter(None, [helped(last), needed(last.found), length_words(lengths)]))
-    left = [f"{BENCHMARKS[name].title} ({why})" for name, why in last.left_out.items()]
+    told = needed(last.found, partial(named, language=last.language))
+    said = "\n".join(filter(None, [helped(last), told, length_words(lengths)]))
+    left = [f"{named(name, last.language)} ({why})" for name, why in last.left_out.items()]
     said += f"\nNot compared: {'; '.join(left)}." if left else ""
     return Told(said, *by_verdict(_rows([last])))
 
@@ -53,7 +55,7 @@ def helped(pair: Compared) -> str:
     adjusted = holm({name: found.p for name, found in pair.found.items()})
     of = {word: [n for n, found in pair.found.items() if verdict(found, adjusted[n]) == word] for word in (IMPROVED, WORSE)}
     rest = len(pair.found) - len(of[IMPROVED]) - len(of[WORSE])
-    told = {word: listed([_with_numbers(n, pair.found[n], adjusted[n]) for n in names]) for word, names in of.items()}
+    told = {word: listed([_with_numbers(pair, n, adjusted[n]) for n in names]) for word, names in of.items()}
     both = f"{pair.after} is"
     others = f"; no difference is shown on {rest} of {len(pair.found)}" if rest else ""
     if of[IMPROVED] and of[WORSE]:
@@ -66,15 +68,16 @@ def helped(pair: Compared) -> str:
         return f"It hurt: {both} worse than {pair.before} on {told[WORSE]}{others}."
     name, found = max(pair.found.items(), key=lambda item: abs(item[1].difference))
     number = len(pair.found)
-    where = f"any of {number} benchmarks" if number > 1 else BENCHMARKS[name].title
+    where = f"any of {number} benchmarks" if number > 1 else named(name, pair.language)
     which = "the largest difference is on" if number > 1 else "the difference is that of"
-    most = f"{which} {_with_numbers(name, found, adjusted[name])}" if found.difference else "no mean differs"
+    most = f"{which} {_with_numbers(pair, name, adjusted[name])}" if found.difference else "no mean differs"
     return f"It is not shown to have helped: {pair.after} and {pair.before} cannot be told apart on {where}; {most}."
 
 
-def _with_numbers(name: str, found: Comparison, p: float) -> str:
+def _with_numbers(pair: Compared, name: str, p: float) -> str:
+    found = pair.found[name]
     points = f"{found.difference:+.1f} points, 95 % interval {found.low:+.1f} to {found.high:+.1f}"
-    return f"{BENCHMARKS[name].title} ({points}, p {p_words(p)} after Holm)"
+    return f"{named(name, pair.language)} ({points}, p {p_words(p)} after Holm)"
 
 
 def p_words(p: float) -> str:
@@ -82,12 +85,7 @@ def p_words(p: float) -> str:
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
-def title(name: str) -> str:
-    """Name a benchmark for a reader."""
-    return BENCHMARKS[name].title
-
-
-def needed(found: Mapping[str, Comparison], title_of: Callable[[str], str] = title) -> str:
+def needed(found: Mapping[str, Comparison], title_of: Callable[[str], str] = named) -> str:
     """Say which differences could have been seen, and how many items the largest one not shown would take; "" if all are.
 
     Args:
@@ -136,14 +134,14 @@ def tests(compared: Sequence[Compared]) -> Told:
     rows = _rows(compared)
     if not rows:
         return Told("There is no earlier evaluation to compare with.")
-    left = [f"{BENCHMARKS[name].title} ({c.before} to {c.after}): {why}" for c in compared for name, why in c.left_out.items()]
+    left = [f"{named(name, c.language)} ({c.before} to {c.after}): {why}" for c in compared for name, why in c.left_out.items()]
     said = "Paired tests on each benchmark's first metric, in percentage points; Holm over the benchmarks of two models."
     return Told(said + (f"\nLeft out: {'; '.join(left)}." if left else ""), *by_verdict(rows))
 
 
 def _rows(compared: Sequence[Compared]) -> list[dict[str, str]]:
     return [
-        {"models": f"{pair.before} to {pair.after}", "benchmark": BENCHMARKS[row["task"]].title}
+        {"models": f"{pair.before} to {pair.after}", "benchmark": named(row["task"], pair.language)}
         | {name: text for name, text in row.items() if name != "task"}
         for pair in compared
         for row in (comparison_rows(pair.found) if pair.found else [])

@@ -12,7 +12,7 @@ from isheep_lib.engines.params import TrainedModel
 from isheep_lib.engines.tokens import digest_own_frame
 from isheep_lib.errors import RecordError
 from isheep_lib.iterate.run_params import StageParams, prompts_of
-from isheep_lib.languages.rules import digests
+from isheep_lib.languages.rules import digests, together
 from isheep_lib.models.base import find_model
 from isheep_lib.models.trained import trained_weights
 from isheep_lib.params.kinds import language_of
@@ -49,8 +49,10 @@ def fingerprint_parts(run_dir: Path, stage: str, params: StageParams) -> dict[st
         parts["engine"] = provenance.versions(KINDS[engine or "transformers"].packages)
     if deciding := params.packages():
         parts["packages"] = provenance.versions(tuple(deciding))
-    parts["prompts"] = prompts_of(params).digests(*params.prompt_files()) | params.other_prompts()
-    parts["code"] = code_digests(params.code()) | (digests(language_of(params)) if params.reads_language else {})
+    prompts = prompts_of(params)
+    parts["prompts"] = prompts.digests(*params.prompt_files()) | params.other_prompts()
+    read = together("en", language_of(params), prompts.language)  # what a model writes may be English again
+    parts["code"] = code_digests(params.code()) | (digests(read) if params.reads_language else {})
     if engine:
         parts["engine_code"] = code_digests((KINDS[engine].code,))
     return parts

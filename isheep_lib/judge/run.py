@@ -25,6 +25,7 @@ from isheep_lib.errors import DataError, ParameterError, YieldError
 from isheep_lib.judge import verdicts
 from isheep_lib.judge.params import JudgeParams, prompt_files
 from isheep_lib.judge.stage import Stage
+from isheep_lib.languages.rules import Language
 from isheep_lib.models.base import find_model
 from isheep_lib.prompting.chat import Frame, get_frame
 from isheep_lib.record import manifests
@@ -46,6 +47,7 @@ class Answered:
     docs: list[dict[str, Any]]  # its answered items, each with "id", in the order of answers
     answers: dict[str, dict[str, Any]]  # what `evaluate` recorded, by id
     total: int  # items of the whole benchmark
+    language: Language = "en"  # of the run
 
     @property
     def subset(self) -> str:
@@ -72,7 +74,7 @@ def open_answers(stage: Stage) -> list[Answered]:
         rows = stage.read("evaluate", f"samples-{name}.jsonl")
         _require_same_data(stage, name, [row["id"] for row in rows if row["id"] not in docs])
         chosen = [{**docs[row["id"]], "id": row["id"]} for row in rows]
-        found.append(Answered(name, chosen, {row["id"]: row for row in rows}, len(docs)))
+        found.append(Answered(name, chosen, {row["id"]: row for row in rows}, len(docs), stage.params.language))
     return found
 
 

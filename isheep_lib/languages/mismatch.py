@@ -4,9 +4,11 @@
     mismatch("用 Python 写一个函数。", "zh")              # "": Latin words among Chinese ones are usual
     mismatch("Stop!", "zh")                           # "": too short to be of any language
 
-Code, addresses and what stands in quotation marks are left out. Each word counts once (`languages.words`), so a long name in
-Latin letters weighs no more than a short one. Languages that share a script are told apart by the package langdetect, with a
-fixed seed, in texts of at least 20 different words, and where it is sure of both halves. Covers one
+Code, addresses and what stands in quotation marks are left out; code without a fence around it only where the language is not
+written in Latin letters, since there its words are of another script. Each word counts once (`languages.words`), so a long
+name in Latin letters weighs no more than a short one. Languages that share a script are told apart by langdetect, with a
+fixed seed, in texts of at least 20 different words, and where it is sure of both halves; a language of which no letter occurs
+is none (Korean, of Chinese characters alone). Covers one
 text. Does not cover which texts of a run must match (`synthesize.rules`, `filter.steps.rules`).
 """
 
@@ -30,6 +32,21 @@ ADDRESS = re.compile(r"(?:https?://|www\.)\S+|\S+@\S+")
 QUOTED = re.compile(
     r'"[^"\n]{1,400}"|“[^”]{1,400}”|„[^“”]{1,400}[“”]|«[^»]{1,400}»|「[^」]{1,400}」|『[^』]{1,400}』|《[^》]{1,400}》'
 )
+# More signs of code a word make a block of lines with ASCII letters alone code.
+CODE_SIGNS = re.compile(
+    r"[=(){}\[\]<>;:_+*/%&|^~\\#@$]|\b\.\b|^[ \t]+\S|\b(?:SELECT|FROM|WHERE|JOIN|AND|BY|INSERT|INTO|VALUES|SET)\b", re.M
+)
+SIGNS_A_WORD = 0.4
+COMMENT = re.compile(r"#|//|--|/\*")
+# Letters without which a language that langdetect knows is not written; of those that are not here, Latin ones.
+LETTERS = {
+    **dict.fromkeys(("ar", "fa", "ur"), ("Arabic",)),
+    **dict.fromkeys(("bg", "mk", "ru", "uk"), ("Cyrillic",)),
+    **dict.fromkeys(("hi", "mr", "ne"), ("Devanagari",)),
+    **{"bn": ("Bengali",), "el": ("Greek",), "gu": ("Gujarati",), "he": ("Hebrew",), "ja": ("Hiragana", "Katakana")},
+    **{"kn": ("Kannada",), "ko": ("Hangul",), "ml": ("Malayalam",), "pa": ("Gurmukhi",), "ta": ("Tamil",)},
+    **{"te": ("Telugu",), "th": ("Thai",), "zh": ("Han",)},
+}
 # Scripts that several languages share, which langdetect tells apart.
 SHARED = ("Latin", "Cyrillic", "Arabic", "Devanagari", "Han")
 
@@ -39,7 +56,7 @@ def mismatch(text: str, language: Language) -> str:
     own = rules.of(language)
     if not own.tags:
         return ""
-    plain = spoken(text)
+    plain = spoken(text) if "Latin" in own.scripts else without_code(spoken(text))
     lettered = [word for word in words(plain) if LETTER.search(word)]
     if len(lettered) < FEW_WORDS:
         return ""
@@ -70,18 +87,44 @@ def spoken(text: str) -> str:
     return text
 
 
+def without_code(text: str) -> str:
+    """Return a text without its code: blocks of lines with ASCII letters alone and the signs of code, up to a comment."""
+    kept, block = list[str](), list[str]()
+
+    def end_block() -> None:
+        lines = "\n".join(block)
+        named = len(ASCII_WORD.findall(lines))
+        kept.extend(() if len(CODE_SIGNS.findall(lines)) > SIGNS_A_WORD * named else block)
+        block.clear()
+
+    for line in text.splitlines():
+        comment = COMMENT.search(line)
+        code, said = (line[: comment.start()], line[comment.start() :]) if comment else (line, "")
+        if line.isascii():
+            block.append(line)
+        elif code.strip() and code.isascii():
+            block.append(code)
+            kept.append(said)
+        else:
+            end_block()
+            kept.append(line)
+    end_block()
+    return "\n".join(kept)
+
+
 def detected(text: str) -> tuple[str, float]:
-    """Return the language that langdetect finds most probable, as a tag without region, and its probability."""
+    """Return the most probable language, to langdetect, of those whose letters occur: a tag without region; its probability."""
     import langdetect
 
     langdetect.DetectorFactory.seed = 0
     try:
-        first = langdetect.detect_langs(text)[0]
+        found = [(each.lang.split("-")[0], each.prob) for each in langdetect.detect_langs(text)]
     except langdetect.LangDetectException:  # nothing in it that is of a language
-        return "", 0.0
-    return first.lang.split("-")[0], first.prob
+        found = []
+    return next((each for each in found if _written_in(LETTERS.get(each[0], ("Latin",))).search(text)), ("", 0.0))
 
 
+ASCII_WORD = re.compile(r"[A-Za-z]+")
 LETTER = regex.compile(r"\p{L}")
 
 

@@ -31,6 +31,11 @@ class Words:
         colons: after a label.
         forbidden_words: things that a model of text cannot see, open or make.
         instruction_labels, input_labels, output_labels: before a colon, the parts of a task.
+        item_labels, answer_labels: further labels of a task and of an answer in a list, which may stand in any text.
+        list_marks: signs between an item's number and its text, full-width ones as ASCII.
+        list_ordinals: what else numbers an item, # being the number.
+        list_stops: texts after the number of an item that is not asked for.
+        list_no_input: what a list says in place of an input, where that is not what no_input holds.
         leaked: what stands in a task only where a prompt's form has leaked into it.
         roles: before a colon at the beginning of a line, who speaks, or the part of a task.
         choices: before a colon, the choices of a question.
@@ -40,10 +45,14 @@ class Words:
         no_input: what data, or a model, say where a task has no input.
         refusals: how an answer begins that declines.
         apologies: of an answer that declines somewhere.
+        of_itself: how a model speaks of being one.
         placeholder_asks: before what should be put in, within brackets.
         placeholder_alone: alone within square brackets.
         placeholder_blanks: last words of what should be put in; placeholder_of: first ones, within square brackets.
         other_languages: by which a task is about another language: to translate, and names of languages.
+        prompt_leaks: words of a prompt that asks to rewrite a task, which stand in a rewriting where they leaked.
+        rewriting_labels: before a colon, a rewritten task.
+        stop_words: words that say nothing alone; for English the code has those of scikit-learn.
     """
 
     name: str
@@ -60,6 +69,12 @@ class Words:
     instruction_labels: list[str] = field(default_factory=list)
     input_labels: list[str] = field(default_factory=list)
     output_labels: list[str] = field(default_factory=list)
+    item_labels: list[str] = field(default_factory=list)
+    answer_labels: list[str] = field(default_factory=list)
+    list_marks: str = "."
+    list_ordinals: list[str] = field(default_factory=list)
+    list_stops: list[str] = field(default_factory=list)
+    list_no_input: list[str] = field(default_factory=list)
     leaked: list[str] = field(default_factory=list)
     roles: list[str] = field(default_factory=list)
     choices: list[str] = field(default_factory=list)
@@ -70,11 +85,15 @@ class Words:
     no_input: list[str] = field(default_factory=list)
     refusals: list[str] = field(default_factory=list)
     apologies: list[str] = field(default_factory=list)
+    of_itself: list[str] = field(default_factory=list)
     placeholder_asks: list[str] = field(default_factory=list)
     placeholder_alone: list[str] = field(default_factory=list)
     placeholder_blanks: list[str] = field(default_factory=list)
     placeholder_of: list[str] = field(default_factory=list)
     other_languages: list[str] = field(default_factory=list)
+    prompt_leaks: list[str] = field(default_factory=list)
+    rewriting_labels: list[str] = field(default_factory=list)
+    stop_words: list[str] = field(default_factory=list)
 
 
 def _one_of(items: Sequence[str]) -> str:
@@ -117,6 +136,17 @@ def _no_input(words: Words) -> str:
     return rf"\A\W*(?:{_one_of(words.no_input)})\W*\Z"
 
 
+def _refusal(words: Words) -> str:
+    edge = r"\b" if words.word_edges == "both" else ""
+    return rf"^\W*(?:{_one_of(words.refusals)}|(?:{_one_of(words.of_itself)}){edge})"
+
+
+def _rewriting(words: Words) -> str:
+    """Find the label before a rewritten task; in full-width forms it may be dressed: `【改写后的任务】：`."""
+    dressed = r"[\s】*]*[:：][\s*]*" if "：" in words.colons else r"\s*:\s*"
+    return rf"^\W*(?:{_one_of(words.rewriting_labels)}){dressed}"
+
+
 def _placeholder(words: Words) -> str:
     """Find what asks to be filled in: `[Your Name]`, `[insert the date]`, `<name>`.
 
@@ -149,8 +179,12 @@ PATTERNS: dict[str, Callable[[Words], re.Pattern[str]]] = {
     "follow_up": _compiled(_follow_up),
     "placeholder": _compiled(_placeholder),
     "no_input": _compiled(_no_input),
-    "refusal": _compiled(lambda w: rf"^\W*(?:{_one_of(w.refusals)})"),
+    "refusal": _compiled(_refusal),
     "apology": _compiled(lambda w: _edged(w.apologies, w)),
     "other_language": _compiled(lambda w: _edged(w.other_languages, w)),
+    "of_itself": _compiled(lambda w: _one_of(w.of_itself)),
+    "prompt_leak": _compiled(lambda w: rf"{_one_of(w.prompt_leaks)}|#\w[\w ]*#"),
+    "rewriting": _compiled(_rewriting),
 }
-READING = ("no_input", "refusal", "apology")  # what drops no text by a word of its own
+# What reads a model's text, in `any` language by the words of all.
+READING = ("no_input", "refusal", "apology", "of_itself", "prompt_leak", "rewriting")

@@ -54,6 +54,11 @@ class Rules:
     opening_marks: str
     found: dict[str, tuple[re.Pattern[str], ...]]
 
+    def first(self, name: str, text: str) -> re.Match[str] | None:
+        """Return the first of what the expressions of this name find, None where they find nothing."""
+        found = [match for each in self.found[name] if (match := each.search(text))]
+        return min(found, key=lambda match: match.start(), default=None)
+
     def finds(self, name: str, text: str) -> bool:
         """Tell whether a text holds what the expressions of this name find, in any of the languages."""
         return any(each.search(text) for each in self.found[name])
@@ -126,14 +131,24 @@ def of(language: Language) -> Rules:
     return _of(tuple(sorted({file_of(tag) for tag in tags_of(language)})))
 
 
+def together(*languages: Language) -> Language:
+    """Return several languages as one: what is of any of them."""
+    return ANY if ANY in languages else sorted({file for each in languages for file in files_of(each)})
+
+
 def with_english(language: Language) -> Rules:
     """Return the rules of a language and of English, in which benchmarks ask and data name what is absent."""
-    return of(language if language == ANY else sorted({"en", *files_of(language)}))
+    return of(together("en", language))
 
 
 def digests(language: Language) -> dict[str, str]:
     """Hash the files of rules that a language takes, by name."""
     return {f"rules/{tag}.yaml": sha256((FOLDER / f"{tag}.yaml").read_bytes()).hexdigest()[:16] for tag in files_of(language)}
+
+
+def stop_words(language: Language) -> frozenset[str]:
+    """Return the words of a language that say nothing alone (`languages.words`)."""
+    return frozenset(word for tag in files_of(language) for word in load(tag).stop_words)
 
 
 @cache

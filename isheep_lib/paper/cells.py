@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from isheep_lib.benchmarks.catalogue import BENCHMARKS
-from isheep_lib.display.evaluation_tables import with_error
+from isheep_lib.display.evaluation_tables import in_another, with_error
 from isheep_lib.paper import published as paper_published
 from isheep_lib.paper.published import COLUMNS, DATASETS, GRADE, Column, Published
 from isheep_lib.paper.runs import Group, Measured, Run
@@ -73,13 +73,15 @@ class Cell:
     why: str = ""
     problem: str = ""
     apart: str = ""
+    asked: str = ""  # in which language, where that is not the run's
 
     @property
     def text(self) -> str:
         """Write what was measured."""
         if self.value is None:
             return self.why
-        return with_error(self.value) if self.digits == 1 else _grade(self.value, f"{self.value['value']:.2f}")
+        shown = with_error(self.value) if self.digits == 1 else _grade(self.value, f"{self.value['value']:.2f}")
+        return shown + self.asked
 
     @property
     def difference(self) -> str:
@@ -127,7 +129,8 @@ class Grid:
             return Cell(*known, why=NOT_RUN)
         if problem := self.problem(place, column.benchmark):
             return Cell(*known, subset=facts["subset"], why=LEFT_OUT, problem=problem)
-        return Cell(*known, value, facts["subset"], apart=apart(place, column, facts))
+        asked = in_another(column.benchmark, run.language)
+        return Cell(*known, value, facts["subset"], apart=apart(place, column, facts), asked=asked)
 
     def problem(self, place: Place, benchmark: str) -> str:
         """Say why a measured place may not stand in this table."""

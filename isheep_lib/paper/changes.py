@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from isheep_lib.analysis.significance import NOTHING_SHOWN, Comparison, comparison_rows
 from isheep_lib.benchmarks.catalogue import BENCHMARKS
 from isheep_lib.benchmarks.comparison import STAGE, compare_shared, values_of
+from isheep_lib.display.evaluation_tables import named
 from isheep_lib.display.table import Table
 from isheep_lib.paper import published
 from isheep_lib.paper.cells import NOT_RUN, NOTHING, PER_MODEL, STUDIED, Grid, Place, build, published_name
@@ -43,7 +44,7 @@ def change_table(number: str, measured: Measured) -> Table:
         row = {"model": before.block} if before.block else {}
         row |= {
             "change": f"{before.step}{_frame(before, after)} to {after.step}",
-            "benchmark": BENCHMARKS[grid.column(name).benchmark].title,
+            "benchmark": named(grid.column(name).benchmark, after.run.language if after.run else "en"),
             "items": tested["items"],
         }
         row |= {"published": _range(known), "measured (95 % interval)": tested["difference (95 % interval)"]}

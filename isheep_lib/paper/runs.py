@@ -20,6 +20,7 @@ from isheep_lib.errors import ParameterError
 from isheep_lib.iterate.grade import grade_of
 from isheep_lib.languages.rules import Language, in_words
 from isheep_lib.params import run_file
+from isheep_lib.params.kinds import language_recorded
 from isheep_lib.record import manifests
 
 REFERENCE = ("one_base=reference/smollm2-135m",)  # what is looked at where no run is named
@@ -81,6 +82,11 @@ class Run:
     def title(self) -> str:
         """Name the run as it was given."""
         return f"{self.role}={self.name}"
+
+    @property
+    def language(self) -> Language:
+        """Return the language of the run's tasks."""
+        return language_recorded(self.params)
 
     def param(self, path: str) -> Any:
         """Return a parameter of the run by section and name, None where the run does not say."""
@@ -158,14 +164,14 @@ class Measured:
 
     def table(self) -> Table:
         """Show which run stands for what; their languages where one is not that of the paper's benchmarks, English."""
-        english = all(_language(run) == "en" for run in self.runs)
+        english = all(run.language == "en" for run in self.runs)
         rows = [
             {
                 "row": run.role,
                 "stands for": ROLES[run.role].title,
                 "tables": ROLES[run.role].tables,
                 "run": run.name,
-                **({} if english else {"language": in_words(_language(run))}),
+                **({} if english else {"language": in_words(run.language)}),
                 "base model": run.model,
                 "grade": grade_of(run.params).name,
                 "evaluated": ", ".join(f"M_{k}" for k in run.metrics),
@@ -175,10 +181,6 @@ class Measured:
             for run in self.runs
         ]
         return Table(rows, "What was measured: one row per run; commits are those that its evaluations ran at.")
-
-
-def _language(run: Run) -> Language:
-    return run.params.get("synthesize", {}).get("language", "en")
 
 
 NOBODY = Measured(())

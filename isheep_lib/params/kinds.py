@@ -3,6 +3,7 @@
 Covers `Section`, the place of a record, and shards. Does not cover the sections themselves (`params.py` of each room).
 """
 
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -143,6 +144,12 @@ class Shard(Section):
 def language_of(params: Section) -> rules.Language:
     """Return the language of a run by a stage's parameters; a section alone does not know it, and takes the default."""
     return params.language if isinstance(params, Spoken) else "en"
+
+
+def language_recorded(values: Mapping[str, Any]) -> rules.Language:
+    """Return the language of a run by its recorded values, by section; runs before there was a choice are English."""
+    section = values.get("synthesize")
+    return section.get("language", "en") if isinstance(section, Mapping) else "en"
 
 
 def is_execution(section: type[Section], name: str) -> bool:

@@ -19,7 +19,8 @@ LABEL = (
     r"\b(?:scores?|ratings?|grades?|marks?|quality|judge?ment|evaluation|assessment|verdict|bewertung|wertung"
     r"|punktzahl|puntuación|calificación|valoración|punteggio|voto|valutazione|pontuação|avaliação|оценка|балл|ocena|puan"
     r"|betyg|beoordeling|điểm|skor|nilai|التقييم|الدرجة|النتيجة|امتیاز|نمره"
-    r"|(?:overall|total|result|points|rated|scored|graded)(?= ?:))\b"
+    r"|(?:overall|total|result|points|rated|scored|graded)(?= ?:)|évaluation"
+    r"|note(?= ?: ?\d+(?:[.,]\d+)? ?sur ))\b"  # of French; in English a note is none
     r"|评分|得分|打分|分数|总分|评价|评级|质量|質量|評点|評分|分數|總分|評價|評級|評価|スコア|点数|得点|採点|점수|평점|평가|अंक|रेटिंग|स्कोर|คะแนน"
 )
 FINAL = r"\bfinal(?:ly|e)?\b|最终|最終|최종|\bитогов\w+"

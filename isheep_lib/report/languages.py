@@ -6,8 +6,10 @@ Covers which tag stands on a page. Does not cover tags themselves or where they 
 from collections.abc import Mapping
 from typing import Any
 
+from isheep_lib.languages.rules import tags_of
+from isheep_lib.params.kinds import language_recorded
+
 PAGE = "en"  # the words of the pages themselves
-ANY = "any"
 
 
 def language_of(params: Mapping[str, Any]) -> str:
@@ -15,10 +17,8 @@ def language_of(params: Mapping[str, Any]) -> str:
 
     HTML's lang is then empty as well, which says that the language is unknown.
     """
-    section = params.get("synthesize")
-    given = section.get("language", PAGE) if isinstance(section, Mapping) else PAGE
-    tags = [given] if isinstance(given, str) else list(given)
-    return tags[0] if len(tags) == 1 and tags[0] != ANY else ""
+    tags = tags_of(language_recorded(params))
+    return tags[0] if len(tags) == 1 else ""
 
 
 def attribute(params: Mapping[str, Any]) -> str:

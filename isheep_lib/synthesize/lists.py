@@ -10,10 +10,11 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from isheep_lib.engines.protocol import Request
+from isheep_lib.languages import rules as languages
+from isheep_lib.languages.rules import Language
 from isheep_lib.params.kinds import Positive, distinct
-from isheep_lib.prompting.list_labels import labels
 from isheep_lib.prompting.plain_text import FULL_WIDTH
-from isheep_lib.prompting.prompt_files import Prompts, Words
+from isheep_lib.prompting.prompt_files import DEFAULT, Prompts, Words
 from isheep_lib.record.rows import Task
 from isheep_lib.synthesize.demonstrations import DemonstrationOptions
 from isheep_lib.synthesize.rules import Item
@@ -70,19 +71,21 @@ def _line(label: str, text: str) -> str:
     return f"{label} {text}" if label.isascii() else f"{label}{text}"
 
 
-def parse_list(text: str, first: int, finish: str, prompts: Prompts) -> list[Item]:
+def parse_list(text: str, first: int, finish: str, prompts: Prompts, language: Language = DEFAULT) -> list[Item]:
     """Cut a continued list into tasks.
 
     A task begins at a line "7. Instruction:", or at a bare "7." when 7 is the number expected next; in the language of the
-    prompts also at "７．指令：", "7、" or "第7个任务：".
+    prompts and of the run also at what their rules hold (`languages/rules`), such as "７．指令：", "7、" or "第7个任务：".
 
     Args:
         text: the continuation of a prompt that ends in "6. Instruction:".
         first: that number, 6 here.
         finish: why the text ended; "length" marks the last task as cut.
         prompts: whose labels the list has.
+        language: of the run.
     """
-    whole, reading = f"{first}. {prompts.words.instruction}{text}", _reading(prompts.language, prompts.words)
+    read = languages.together(DEFAULT, prompts.language, language)
+    whole, reading = f"{first}. {prompts.words.instruction}{text}", _reading(tuple(languages.files_of(read)), prompts.words)
     folded = _folded(whole)
     starts, current = [], first - 1
     for found in reading.item.finditer(folded):
@@ -118,30 +121,42 @@ def _folded(text: str) -> str:
 
 
 @cache
-def _reading(language: str, words: Words) -> Reading:
-    known = labels(language)
-    inputs, outputs = _any_of([*known.input, words.input.rstrip(" :：")]), _any_of(known.output)
-    instruction = _any_of([*known.instruction, words.instruction.rstrip(" :：")])
-    numbers = [rf"(?P<number>\d{{1,9}})[ \t]*[{known.marks}]"]
-    ordinals = [each.replace("#", rf"(?P<number{i}>\d{{1,9}})") for i, each in enumerate(known.ordinals)]
-    numbers += [rf"{each}[ \t]*[:.、]?[ \t]*\n?" for each in ordinals]
+def _reading(tags: tuple[str, ...], words: Words) -> Reading:
+    own = [languages.load(tag) for tag in tags]
+    instruction = _any_of(
+        [*(w for each in own for w in (*each.instruction_labels, *each.item_labels)), _said(words.instruction)]
+    )
+    inputs = _any_of([*(w for each in own for w in each.input_labels), _said(words.input)])
+    outputs = _any_of([w for each in own for w in (*each.output_labels, *each.answer_labels)])
+    none = _any_of([*(w for each in own for w in each.list_no_input or each.no_input), re.escape(words.no_input.strip("<>"))])
+    mark = "[" + re.escape("".join(dict.fromkeys("".join(each.list_marks for each in own)))) + "]"
+    ordinals = dict.fromkeys(each for language in own for each in language.list_ordinals)
+    numbers = [rf"(?P<number>\d{{1,9}})[ \t]*{mark}"]
+    for i, ordinal in enumerate(ordinals):
+        numbers.append(ordinal.replace("#", rf"(?P<number{i}>\d{{1,9}})") + r"[ \t]*[:.、]?[ \t]*\n?")
     label = rf"(?P<label>{instruction}[ \t]*:|【{instruction}】[ \t]*:?)"
     other = rf"(?:(?P<in>{inputs})|{outputs})[ \t]*:|【(?:(?P<boxed>{inputs})|{outputs})】[ \t]*:?"
     after = re.sub(r"\?P<\w+>", "?:", other)
     item = rf"^[ \t]*(?:{'|'.join(numbers)})(?:[ \t]*{label}|(?![ \t]*(?:{after})))[ \t]*"
-    line = rf"^[ \t]*(?:\d+[ \t]*[{known.marks}])?[ \t]*(?:{other})"
-    none = _any_of([*known.no_input, words.no_input.strip("<>")])
+    line = rf"^[ \t]*(?:\d+[ \t]*{mark})?[ \t]*(?:{other})"
     flags = re.IGNORECASE | re.MULTILINE
     return Reading(re.compile(item, flags), re.compile(line, flags), re.compile(rf"^\W*{none}?\W*$", re.IGNORECASE))
 
 
-def _any_of(words: Iterable[str]) -> str:
-    return "(?:" + "|".join(re.escape(word).replace(r"\ ", r"\s*") for word in words) + ")"
+def _said(label: str) -> str:
+    return re.escape(label.rstrip(" :："))
+
+
+def _any_of(expressions: Iterable[str]) -> str:
+    return "(?:" + "|".join(dict.fromkeys(expressions)) + ")"
 
 
 def list_request(writing: Writing[ListOptions], id_: str, shown: list[Task], seed: int) -> Request:
     """Ask for the continuation of one list; it stands in no frame, as a list is text to continue and not a question."""
     shared, options, next_number = writing.shared, writing.options, writing.options.tasks_per_prompt + 1
+    stops = dict.fromkeys(
+        mark for tag in languages.files_of(writing.prompts.language) for mark in languages.load(tag).list_stops
+    )
     return Request(
         id_,
         writing.frame.literal(list_prompt(shown, options, writing.prompts)),
@@ -149,6 +164,5 @@ def list_request(writing: Writing[ListOptions], id_: str, shown: list[Task], see
         shared.instruction_temperature,
         shared.instruction_top_p,
         seed,
-        stop=tuple(options.instruction_stops)
-        or tuple(f"\n{next_number}{mark}" for mark in labels(writing.prompts.language).stops),
+        stop=tuple(options.instruction_stops) or tuple(f"\n{next_number}{mark}" for mark in stops),
     )

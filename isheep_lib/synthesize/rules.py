@@ -11,7 +11,7 @@ from isheep_lib.languages.words import count_words, words
 from isheep_lib.prompting.special_tokens import find_special
 
 URL = re.compile(r"https?://|www\.", re.IGNORECASE)
-QUOTES = ('""', "“”", "「」", "『』")
+QUOTES = ('""', "“”", "「」", "『』", "«»", "„“")  # marks of any language
 MISMATCH = "language_mismatch"
 
 

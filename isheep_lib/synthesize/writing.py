@@ -9,9 +9,10 @@ from typing import Any, Generic, TypeVar
 from isheep_lib.engines.generate import lengths, overlong
 from isheep_lib.engines.protocol import Engine
 from isheep_lib.errors import DataError
+from isheep_lib.languages.rules import Language, together
 from isheep_lib.params.kinds import Section
 from isheep_lib.prompting.chat import Frame
-from isheep_lib.prompting.prompt_files import Prompts, english
+from isheep_lib.prompting.prompt_files import DEFAULT, Prompts, english
 from isheep_lib.record.rows import Task
 from isheep_lib.synthesize.rules import Item, instruction_problem
 from isheep_lib.synthesize.seeds import load_seeds
@@ -53,6 +54,11 @@ class Writing(Generic[Own]):
     def seeds(self) -> list[Task]:
         """Read the seed tasks."""
         return load_seeds(self.shared.seeds, self.shared.seed_fields, self.shared.language)
+
+    @property
+    def read_in(self) -> Language:
+        """The languages that texts are read in: the run's, that of its prompts, and English, to which models fall back."""
+        return together(DEFAULT, self.shared.language, self.prompts.language)
 
     def rule_problem(self, item: Item) -> str:
         """Name the rule that an instruction breaks in this run, "" if none."""

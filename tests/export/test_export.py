@@ -243,7 +243,7 @@ def test_an_embedded_base_is_named_to_peft_by_its_repository_and_autopeft_finds_
     from safetensors.torch import load_file
 
     name = "embedded:smollm2-135m-instruct"
-    monkeypatch.setattr("isheep_lib.models.base._embedded", lambda short: base.path)
+    monkeypatch.setattr("isheep_lib.models.base.unpacked", lambda short: base.path)
     embedded = find_model(name)
     source = run_of(tmp_path / "run", embedded, [])
     shutil.copytree(adapters[0], source / "iter-1/train/adapter")

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from isheep_lib.languages.mismatch import detected, guess, mismatch
+from isheep_lib.languages.mismatch import detected, guess, mismatch, without_code
 from isheep_lib.languages.rules import known
 
 LONG = {
@@ -72,3 +72,74 @@ def test_the_seed_is_fixed_so_a_text_of_two_languages_is_found_the_same_each_tim
 def test_a_guess_names_languages_with_rules_alone():
     assert guess(LONG["ja"]) == "ja"
     assert guess("Het was die ochtend breed en kalm op zee, en de kleine boten kwamen een voor een terug naar de haven.") == ""
+
+
+# Chinese, of which langdetect says that both halves are Korean (0.99999), or that one is.
+KOREAN_IT_SAYS = [
+    "甲队单独完成工程需十二天，乙队需十八天，合作需多少天？",
+    "先把米洗净泡半小时，再加水煮开，转小火慢慢熬到黏稠即可食用。",
+    "水的沸点随气压降低而下降，因此高山上煮饭不容易熟透。",
+    "利率上升时，债券价格通常下跌，投资者应当注意期限风险。",
+]
+
+
+def test_a_language_of_which_no_letter_occurs_is_none():
+    import langdetect
+
+    langdetect.DetectorFactory.seed = 0
+    first = langdetect.detect_langs(KOREAN_IT_SAYS[0])[0]
+    assert (first.lang, first.prob > 0.999) == ("ko", True), "langdetect has learned, and this test needs another text"
+    assert detected(KOREAN_IT_SAYS[0])[0] != "ko"
+    assert [mismatch(text, "zh") for text in KOREAN_IT_SAYS] == [""] * len(KOREAN_IT_SAYS)
+
+
+PYTHON = """可以用双指针，从两端向中间移动：
+
+def reverse(items):
+    left, right = 0, len(items) - 1
+    while left < right:
+        items[left], items[right] = items[right], items[left]  # 交换两端
+        left += 1
+        right -= 1
+    return items
+
+时间复杂度为 O(n)，不需要额外空间。"""
+SQL = """查询如下：
+SELECT name, age FROM users WHERE age > 18 AND city = 'Wuhan' ORDER BY age DESC;
+结果按年龄从大到小排列。"""
+HTML = """<ul class="menu">
+  <li><a href="/home">Home</a></li>
+  <li><a href="/about">About us</a></li>
+</ul>
+这段代码写出一个两项的菜单。"""
+ALONE = "total = 0\nfor number in numbers:\n    total += number\nprint(total / len(numbers))"
+PROSE = """The two pointers start at both ends (left and right) and move to the middle.
+1. Swap the items at both ends.
+2. Move each pointer by one step, until they meet.
+The order of time is O(n); no more space is needed."""
+
+
+@pytest.mark.parametrize("text", [PYTHON, SQL, HTML, ALONE], ids=["python", "sql", "html", "alone"])
+@pytest.mark.parametrize("language", ["zh", ["ja", "zh"]])
+def test_code_without_a_fence_is_of_no_language(text, language):
+    assert mismatch(text, language) == ""
+
+
+@pytest.mark.parametrize(
+    "text", [PROSE, f"{PROSE}\n\n{ALONE}", f"好的。\n{PROSE}"], ids=["alone", "with code", "after Chinese"]
+)
+def test_english_prose_is_no_code_whatever_stands_beside_it(text):
+    assert mismatch(text, "zh")
+
+
+def test_code_is_left_out_where_its_words_are_of_another_script_alone():
+    assert without_code(PYTHON).split() == [
+        "可以用双指针，从两端向中间移动：",
+        "#",
+        "交换两端",
+        "时间复杂度为",
+        "O(n)，不需要额外空间。",
+    ]
+    assert without_code(PROSE) == PROSE
+    assert mismatch(f"{ALONE}\n{ALONE.replace('total', 'summe')}", "en") == mismatch(ALONE, "es") == ""
+    assert mismatch(LONG["de"].replace(", ", ";\n = "), "en"), "in a run in Latin letters German between signs stays German"

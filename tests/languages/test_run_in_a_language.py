@@ -25,7 +25,7 @@ from isheep_lib.params.old_names import renew
 from isheep_lib.record.rows import Pair
 from isheep_lib.synthesize import candidates
 from isheep_lib.synthesize.candidates import Candidates, Intake, pool_of
-from isheep_lib.synthesize.methods import evol_instruct
+from isheep_lib.synthesize.evolving import eliminator
 from isheep_lib.synthesize.params import Synthesize
 from isheep_lib.synthesize.rules import Item, instruction_problem
 from isheep_lib.synthesize.seeds import digest_seeds, load_seeds
@@ -190,7 +190,7 @@ def test_methods_ask_the_rules_by_the_run_alone():
     ("answer", "language"), [("很抱歉，我做不到。", "zh"), ("Lo siento mucho.", "es"), ("I am sorry.", "en")]
 )
 def test_a_short_apology_eliminates_a_rewriting_in_any_language(answer, language):
-    assert evol_instruct._answer_problem(answer, language) == ("apology", "")
+    assert eliminator.answer_problem(answer, language) == ("apology", "")
 
 
 def test_refusals_are_counted_in_the_runs_language_and_in_english():
@@ -214,7 +214,7 @@ def metrics(**more):
 
 def test_an_english_benchmark_is_marked_beside_a_run_in_another_language():
     assert {name for name, row in BENCHMARKS.items() if row.language != "en"} == {"cmmlu", "ceval-valid"}
-    assert named("cmmlu", "zh") == "CMMLU" and named("cmmlu", "en") == "CMMLU (in Chinese)"
+    assert named("cmmlu", "zh") == named("cmmlu", "zh-Hant") == "CMMLU" and named("cmmlu", "en") == "CMMLU (in Chinese)"
     titles = [named("ifeval", language) for language in ("en", ["en", "zh"], "zh", "any")]
     assert titles == ["IFEval", "IFEval", "IFEval (in English)", "IFEval (in English)"]
     assert results_table({0: metrics()}).rows[0]["benchmark"] == "IFEval"

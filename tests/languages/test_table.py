@@ -21,10 +21,15 @@ WANTED = {
     "seeds": "accepted",
     "seeds elsewhere": "refused at the plan",
     "no input": "no input",
+    "lists": "3 task(s), 1 input(s)",
+    "duplicates": "near_duplicate",
+    "unlike": "accepted",
     "roles": "dialogue",
     "follow-up": "follow_up",
     "placeholder": "placeholder",
+    "echo": "echo",
     "refusals": "a refusal",
+    "scores": "8",
     "mismatch": "language_mismatch",
 }
 
@@ -45,3 +50,14 @@ def test_the_table_holds_every_language_with_rules_and_every_column():
 def test_a_text_that_ends_early_ends_with_a_sentence_of_its_own_language():
     ends = [row["sentence ends"] for row in CELLS.values()]
     assert all(cell["text"].startswith(cell["now"]) and cell["now"][-1] in ".。؟।" for cell in ends)
+
+
+@pytest.mark.parametrize("language", CELLS)
+def test_an_answer_is_cut_in_the_middle_of_its_words(language):
+    whole, half = CELLS[language]["truncation"]["text"], CELLS[language]["truncation"]["now"]
+    assert whole.startswith(half) and 0.3 < len(half) / len(whole) < 0.7
+
+
+def test_english_came_to_the_same_before_there_were_other_languages():
+    differ = {name for name, cell in CELLS["en"].items() if cell["before"] != cell["now"]}
+    assert differ == {"seeds elsewhere", "mismatch"}, "what is about a run in another language"

@@ -10,8 +10,8 @@ from isheep_lib.prompting.prompt_files import english
 from isheep_lib.record.rows import Task
 from isheep_lib.synthesize.candidates import funnel_of
 from isheep_lib.synthesize.method import Writing
-from isheep_lib.synthesize.methods.dialogue import Dialogue
-from isheep_lib.synthesize.methods.magpie import Magpie
+from isheep_lib.synthesize.methods.in_context.dialogue import Dialogue
+from isheep_lib.synthesize.methods.in_context.magpie import Magpie
 from isheep_lib.synthesize.params import Synthesize
 from tests.frames import hand_made
 from tests.scripted import Letters, ScriptedEngine

@@ -5,13 +5,14 @@ import zlib
 from types import SimpleNamespace
 
 import pytest
+from isheep_lib.synthesize.methods.evolution.evol_instruct import EvolInstruct
 
 from isheep_lib.engines.transcript import key_of
 from isheep_lib.iterate.session import StageSession
+from isheep_lib.prompting.prompt_files import english
 from isheep_lib.record.rows import Task, as_pairs, canonical_json, first_of_each, task_of
 from isheep_lib.synthesize.all_methods import METHODS
 from isheep_lib.synthesize.candidates import Candidates, funnel_of, shown_tasks
-from isheep_lib.synthesize.methods.evol_instruct import EvolInstruct
 from isheep_lib.synthesize.params import Synthesize
 from isheep_lib.synthesize.respond import respond, told_apart, variety
 from tests.scripted import ScriptedEngine
@@ -153,6 +154,7 @@ def test_a_task_is_remembered_once_under_its_own_id():
         params=SimpleNamespace(options=None, iteration=2, chosen=METHODS["list"]),
         seed=seed_of,
         common_journal=None,
+        prompts=english(),
     )
     earlier = StageSession.writing(stage, ScriptedEngine(), FRAME).earlier
     assert earlier == [Task("i1-t0", "Add."), Task("i1-t1", "Sing.")]

@@ -5,17 +5,17 @@ import json
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from isheep_lib.synthesize.methods.evolution.evol_instruct import EvolInstruct
 
 from isheep_lib.engines.protocol import Completion
 from isheep_lib.prompting.prompt_files import english, open_prompts
 from isheep_lib.record.rows import Task
 from isheep_lib.synthesize.evolving.rounds import read_rewriting
 from isheep_lib.synthesize.lists import ListOptions, list_prompt, parse_list
-from isheep_lib.synthesize.methods.dialogue import Dialogue
-from isheep_lib.synthesize.methods.evol_instruct import EvolInstruct
-from isheep_lib.synthesize.methods.longform import LongForm
-from isheep_lib.synthesize.methods.magpie import Magpie
-from isheep_lib.synthesize.methods.task_list import TaskList
+from isheep_lib.synthesize.methods.backtranslation.longform import LongForm
+from isheep_lib.synthesize.methods.in_context.dialogue import Dialogue
+from isheep_lib.synthesize.methods.in_context.magpie import Magpie
+from isheep_lib.synthesize.methods.in_context.task_list import TaskList
 from isheep_lib.synthesize.params import Synthesize
 from isheep_lib.synthesize.rules import unquoted
 from tests.scripted import ScriptedEngine
@@ -167,10 +167,10 @@ def test_the_prompts_own_demonstrations_can_be_read_back(options):
     ],
 )
 def test_a_chinese_rewriting_is_the_text_without_label_and_quotes(said, instruction):
-    assert read_rewriting(Completion("x", said, "end", 3)).instruction == instruction
+    assert read_rewriting(Completion("x", said, "end", 3), ["en", "zh"]).instruction == instruction
 
 
-@pytest.mark.parametrize("quoted", ["“唱歌。”", "「唱歌。」", "『唱歌。』", '"唱歌。"'])
+@pytest.mark.parametrize("quoted", ["“唱歌。”", "「唱歌。」", "『唱歌。』", '"唱歌。"', "« 唱歌。 »", "„唱歌。“"])
 def test_quotes_around_all_of_a_text_are_taken_away(quoted):
     assert unquoted(quoted) == "唱歌。"
 
@@ -228,7 +228,7 @@ def test_evol_instruct_rewrites_and_compares_in_chinese(tmp_path):
 
 @pytest.mark.parametrize(("said", "reason"), [("同样写一首短诗。", "equal"), ("请完成改写后的任务，写诗。", "leaked_marker")])
 def test_evol_instruct_eliminates_in_chinese(tmp_path, said, reason):
-    engine = Compares([said, "写一首关于桂花的短诗。", "桂花落满地。"])
+    engine = Compares([said, "介绍桂花的香气和花期，不超过五十个字。", "桂花九月开，香气淡而远。"])
     options = {"rounds": 2, "parents": 1, "operators": ["deepen"]}
     found = EvolInstruct().write(chinese(engine, tmp_path, "evol_instruct", options=options))
     assert [row["reason"] for row in found.dropped] == [reason]
@@ -247,5 +247,5 @@ def test_longform_asks_in_chinese_and_says_the_length_in_chinese(tmp_path):
     options = {"documents": str(path), "styles": ["instruction"], "min_document_words": 1, "state_length": True}
     engine = Reader([BIRD])
     found = LongForm().write(chinese(engine, tmp_path, "longform", options=options))
-    assert [(row["instruction"], row["output"]) for row in found.accepted] == [(f"{BIRD}篇幅大约10个词。", text)]
+    assert [(row["instruction"], row["output"]) for row in found.accepted] == [(f"{BIRD}篇幅大约20个字。", text)]
     assert "请写出这条指令" in engine.asked[0].prompt

@@ -1,6 +1,7 @@
 """Evol-Instruct: rewriting round by round, reading a rewriting, and every reason of the eliminator, against worked examples."""
 
 import pytest
+from isheep_lib.synthesize.methods.evolution.evol_instruct import OPERATORS, EvolInstruct
 
 from isheep_lib.engines.protocol import Completion
 from isheep_lib.errors import DataError, YieldError
@@ -8,7 +9,6 @@ from isheep_lib.record.rows import Task
 from isheep_lib.synthesize.candidates import Candidates
 from isheep_lib.synthesize.evolving.rounds import HOPELESS, read_rewriting, require_successes
 from isheep_lib.synthesize.extras.own import figure_of
-from isheep_lib.synthesize.methods.evol_instruct import OPERATORS, EvolInstruct
 from isheep_lib.synthesize.params import Synthesize
 from tests.scripted import Letters, ScriptedEngine
 from tests.writings import writing

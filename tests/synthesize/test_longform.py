@@ -9,7 +9,7 @@ from isheep_lib.engines.protocol import quiet
 from isheep_lib.errors import DataError, YieldError
 from isheep_lib.synthesize.candidates import funnel_of
 from isheep_lib.synthesize.method import Writing
-from isheep_lib.synthesize.methods.longform import STYLES, LongForm
+from isheep_lib.synthesize.methods.backtranslation.longform import STYLES, LongForm
 from isheep_lib.synthesize.params import Synthesize
 from tests.scripted import Letters, ScriptedEngine
 from tests.writings import FRAME, writing

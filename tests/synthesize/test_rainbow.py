@@ -17,7 +17,7 @@ from isheep_lib.synthesize.extras.own import carried_file, files_of, withheld
 from isheep_lib.synthesize.feedback.archive import Archive, bias, cells_of, draw_cell, read_grid, waves
 from isheep_lib.synthesize.feedback.judging import second_wins
 from isheep_lib.synthesize.methods.feedback.rainbow import Rainbow
-from isheep_lib.synthesize.methods.magpie import Magpie
+from isheep_lib.synthesize.methods.in_context.magpie import Magpie
 from isheep_lib.synthesize.params import Synthesize
 from tests.export.test_export import edit
 from tests.export.test_export import made as recorded_run

@@ -18,10 +18,6 @@ from isheep_lib.synthesize.evolving.rounds import Draft, Problem
 from isheep_lib.synthesize.extras.asking import yes_shares
 from isheep_lib.synthesize.writing import Writing
 
-LEAKED = re.compile(
-    r"(?:given|rewritten|original|new) (?:prompt|task)|#\w[\w ]*#|(?:给定的|改写后的?|原来?的?|新)(?:任务|提示词)",
-    re.IGNORECASE,
-)
 BULLET = re.compile(r"^\s*(?:[-*•]|\d+[.)])\s", re.MULTILINE)
 MOST_BULLETS, SHORT_APOLOGY = 10, 80  # as h2o-wizardlm's list limit, and words of WizardLM's apology
 # The meanings of reasons, for the methods that give them.
@@ -36,14 +32,16 @@ def rewriting_problem(draft: Draft, intake: Intake) -> Problem | None:
         return rule, ""
     if words(text) in (words(draft.parent.instruction), words(user_words(draft.parent))):
         return "unchanged", ""
-    found = LEAKED.search(text)
+    found = rules.of(intake.writing.read_in).first("prompt_leak", text)
     return ("leaked_marker", found.group()) if found else None
 
 
-def form_problem(text: str) -> Problem | None:
-    """Return why a text is no plain task in form, None if it is one (h2o-wizardlm)."""
+def form_problem(draft: Draft, intake: Intake) -> Problem | None:
+    """Return why a rewriting is no plain task in form, None if it is one (h2o-wizardlm)."""
+    text = draft.item.instruction
     broken = text.count("\n") > 2 * text.count(" ") or len(BULLET.findall(text)) > MOST_BULLETS
-    return ("malformed", "") if broken or "as an ai" in text.lower() else None
+    itself = rules.of(intake.writing.read_in).finds("of_itself", text)
+    return ("malformed", "") if broken or itself else None
 
 
 def equal(writing: Writing[Any], journal: Journal, drafts: Mapping[str, Draft]) -> dict[str, Problem]:
@@ -62,7 +60,7 @@ def answer_problem(answer: str, language: Language) -> Problem | None:
     """Return the reason to eliminate a rewriting by its response, None if there is none."""
     from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
-    said = words(answer)
+    said, own = words(answer), rules.stop_words(language)
     if rules.of(language).finds("apology", answer) and len(said) < SHORT_APOLOGY:
         return "apology", ""
-    return ("says_nothing", "") if all(word in ENGLISH_STOP_WORDS for word in said) else None
+    return ("says_nothing", "") if all(word in ENGLISH_STOP_WORDS or word in own for word in said) else None

@@ -7,7 +7,6 @@ Covers what all of the family share. Does not cover operators, or what eliminate
 """
 
 import random
-import re
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -20,6 +19,8 @@ from pydantic import Field
 from isheep_lib.display.table import Table, samples
 from isheep_lib.engines.generate import ask, generate_all
 from isheep_lib.engines.protocol import Completion, Request
+from isheep_lib.languages import rules
+from isheep_lib.languages.rules import Language
 from isheep_lib.params.kinds import Positive, Section
 from isheep_lib.prompting.chat import user_words
 from isheep_lib.record.funnel import require
@@ -33,10 +34,6 @@ from isheep_lib.synthesize.rules import Item, unquoted
 from isheep_lib.synthesize.shared_params import Shared
 from isheep_lib.synthesize.writing import Writing
 
-LABEL = re.compile(
-    r"^\W*(?:(?:the )?(?:new|rewritten) (?:task|prompt)|task|(?:改写后的?|新的?)?任务|改写(?:后|结果))[\s】*]*[:：][\s*]*",
-    re.IGNORECASE,
-)
 HOPELESS = 24  # rewritings by one operator of which none was accepted: what it does, it does not do with this model
 Problem = tuple[str, str]  # a reason, and its detail
 Weight = Annotated[float, Field(gt=0.0)]
@@ -143,7 +140,7 @@ class Evolving(Method[E]):
     def step_by_step(self, writing: Writing[E], parent: Task, operator: str, request: Request) -> Example:
         """Show what becomes of one rewriting: its text, its problems, and what its answer says."""
         said = ask(writing.engine, request)
-        draft = Draft("example", parent, operator, read_rewriting(said))
+        draft = Draft("example", parent, operator, read_rewriting(said, writing.read_in))
         steps = {"was": user_words(parent), "operator": operator, "is": draft.item.instruction}
         problem = self.text_problem(draft, Intake(writing, pool_of([], 1.0)))
         if not problem and draft.item.instruction:
@@ -181,7 +178,8 @@ class Evolving(Method[E]):
                     requests = [request(id_, line[-1], drawn[id_]) for id_, line in ids.items()]
                     said = generate_all(writing.engine, requests, rewritten, f"rewriting, round {generation}")
                     intake.found.tokens += sum(completion.num_tokens for completion in said.values())
-                    drafts = {i: Draft(i, line[-1], drawn[i], read_rewriting(said[i]), generation) for i, line in ids.items()}
+                    items = {i: read_rewriting(said[i], writing.read_in) for i in ids}
+                    drafts = {i: Draft(i, line[-1], drawn[i], items[i], generation) for i, line in ids.items()}
                     self._take_round(writing, intake, (rewritten, answered), drafts, ids)
                     require_successes(intake.found)
         return intake.require(self.advice)
@@ -251,9 +249,11 @@ class Evolving(Method[E]):
                 lines[i].append(Task(i, draft.item.instruction))
 
 
-def read_rewriting(said: Completion) -> Item:
-    """Read a rewritten task: the text without a label before it and quotes around it."""
-    return Item(said.text, unquoted(LABEL.sub("", said.text.strip(), count=1)), "", cut=said.finish == "length")
+def read_rewriting(said: Completion, language: Language = "en") -> Item:
+    """Read a rewritten task: the text without a label of some languages before it and quotes around it."""
+    text = said.text.strip()
+    label = rules.of(language).first("rewriting", text)
+    return Item(said.text, unquoted(text[label.end() :] if label else text), "", cut=said.finish == "length")
 
 
 def one_response(writing: Writing[Any], journal: Journal, drafts: Mapping[str, Draft]) -> dict[str, dict[str, Any]]:

@@ -148,7 +148,7 @@ class Improvement:
         """Rewrite the development seeds by a version, answer them, and note what failed."""
         if not version.unusable:
             said = self._rewritten(version, {f"v{version.number}/{seed.id}": seed for seed in held})
-            tasks = {i: read_rewriting(text).instruction for i, text in said.items()}
+            tasks = {i: read_rewriting(text, self.writing.read_in).instruction for i, text in said.items()}
             usable = {
                 i: text
                 for (i, text), seed in zip(tasks.items(), held, strict=True)
@@ -174,7 +174,7 @@ class Improvement:
         for stage in range(1, self.options.stages + 1):
             tasks = {f"step-{step}/stage-{stage}/{line[0].id}": line[-1] for line in lines}
             for line, (i, said) in zip(lines, self._rewritten(best, tasks).items(), strict=True):
-                text = read_rewriting(said).instruction
+                text = read_rewriting(said, self.writing.read_in).instruction
                 line.append(Task(i, text) if text and said.finish != "length" else line[-1])
         return [[user_words(task) for task in line] for line in lines]
 

@@ -50,6 +50,11 @@ def stops(writing: Writing[Any], *ends: str) -> tuple[str, ...]:
     return (*((writing.frame.end,) if writing.frame.end else ()), *ends)
 
 
+def followed(text: str, more: str) -> str:
+    """Put a sentence of the prompts after a text; letters like the Latin ones take a space before them."""
+    return f"{text} {more}" if more[:1].isascii() else f"{text}{more}"
+
+
 def before(writing: Writing[Any], name: str, variable: str) -> str:
     """Return what stands before a variable on its line of a prompt, such as `Task:`; a text that goes on so is at its end."""
     return "\n" + writing.prompts.label_of(name, variable)

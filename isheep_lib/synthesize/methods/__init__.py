@@ -1,1 +1,1 @@
-"""One file for each published way to write tasks."""
+"""One file for each published way to write tasks, in a folder of its family."""

@@ -56,7 +56,7 @@ def _revise_instructions(writing: Writing[Any], journal: Journal, found: Mapping
     """Take the revised instruction, with the model's answer to it, where the difficulty rises."""
     requests = [instruction_request(writing, f"{i}/instruction", one.seed) for i, one in found.items()]
     said = generate_all(writing.engine, requests, journal, "revising instructions")
-    items = {i: read_rewriting(said[f"{i}/instruction"]) for i in found}
+    items = {i: read_rewriting(said[f"{i}/instruction"], writing.read_in) for i in found}
     fresh = {i: item for i, item in items.items() if _is_new(writing, item, found[i].seed)}
     rows = [{"id": f"{i}/answer", "instruction": item.instruction, "input": ""} for i, item in fresh.items()]
     answers = [row for row in respond(writing, rows, journal) if row["output"]]

@@ -24,7 +24,7 @@ from isheep_lib.prompting.prompt_files import Prompts
 from isheep_lib.record.journal import Journal
 from isheep_lib.synthesize.candidates import Candidates, Intake
 from isheep_lib.synthesize.documents import Document
-from isheep_lib.synthesize.extras.asking import count_tokens, text_request
+from isheep_lib.synthesize.extras.asking import count_tokens, followed, text_request
 from isheep_lib.synthesize.grounds import from_documents
 from isheep_lib.synthesize.grounds.from_documents import DocumentOptions, FromDocuments, id_of
 from isheep_lib.synthesize.method import Example, Need
@@ -286,13 +286,13 @@ def _phrasings(writing: Writing[UditOptions], journal: Journal) -> dict[Kind, li
         if name in said:
             item = Item(said[name].text, unquoted(said[name].text), "", cut=said[name].finish == "length")
             text = text if writing.rule_problem(item) else item.instruction
-        found.setdefault(kind, []).append(f"{text}{_offer(writing, kind)}")
+        found.setdefault(kind, []).append(_with_offer(writing, kind, text))
     return found
 
 
-def _offer(writing: Writing[UditOptions], kind: Kind) -> str:
-    """Say what may be answered, where that is one of a few words."""
+def _with_offer(writing: Writing[UditOptions], kind: Kind, text: str) -> str:
+    """Say after an instruction what may be answered, where that is one of a few words."""
     if kind not in ("paraphrase", *CHOSEN):
-        return ""
+        return text
     labels = _same_or_not(writing.prompts) if kind == "paraphrase" else _labels(writing, kind)
-    return writing.prompts.render(OFFER, labels=", ".join(labels))
+    return followed(text, writing.prompts.render(OFFER, labels=", ".join(labels)))

@@ -111,7 +111,7 @@ class WizardMath(Evolving[MathOptions]):
 
     def text_problem(self, draft: Draft, intake: Intake) -> Problem | None:
         """Return the first reason to eliminate a rewriting by its text alone."""
-        return eliminator.rewriting_problem(draft, intake) or eliminator.form_problem(draft.item.instruction)
+        return eliminator.rewriting_problem(draft, intake) or eliminator.form_problem(draft, intake)
 
     def answered(self, writing: Writing[MathOptions], journal: Journal, drafts: Mapping[str, Draft]) -> dict[str, Answered]:
         """Answer each rewriting n times, and keep the first whole answer that gives what most of them give."""

@@ -1,1 +1,1 @@
-"""Methods whose prompts show examples, and that ask for more like them."""
+"""Methods that ask for new tasks after examples, or after the opening of a turn alone."""

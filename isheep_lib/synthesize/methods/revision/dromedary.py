@@ -9,6 +9,7 @@ A row of `topics.jsonl`: {"id": "topic-0007", "kind": "…", "topic": "Postal ra
 
 import random
 from collections import Counter
+from functools import partial
 from typing import Any, ClassVar
 
 from pydantic import Field
@@ -71,7 +72,7 @@ class Dromedary(Method[DromedaryOptions]):
         first = next((line for line in topics.splitlines() if line.strip()), "")
         request, _ = self._question(writing, "example", Topic(kinds(writing)[0], first.strip()))
         said = ask(writing.engine, request)
-        (item,) = _read(said)
+        (item,) = _read(writing, said)
         asked = _answer_request(writing, "example-answer", {"instruction": item.instruction, "input": ""})
         steps = {"kind": kinds(writing)[0], "topics": topics, "question": item.instruction, "asked with": asked.prompt}
         steps |= {"answer": ask(writing.engine, asked).text, "learned as the answer to": item.instruction}
@@ -100,7 +101,7 @@ class Dromedary(Method[DromedaryOptions]):
             draw = random.Random(writing.seed_of(f"{id_}/topic"))  # noqa: S311 - reproducible, not secret
             topic = draw.choice(usable[draw.choice(list(usable))])  # a kind with few topics is asked for as often
             request, shown = self._question(writing, id_, topic)
-            return Prompt(request, {"kind": topic.kind, "topic": topic.topic, "demonstrations": shown}, _read)
+            return Prompt(request, {"kind": topic.kind, "topic": topic.topic, "demonstrations": shown}, partial(_read, writing))
 
         found = write_in_batches(writing, [task.instruction for task in writing.seeds], prompt_of, ADVICE)
         rows = [{"id": f"topic-{place:04d}", **vars(topic)} for place, topic in enumerate(topics)]
@@ -179,8 +180,8 @@ def _by_kind(topics: list[Topic]) -> dict[str, list[Topic]]:
     return found
 
 
-def _read(said: Completion) -> list[Item]:
-    return [read_rewriting(said)]
+def _read(writing: Writing[Any], said: Completion) -> list[Item]:
+    return [read_rewriting(said, writing.read_in)]
 
 
 def _answer_request(writing: Writing[DromedaryOptions], id_: str, row: dict[str, Any]) -> Request:

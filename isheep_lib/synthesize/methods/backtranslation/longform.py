@@ -23,7 +23,7 @@ from isheep_lib.prompting.prompt_files import Prompts
 from isheep_lib.record.journal import Journal
 from isheep_lib.synthesize.candidates import Candidates, Intake
 from isheep_lib.synthesize.documents import Document
-from isheep_lib.synthesize.extras.asking import count_tokens, text_request
+from isheep_lib.synthesize.extras.asking import count_tokens, followed, text_request
 from isheep_lib.synthesize.grounds import from_documents
 from isheep_lib.synthesize.grounds.from_documents import DocumentOptions, FromDocuments, id_of
 from isheep_lib.synthesize.method import Example, Need
@@ -147,13 +147,13 @@ def _read(said: Completion, document: Document, writing: Writing[LongFormOptions
     if writing.options.state_length and text:
         seed = writing.seed_of(f"{id_of(writing, document)}/unit")
         unit = random.Random(seed).choice(writing.options.length_units)  # noqa: S311 - reproducible, not secret
-        text += _length(document, unit, writing.prompts)
+        text = _with_length(text, document, unit, writing.prompts)
     return Item(said.text, text, "", cut=said.finish == "length")
 
 
-def _length(document: Document, unit: Unit, prompts: Prompts) -> str:
-    """Say how long the answer is, as it stands after an instruction."""
+def _with_length(text: str, document: Document, unit: Unit, prompts: Prompts) -> str:
+    """Say after an instruction how long the answer is."""
     if unit == "words":
-        return prompts.words.length.format(length=max(ROUND, round(len(words(document.text)) / ROUND) * ROUND))
+        return text + prompts.words.length.format(length=max(ROUND, round(len(words(document.text)) / ROUND) * ROUND))
     number = len(sentences(document.text))
-    return prompts.render(IN_ONE) if number == 1 else prompts.render(IN_SENTENCES, number=str(number))
+    return followed(text, prompts.render(IN_ONE) if number == 1 else prompts.render(IN_SENTENCES, number=str(number)))

@@ -83,7 +83,7 @@ class EvolInstruct(Evolving[EvolOptions]):
 
     def text_problem(self, draft: Draft, intake: Intake) -> Problem | None:
         """Return the first reason to eliminate a rewriting by its text alone (WizardLM, h2o-wizardlm)."""
-        return eliminator.rewriting_problem(draft, intake) or eliminator.form_problem(draft.item.instruction)
+        return eliminator.rewriting_problem(draft, intake) or eliminator.form_problem(draft, intake)
 
     def judged(self, writing: Writing[EvolOptions], journal: Journal, drafts: Mapping[str, Draft]) -> dict[str, Problem]:
         """Return which rewritings the model finds equal to their parents."""

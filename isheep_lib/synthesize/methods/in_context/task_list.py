@@ -45,4 +45,4 @@ class TaskList(Demonstrated[ListOptions]):
     def read(self, said: Completion, writing: Writing[ListOptions]) -> list[Item]:
         """Cut the continuation into tasks."""
         first = writing.options.demonstrations + 1
-        return parse_list(said.text, first, said.finish, writing.prompts)
+        return parse_list(said.text, first, said.finish, writing.prompts, writing.read_in)
