@@ -17,6 +17,8 @@ from isheep_lib.record import manifests as record_manifests
 from isheep_lib.record.manifests import all_manifests, differences, read_manifest, require_intact, stage_folder
 from isheep_lib.record.rows import read_jsonl
 from isheep_lib.record.stages import LEAVES
+from isheep_lib.synthesize.all_methods import METHODS
+from isheep_lib.synthesize.extras.own import withheld
 
 PREFERENCES = "pairs.jsonl"
 STAGES = ("synthesize", "assess", "filter", "train")
@@ -93,13 +95,15 @@ def read(run_dir: Path, iteration: int, data_only: bool) -> Record:
     """Read what is to be exported; every file that is read must be as recorded, the weights too unless only data are wanted.
 
     Raises:
-        RecordError: no such run, nothing was trained, the pairs are not those trained on, files are absent or changed.
+        RecordError: no such run, nothing was trained, the pairs are not those trained on, files are absent or changed, or
+            what was written must not leave the run.
     """
     _require_trained(run_dir, iteration)
     lineage = record_manifests.lineage(run_dir, iteration)
     for stage in STAGES:
         require_intact(stage_folder(run_dir, iteration, stage), [])
     found = {(m["iteration"], m["stage"]): m for _, m in all_manifests(run_dir) if m["iteration"] <= iteration}
+    _require_free(run_dir, found)
     pairs, trained = (stage_folder(run_dir, iteration, stage) for stage in ("filter", "train"))
     _require_same_pairs(pairs, found[iteration, "filter"], found[iteration, "train"], iteration)
     learned = _learned_from(found[iteration, "train"], iteration)
@@ -123,6 +127,19 @@ def read(run_dir: Path, iteration: int, data_only: bool) -> Record:
 def makers(record: Record) -> dict[tuple[int, str], dict[str, Any]]:
     """Return the manifests of all stages that M_k and its pairs came from, evaluations left out."""
     return {key: manifest for key, manifest in record.manifests.items() if key[1] not in LEAVES}
+
+
+def _require_free(run_dir: Path, found: dict[tuple[int, str], dict[str, Any]]) -> None:
+    """Refuse a run of which any iteration so far wrote what must not be given to others."""
+    written = [manifest["parameters"] for (_, stage), manifest in found.items() if stage == "synthesize"]
+    reasons = {withheld(METHODS.get(params.get("method", "")), params.get("options") or {}) for params in written} - {""}
+    if reasons:
+        raise RecordError(
+            f"This run is not exported: {'; '.join(sorted(reasons))}",
+            where=record_manifests.short(run_dir),
+            allowed="runs whose tasks may be given to others, such as those of the default grid",
+            do="keep the record where it is; it can be read and compared as any other",
+        )
 
 
 def _require_trained(run_dir: Path, iteration: int) -> None:

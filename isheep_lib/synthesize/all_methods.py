@@ -11,6 +11,10 @@ from isheep_lib.synthesize.methods.evolution.auto_evol import AutoEvol
 from isheep_lib.synthesize.methods.evolution.evol_instruct import EvolInstruct
 from isheep_lib.synthesize.methods.evolution.wizard_coder import WizardCoder
 from isheep_lib.synthesize.methods.evolution.wizard_math import WizardMath
+from isheep_lib.synthesize.methods.feedback.autodetect import AutoDetect
+from isheep_lib.synthesize.methods.feedback.llm2llm import LLM2LLM
+from isheep_lib.synthesize.methods.feedback.llms_as_instructors import LLMsAsInstructors
+from isheep_lib.synthesize.methods.feedback.rainbow import Rainbow
 from isheep_lib.synthesize.methods.in_context.dialogue import Dialogue
 from isheep_lib.synthesize.methods.in_context.dynosaur import Dynosaur
 from isheep_lib.synthesize.methods.in_context.lamini import LaMini
@@ -29,5 +33,6 @@ METHODS: dict[str, Method[Any]] = {
         *(EvolInstruct(), WizardCoder(), WizardMath(), AutoEvol()),
         *(LongForm(), InstructionBacktranslation(), DogInstruct(), Udit()),
         *(SelectiveReflection(), IterAlign(), Dromedary()),
+        *(LLM2LLM(), LLMsAsInstructors(), AutoDetect(), Rainbow()),
     )
 }

@@ -147,7 +147,9 @@ def test_a_killed_writing_is_resumed_and_asks_only_for_the_rest(method, tmp_path
     assert len(rest.asked) == len({row["id"] for row in [*whole.accepted, *whole.dropped]}) - 1
 
 
-@pytest.mark.parametrize("name", ["dialogue", "magpie", "evol_instruct", "longform", "lamini", "dynosaur"])
+@pytest.mark.parametrize(
+    "name", ["dialogue", "magpie", "evol_instruct", "longform", "lamini", "dynosaur", "llm2llm", "autodetect", "rainbow"]
+)
 def test_a_base_model_is_refused_where_an_aligned_one_is_needed(name):
     from pathlib import Path
 

@@ -3,7 +3,7 @@
 Covers asking the method. Does not cover drawing (`extras.figures`) or writing files (`iterate.session`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
@@ -75,3 +75,16 @@ def figure_of(way: Method[Any], found: Candidates) -> Any:
 def files_of(found: Candidates) -> dict[str, list[dict[str, Any]]]:
     """Return the method's own files, rows by name; {} where it has none."""
     return found.files if isinstance(found, WithFiles) else {}
+
+
+@runtime_checkable
+class Withholding(Protocol):
+    """A method of whose runs some must not be given to others."""
+
+    def withheld(self, options: Mapping[str, Any]) -> str:
+        """Say why nothing of a run with these options may be exported, "" where it may."""
+
+
+def withheld(way: Method[Any] | None, options: Mapping[str, Any]) -> str:
+    """Say why nothing that a method wrote with these options may be exported, "" where it may."""
+    return way.withheld(options) if isinstance(way, Withholding) else ""

@@ -1,0 +1,1 @@
+"""Methods that write tasks like those at which the model fails."""
