@@ -18,7 +18,7 @@ import numpy as np
 from isheep_lib.display.embedding_map import Map, fit
 from isheep_lib.display.evaluation_tables import metrics_of, with_error
 from isheep_lib.display.table import Table
-from isheep_lib.engines.params import Model
+from isheep_lib.engines.params import PromptedModel
 from isheep_lib.engines.vectors import vectors_by_model, vectors_by_words
 from isheep_lib.errors import EngineError, ModelError
 from isheep_lib.filter.steps.threshold import COMPARISONS
@@ -216,7 +216,7 @@ def map_of(run_dir: Path, set_files: Sequence[str], map_model: str = "") -> Plac
         return Placed(None, {}, "")
     sets = [user_words(task) for name in set_files for task in load_seeds(name, [])]
     texts = [*sets, *(text for group in written.values() for text in group)]
-    settings = Model(**run_file.run_params(run_dir).get("model", {}))
+    settings = PromptedModel(**run_file.run_params(run_dir).get("model", {}))
     name = map_model or settings.base_model
     said = Path(name.removeprefix("embedded:").partition("@")[0]).name
     try:

@@ -182,7 +182,14 @@ def test_every_prompt_of_the_package_is_used_by_a_stage():
     judge = [{"judged": ["alpaca_eval", "mt_bench"], "verdicts": verdicts} for verdicts in ("written", "probabilities")]
     used |= {name for values in judge for name in own_prompts(parameters("judge", **values))}
     used |= {name for method in METHODS for name in own_prompts(parameters("synthesize", method=method))}
-    used |= {*own_prompts(parameters("synthesize", options={"input_lines": "where_given"}))}
+    chosen = [
+        ("list", {"input_lines": "where_given"}),
+        ("longform", {"length_units": ["sentences"]}),
+        ("instruction_backtranslation", {"curation": "probabilities"}),
+        ("llms_as_instructors", {"learning": "error"}),
+        ("rainbow", {"grid": "safety"}),
+    ]
+    used |= {name for method, given in chosen for name in own_prompts(parameters("synthesize", method=method, options=given))}
     used |= {*own_prompts(parameters("assess", scorers=["verdict"]))}
     used |= {name for stage in ORDER for name in own_prompts(parameters(stage))}
     assert used == {path.name for path in english().folder.glob("*.txt")} | set(chat.FRAMES)

@@ -272,7 +272,7 @@ def test_a_byte_order_mark_or_blank_lines_before_the_rows_do_no_harm(tmp_path, s
 
 NO_INPUT = {"noinput", "noinputs", "none", "null", "n", "na", "无输入", "無輸入", "没有输入", "沒有輸入"}
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=12).map(str.strip)
-inputs = texts.filter(lambda text: re.sub(r"\W", "", text).lower() not in NO_INPUT)
+inputs = texts.filter(lambda text: re.sub(r"[\W_]", "", text).lower() not in NO_INPUT)
 kinds = st.sampled_from(["", "classification"])
 loaded_tasks = st.lists(
     st.builds(Task, texts.filter(bool), texts.filter(bool), inputs, texts, kinds),
