@@ -1,11 +1,16 @@
 """Whole runs of the tiny model, as a user starts them; imported by the tests that need one."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import nbformat
+import psutil
 
 from isheep_lib.iterate import claims
 from isheep_lib.iterate.run_params import load_run
@@ -65,3 +70,34 @@ def digests(run: Path) -> dict[str, str]:
             if not name.endswith(".ipynb"):
                 found[f"{path.parent.relative_to(run)}/{name}"] = kept["sha256"]
     return found
+
+
+def journalled(run: Path, stage: str, lines: int) -> bool:
+    return any(p.read_bytes().count(b"\n") >= lines for p in (run / "iter-1" / stage).glob(".work-*/*.jsonl"))
+
+
+def kill_at(process: subprocess.Popen, said: Path, reached, seconds: float = 180.0) -> None:
+    """Kill the command and every kernel below it as soon as a point is reached."""
+    deadline = time.monotonic() + seconds
+    while not reached():
+        assert process.poll() is None, f"the run ended before the point was reached: {said.read_text()[-3000:]}"
+        assert time.monotonic() < deadline, "the point was not reached in time"
+        time.sleep(0.005)
+    family = psutil.Process(process.pid).children(recursive=True)
+    os.kill(process.pid, signal.SIGKILL)
+    for member in family:
+        member.kill()
+    psutil.wait_procs(family, timeout=20)
+    process.wait()
+
+
+def killed_and_resumed(root: Path, run: Path, reached: Callable[[], bool]) -> None:
+    """Run stage synthesize in a process of its own, kill it when a point is reached, and run it to its end in this one."""
+    code = (
+        f"from pathlib import Path; from tests.runs import alone; alone(Path({str(root)!r}), Path({str(run)!r}), 'synthesize')"
+    )
+    with open(run.with_suffix(".log"), "w") as log:
+        process = subprocess.Popen([sys.executable, "-c", code], cwd=root, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    kill_at(process, run.with_suffix(".log"), reached, 400)
+    assert not (run / "iter-1/synthesize/manifest.json").exists()
+    alone(root, run, "synthesize")

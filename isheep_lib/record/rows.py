@@ -13,7 +13,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cache
 from pathlib import Path
@@ -95,22 +95,24 @@ PAIR_FIELDS = ("id", "instruction", "input", "output", "finish", "num_tokens")
 TASK_FIELDS = tuple(f.name for f in fields(Task))
 
 
-def parse_fields(pairs: list[str]) -> dict[str, str]:
+def parse_fields(
+    pairs: Sequence[str], known: Sequence[str] = TASK_FIELDS, example: str = "instruction=question"
+) -> dict[str, str]:
     """Read a mapping of fields, ours=theirs: ["instruction=question"] gives {"instruction": "question"}.
 
-    Theirs may be a path into nested objects and lists: meta.prompt, messages.0.content.
+    Theirs may be a path into nested objects and lists: meta.prompt, messages.0.content. `known` are our fields.
 
     Raises:
-        ValueError: a pair has another form, ours is no field of a task, or ours comes twice. All such pairs are named.
+        ValueError: a pair has another form, ours is none of our fields, or ours comes twice. All such pairs are named.
     """
     named: dict[str, str] = {}
     problems = []
     for pair in pairs:
         ours, equals, theirs = (part.strip() for part in pair.partition("="))
         if not equals or not theirs:
-            problems.append(f"{pair!r} should have the form ours=theirs, such as instruction=question")
-        elif ours not in TASK_FIELDS:
-            problems.append(f"{pair!r}: {ours!r} should be one of {', '.join(TASK_FIELDS)}")
+            problems.append(f"{pair!r} should have the form ours=theirs, such as {example}")
+        elif ours not in known:
+            problems.append(f"{pair!r}: {ours!r} should be one of {', '.join(known)}")
         elif ours in named:
             problems.append(f"{pair!r}: {ours} is named twice")
         else:

@@ -15,7 +15,7 @@ from pathlib import Path
 from isheep_lib.errors import DataError
 from isheep_lib.reading.files import FOLDER, read_text, what_lies_at
 from isheep_lib.record.provenance import expanded, project_root
-from isheep_lib.record.rows import SURROGATE, bad_rows, canonical_json, digest_text
+from isheep_lib.record.rows import SURROGATE, bad_rows, canonical_json, digest_text, parse_fields
 from isheep_lib.record.sources import read_rows
 
 ENDINGS = (".txt", ".md")
@@ -66,25 +66,8 @@ def licences(documents: Sequence[Document]) -> dict[str, int]:
 
 
 def parse_document_fields(pairs: Sequence[str]) -> dict[str, str]:
-    """Read a mapping of fields, ours=theirs: ["text=content"] gives {"text": "content"}.
-
-    Raises:
-        ValueError: a pair has another form, ours is no field of a document, or ours comes twice. All such pairs are named.
-    """
-    named: dict[str, str] = {}
-    problems = []
-    for pair in pairs:
-        ours, equals, theirs = (part.strip() for part in pair.partition("="))
-        if not equals or not theirs:
-            problems.append(f"{pair!r} should have the form ours=theirs, such as text=content")
-        elif ours not in NAMES:
-            problems.append(f"{pair!r}: {ours!r} should be one of {', '.join(NAMES)}")
-        elif ours in named:
-            problems.append(f"{pair!r}: {ours} is named twice")
-        named[ours] = theirs
-    if problems:
-        raise ValueError("; ".join(problems))
-    return named
+    """Read a mapping of a document's fields; see `record.rows.parse_fields`."""
+    return parse_fields(pairs, NAMES, "text=content")
 
 
 def _read_folder(folder: Path) -> list[Document]:

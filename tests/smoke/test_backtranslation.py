@@ -1,15 +1,12 @@
 """Methods of backtranslation with the tiny model: each runs, and one that is killed is resumed to the same bytes."""
 
 import json
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from isheep_lib.errors import YieldError
-from tests.runs import alone, claimed, digests
+from tests.runs import alone, claimed, digests, killed_and_resumed
 
 METHODS = {
     "longform": "{state_length: true, max_document_copy: 1.0}",
@@ -23,14 +20,6 @@ TEXTS = [
     f"The keeper of hut {n} lit the lamp at dusk, wrote {n + 10} names into the book, and told Ilse of the storm."
     for n in range(12)
 ]
-STAGE = """
-import sys
-from pathlib import Path
-
-from tests.runs import alone
-
-alone(Path(sys.argv[1]), Path(sys.argv[2]), "synthesize")
-"""
 
 
 def chosen(method: str, options: str, folder: Path) -> tuple[str, ...]:
@@ -50,18 +39,8 @@ def test_a_killed_stage_is_resumed_to_the_bytes_of_one_that_was_not(
 ) -> None:
     whole, killed = (prepared(root, tiny_model, tmp_path, name, method) for name in ("whole", "killed"))
     alone(root, whole, "synthesize")
-    process = subprocess.Popen([sys.executable, "-c", STAGE, str(root), str(killed)], cwd=root, stderr=subprocess.DEVNULL)
-    try:
-        deadline = time.monotonic() + 400
-        while not any(p.read_bytes().count(b"\n") >= 2 for p in killed.glob("iter-1/synthesize/.work-*/instructions.jsonl")):
-            assert process.poll() is None, "the stage was over before it was killed"
-            assert time.monotonic() < deadline
-            time.sleep(0.002)
-    finally:
-        process.kill()
-        process.wait()
-    assert not (killed / "iter-1/synthesize/manifest.json").exists()
-    alone(root, killed, "synthesize")
+    journal = "iter-1/synthesize/.work-*/instructions.jsonl"
+    killed_and_resumed(root, killed, lambda: any(p.read_bytes().count(b"\n") >= 2 for p in killed.glob(journal)))
     assert digests(killed) == digests(whole)
     manifest = json.loads((whole / "iter-1/synthesize/manifest.json").read_text())
     rows = [json.loads(line) for line in (whole / "iter-1/synthesize/examples.jsonl").read_text().splitlines()]

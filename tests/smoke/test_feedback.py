@@ -1,16 +1,13 @@
 """The family of feedback with the tiny model: what methods record, and a writing killed and resumed."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from isheep_lib.errors import YieldError
 from isheep_lib.synthesize.feedback import skills
-from tests.runs import alone, claimed, digests
-from tests.smoke.test_kill import journalled, kill_at
+from tests.runs import alone, claimed, digests, journalled, killed_and_resumed
 
 OPTIONS = {
     "llm2llm": {"rounds": 1, "per_seed": 2},
@@ -82,11 +79,5 @@ def test_a_model_that_writes_no_answers_stops_with_reasons_and_examples(
 def test_a_writing_that_was_killed_is_resumed_to_the_same_bytes(root: Path, tiny_model: Path, tmp_path: Path) -> None:
     whole, killed = (made(root, tmp_path / name, tiny_model, "rainbow") for name in ("whole", "killed"))
     alone(root, whole, "synthesize")
-    places = f"Path({str(root)!r}), Path({str(killed)!r})"
-    code = f"from pathlib import Path; from tests.runs import alone; alone({places}, 'synthesize')"
-    with open(tmp_path / "log", "w") as log:
-        process = subprocess.Popen([sys.executable, "-c", code], cwd=root, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-    kill_at(process, tmp_path / "log", lambda: journalled(killed, "synthesize", 5))
-    assert not (killed / "iter-1/synthesize/manifest.json").exists()
-    alone(root, killed, "synthesize")
+    killed_and_resumed(root, killed, lambda: journalled(killed, "synthesize", 5))
     assert digests(killed) == digests(whole)

@@ -2,9 +2,6 @@
 
 import json
 import re
-import subprocess
-import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +11,7 @@ from isheep_lib.engines.protocol import Completion, Request
 from isheep_lib.engines.transformers_engine import TransformersEngine
 from isheep_lib.synthesize.grounds.tables import load_tables
 from isheep_lib.synthesize.methods.in_context.designs import usable
-from tests.runs import alone, claimed, digests
+from tests.runs import alone, claimed, digests, killed_and_resumed
 
 METHODS = {
     "self_instruct": "{demonstrations: 2, generated_demonstrations: 1, tasks_per_prompt: 4, prompts_per_batch: 12}",
@@ -23,14 +20,6 @@ METHODS = {
     "dynosaur": "{tables: seeds/tables, tries: 1}",
 }
 SMALL = ("synthesize.min_instructions:2", "synthesize.instructions:8")
-STAGE = """
-import sys
-from pathlib import Path
-
-from tests.runs import alone
-
-alone(Path(sys.argv[1]), Path(sys.argv[2]), "synthesize")
-"""
 
 
 def chosen(name: str, folder: Path) -> tuple[str, ...]:
@@ -78,16 +67,6 @@ def test_the_method_writes_pairs_that_say_where_they_are_from(
 def test_a_killed_stage_is_resumed_to_the_bytes_of_one_that_was_not(root: Path, tiny_model: Path, tmp_path: Path) -> None:
     whole, killed = (claimed(root, tmp_path / n, tiny_model, *chosen("self_instruct", tmp_path)) for n in ("whole", "killed"))
     alone(root, whole, "synthesize")
-    process = subprocess.Popen([sys.executable, "-c", STAGE, str(root), str(killed)], cwd=root, stderr=subprocess.DEVNULL)
-    try:
-        deadline = time.monotonic() + 400
-        while not any(p.read_bytes().count(b"\n") >= 3 for p in killed.glob("iter-1/synthesize/.work-*/instances.jsonl")):
-            assert process.poll() is None, "the stage was over before it was killed"
-            assert time.monotonic() < deadline
-            time.sleep(0.002)
-    finally:
-        process.kill()
-        process.wait()
-    assert not (killed / "iter-1/synthesize/manifest.json").exists()
-    alone(root, killed, "synthesize")
+    journal = "iter-1/synthesize/.work-*/instances.jsonl"
+    killed_and_resumed(root, killed, lambda: any(p.read_bytes().count(b"\n") >= 3 for p in killed.glob(journal)))
     assert digests(killed) == digests(whole)

@@ -2,7 +2,6 @@
 
 import importlib.util
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -15,15 +14,11 @@ import pytest
 
 from isheep_lib.train.dataset import Data
 from isheep_lib.train.job import Job, save_rows
-from tests.runs import call, command, digests
+from tests.runs import call, command, digests, journalled, kill_at
 from tests.trainings import SEED, drawn, train_params
 
 absent = importlib.util.find_spec("eval_framework") is None
 whole_runs = pytest.mark.skipif(absent, reason="the IFEval prompts are not installed (make setup)")
-
-
-def journalled(run: Path, stage: str, lines: int) -> bool:
-    return any(p.read_bytes().count(b"\n") >= lines for p in (run / "iter-1" / stage).glob(".work-*/*.jsonl"))
 
 
 POINTS = {
@@ -33,21 +28,6 @@ POINTS = {
         (run / "iter-1/train").glob(".work-*/checkpoints/checkpoint-*/trainer_state.json")
     ),
 }
-
-
-def kill_at(process: subprocess.Popen, said: Path, reached, seconds: float = 180.0) -> None:
-    """Kill the command and every kernel below it as soon as a point is reached."""
-    deadline = time.monotonic() + seconds
-    while not reached():
-        assert process.poll() is None, f"the run ended before the point was reached: {said.read_text()[-3000:]}"
-        assert time.monotonic() < deadline, "the point was not reached in time"
-        time.sleep(0.005)
-    family = psutil.Process(process.pid).children(recursive=True)
-    os.kill(process.pid, signal.SIGKILL)
-    for member in family:
-        member.kill()
-    psutil.wait_procs(family, timeout=20)
-    process.wait()
 
 
 def started(root: Path, run: Path, model: Path) -> subprocess.Popen:
