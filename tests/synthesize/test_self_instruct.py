@@ -50,6 +50,8 @@ def made(engine, folder, seeds=SEEDS, **values):
         ("- Name a bird.\n* Add two sums.", ["Name a bird.", "Add two sums."]),
         ("Task 9: Name a bird.\nTask 10: Add two sums.", ["Name a bird.", "Add two sums."]),
         ('9. "Name a bird."', ["Name a bird."]),
+        ("1. Name a bird.\n\nThe task is not a list.\n2. Add\ntwo sums.\n \nThat is all.", ["Name a bird.", "Add\ntwo sums."]),
+        ("1. \n\nName a bird.", ["Name a bird."]),
         ("Name a bird.", ["Name a bird."]),
         ("1. Add 3.5 and 2.", ["Add 3.5 and 2."]),
         ("9. \n10. Name a bird.", ["", "Name a bird."]),
@@ -63,6 +65,8 @@ def test_a_list_is_cut_into_its_items_however_it_is_numbered(said, items):
 def test_the_last_item_of_a_list_that_the_limit_ended_is_cut():
     found = read_entries(Completion("x", "1. Name a bird.\n2. Add two", "length", 3))
     assert [item.cut for item in found] == [False, True]
+    (item,) = read_entries(Completion("x", "1. Name a bird.\n\nThis is a", "length", 3))
+    assert (item.instruction, item.cut) == ("Name a bird.", False)
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from isheep_lib.record.journal import Journal
 from isheep_lib.synthesize.rules import Item, unquoted
 from isheep_lib.synthesize.writing import Writing
 
+EMPTY_LINE = re.compile(r"\n[^\S\n]*\n")
 ENTRY = re.compile(
     r"^[ \t]*(?:(?:task|topic|instruction|任务|主题|指令)[ \t]*)?"
     r"(?:\d{1,4}[ \t]*[.):](?:[ \t]+|(?=[^\x00-\x7f]))|\d{1,4}[ \t]*[．、）：][ \t]*|[-*•][ \t]+)",
@@ -78,7 +79,7 @@ def yes_shares(writing: Writing[Any], questions: Mapping[str, str], journal: Jou
 def read_entries(said: Completion) -> list[Item]:
     """Cut a list into items, whatever numbers or marks it has; text without any is one item, text before the first is none.
 
-    The last item of a list that the token limit ended is marked as cut.
+    An item ends at an empty line: small models add remarks there. The last one is cut where the limit of tokens ended it.
     """
     starts = list(ENTRY.finditer(said.text))
     if not starts:
@@ -86,8 +87,9 @@ def read_entries(said: Completion) -> list[Item]:
     else:
         ends = [found.start() for found in starts[1:]] + [len(said.text)]
         bodies = [(said.text[s.start() : end], said.text[s.end() : end]) for s, end in zip(starts, ends, strict=True)]
-    last = len(bodies) - 1
-    return [Item(raw, unquoted(body), "", cut=said.finish == "length" and n == last) for n, (raw, body) in enumerate(bodies)]
+    found = [(raw, *EMPTY_LINE.split(body.strip(), maxsplit=1)) for raw, body in bodies]
+    cut = [said.finish == "length" and n == len(found) - 1 and not rest for n, (_, _, *rest) in enumerate(found)]
+    return [Item(raw, unquoted(text), "", cut=ended) for (raw, text, *_), ended in zip(found, cut, strict=True)]
 
 
 def refuse_narrow(writing: Writing[Any], prompts: Mapping[str, str], spare: int) -> None:
