@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import artifact
 import language_table
 import nbformat
 import training_memory
@@ -658,6 +659,8 @@ def main() -> None:
         ROOT / "docs/engines.md": engines_text(),
         ROOT / "docs/constraints.md": constraints_text(),
         ROOT / "docs/paper.md": paper_settings_text(),
+        ROOT / "ARTIFACT.md": artifact.text(),
+        **artifact.params_files(),
     }
     old = [path for path, text in files.items() if not path.is_file() or path.read_text(encoding="utf-8") != text]
     if "--check" in sys.argv:

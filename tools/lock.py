@@ -6,7 +6,7 @@ installs it with --no-deps --require-hashes. The hashes are those of all files o
 """
 
 import re
-import subprocess  # noqa: S404 - uv is the resolver
+import subprocess
 import sys
 import tempfile
 from itertools import product
@@ -67,9 +67,9 @@ SAID = {
 
 
 def compiled(*options: str) -> list[str]:
-    """Return what uv resolves, one requirement with its marker and hashes an entry, such as "six==1.17.0 \\ --hash=…"."""
+    """Return what uv resolves, one requirement with its marker and hashes an entry."""
     command = [str(Path(sys.executable).with_name("uv")), "pip", "compile", "--universal", "--quiet"]
-    done = subprocess.run(  # noqa: S603 - our own options
+    done = subprocess.run(
         [*command, "--no-header", "--no-annotate", *options], cwd=ROOT, text=True, stdout=subprocess.PIPE, check=False
     )
     if done.returncode:
