@@ -119,18 +119,23 @@ def test_a_cell_is_found_by_its_column_and_the_first_cells_of_its_row(tmp_path, 
         artifact.cell("page.md", "y", "b")
 
 
-def test_a_params_file_says_what_its_record_gave_until_it_is_another_run(tmp_path):
-    (row,) = [one for one in GIVEN["gives"] if one["record"] == EXACT]
-    text = (ROOT / row["params"]).read_text()
-    assert re.search(r"^# Gives: .*23 of 56 pairs", text, re.MULTILINE)
-    changed = tmp_path / "other.yaml"
-    for now, gives in (
-        (text, True),
-        (text.replace("seed: 2408", "seed: 2409"), False),
-        (text.replace("threshold: 0.1", "threshold: 0.2"), False),
-    ):
-        changed.write_text(now)
-        assert ("# Gives:" in artifact.with_gives(changed, EXACT, row["says"], row["values"])) == gives
+@pytest.mark.parametrize("row", GIVEN["gives"], ids=lambda row: row["record"])
+def test_a_params_file_says_what_its_record_gave_unless_it_is_another_run(row, tmp_path):
+    committed, path = ROOT / row["params"], tmp_path / "own.yaml"
+    assert artifact.with_gives(committed, row["record"], row["says"], row["values"]) == committed.read_text()
+    text = (
+        "# Takes: a while,\n#   or two\n#\nrun: mine\n"
+        + (ROOT / "results/reference" / row["record"] / "params.yaml").read_text()
+    )
+    path.write_text(text)
+    said = artifact.with_gives(path, row["record"], row["says"], row["values"])
+    assert re.match(r"# Takes: a while,\n#   or two\n# Gives: .*(\n#   .*)*results/reference/[\w-]+\)\n#\n", said)
+    path.write_text(said)
+    assert artifact.with_gives(path, row["record"], row["says"], row["values"]) == said
+    path.write_text(re.sub(r"^seed: \d+", "seed: 1", said, flags=re.MULTILINE))
+    assert artifact.with_gives(path, row["record"], row["says"], row["values"]) == re.sub(
+        r"^seed: \d+", "seed: 1", text, flags=re.MULTILINE
+    )
 
 
 def test_a_reader_that_is_not_there_is_named():
