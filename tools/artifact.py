@@ -68,17 +68,19 @@ def digest(record: str, name: str) -> str:
 
 def rows(record: str, name: str) -> int:
     """Count the rows of a file of a run."""
-    return len((folder_of(record) / name).read_text(encoding="utf-8").splitlines())
+    return lines(str(folder_of(record) / name))
+
+
+def lines(file: str) -> int:
+    """Count the lines of a committed file."""
+    return len((ROOT / file).read_text(encoding="utf-8").splitlines())
 
 
 def answered(record: str) -> int:
     """Count the tokens of all answers that a run's transcripts hold."""
-    lines = [
-        json.loads(line)
-        for path in sorted(folder_of(record).rglob(TRANSCRIPT))
-        for line in path.read_text(encoding="utf-8").splitlines()
-    ]
-    return sum(len(line["tokens"].split()) for line in lines if line.get("tokens"))
+    paths = folder_of(record).rglob(TRANSCRIPT)
+    answers = [json.loads(line) for path in paths for line in path.read_text(encoding="utf-8").splitlines()]
+    return sum(len(answer["tokens"].split()) for answer in answers if answer.get("tokens"))
 
 
 def stages(record: str, *names: str) -> list[dict[str, Any]]:
@@ -178,7 +180,22 @@ def make_sense(way: str) -> str:
 READERS: dict[str, Callable[..., Any]] = {
     one.__name__: one
     for one in (
-        *(packages, files, root, digest, rows, answered, minutes, memory, percent, helped, told_apart, numbers, paper_runs),
+        *(
+            packages,
+            files,
+            root,
+            digest,
+            rows,
+            lines,
+            answered,
+            minutes,
+            memory,
+            percent,
+            helped,
+            told_apart,
+            numbers,
+            paper_runs,
+        ),
         *(claims_that_follow, compared, findings, cell, struck, make_sense),
     )
 }
