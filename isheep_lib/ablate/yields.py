@@ -31,8 +31,8 @@ CAPTION = (
     "Of the last iteration, summed or averaged over seeds. Written are all candidates but those beyond the wanted number, "
     "accepted those that became pairs. A control draws from what passes the rules, so it says little where most of these are "
     "kept. Tokens are those generated to write tasks and answers, not those of prompts and scores. Distinct is the share of "
-    f"different pairs of words among {DRAWN} drawn from all, mutual information is in nats per token, scores and tests are those "
-    "of the table of all models."
+    f"different pairs of words among {DRAWN} drawn from all, mutual information is in nats per token, scores and tests are "
+    "those of the table of all models."
 )
 
 
