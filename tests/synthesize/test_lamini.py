@@ -90,11 +90,18 @@ def test_topics_are_asked_for_until_there_are_enough_and_each_is_named_once(tmp_
     assert "Leave out: none." in engine.asked[0].prompt
 
 
-def test_known_topics_are_left_out_of_later_rounds_and_the_rounds_have_an_end(tmp_path):
+def test_rounds_have_an_end(tmp_path):
+    engine = ScriptedEngine(lambda request: f"1. Tea\n2. Tea {chr(ord('A') + int(request.id[8]))}")
+    found = brainstorm(made(engine, tmp_path), 50)
+    assert found.names == ["Tea", *(f"Tea {letter}" for letter in "ABCDEFGH")]
+    assert len(engine.asked) == 4 * ROUNDS
+
+
+def test_known_topics_are_left_out_of_later_rounds_and_a_round_that_brings_none_is_the_last(tmp_path):
     engine = ScriptedEngine(lambda _: "1. Tea\n2. Chess")
     found = brainstorm(made(engine, tmp_path), 5)
     assert found.names == ["Tea", "Chess"]
-    assert len(engine.asked) == 4 * ROUNDS
+    assert len(engine.asked) == 4 * 2
     assert {"Leave out: Tea, Chess." in r.prompt or "Leave out: Chess, Tea." in r.prompt for r in engine.asked[4:]} == {True}
 
 
