@@ -65,7 +65,7 @@ def load_topics(source: str, parameter: str) -> list[str]:
 
 
 def brainstorm(writing: Writing[Any], wanted: int) -> Topics:
-    """Let the model name topics, round by round, until enough are found, a round brings no more, or there were enough rounds."""
+    """Have topics named, round by round, until enough are found, a round brings none, or the rounds are used up."""
     found, known = Topics(), set[str]()
     with writing.open_journal("topics") as journal:
         for batch in range(ROUNDS):
