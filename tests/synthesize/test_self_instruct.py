@@ -48,6 +48,8 @@ def made(engine, folder, seeds=SEEDS, **values):
         ("4. Name a bird.\n5. Add two sums.", ["Name a bird.", "Add two sums."]),
         ("Sure, here are more:\n\n1) Name a bird.\n2) Add\ntwo sums.", ["Name a bird.", "Add\ntwo sums."]),
         ("- Name a bird.\n* Add two sums.", ["Name a bird.", "Add two sums."]),
+        ("* 1. Name a bird.\n- 2) Add two sums.", ["Name a bird.", "Add two sums."]),
+        ("- 3.5 and 2 added\n- 3 birds", ["3.5 and 2 added", "3 birds"]),
         ("Task 9: Name a bird.\nTask 10: Add two sums.", ["Name a bird.", "Add two sums."]),
         ('9. "Name a bird."', ["Name a bird."]),
         ("1. Name a bird.\n\nThe task is not a list.\n2. Add\ntwo sums.\n \nThat is all.", ["Name a bird.", "Add\ntwo sums."]),

@@ -19,7 +19,7 @@ from isheep_lib.synthesize.writing import Writing
 
 EMPTY_LINE = re.compile(r"\n[^\S\n]*\n")
 ENTRY = re.compile(
-    r"^[ \t]*(?:(?:task|topic|instruction|任务|主题|指令)[ \t]*)?"
+    r"^[ \t]*(?:[-*•][ \t]+(?=\d{1,4}[ \t]*[.):]))?(?:(?:task|topic|instruction|任务|主题|指令)[ \t]*)?"
     r"(?:\d{1,4}[ \t]*[.):](?:[ \t]+|(?=[^\x00-\x7f]))|\d{1,4}[ \t]*[．、）：][ \t]*|[-*•][ \t]+)",
     re.IGNORECASE | re.MULTILINE,
 )
