@@ -38,7 +38,7 @@ def made(engine, folder, seeds=SEEDS, **values):
 
 
 def topics_of(prompt):
-    found = re.search(r"about one of these topics: (.*?)\. Write", prompt)
+    found = re.search(r"are about these topics: (.*?)\.>", prompt)
     return found.group(1).split(", ") if found else []
 
 
@@ -116,7 +116,7 @@ def test_prompts_name_topics_as_guided_says_and_rows_say_which(tmp_path, guided)
         assert row.get("topics", []) == topics_of(asked[row["id"].rpartition("-")[0]].prompt)
         assert len(row["demonstrations"]) == 3
     assert all(len(row.get("topics", [1, 2, 3])) == 3 for row in found.accepted)
-    assert all(request.stop == ("END", "\n21.") for request in asked.values())
+    assert all(request.stop == ("END", "\n24.") for request in asked.values())
     assert any(request.id.startswith("topics") for request in engine.asked) == (guided != "examples")
 
 
@@ -124,6 +124,19 @@ def test_every_item_of_a_list_is_accepted_or_dropped(tmp_path):
     found = LaMini().write(made(ScriptedEngine(answer), tmp_path, options={"guided": "examples"}))
     assert (len(found.accepted), len(found.dropped)) == (16, 8)
     assert {row["reason"] for row in found.dropped} == {"too_short"}
+
+
+def test_examples_begin_the_list_that_the_model_goes_on_with(tmp_path):
+    said = lambda _: " Tell a story about a fox.\n5. Explain why bread rises in the oven."  # noqa: E731
+    engine = ScriptedEngine(said)
+    found = LaMini().write(
+        made(engine, tmp_path, options={"guided": "examples", "prompts_per_batch": 1, "max_batches": 1}, max_rouge=1.0)
+    )
+    assert engine.asked[0].prompt.endswith("\n4.")
+    assert [row["instruction"] for row in found.accepted] == [
+        "Tell a story about a fox.",
+        "Explain why bread rises in the oven.",
+    ]
 
 
 def test_examples_show_the_input_with_the_instruction_in_one_line(tmp_path):
