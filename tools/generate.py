@@ -15,7 +15,7 @@ import training_memory
 import yaml
 from pydantic.fields import FieldInfo
 
-from isheep_lib.ablate.sweep import SweepFile, choices
+from isheep_lib.ablate.sweep import SweepFile, Value, choices
 from isheep_lib.analysis import collapse
 from isheep_lib.benchmarks import lm_eval_tasks
 from isheep_lib.benchmarks.catalogue import BENCHMARKS, PACKAGES
@@ -102,6 +102,7 @@ def parameters_text() -> str:
     ]
     kinds = {"top level": Place, **SECTIONS, "a worker of synthesize or assess": Shard}
     kinds |= {f"{name}.ipynb": kind for name, kind in OTHER_PARAMS.items()} | {"a sweep file": SweepFile}
+    kinds |= {"a named value of an axis of a sweep file": Value}
     for title, kind in kinds.items():
         properties = kind.model_json_schema()["properties"]
         rows = [
@@ -276,9 +277,14 @@ def settings_text() -> str:
     for path in sorted((ROOT / "params/ablations").glob("*.yaml")):
         file = check(SweepFile, yaml.safe_load(path.read_text(encoding="utf-8")), path.name)
         for axis, values in file.axes.items():
-            shown = [f"`{name}`: `{override or '(none)'}`" for name, override, _ in choices(axis, values)]
+            shown = [f"`{name}`: {_value_text(value)}" for name, value in choices(axis, values)]
             parts.append(f"| `{path.name}` | {file.iterations} | {axis} | {'<br>'.join(shown)} |")
     return "\n".join(parts) + "\n"
+
+
+def _value_text(value: Value) -> str:
+    changes = f"`{value.override or '(none)'}`"
+    return f"`{value.params}`" + (f", {changes}" if value.override else "") if value.params else changes
 
 
 def benchmarks_text() -> str:
