@@ -1,6 +1,7 @@
 """Sweep files: what runs they become, what these share, and every problem at once."""
 
 import re
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from isheep_lib.ablate import runs, sweep
+from isheep_lib.ablate.table import ablation_table
+from isheep_lib.display.save import save_table
 from isheep_lib.errors import ModelError, ParameterError, StageFailed
 from isheep_lib.iterate import claims
 from isheep_lib.iterate.run_params import load_run
@@ -16,6 +19,8 @@ from isheep_lib.record import manifests
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = sorted((ROOT / "params/ablations").glob("*.yaml"))
+COMMITTED = sorted((ROOT / "results/reference").glob("small-*"))
+PACKED = "runs.tar.xz"
 PARAMS = "params/smollm2-135m.yaml"
 
 
@@ -28,6 +33,16 @@ def written(folder: Path, **changes: object) -> str:
 
 def opened(folder: Path, **changes: object) -> sweep.Sweep:
     return sweep.open_sweep(written(folder, **changes))
+
+
+def committed(folder: Path, place: Path) -> sweep.Sweep:
+    """Open a committed sweep, whose runs lie beside its tables or are packed there."""
+    name = f"reference/{folder.name}"
+    if (folder / PACKED).is_file():
+        with tarfile.open(folder / PACKED) as packed:
+            packed.extractall(place, filter="data")
+        name = str(place / folder.name)
+    return sweep.open_sweep(str(ROOT / f"params/ablations/{folder.name}.yaml"), name=name)
 
 
 def names(found: sweep.Sweep) -> list[str]:
@@ -240,20 +255,29 @@ def test_a_longer_run_has_the_same_stages_as_a_shorter_one_and_more(setting, few
     assert len(set(long.values())) == len(long)
 
 
-@pytest.mark.parametrize("folder", sorted((ROOT / "results/reference").glob("small-*")), ids=lambda p: p.name)
-def test_what_the_plan_shares_is_what_the_records_share(folder):
-    found = sweep.open_sweep(str(ROOT / f"params/ablations/{folder.name}.yaml"), name=f"reference/{folder.name}")
+@pytest.mark.parametrize("folder", COMMITTED, ids=lambda p: p.name)
+def test_what_the_plan_shares_is_what_the_records_share(folder, tmp_path):
+    found = committed(folder, tmp_path)
     prints: dict[str, set[str]] = {}
     stages: dict[str, dict[str, str]] = {}
     for point in found.points:
         for step, key in runs.stage_keys(point.params, point.iterations).items():
             manifest = manifests.read_manifest(manifests.stage_folder(manifests.run_folder(point.run), *step))
-            prints.setdefault(key, set()).add(manifest["fingerprint"])
-            stages.setdefault(manifest["fingerprint"], {})[key] = step[1]
+            if manifest:
+                prints.setdefault(key, set()).add(manifest["fingerprint"])
+                stages.setdefault(manifest["fingerprint"], {})[key] = step[1]
+    assert prints
     assert all(len(found) == 1 for found in prints.values()), "a stage was planned as shared and was not"
     more = {stage for keys in stages.values() if len(keys) > 1 for stage in keys.values()}
     # Two filters may keep the same pairs, which nobody can know before.
     assert more <= {"train", "evaluate"}, "a stage was shared and was not planned so"
+
+
+@pytest.mark.parametrize("folder", [f for f in COMMITTED if (f / PACKED).is_file()], ids=lambda p: p.name)
+def test_the_table_of_a_committed_sweep_follows_from_its_records(folder, tmp_path):
+    found = committed(folder, tmp_path)
+    save_table(ablation_table(found), tmp_path, "ablation")
+    assert (tmp_path / "ablation.csv").read_bytes() == (folder / "tables/ablation.csv").read_bytes()
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
