@@ -22,7 +22,7 @@ FOLDER = Path(__file__).parent / "prompts"  # prompts by language, and frames
 NAMED = ("plain", "alpaca", "chatml", "llama3")
 FRAMES = tuple(f"frames/{name}.jinja" for name in NAMED)
 DAY = "2024-07-26"  # where templates that know no date have it from, too
-SYSTEM, ASKED, WORDS = "SYSTEM7f3a", "ASKED7f3a", "WORDS7f3a"  # what no template holds by itself
+SYSTEM, ASKED, WORDS, NEXT = "SYSTEM7f3a", "ASKED7f3a", "WORDS7f3a", "NEXT7f3a"  # what no template holds by itself
 REFUSALS = (AttributeError, IndexError, KeyError, TypeError, ValueError, ZeroDivisionError)  # of templates, beside Jinja's own
 
 
@@ -112,6 +112,11 @@ class Frame:
         """Return what ends the user's words: the token that ends an answer, and else what stands before the answer."""
         between = self.prompt(WORDS).partition(WORDS)[2].strip()
         return (self.end,) if self.end in between or not between else (self.end, between)
+
+    def answer_stops(self) -> tuple[str, ...]:
+        """Return what ends an answer after turns that show how one ends: the end, else what stands before the next words."""
+        between = self.conversation([(ASKED, WORDS)], NEXT).partition(WORDS)[2].partition(NEXT)[0]
+        return (self.end,) if self.end and self.end in between else (*filter(None, [self.end]), between.strip() or between)
 
 
 def get_frame(name: str, system: str, tokenizer: Any, day: str = DAY) -> Frame:
