@@ -114,9 +114,12 @@ class Frame:
         return (self.end,) if self.end in between or not between else (self.end, between)
 
     def answer_stops(self) -> tuple[str, ...]:
-        """Return what ends an answer after turns that show how one ends: the end, else what stands before the next words."""
-        between = self.conversation([(ASKED, WORDS)], NEXT).partition(WORDS)[2].partition(NEXT)[0]
-        return (self.end,) if self.end and self.end in between else (*filter(None, [self.end]), between.strip() or between)
+        """Return what ends an answer after turns that show how: the end, else what opens the next turn, or another answer."""
+        before, _, after = self.conversation([(ASKED, WORDS)], NEXT).partition(ASKED)[2].partition(WORDS)
+        after = after.partition(NEXT)[0]
+        if self.end and self.end in after:
+            return (self.end,)
+        return tuple(filter(None, (self.end, after.strip() or after, before.strip())))
 
 
 def get_frame(name: str, system: str, tokenizer: Any, day: str = DAY) -> Frame:
