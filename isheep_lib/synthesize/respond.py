@@ -17,7 +17,7 @@ from typing import Any
 from isheep_lib.display.table import Table
 from isheep_lib.engines.generate import generate_all
 from isheep_lib.engines.protocol import Request
-from isheep_lib.prompting.chat import Frame, user_words
+from isheep_lib.prompting.chat import Frame, answer_stops, user_words
 from isheep_lib.prompting.special_tokens import find_special
 from isheep_lib.record.journal import Journal
 from isheep_lib.record.rows import Task, digest_text, task_of
@@ -36,7 +36,7 @@ def respond(writing: Writing[Any], rows: list[dict[str, Any]], journal: Journal,
     """
     shared, frame = writing.shared, writing.frame
     wanted = {seed: row for task in rows for seed, row in _answer_rows(task, answers)}
-    stop = frame.answer_stops() if _shows(writing) else (frame.end,)
+    stop = answer_stops(frame) if _shows(writing) else (frame.end,)
     requests = [
         Request(
             row["id"],

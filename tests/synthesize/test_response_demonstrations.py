@@ -10,7 +10,7 @@ import pytest
 from isheep_lib.errors import DataError
 from isheep_lib.filter.run import advice
 from isheep_lib.iterate.run_params import SynthesizeParams, load_run
-from isheep_lib.prompting.chat import get_frame
+from isheep_lib.prompting.chat import answer_stops, get_frame
 from isheep_lib.record.rows import Task
 from isheep_lib.synthesize.all_methods import METHODS
 from isheep_lib.synthesize.candidates import Candidates, shown_tasks
@@ -84,7 +84,7 @@ STOPS = {
 @pytest.mark.parametrize("name", STOPS)
 def test_an_answer_ends_where_the_next_turn_would_begin(name, tmp_path):
     frame = get_frame(name, "", TOKENIZER)
-    assert frame.answer_stops() == STOPS[name]
+    assert answer_stops(frame) == STOPS[name]
     engine = ScriptedEngine(lambda request: "Said.")
     own = made(engine, tmp_path, 1, frame)
     with own.open_journal("responses") as journal:
