@@ -79,13 +79,17 @@ def test_the_default_params_file_says_the_defaults_of_the_classes_but_for_its_al
     place = Place()
     own = {
         "model": {"numerics": "exact"},
-        "synthesize": {"method": "magpie", "options": {"prompts_per_batch": 32, "max_batches": 4}, "response_tokens": 512},
-        "filter": {"threshold": 0.1},
+        "synthesize": {
+            **{"method": "magpie", "options": {"prompts_per_batch": 32, "max_batches": 4}},
+            **{"instructions": 48, "response_tokens": 512},
+        },
+        "assess": {"checked_scorers": ["pmi", "expected"], "checked_pairs": 8},
+        "filter": {"threshold": 0.1, "min_kept": 12},
         "train": {
             **{"learning_rate": 2e-4, "warmup_steps": 2, "train_batch": 8, "micro_batch": 2, "max_length": 768},
-            **{"save_steps": 4, "numerics": "exact"},
+            **{"save_steps": 4, "numerics": "exact", "batching": "packed"},
         },
-        "evaluate": {"tasks": ["ifeval:96", "arc_easy:48", "piqa:48", "hellaswag:24", "boolq:24"]},
+        "evaluate": {"tasks": ["ifeval:96", "arc_easy:48", "piqa:48"]},
     }
     defaults = {name: kind().model_dump() for name, kind in SECTIONS.items()}
     for section, values in own.items():
@@ -598,7 +602,7 @@ def test_only_true_and_false_are_truth_values(tmp_path, text):
     ("old", "new", "name", "said"),
     [
         ("epochs: 2", "epochs: two", "train.epochs", "'two' should be a valid integer"),
-        ("  min_kept: 16", "  min_kep: 16", "filter.min_kep", "did you mean filter.min_kept?"),
+        ("  min_kept: 12", "  min_kep: 12", "filter.min_kep", "did you mean filter.min_kept?"),
         ("seed: 2408", "seed: -5", "seed", "-5 should be"),
         ("dtype: float32", "dtype: fp32", "model.dtype", "'fp32' should be"),
         ("scorers: [pmi]", "scorers: [information]", "assess.scorers", "'information' should be"),
