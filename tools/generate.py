@@ -8,13 +8,14 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import artifact
 import language_table
 import nbformat
 import training_memory
 import yaml
 from pydantic.fields import FieldInfo
 
-from isheep_lib.ablate.sweep import SweepFile, choices
+from isheep_lib.ablate.sweep import SweepFile, Value, choices
 from isheep_lib.analysis import collapse
 from isheep_lib.benchmarks import lm_eval_tasks
 from isheep_lib.benchmarks.catalogue import BENCHMARKS, PACKAGES
@@ -101,6 +102,7 @@ def parameters_text() -> str:
     ]
     kinds = {"top level": Place, **SECTIONS, "a worker of synthesize or assess": Shard}
     kinds |= {f"{name}.ipynb": kind for name, kind in OTHER_PARAMS.items()} | {"a sweep file": SweepFile}
+    kinds |= {"a named value of an axis of a sweep file": Value}
     for title, kind in kinds.items():
         properties = kind.model_json_schema()["properties"]
         rows = [
@@ -275,9 +277,14 @@ def settings_text() -> str:
     for path in sorted((ROOT / "params/ablations").glob("*.yaml")):
         file = check(SweepFile, yaml.safe_load(path.read_text(encoding="utf-8")), path.name)
         for axis, values in file.axes.items():
-            shown = [f"`{name}`: `{override or '(none)'}`" for name, override, _ in choices(axis, values)]
+            shown = [f"`{name}`: {_value_text(value)}" for name, value in choices(axis, values)]
             parts.append(f"| `{path.name}` | {file.iterations} | {axis} | {'<br>'.join(shown)} |")
     return "\n".join(parts) + "\n"
+
+
+def _value_text(value: Value) -> str:
+    changes = f"`{value.override or '(none)'}`"
+    return f"`{value.params}`" + (f", {changes}" if value.override else "") if value.params else changes
 
 
 def benchmarks_text() -> str:
@@ -658,6 +665,8 @@ def main() -> None:
         ROOT / "docs/engines.md": engines_text(),
         ROOT / "docs/constraints.md": constraints_text(),
         ROOT / "docs/paper.md": paper_settings_text(),
+        ROOT / "ARTIFACT.md": artifact.text(),
+        **artifact.params_files(),
     }
     old = [path for path, text in files.items() if not path.is_file() or path.read_text(encoding="utf-8") != text]
     if "--check" in sys.argv:

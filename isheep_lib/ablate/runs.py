@@ -60,7 +60,7 @@ def given(sweep: Sweep, point: Point, stale: str, iterations: int | None = None)
     """Return the parameters of `iterate.ipynb` for one run."""
     return {
         "iteration": iterations or point.iterations,
-        "params": sweep.file.params,
+        "params": point.file,
         "run": point.run,
         "override": f"{point.override} {_commit(sweep, point)}".strip(),
         "stale": stale,
@@ -115,14 +115,14 @@ def facts_table(sweep: Sweep) -> Table:
     file = sweep.file
     facts: dict[str, Any] = {"file": sweep.path, "params": file.params, "iterations": file.iterations}
     facts |= {"override": file.override}
-    facts |= {axis: ", ".join(name for name, _, _ in choices(axis, values)) for axis, values in file.axes.items()}
+    facts |= {axis: ", ".join(name for name, _ in choices(axis, values)) for axis, values in file.axes.items()}
     facts |= {"compared with": ", ".join(file.reference) or "nothing", "seeds": file.seeds or "that of the params file"}
     return Table([{"fact": name, "value": str(value)} for name, value in (facts | provenance.git_state()).items()])
 
 
 def plan_table(sweep: Sweep) -> Table:
     """Show every run: what it has to make itself, what it shares with runs before it, what is there."""
-    found = work(sweep)
+    found, several = work(sweep), len({point.file for point in sweep.points}) > 1
     rows: list[dict[str, Any]] = []
     for point in sweep.points:
         own = [item for item in found if item.point is point]
@@ -131,6 +131,7 @@ def plan_table(sweep: Sweep) -> Table:
             {
                 "run": point.name,
                 **{axis.rsplit(".", 1)[-1]: value for axis, value in point.values.items()},
+                **({"params file": point.file} if several else {}),
                 "iterations": point.iterations,
                 "stages": len(steps),
                 "its own": len(own),

@@ -58,8 +58,11 @@ def _folder_name(text: str) -> str:
 
 
 class Value(Section):
-    """One named value of an axis that is more than one parameter, or has a number of iterations of its own."""
+    """One named value of an axis that is more than one parameter, or has a params file or a number of iterations of its own."""
 
+    params: str | None = Field(
+        None, description="params file of these runs, where it is another; the sweep's changes apply to it", min_length=1
+    )
     override: str = Field("", description="changes to the params file")
     iterations: Positive | None = Field(None, description="iterations of these runs, where they differ")
 
@@ -73,7 +76,7 @@ class SweepFile(Section):
     name: Annotated[str, AfterValidator(_folder_name)] = Field(
         description="folder under results, or a path, that the runs go to"
     )
-    params: str = Field(description="params file of all runs", min_length=1)
+    params: str = Field(description="params file of all runs whose values name no other", min_length=1)
     iterations: Positive = Field(description="iterations of every run")
     override: str = Field("", description="changes to the params file for all runs")
     axes: Annotated[dict[str, list[Any] | Values], AfterValidator(_filled)] = Field(
@@ -96,6 +99,7 @@ class Point:
     run: str
     values: dict[str, str]
     iterations: int
+    file: str  # its params file, as given
     override: str
     params: RunParams
     control: bool = False
@@ -145,8 +149,8 @@ def open_sweep(path: str, name: str = "", override: str = "") -> Sweep:
     file = file.model_copy(update={"override": layered([file.override, override])})
     problems: list[str] = []
     points: list[Point] = []
-    for values_, override, iterations, seed in _combinations(file):
-        _add(points, problems, file, values_, override, iterations, seed)
+    for combination in _combinations(file):
+        _add(points, problems, file, combination)
     names = [point.run for point in points]
     problems += [f"two runs would be named {name}" for name in sorted({n for n in names if names.count(n) > 1})]
     problems += _same(points)
@@ -158,25 +162,36 @@ def open_sweep(path: str, name: str = "", override: str = "") -> Sweep:
     return Sweep(path, file, points)
 
 
-def _combinations(file: SweepFile) -> list[tuple[dict[str, str], str, int, int | None]]:
-    """List (values by axis, override, iterations, seed) of every combination."""
+@dataclass(frozen=True)
+class _Combination:
+    """One value of each axis, and a seed where the sweep has any: its params file or files, and what changes it."""
+
+    values: dict[str, str]
+    files: list[str]  # those that its values name; more than one is a problem
+    override: str
+    iterations: int
+    seed: int | None
+
+
+def _combinations(file: SweepFile) -> list[_Combination]:
+    """List every combination, those of one seed together."""
     axes = [[(axis, *choice) for choice in choices(axis, values)] for axis, values in file.axes.items()]
     found = []
     for seed, chosen in itertools.product(file.seeds or [None], itertools.product(*axes)):
-        named = {axis: name for axis, name, _, _ in chosen}
-        override = layered([file.override, " ".join(text for _, _, text, _ in chosen)])
-        own = [iterations for *_, iterations in chosen if iterations]
-        found.append((named, override, min(own, default=file.iterations), seed))
+        named = {axis: name for axis, name, _ in chosen}
+        override = layered([file.override, " ".join(value.override for _, _, value in chosen)])
+        own = [value.iterations for _, _, value in chosen if value.iterations]
+        files = [value.params for _, _, value in chosen if value.params]
+        found.append(_Combination(named, files, override, min(own, default=file.iterations), seed))
     return found
 
 
-def choices(axis: str, values: list[Any] | Values) -> list[tuple[str, str, int | None]]:
-    """List (name, override, iterations) of an axis's values."""
+def choices(axis: str, values: list[Any] | Values) -> list[tuple[str, Value]]:
+    """List an axis's values with their names."""
     if isinstance(values, list):
         short = axis.rsplit(".", 1)[-1]
-        return [(f"{short}-{_folder(_plain(value))}", write_change(axis, value), None) for value in values]
-    named = {name: Value(override=value) if isinstance(value, str) else value for name, value in values.items()}
-    return [(name, value.override, value.iterations) for name, value in named.items()]
+        return [(f"{short}-{_folder(_plain(value))}", Value(override=write_change(axis, value))) for value in values]
+    return [(name, Value(override=value) if isinstance(value, str) else value) for name, value in values.items()]
 
 
 def _plain(value: Any) -> str:
@@ -188,30 +203,27 @@ def _folder(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9._+-]+", "-", text).strip("-")
 
 
-def _add(
-    points: list[Point],
-    problems: list[str],
-    file: SweepFile,
-    values: dict[str, str],
-    override: str,
-    iterations: int,
-    seed: int | None,
-) -> None:
+def _add(points: list[Point], problems: list[str], file: SweepFile, one: _Combination) -> None:
     """Check one combination and add its run, and its random control where a filter does more than rules or orders answers."""
-    name = "-".join(values.values())
-    name += f"-seed-{seed}" if seed is not None and len(file.seeds) > 1 else ""
-    override = layered([override, f"seed:{seed}"]) if seed is not None else override
+    name = "-".join(one.values.values())
+    name += f"-seed-{one.seed}" if one.seed is not None and len(file.seeds) > 1 else ""
+    override = layered([one.override, f"seed:{one.seed}"]) if one.seed is not None else one.override
+    if len(one.files) > 1:
+        problems.append(f"{file.name}/{name}: two of its values name a params file, {' and '.join(one.files)}; keep one")
+        return
+    source = one.files[0] if one.files else file.params
     for control in (False, True):
         if control and not (file.control and _chooses(points[-1].params)):
             return
         run = f"{file.name}/{name}{f'-{CONTROL}' if control else ''}"
         text = layered([override, "filter.random_control:true"]) if control else override
         try:
-            params = load_run(manifests.find_file(file.params, "params"), text, run)
+            params = load_run(manifests.find_file(source, "params"), text, run)
         except IsheepError as error:
-            problems += [f"{run}: {line.strip()}" for line in error.what.split("\n")[1:] or [error.what]]
+            who = run if source == file.params else f"{run} ({source})"
+            problems += [f"{who}: {line.strip()}" for line in error.what.split("\n")[1:] or [error.what]]
             return
-        points.append(Point(run, values, iterations, text, params, control))
+        points.append(Point(run, one.values, one.iterations, source, text, params, control))
 
 
 def _chooses(params: RunParams) -> bool:

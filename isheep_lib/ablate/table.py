@@ -9,7 +9,7 @@ Covers pairing runs of a sweep, over its seeds. Does not cover running it (`abla
 import itertools
 import shlex
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,7 +27,7 @@ from isheep_lib.record import manifests
 from isheep_lib.record.rows import canonical_json
 from isheep_lib.record.stages import steps
 
-NOT_RUN = "not run"
+NOT_RUN, NO_CHOICE = "not run", "none: no choice among pairs"
 LEAST = 20  # percentage points that an axis spans at least, so that a small difference looks small
 
 
@@ -183,7 +183,7 @@ def ablation_table(sweep: Sweep, rows: Sequence[Row] | None = None) -> Table:
         if len(row.seeds) > 1:
             line["seeds from, to"] = f"{min(row.seeds):.1f}, {max(row.seeds):.1f}"
         if with_control:
-            line["against as many pairs by chance"] = control or "none: no choice among pairs"
+            line["against as many pairs by chance"] = control or NO_CHOICE
         if reference:
             line[f"against {reference}"] = against or "it is the reference"
         shown.append(line)
@@ -227,16 +227,27 @@ def unfinished_table(sweep: Sweep) -> Table:
     return Table(rows or [{"not run": "nothing: every model of the sweep is evaluated"}])
 
 
-def figure(rows: Sequence[Row]) -> Figure:
-    """Draw each benchmark's percent by point, last iteration filled, with one standard error."""
-    names = list(dict.fromkeys(row.benchmark for row in rows))
+def figure(rows: Sequence[Row], measured: Mapping[str, Mapping[str, float]] | None = None) -> Figure:
+    """Draw each benchmark's percent by point, last iteration filled, with one standard error.
+
+    Args:
+        rows: of `rows_of`.
+        measured: what else is drawn beside them, by title and point (`ablate.yields`).
+    """
+    names, more = list(dict.fromkeys(row.benchmark for row in rows)), measured or {}
     if not names:
         return nothing()
     labels = list(dict.fromkeys(row.side.label for row in rows))
     last = {label: max(row.iteration for row in rows if row.side.label == label) for label in labels}
-    width, height = min(12.0, 1.6 + 3.4 * len(names)), 1.2 + 0.34 * len(labels)
-    figure, axes = panels(len(names), len(names), width, height, sharey=True)
-    for axis, name in zip(axes, names, strict=True):
+    number = len(more) + len(names)
+    width, height = min(16.0 if more else 12.0, 1.6 + (2.1 if more else 3.4) * number), 1.2 + 0.34 * len(labels)
+    figure, axes = panels(number, number, width, height, sharey=True)
+    for axis, (title, values) in zip(axes, more.items(), strict=False):
+        known = [label for label in labels if label in values]
+        axis.barh([labels.index(label) for label in known], [values[label] for label in known], 0.6, color=GREY)
+        axis.tick_params(labelsize=8)
+        axis.set_xlabel(title, color=DARK, fontsize=9)
+    for axis, name in zip(axes[len(more) :], names, strict=True):
         for row in rows:
             if row.benchmark != name or not row.value:
                 continue

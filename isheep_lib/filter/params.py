@@ -89,6 +89,10 @@ class Filter(PairOptions, StepOptions, Choice):
             problems += [
                 f"{name}: no step reads it; add lima to steps, or leave it out" for name in OF_LIMA if self._is_set(name)
             ]
+        if self.top_pairs and "top" not in self.steps:
+            problems.append("top_pairs: no step reads it; add top to steps, or leave it out")
+        if self.top_pairs and self._is_set("top_share"):
+            problems.append("top_share: top_pairs says how many are kept; leave one of them out")
         for step in self.chosen():
             if (by := step.by(self)) and not by.columns:
                 problems.append(f"criteria: none leaves the step {step.name} nothing to decide by")
@@ -145,6 +149,7 @@ class Filter(PairOptions, StepOptions, Choice):
     def deciding(self) -> dict[str, Any]:
         """Return the values that decide the result; any Chinese character was the rule before there was a choice."""
         left_out = ("other_languages",) if self.other_languages == "chinese" else ()
+        left_out += () if self.top_pairs else ("top_pairs",)  # records from before there was a number
         return {name: value for name, value in super().deciding().items() if name not in left_out}
 
     def code(self) -> tuple[str, ...]:

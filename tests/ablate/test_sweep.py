@@ -80,6 +80,72 @@ def test_changes_of_the_command_replace_those_of_the_file_and_values_of_axes_rep
     assert found.points[0].override == 'train.lora_rank:3 model.system_prompt:"You are brief." train.epochs:3'
 
 
+OF_METHODS = {
+    "method": {
+        "magpie": "",
+        "evol": {"params": "params/methods/evol-instruct.yaml", "override": "synthesize.options.rounds:2"},
+        "lamini": {"params": "params/methods/lamini.yaml"},
+    }
+}
+
+
+def test_a_value_may_name_a_params_file_of_its_own_to_which_the_changes_of_the_sweep_apply(tmp_path):
+    path = written(tmp_path, axes=OF_METHODS, override="train.epochs:5 synthesize.instructions:60", seeds=[1, 2])
+    found = sweep.open_sweep(path, override="train.lora_rank:3")
+    assert len(found.points) == 2 * 2 * 3  # each filters, so each has a control
+    files = {"magpie": PARAMS, "evol": "params/methods/evol-instruct.yaml", "lamini": "params/methods/lamini.yaml"}
+    methods = {"magpie": "magpie", "evol": "evol_instruct", "lamini": "lamini"}
+    for point in found.points:
+        kind, params = point.values["method"], point.params
+        assert point.file == files[kind]
+        assert params.synthesize.method == methods[kind]
+        assert (params.train.epochs, params.train.lora_rank, params.synthesize.instructions) == (5, 3, 60)
+        assert params.run == point.run
+    evol, lamini = (next(p.params for p in found.points if p.values["method"] == name) for name in ("evol", "lamini"))
+    assert evol.synthesize.options.rounds == 2
+    assert lamini.synthesize.instruction_tokens == 384  # what the sweep does not change is the file's
+
+
+def test_a_run_is_started_from_its_own_params_file_and_the_plan_names_it(tmp_path, monkeypatch):
+    found, files = opened(tmp_path, axes=OF_METHODS, control=False), []
+    monkeypatch.setattr(runs.runner, "execute_watched", lambda _, __, params, ___: files.append(params["params"]))
+    runs.run_all(found, "stop")
+    assert files == [PARAMS, "params/methods/evol-instruct.yaml", "params/methods/lamini.yaml"]
+    assert [row["params file"] for row in runs.plan_table(found).rows] == files
+    assert "params file" not in runs.plan_table(opened(tmp_path)).rows[0]
+
+
+def test_two_axes_that_each_name_a_params_file_are_refused(tmp_path):
+    axes = OF_METHODS | {"other": {"list": {"params": "params/methods/list.yaml"}, "none": ""}}
+    with pytest.raises(ParameterError) as raised:
+        opened(tmp_path, axes=axes)
+    said = "s/evol-list: two of its values name a params file, params/methods/evol-instruct.yaml and params/methods/list.yaml"
+    assert said in str(raised.value)
+    assert "2 problem(s)" in str(raised.value)
+
+
+def test_params_files_of_values_that_are_absent_or_do_not_take_a_change_are_named_with_all_other_problems(tmp_path):
+    axes = {
+        "method": {
+            "none": {"params": "params/methods/none.yaml"},
+            "folder": {"params": "params/methods"},
+            "lamini": {"params": "params/methods/lamini.yaml", "override": "synthesize.options.rounds:2"},
+            "list": {"params": "params/methods/list.yaml", "override": "train.epochs:0"},
+            "empty": {"params": "params/methods/udit.yaml"},
+        }
+    }
+    with pytest.raises(ParameterError) as raised:
+        opened(tmp_path, axes=axes)
+    said = str(raised.value)
+    assert "s/none (params/methods/none.yaml): params/methods/none.yaml does not exist" in said
+    assert "s/folder (params/methods): params/methods is a folder" in said
+    assert "s/lamini (params/methods/lamini.yaml): synthesize.options" in said
+    assert "the method lamini has no rounds" in said
+    assert "s/list (params/methods/list.yaml): train.epochs" in said
+    assert "s/empty" not in said
+    assert "4 problem(s)" in said
+
+
 def test_two_axes_that_change_the_same_parameter_are_refused(tmp_path):
     axes = {"train.epochs": [3, 4], "a": {"one": "train.epochs:1", "two": "train.epochs:2"}}
     with pytest.raises(ParameterError, match=r"train\.epochs: given twice, as train\.epochs:3 and as train\.epochs:1"):
@@ -114,6 +180,7 @@ def test_another_name_moves_every_run(tmp_path):
         ({"seeds": [-1]}, "greater than or equal to 0"),
         ({"seed": [1]}, "did you mean seeds"),
         ({"params": "params/none.yaml"}, "does not exist"),
+        ({"axes": {"c": {"a": {"params": ""}}}}, "at least 1 character"),
         ({"iterations": 0}, "greater than or equal to 1"),
     ],
 )

@@ -138,3 +138,14 @@ def test_there_is_no_probe_where_records_are_or_none_is_wanted(found, tmp_path, 
     unknown = opened(tmp_path / "b", probe=0, override="model.base_model:never/seen")
     assert "nothing is known of synthesize" in estimate.probe(unknown, "stop")
     assert started == []
+
+
+def test_a_probe_of_a_run_with_a_params_file_of_its_own_takes_that_file(tmp_path, monkeypatch):
+    axes = {"method": {"evol": {"params": "params/methods/evol-instruct.yaml"}}}
+    own = opened(tmp_path, axes=axes, control=False, override="model.base_model:never/seen synthesize.instructions:99")
+    points: list[sweep.Point] = []
+    monkeypatch.setattr(ablate_runs, "run_point", lambda _, point, *more: points.append(point))
+    assert "50 instructions" in estimate.probe(own, "stop")
+    assert [(point.file, point.params.synthesize.method) for point in points] == [
+        ("params/methods/evol-instruct.yaml", "evol_instruct")
+    ]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from isheep_lib.analysis.contamination import COMMON, Hit
 from isheep_lib.analysis.kmeans import cluster
-from isheep_lib.errors import DataError
+from isheep_lib.errors import DataError, ParameterError
 from isheep_lib.filter.decontaminate import contamination_counts, find_hits, listed
 from isheep_lib.filter.run import deciding, filter_pairs, with_scores
 from isheep_lib.filter.steps import density
@@ -352,6 +352,23 @@ def test_the_top_is_a_share_by_the_mean_of_the_columns_and_equals_stay_in_their_
     ahead = [sum(other > one or (other == one and m < n) for m, other in enumerate(means)) for n, one in enumerate(means)]
     expected = [n for n, rank in enumerate(ahead) if rank < number]
     assert kept(rows, steps=["top"], top_scorer="expected", top_share=share) == expected
+
+
+@pytest.mark.parametrize(("number", "whole"), [(1, [4]), (3, [2, 4, 7]), (7, list(range(7))), (99, list(range(8)))])
+def test_the_top_may_be_a_number_of_pairs_whatever_comes_and_fewer_are_all_kept(number, whole):
+    rows = [{"pmi": x} for x in (0.2, 0.3, 0.8, 0.4, 0.9, 0.5, 0.6, 0.7)]
+    rows[7]["pmi"] = 0.7 if number < 7 else 0.1
+    assert kept(rows, steps=["top"], top_pairs=number) == whole
+    assert kept([*rows, {}, {}], steps=["top"], top_pairs=number) == whole  # unread ones take no place
+
+
+def test_a_number_of_pairs_needs_the_step_and_leaves_no_share_to_be_set():
+    with pytest.raises(ParameterError, match="top_pairs: no step reads it; add top to steps"):
+        check(FilterParams, {"steps": ["rules"], "top_pairs": 8}, "x")
+    with pytest.raises(ParameterError, match="top_share: top_pairs says how many are kept"):
+        check(FilterParams, {"steps": ["top"], "top_pairs": 8, "top_share": 0.25}, "x")
+    assert "top_pairs" not in FilterParams(steps=["top"]).deciding()  # as it was before there was a number
+    assert FilterParams(steps=["top"], top_pairs=8).deciding()["top_pairs"] == 8
 
 
 def test_the_top_by_one_criterion_looks_at_no_other():

@@ -269,9 +269,9 @@ def test_without_kinds_nothing_is_written_required_or_hashed():
     assert (found.outputs(), found.facts(), found.unpaired) == ({}, {}, [])
     found.require(99)
     of_pairs, of_lima = {"preferences", "pair_scorer", "min_margin", "min_pairs"}, {"lima_scorer", "lima_budget"}
-    assert set(Filter.model_fields) - set(Filter().deciding()) == of_pairs | of_lima
+    assert set(Filter.model_fields) - set(Filter().deciding()) == of_pairs | of_lima | {"top_pairs"}
     asked = Filter(preferences=["cut"])
-    assert asked.deciding() == asked.model_dump(exclude=of_lima)
+    assert asked.deciding() == asked.model_dump(exclude=of_lima | {"top_pairs"})
     one, other = (code_digests(params.code()) for params in (Filter(), asked))
     assert "make_pairs" in other and "make_pairs" not in one
     assert fingerprint(one) != fingerprint(other)

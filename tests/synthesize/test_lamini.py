@@ -38,7 +38,7 @@ def made(engine, folder, seeds=SEEDS, **values):
 
 
 def topics_of(prompt):
-    found = re.search(r"about one of these topics: (.*?)\. Write", prompt)
+    found = re.search(r"are about these topics: (.*?)\.>", prompt)
     return found.group(1).split(", ") if found else []
 
 
@@ -90,11 +90,18 @@ def test_topics_are_asked_for_until_there_are_enough_and_each_is_named_once(tmp_
     assert "Leave out: none." in engine.asked[0].prompt
 
 
-def test_known_topics_are_left_out_of_later_rounds_and_the_rounds_have_an_end(tmp_path):
+def test_rounds_have_an_end(tmp_path):
+    engine = ScriptedEngine(lambda request: f"1. Tea\n2. Tea {chr(ord('A') + int(request.id[8]))}")
+    found = brainstorm(made(engine, tmp_path), 50)
+    assert found.names == ["Tea", *(f"Tea {letter}" for letter in "ABCDEFGH")]
+    assert len(engine.asked) == 4 * ROUNDS
+
+
+def test_known_topics_are_left_out_of_later_rounds_and_a_round_that_brings_none_is_the_last(tmp_path):
     engine = ScriptedEngine(lambda _: "1. Tea\n2. Chess")
     found = brainstorm(made(engine, tmp_path), 5)
     assert found.names == ["Tea", "Chess"]
-    assert len(engine.asked) == 4 * ROUNDS
+    assert len(engine.asked) == 4 * 2
     assert {"Leave out: Tea, Chess." in r.prompt or "Leave out: Chess, Tea." in r.prompt for r in engine.asked[4:]} == {True}
 
 
@@ -109,7 +116,7 @@ def test_prompts_name_topics_as_guided_says_and_rows_say_which(tmp_path, guided)
         assert row.get("topics", []) == topics_of(asked[row["id"].rpartition("-")[0]].prompt)
         assert len(row["demonstrations"]) == 3
     assert all(len(row.get("topics", [1, 2, 3])) == 3 for row in found.accepted)
-    assert all(request.stop == ("END", "\n21.") for request in asked.values())
+    assert all(request.stop == ("END", "\n24.") for request in asked.values())
     assert any(request.id.startswith("topics") for request in engine.asked) == (guided != "examples")
 
 
@@ -117,6 +124,19 @@ def test_every_item_of_a_list_is_accepted_or_dropped(tmp_path):
     found = LaMini().write(made(ScriptedEngine(answer), tmp_path, options={"guided": "examples"}))
     assert (len(found.accepted), len(found.dropped)) == (16, 8)
     assert {row["reason"] for row in found.dropped} == {"too_short"}
+
+
+def test_examples_begin_the_list_that_the_model_goes_on_with(tmp_path):
+    said = lambda _: " Tell a story about a fox.\n5. Explain why bread rises in the oven."  # noqa: E731
+    engine = ScriptedEngine(said)
+    found = LaMini().write(
+        made(engine, tmp_path, options={"guided": "examples", "prompts_per_batch": 1, "max_batches": 1}, max_rouge=1.0)
+    )
+    assert engine.asked[0].prompt.endswith("\n4.")
+    assert [row["instruction"] for row in found.accepted] == [
+        "Tell a story about a fox.",
+        "Explain why bread rises in the oven.",
+    ]
 
 
 def test_examples_show_the_input_with_the_instruction_in_one_line(tmp_path):

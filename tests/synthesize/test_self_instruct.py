@@ -48,6 +48,8 @@ def made(engine, folder, seeds=SEEDS, **values):
         ("4. Name a bird.\n5. Add two sums.", ["Name a bird.", "Add two sums."]),
         ("Sure, here are more:\n\n1) Name a bird.\n2) Add\ntwo sums.", ["Name a bird.", "Add\ntwo sums."]),
         ("- Name a bird.\n* Add two sums.", ["Name a bird.", "Add two sums."]),
+        ("* 1. Name a bird.\n- 2) Add two sums.", ["Name a bird.", "Add two sums."]),
+        ("- 3.5 and 2 added\n- 3 birds", ["3.5 and 2 added", "3 birds"]),
         ("Task 9: Name a bird.\nTask 10: Add two sums.", ["Name a bird.", "Add two sums."]),
         ('9. "Name a bird."', ["Name a bird."]),
         ("1. Name a bird.\n\nThe task is not a list.\n2. Add\ntwo sums.\n \nThat is all.", ["Name a bird.", "Add\ntwo sums."]),
@@ -138,7 +140,8 @@ def test_a_task_becomes_pairs_step_by_step(tmp_path):
         ("Write a program that counts sheep.", "about_a_program")
     ]
     first, second, third = engine.asked
-    assert "1. Describe plain thing" in first.prompt and "A list of 6 different tasks" in first.prompt
+    assert "1. Describe plain thing" in first.prompt and "list of 6 different tasks" in first.prompt
+    assert first.prompt.endswith("to a child.\n4."), "the model goes on with a list of its own"
     assert first.stop == ("END", "\n7.")
     assert second.prompt == FRAME.prompt(second.prompt[1:-1])
     assert "Task: Sort the fruit by its colour." in second.prompt and "Label: land" in second.prompt
@@ -165,6 +168,25 @@ def test_of_more_instances_than_wanted_some_drawn_at_random_stay(tmp_path):
     assert len(found.accepted) == 5
     assert [row["reason"] for row in found.dropped] == ["beyond_instances"] * 2
     assert {row["output"] for row in (*found.accepted, *found.dropped)} == {f"l{n}" for n in range(7)}
+
+
+def test_a_list_is_read_from_the_number_with_which_it_was_begun(tmp_path):
+    said = " Sort the fruit by its colour.\n5. Write a program that counts sheep."
+    found = SelfInstruct().write(made(Sorter([said, SORTED]), tmp_path))
+    assert {row["instruction"] for row in found.accepted} == {"Sort the fruit by its colour."}
+    assert [row["reason"] for row in found.dropped] == ["about_a_program"]
+
+
+def test_an_instance_that_the_prompt_shows_is_none_of_the_task(tmp_path):
+    copied = "Label: land\nInput: A hedgehog that looks for beetles under the hedge.\nLabel: yellow\nInput: a lemon"
+    said = [
+        "4. Sort the fruit by its colour.\n5. Explain how a bicycle stays upright.",
+        copied,
+        "Output: Yeast eats sugar and gives off gas.",
+    ]
+    found = SelfInstruct().write(made(Sorter(said), tmp_path))
+    assert [row["output"] for row in found.accepted] == ["yellow", "Yeast eats sugar and gives off gas."]
+    assert [(row["output"], row["reason"]) for row in found.dropped] == [("land", "copies_example")]
 
 
 def test_a_rule_that_an_input_breaks_drops_the_instance(tmp_path):

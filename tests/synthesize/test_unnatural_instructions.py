@@ -88,7 +88,15 @@ def test_an_example_becomes_a_task_with_its_constraints_after_the_input(tmp_path
     assert sorted(first["demonstrations"]) == ["s0", "s1", "s2"], "the seed without an input is not shown"
     assert engine.asked[0].stop == ("END", "\nExample 5")
     assert engine.asked[0].prompt.count("Constraints: none") == 2
-    assert "Write example 4" in engine.asked[0].prompt
+    assert engine.asked[0].prompt.endswith("\n\nExample 4\nInstruction:")
+
+
+def test_the_example_is_read_from_where_it_was_begun(tmp_path, seeds):
+    said = f" {SORT.removeprefix('Instruction: ')}"
+    engine = ScriptedEngine(lambda _: said)
+    found = UnnaturalInstructions().write(made(engine, tmp_path, seeds))
+    (row,) = found.accepted
+    assert (row["instruction"], row["stated_constraints"]) == ("Sort these fruits by colour.", "One line.")
 
 
 @pytest.mark.parametrize(

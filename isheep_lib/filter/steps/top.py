@@ -1,4 +1,4 @@
-"""The top: a share of the pairs by a scorer's mean."""
+"""The top: a share of the pairs, or a number of them, by a scorer's mean."""
 
 from collections.abc import Sequence
 from typing import ClassVar
@@ -16,14 +16,15 @@ class TopOptions(ThresholdOptions):
 
     top_scorer: ScorerName = Field("pmi", description="top: whose scores rank, the mean of its columns")
     top_share: float = Field(0.5, description="top: share of the pairs kept", gt=0.0, le=1.0)
+    top_pairs: int = Field(0, description="top: pairs kept, the same number whatever comes; 0 keeps the share", ge=0)
 
 
 class Top(Step[TopOptions]):
-    """Keeps the share with the highest mean of a scorer's columns; equal ones in their order."""
+    """Keeps the share, or the number, with the highest mean of a scorer's columns; equal ones in their order."""
 
     name: ClassVar[str] = "top"
     options: ClassVar[type[Section]] = TopOptions
-    meanings: ClassVar[dict[str, str]] = UNREAD | {"not_in_top": "its rank is outside the share that is kept"}
+    meanings: ClassVar[dict[str, str]] = UNREAD | {"not_in_top": "its rank is outside the share or the number that is kept"}
 
     def by(self, options: TopOptions) -> By:
         """Return the scorer's columns of the criteria."""
@@ -40,7 +41,7 @@ class Top(Step[TopOptions]):
         said = options.top_scorer
         out: Reasons = {row.id: ("unread_score", f"{said} could not be read") for row in rows if row.id not in means}
         ranked = sorted(means, key=lambda id_: -means[id_])
-        keep = min(len(ranked), max(1, round(options.top_share * len(rows))))
+        keep = options.top_pairs or max(1, round(options.top_share * len(rows)))
         for rank, id_ in enumerate(ranked[keep:], start=keep + 1):
             out[id_] = ("not_in_top", f"{said} {means[id_]:.3g} is number {rank} of {len(rows)}")
         return out

@@ -6,7 +6,7 @@ user's. So one prompt serves both. Covers what methods share. Does not cover wha
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from isheep_lib.engines.generate import choose_all
@@ -19,24 +19,33 @@ from isheep_lib.synthesize.writing import Writing
 
 EMPTY_LINE = re.compile(r"\n[^\S\n]*\n")
 ENTRY = re.compile(
-    r"^[ \t]*(?:(?:task|topic|instruction|任务|主题|指令)[ \t]*)?"
+    r"^[ \t]*(?:[-*•][ \t]+(?=\d{1,4}[ \t]*[.):]))?(?:(?:task|topic|instruction|任务|主题|指令)[ \t]*)?"
     r"(?:\d{1,4}[ \t]*[.):](?:[ \t]+|(?=[^\x00-\x7f]))|\d{1,4}[ \t]*[．、）：][ \t]*|[-*•][ \t]+)",
     re.IGNORECASE | re.MULTILINE,
 )
 
 
-def text_request(writing: Writing[Any], id_: str, words: str, *ends: str, seed: int | None = None) -> Request:
+def text_request(writing: Writing[Any], id_: str, words: str, *ends: str, seed: int | None = None, begun: str = "") -> Request:
     """Ask for a text as long as a task may be, in the model's frame.
 
     Args:
         words: the prompt.
         ends: texts that end what is said, beside the end of an answer.
         seed: of the sampling, that of the id by default.
+        begun: how the answer begins. A small aligned model that is shown examples and asked for more repeats them, but goes
+            on with them where they are its own.
     """
     shared = writing.shared
     sampling = (shared.instruction_tokens, shared.instruction_temperature, shared.instruction_top_p)
     seed = writing.seed_of(id_) if seed is None else seed
-    return Request(id_, writing.frame.prompt(words), *sampling, seed, stop=stops(writing, *ends))
+    prompt = writing.frame.prompt(words) + writing.frame.literal(begun)
+    return Request(id_, prompt, *sampling, seed, stop=stops(writing, *ends))
+
+
+def numbered(texts: Sequence[str]) -> str:
+    """Begin a numbered list, up to the number of what is to be written next."""
+    lines = [f"{n}. {' '.join(text.split())}" for n, text in enumerate(texts, start=1)]
+    return "\n".join([*lines, f"{len(texts) + 1}."])
 
 
 def answer_request(writing: Writing[Any], id_: str, words: str, *ends: str) -> Request:
@@ -76,17 +85,21 @@ def yes_shares(writing: Writing[Any], questions: Mapping[str, str], journal: Jou
     return {i: 1 / (1 + math.exp(min(700.0, no - yes))) for i, (yes, no) in logs.items()}  # logs are in nats
 
 
-def read_entries(said: Completion) -> list[Item]:
+def read_entries(said: Completion, begun: str = "") -> list[Item]:
     """Cut a list into items, whatever numbers or marks it has; text without any is one item, text before the first is none.
 
     An item ends at an empty line: small models add remarks there. The last one is cut where the limit of tokens ended it.
+
+    Args:
+        begun: the number with which the answer was begun, if it was; a model may write one again.
     """
-    starts = list(ENTRY.finditer(said.text))
+    text = said.text if ENTRY.match(said.text) else begun + said.text
+    starts = list(ENTRY.finditer(text))
     if not starts:
-        bodies = [(said.text, said.text)]
+        bodies = [(text, text)]
     else:
-        ends = [found.start() for found in starts[1:]] + [len(said.text)]
-        bodies = [(said.text[s.start() : end], said.text[s.end() : end]) for s, end in zip(starts, ends, strict=True)]
+        ends = [found.start() for found in starts[1:]] + [len(text)]
+        bodies = [(text[s.start() : end], text[s.end() : end]) for s, end in zip(starts, ends, strict=True)]
     found = [(raw, *EMPTY_LINE.split(body.strip(), maxsplit=1)) for raw, body in bodies]
     cut = [said.finish == "length" and n == len(found) - 1 and not rest for n, (_, _, *rest) in enumerate(found)]
     return [Item(raw, unquoted(text), "", cut=ended) for (raw, text, *_), ended in zip(found, cut, strict=True)]

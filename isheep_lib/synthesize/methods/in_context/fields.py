@@ -21,7 +21,7 @@ from isheep_lib.synthesize.seeds import PARAMETER
 from isheep_lib.synthesize.shared_params import Shared
 
 NAMES = ("instruction", "input", "constraints")
-SHOWN = "unnatural_instructions-shown.txt"
+SHOWN, GAP = "unnatural_instructions-shown.txt", "GAP7f3a"
 FIELDS = {"instruction": "instruction", "input": "input", "指令": "instruction", "输入": "input"}  # any other is constraints
 LABEL = re.compile(
     r"^[ \t]*(Instruction|Input|Constraints?|指令|输入|约束(?:条件)?|限制)[ \t]*[:：]", re.IGNORECASE | re.MULTILINE
@@ -76,9 +76,19 @@ def write_fields(shown: Sequence[Fields], prompts: Prompts) -> str:
     return "\n\n".join(texts)
 
 
-def read_fields(text: str) -> tuple[Fields, list[str]]:
-    """Read the first three fields, and name those that are absent; an input that says there is none is absent, too."""
-    parts = LABEL.split(text)
+def begin_fields(shown: Sequence[Fields], prompts: Prompts) -> str:
+    """Write tasks down, and begin the next one up to the label of its instruction."""
+    next_one = prompts.render(SHOWN, number=str(len(shown) + 1), **Fields(GAP, "", "")._asdict())
+    return f"{write_fields(shown, prompts)}\n\n{next_one.partition(GAP)[0].rstrip()}"
+
+
+def read_fields(text: str, begun: str = "") -> tuple[Fields, list[str]]:
+    """Read the first three fields, and name those that are absent; an input that says there is none is absent, too.
+
+    Args:
+        begun: the label with which the text was begun, if it was; a model may write one again.
+    """
+    parts = LABEL.split(text if LABEL.match(text) else begun + text)
     found: dict[str, str] = {}
     for label, body in zip(parts[1::2], parts[2::2], strict=True):
         found.setdefault(FIELDS.get(label.lower(), "constraints"), body.strip())

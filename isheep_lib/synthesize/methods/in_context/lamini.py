@@ -24,7 +24,7 @@ from isheep_lib.record.rows import Task, canonical_json, digest_text
 from isheep_lib.synthesize.candidates import Candidates, Prompt, write_in_batches
 from isheep_lib.synthesize.demonstrated import Demonstrated
 from isheep_lib.synthesize.demonstrations import DemonstrationOptions
-from isheep_lib.synthesize.extras.asking import read_entries, text_request
+from isheep_lib.synthesize.extras.asking import numbered, read_entries, text_request
 from isheep_lib.synthesize.extras.needs import refuse_few, seeds_of
 from isheep_lib.synthesize.method import Example, Need
 from isheep_lib.synthesize.methods.in_context.topics import Topics, brainstorm, load_topics
@@ -102,7 +102,7 @@ class LaMini(Demonstrated[LaMiniOptions]):
 
     def read(self, said: Completion, writing: Writing[LaMiniOptions]) -> list[Item]:
         """Cut the list into instructions."""
-        return read_entries(said)
+        return read_entries(said, f"{writing.options.demonstrations + 1}.")
 
     def prepared(self, writing: Writing[LaMiniOptions]) -> Table:
         """Show the topics, or what weighs or groups the seeds where there are none."""
@@ -120,7 +120,7 @@ class LaMini(Demonstrated[LaMiniOptions]):
         request = _request(writing, "example", shown, topics, seed)
         said = ask(writing.engine, request)
         named = {"topics": ", ".join(topics)} if topics else {}
-        items = [(i, writing.rule_problem(i) or "passes the rules") for i in read_entries(said)]
+        items = [(i, writing.rule_problem(i) or "passes the rules") for i in self.read(said, writing)]
         return Example(request.prompt, said.text, [{**named, "instruction": i.instruction, "rule": rule} for i, rule in items])
 
     def write(self, writing: Writing[LaMiniOptions]) -> Candidates:
@@ -132,7 +132,8 @@ class LaMini(Demonstrated[LaMiniOptions]):
             seed = writing.seed_of(f"{id_}/topics")
             named = topics.draw(options.topics_per_prompt, seed) if _is_guided(options, seed) else []
             lineage = {"demonstrations": [task.id for task in shown], **({"topics": named} if named else {})}
-            return Prompt(_request(writing, id_, shown, named, writing.seed_of(id_)), lineage, read_entries)
+            request = _request(writing, id_, shown, named, writing.seed_of(id_))
+            return Prompt(request, lineage, lambda said: self.read(said, writing))
 
         found = write_in_batches(writing, [task.instruction for task in writing.seeds], prompt_of, self.advice)
         return replace(found, tokens=found.tokens + topics.tokens)
@@ -178,13 +179,13 @@ def _is_guided(options: LaMiniOptions, seed: int) -> bool:
 
 
 def _request(writing: Writing[LaMiniOptions], id_: str, shown: Sequence[Task], topics: Sequence[str], seed: int) -> Request:
-    count = str(writing.options.tasks_per_prompt)
-    examples = "\n".join(f"{n}. {' '.join(user_words(task).split())}" for n, task in enumerate(shown, start=1))
+    count, first = writing.options.tasks_per_prompt + len(shown), str(len(shown) + 1)
     if topics:
-        words = writing.prompts.render("lamini-guided.txt", examples=examples, count=count, topics=", ".join(topics))
+        words = writing.prompts.render("lamini-guided.txt", count=str(count), first=first, topics=", ".join(topics))
     else:
-        words = writing.prompts.render("lamini-examples.txt", examples=examples, count=count)
-    return text_request(writing, id_, words, f"\n{int(count) + 1}.", seed=seed)
+        words = writing.prompts.render("lamini-examples.txt", count=str(count))
+    begun = numbered([user_words(task) for task in shown])
+    return text_request(writing, id_, words, f"\n{count + 1}.", seed=seed, begun=begun)
 
 
 def _entropy(rows: Sequence[dict[str, Any]]) -> float:

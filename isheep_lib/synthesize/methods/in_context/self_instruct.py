@@ -15,6 +15,7 @@ from pydantic import Field
 from isheep_lib.display.table import Table
 from isheep_lib.engines.generate import ask, generate_all
 from isheep_lib.engines.protocol import Completion, Request
+from isheep_lib.languages.words import count_words
 from isheep_lib.params.kinds import Positive
 from isheep_lib.record.funnel import require
 from isheep_lib.record.rows import Task
@@ -25,6 +26,7 @@ from isheep_lib.synthesize.extras.asking import (
     answer_request,
     before,
     count_tokens,
+    numbered,
     read_entries,
     refuse_narrow,
     text_request,
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 KINDS = {True: "self_instruct-output_first.txt", False: "self_instruct-input_first.txt"}
+LABEL_WORDS = 3  # at most
 PROGRAM = ("write a program", "写一个程序", "编写一个程序", "编写程序")  # none begins so (released code, and in Chinese)
 
 
@@ -81,6 +84,7 @@ class SelfInstruct(Demonstrated[SelfInstructOptions]):
         "no_output": "an instance without an output",
         "output_is_input": "an instance whose output is its input",
         "ends_in_colon": "an instance whose input or output ends in a colon",
+        "copies_example": "an instance of the prompt's own examples",
         "one_input_two_outputs": "two instances of the instruction have one input and two outputs, so none of them is kept",
         "same_instance": "an instance that the instruction has already",
         "beyond_instances": "the instruction has as many instances as wanted",
@@ -101,14 +105,13 @@ class SelfInstruct(Demonstrated[SelfInstructOptions]):
 
     def request(self, writing: Writing[SelfInstructOptions], id_: str, shown: list[Task], seed: int) -> Request:
         """Ask for the continuation of a list of instructions, which shows no inputs."""
-        tasks = "\n".join(f"{n}. {' '.join(task.instruction.split())}" for n, task in enumerate(shown, start=1))
-        count = writing.options.tasks_per_prompt
-        words = writing.prompts.render("self_instruct-instructions.txt", count=str(count), tasks=tasks)
-        return text_request(writing, id_, words, f"\n{count + 1}.", seed=seed)
+        count, begun = writing.options.tasks_per_prompt, numbered([task.instruction for task in shown])
+        words = writing.prompts.render("self_instruct-instructions.txt", count=str(count))
+        return text_request(writing, id_, words, f"\n{count + 1}.", seed=seed, begun=begun)
 
     def read(self, said: Completion, writing: Writing[SelfInstructOptions]) -> list[Item]:
         """Cut the list into instructions."""
-        return read_entries(said)
+        return read_entries(said, f"{writing.options.demonstrations + 1}.")
 
     def example(self, writing: Writing[SelfInstructOptions]) -> Example:
         """Ask for one list, and take its first instruction that passes the rules through the other steps."""
@@ -191,8 +194,10 @@ class SelfInstruct(Demonstrated[SelfInstructOptions]):
         if not instances:
             found.dropped.append({**task, "reason": "no_instance", "detail": "", "raw": said.text})
         reasons = problems(instances)
+        shown = _instance_words(writing, "", task["classification"])
         for number, each in enumerate(instances):  # what is wrong with the input, as with that of any task
-            broken = writing.rule_problem(Item(each.raw, task["instruction"], each.input))
+            broken = "copies_example" if _copied(each, shown) else ""
+            broken = broken or writing.rule_problem(Item(each.raw, task["instruction"], each.input))
             reasons[number] = reasons[number] if reasons[number][0] else (broken, "")
         good = [number for number, (reason, _) in enumerate(reasons) if not reason]
         draw = random.Random(writing.seed_of(f"{task['id']}/instances"))  # noqa: S311 - reproducible, not secret
@@ -217,8 +222,18 @@ def _class_question(writing: Writing[SelfInstructOptions], instruction: str) -> 
 
 
 def _instance_request(writing: Writing[SelfInstructOptions], id_: str, instruction: str, classification: bool) -> Request:
-    words = writing.prompts.render(KINDS[classification], count=str(writing.options.instances), task=instruction)
+    words = _instance_words(writing, instruction, classification)
     return answer_request(writing, id_, words, before(writing, KINDS[classification], "task"))
+
+
+def _instance_words(writing: Writing[SelfInstructOptions], instruction: str, classification: bool) -> str:
+    return writing.prompts.render(KINDS[classification], count=str(writing.options.instances), task=instruction)
+
+
+def _copied(instance: Instance, shown: str) -> bool:
+    """Tell whether an instance's own text, if it is no mere label, stands in the prompt."""
+    text = instance.input or instance.output
+    return count_words(text) > LABEL_WORDS and text in shown
 
 
 def _read(said: Completion, classification: bool) -> list[Instance]:

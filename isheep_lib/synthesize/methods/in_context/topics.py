@@ -65,12 +65,13 @@ def load_topics(source: str, parameter: str) -> list[str]:
 
 
 def brainstorm(writing: Writing[Any], wanted: int) -> Topics:
-    """Let the model name topics, round by round, until enough are found or the rounds are used up."""
+    """Have topics named, round by round, until enough are found, a round brings none, or the rounds are used up."""
     found, known = Topics(), set[str]()
     with writing.open_journal("topics") as journal:
         for batch in range(ROUNDS):
             if len(found.names) >= wanted:
                 break
+            before = len(found.names)
             ids = [f"topics-r{batch}-p{n}" for n in range(PROMPTS)]
             none = writing.prompts.words.no_input.strip("<>")
             shown = {i: ", ".join(found.draw(LEFT_OUT, writing.seed_of(f"{i}/known"))) or none for i in ids}
@@ -81,6 +82,8 @@ def brainstorm(writing: Writing[Any], wanted: int) -> Topics:
                 found.tokens += said[i].num_tokens
                 for item in read_entries(said[i]):
                     _take(found, known, item, wanted)
+            if found.names and len(found.names) == before:  # a small model says the same again, round after round
+                break
     return found
 
 

@@ -25,7 +25,15 @@ from isheep_lib.synthesize.candidates import BatchOptions, Candidates, Intake, p
 from isheep_lib.synthesize.extras.asking import before, text_request
 from isheep_lib.synthesize.extras.needs import refuse_few
 from isheep_lib.synthesize.method import Example, Method, Need
-from isheep_lib.synthesize.methods.in_context.fields import SHOWN, Fields, Shown, load_shown, read_fields, write_fields
+from isheep_lib.synthesize.methods.in_context.fields import (
+    SHOWN,
+    Fields,
+    Shown,
+    begin_fields,
+    load_shown,
+    read_fields,
+    write_fields,
+)
 from isheep_lib.synthesize.respond import ANSWER, respond
 from isheep_lib.synthesize.rules import Item, unquoted
 from isheep_lib.synthesize.shared_params import Shared
@@ -83,7 +91,7 @@ class UnnaturalInstructions(Method[UnnaturalOptions]):
         shown = _draw(load_shown(writing.shared), number, seed)
         request = _request(writing, "example", shown)
         said = ask(writing.engine, request)
-        fields, lacking = read_fields(said.text)
+        fields, lacking = _read(writing, said)
         rows: list[dict[str, Any]] = [{"step": CORE, **fields._asdict(), "lacks": ", ".join(lacking)}]
         if writing.options.reformulations and not lacking:
             other = ask(writing.engine, _reformulation(writing, "example/v0", fields.instruction, fields.input))
@@ -171,9 +179,15 @@ def _draw(shown: Sequence[Shown], number: int, seed: int) -> list[Shown]:
 
 
 def _request(writing: Writing[UnnaturalOptions], id_: str, shown: Sequence[Shown]) -> Request:
-    number, examples = len(shown) + 1, write_fields([each.fields for each in shown], writing.prompts)
-    text = writing.prompts.render("unnatural_instructions-example.txt", number=str(number), examples=examples)
-    return text_request(writing, id_, text, f"{before(writing, SHOWN, 'number')} {number + 1}")
+    number = len(shown) + 1
+    text = writing.prompts.render("unnatural_instructions-example.txt", number=str(number))
+    begun = begin_fields([each.fields for each in shown], writing.prompts)
+    return text_request(writing, id_, text, f"{before(writing, SHOWN, 'number')} {number + 1}", begun=begun)
+
+
+def _read(writing: Writing[UnnaturalOptions], said: Completion) -> tuple[Fields, list[str]]:
+    """Read the example that the model went on with after the label of its instruction."""
+    return read_fields(said.text, f"{writing.prompts.label_of(SHOWN, 'instruction')} ")
 
 
 def _reformulation(writing: Writing[UnnaturalOptions], id_: str, instruction: str, given: str) -> Request:
@@ -197,7 +211,7 @@ def _refuse_long(writing: Writing[UnnaturalOptions], shown: Sequence[Shown]) -> 
 
 def _take(intake: Intake, id_: str, said: Completion, shown: Sequence[Shown], seen: set[tuple[str, str]]) -> None:
     """Take one example in, by the published filters first and the rules then."""
-    fields, lacking = read_fields(said.text)
+    fields, lacking = _read(intake.writing, said)
     given, cut = _input(intake.writing, fields), said.finish == "length"
     item, pair = Item(said.text, fields.instruction, given, cut), (fields.instruction, fields.input)
     problem = None
