@@ -22,6 +22,8 @@ from isheep_lib.languages.words import words
 ENOUGH = 30  # answers; fewer are not compared
 DISTINCT_OF = 500  # n-grams; every sample is brought down to as many
 REPEATED = 4  # words in a run that counts as repeated
+HALF = 0.5  # of the answers, whose median length is then that of the token limit
+UNLESS = ", unless the token limit ended half of the answers before"
 ERRORS = 3  # standard errors that a rise of a share must exceed: a run makes many comparisons
 SIGNS = {
     "answers": "number of answers",
@@ -111,6 +113,7 @@ class Rule:
     meaning: str
     falls_to: float | None = None
     rises_by: float = 0.0
+    whole: bool = False  # says nothing where the token limit, not the model, ended half of the answers before
 
     @property
     def text(self) -> str:
@@ -122,7 +125,7 @@ class Rule:
     def strikes(self, before: Signs, now: Signs) -> bool:
         """Tell whether the sign changed that much; a sign that one side lacks is not judged."""
         old, new = before.get(self.sign), now.get(self.sign)
-        if old is None or new is None:
+        if old is None or new is None or (self.whole and (before.get("cut_off_rate") or 0) >= HALF):
             return False
         if self.falls_to is not None:
             return old > 0 and new <= self.falls_to * old
@@ -133,7 +136,7 @@ class Rule:
 
 
 RULES = (
-    Rule("median_words", "answers wither", falls_to=0.5),
+    Rule("median_words", "answers wither", falls_to=0.5, whole=True),
     Rule("distinct_2", "answers use the same phrases", falls_to=0.75),
     Rule("repeated_ngrams", "answers go round in circles", rises_by=0.10),
     Rule("refusal_rate", "the model declines", rises_by=0.05),
@@ -197,4 +200,7 @@ def warning_rows(found: Sequence[DriftWarning]) -> list[dict[str, Any]]:
 
 def rule_rows() -> list[dict[str, str]]:
     """Make the rows of a table of the rules."""
-    return [{"sign": SIGNS[rule.sign], "warns when it": rule.text, "because": rule.meaning} for rule in RULES]
+    return [
+        {"sign": SIGNS[rule.sign], "warns when it": rule.text + (UNLESS if rule.whole else ""), "because": rule.meaning}
+        for rule in RULES
+    ]

@@ -5,7 +5,7 @@ Covers showing. Does not cover computing (`evaluate`, `analysis.significance`, `
 """
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from isheep_lib.analysis import collapse
 from isheep_lib.analysis.contamination import Hit
 from isheep_lib.analysis.significance import Comparison, comparison_rows
 from isheep_lib.benchmarks.catalogue import BENCHMARKS
-from isheep_lib.benchmarks.comparison import Compared, spoken_in
+from isheep_lib.benchmarks.comparison import OPEN, Compared, spoken_in
 from isheep_lib.benchmarks.data import Suite
 from isheep_lib.benchmarks.followed import GROUPS
 from isheep_lib.display.table import Table, clip
@@ -46,6 +46,18 @@ def in_another(benchmark: str, language: Language) -> str:
     """Say in brackets which language a benchmark asks in, "" where that is one of the run's."""
     asks = BENCHMARKS[benchmark].language
     return "" if file_of(asks) in files_of(language) and language != ANY else f" (in {in_words(asks)})"
+
+
+def open_titles(names: Iterable[str], language: Language) -> str:
+    """Name the benchmarks with open answers where one of them asks in another language than the run's, "" elsewhere."""
+    asked = [name for name in names if BENCHMARKS[name].kind in OPEN]
+    return ", ".join(named(name, language) for name in asked) if any(in_another(name, language) for name in asked) else ""
+
+
+def _open_answers(metrics: Mapping[str, Any]) -> str:
+    """Say what the signs of a collapse are measured on."""
+    asked = open_titles((*metrics["tasks"], *metrics.get("answered", ())), spoken_in(metrics))
+    return f"open answers{asked and f' to {asked}'}"
 
 
 def suite_table(suite: Suite, few_shot: int, language: Language = "en") -> Table:
@@ -204,7 +216,7 @@ def signs_table(metrics: dict[str, Any], earlier: dict[str, Any] | None = None) 
             {"sign": title, "value": sign(metrics, name), **({"model before": sign(earlier, name)} if earlier else {})}
             for name, title in collapse.SIGNS.items()
         ],
-        f"of {metrics['signs']['answers']} open answers",
+        f"of {metrics['signs']['answers']} {_open_answers(metrics)}",
     )
 
 
@@ -214,8 +226,10 @@ def sign(metrics: dict[str, Any], name: str) -> Any:
     return "too few answers" if value is None else value
 
 
-def answers_table(suite: Suite, rows: dict[str, list[dict[str, Any]]], number: int, seed: int) -> Table:
-    """Show some open answers and how they were graded, without their questions."""
+def answers_table(
+    suite: Suite, rows: dict[str, list[dict[str, Any]]], number: int, seed: int, language: Language = "en"
+) -> Table:
+    """Show some open answers and how they were graded, without their questions; in a run in that language."""
     found = []
     for chosen in suite.of("instructions", "judged", "answer", "code"):
         group = rows[chosen.benchmark.name]
@@ -224,9 +238,8 @@ def answers_table(suite: Suite, rows: dict[str, list[dict[str, Any]]], number: i
             text = row.get("answer") or "\n\n".join(row.get("answers", [""]))
             grade = ", ".join(f"{METRICS[name]} {value:g}" for name, value in row.get("scores", {}).items())
             outcome = f" ({row['outcome']}: {row['detail']})" if row.get("outcome") else ""
-            found.append(
-                {"benchmark": chosen.benchmark.title, "item": row["id"], "answer": clip(text), "grade": grade + outcome}
-            )
+            title = named(chosen.benchmark.name, language)
+            found.append({"benchmark": title, "item": row["id"], "answer": clip(text), "grade": grade + outcome})
     return Table(found)
 
 
@@ -260,7 +273,8 @@ def results_table(found: dict[int, dict[str, Any]]) -> Table:
 def drift_table(found: dict[int, dict[str, Any]]) -> Table:
     """Show the signs of a collapse over iterations."""
     rows = [{"sign": title, **{column(k): sign(m, name) for k, m in found.items()}} for name, title in collapse.SIGNS.items()]
-    return Table(rows, "of " + ", ".join(f"{m['signs']['answers']} ({column(k)})" for k, m in found.items()) + " open answers")
+    numbers = ", ".join(f"{m['signs']['answers']} ({column(k)})" for k, m in found.items())
+    return Table(rows, f"of {numbers} {_open_answers(found[max(found)]) if found else 'open answers'}")
 
 
 def warnings_table(found: dict[int, dict[str, Any]]) -> Table:

@@ -24,7 +24,7 @@ from isheep_lib.analysis.significance import (
     verdict,
 )
 from isheep_lib.benchmarks.comparison import Compared
-from isheep_lib.display.evaluation_tables import named
+from isheep_lib.display.evaluation_tables import named, open_titles
 from isheep_lib.display.folded import Folded, Told
 from isheep_lib.display.outcomes import listed
 from isheep_lib.display.table import Table
@@ -44,7 +44,8 @@ def of_run(against_base: Sequence[Compared], lengths: Change | None) -> Told:
         return Told(f"Whether it helped cannot be said yet: {why or 'no benchmark was asked of both models'}.")
     last = against_base[-1]
     told = needed(last.found, partial(named, language=last.language))
-    said = "\n".join(filter(None, [helped(last), told, length_words(lengths)]))
+    asked = open_titles((*last.found, *last.left_out), last.language)
+    said = "\n".join(filter(None, [helped(last), told, length_words(lengths, asked)]))
     left = [f"{named(name, last.language)} ({why})" for name, why in last.left_out.items()]
     said += f"\nNot compared: {'; '.join(left)}." if left else ""
     return Told(said, *by_verdict(_rows([last])))
@@ -68,10 +69,10 @@ def helped(pair: Compared) -> str:
         return f"It hurt: {both} worse than {pair.before} on {told[WORSE]}{others}."
     name, found = max(pair.found.items(), key=lambda item: abs(item[1].difference))
     number = len(pair.found)
-    where = f"any of {number} benchmarks" if number > 1 else named(name, pair.language)
-    which = "the largest difference is on" if number > 1 else "the difference is that of"
-    most = f"{which} {_with_numbers(pair, name, adjusted[name])}" if found.difference else "no mean differs"
-    return f"It is not shown to have helped: {pair.after} and {pair.before} cannot be told apart on {where}; {most}."
+    numbers = _with_numbers(pair, name, adjusted[name]) if found.difference else ""
+    where = f"any of {number} benchmarks" if number > 1 else numbers or named(name, pair.language)
+    most = f"; the largest difference is on {numbers}" if number > 1 and numbers else "" if numbers else "; no mean differs"
+    return f"It is not shown to have helped: {pair.after} and {pair.before} cannot be told apart on {where}{most}."
 
 
 def _with_numbers(pair: Compared, name: str, p: float) -> str:
@@ -119,14 +120,15 @@ def _differing(found: Comparison) -> float:
     return (found.only_before + found.only_after) / found.items
 
 
-def length_words(change: Change | None) -> str:
-    """Say whether answers became shorter."""
+def length_words(change: Change | None, asked: str = "") -> str:
+    """Say whether answers became shorter; `asked` names the benchmarks where they are in another language than the run."""
     if change is None:
         return "No open answers were asked of both models, so nothing is known of their length."
     spread = f"{change.difference:+.0f}, 95 % interval {change.low:+.0f} to {change.high:+.0f}"
     stay = "stayed" if change.word == AS_LONG else "became"
     means = f"{change.before:.0f} characters before, {change.after:.0f} after"
-    return f"The answers {stay} {change.word}: {means}, in the mean over {change.items} open items ({spread})."
+    over = f"{change.items} open items{' of ' * bool(asked)}{asked}"
+    return f"The answers {stay} {change.word}: {means}, in the mean over {over} ({spread})."
 
 
 def tests(compared: Sequence[Compared]) -> Told:

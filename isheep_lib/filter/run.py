@@ -7,6 +7,7 @@ A dropped row is the example with the first reason that struck it:
 Covers decisions on scored pairs. Does not cover a step (`filter.steps`), or rules on instructions alone (`synthesize`).
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,9 +17,19 @@ import numpy as np
 from isheep_lib.analysis.contamination import Hit
 from isheep_lib.errors import DataError
 from isheep_lib.filter.params import Filter
+from isheep_lib.filter.steps.rules import MISMATCH
 from isheep_lib.filter.steps.step import Given, PairStep, Reasons, ScoredPair, Step
 from isheep_lib.filter.steps.table import CONTROL, DECONTAMINATE, STEPS
 from isheep_lib.record.rows import Pair
+
+# What helps where one reason drops more than half of all pairs, and what does elsewhere.
+ADVICE = {
+    "cut_off": "answers do not end within synthesize.response_tokens: raise it, or, as a base model writes on and on, set "
+    "synthesize.response_demonstrations",
+    MISMATCH: "the model does not answer in synthesize.language: set the language that it answers in, or any, or take a model "
+    "that speaks it; a base model is shown answers in it by synthesize.response_demonstrations",
+}
+ELSE = "loosen the last steps of filter.steps, or synthesize more"
 
 
 @dataclass(frozen=True)
@@ -106,6 +117,13 @@ def _control(rows: list[ScoredPair], number: int, params: Filter, seed: int) -> 
     lines = [_line(rules, len(rows), len(pool))] if rules in params.chosen() else []
     out |= CONTROL.apply(pool, params, Given(seed, number=number, one_a_task=STEPS["best_answer"] in params.chosen()))
     return out, [*lines, _line(CONTROL, len(pool), number)]
+
+
+def advice(dropped: Sequence[Mapping[str, Any]], total: int) -> str:
+    """Say what to do where too few pairs are kept, by the reason that drops more than half of all, if one does."""
+    name, number = next(iter(Counter(row["reason"] for row in dropped).most_common(1)), ("", 0))
+    said = ADVICE.get(name, "") if 2 * number > total else ""
+    return f"{number} of {total} were dropped as {name}: {said}" if said else ELSE
 
 
 def verdicts(row: ScoredPair, params: Filter) -> dict[str, str]:

@@ -42,7 +42,7 @@ class Asked:
     frames: tuple[str, ...]
     system: str
     context: int
-    converses: bool = False  # is asked a second question after its answer, as MT-Bench does
+    converses: bool = False  # is asked a second question after its answer, as by MT-Bench, or a task after answered ones
 
 
 def check(params: RunParams, run_dir: Path, iterations: int, models: bool = True) -> None:
@@ -102,9 +102,11 @@ def _raise(problems: Sequence[IsheepError]) -> None:
 def _models(params: RunParams, lacking: set[str]) -> list[Asked]:
     found, model, judge = [], params.model, params.judge
     if lacking - {"filter", "judge"}:
-        frames, converses = (model.base_frame, model.aligned_frame), "mt_bench" in params.evaluate.benchmarks()
-        shared = (model.system_prompt, model.context_tokens)
-        found.append(Asked("model.base_model", model.base_model, frames, *shared, "evaluate" in lacking and converses))
+        frames, shared = (model.base_frame, model.aligned_frame), (model.system_prompt, model.context_tokens)
+        converses = "evaluate" in lacking and "mt_bench" in params.evaluate.benchmarks()
+        found.append(Asked("model.base_model", model.base_model, frames, *shared, converses))
+        if "synthesize" in lacking and params.synthesize.response_demonstrations:
+            found.append(Asked("model.base_model", model.base_model, frames[:1], *shared, converses=True))
     if "judge" in lacking and judge.judged and judge.judge_engine != "chat":
         name, where = (judge.judge_model, "judge.judge_model") if judge.judge_model else (model.base_model, "model.base_model")
         found.append(Asked(where, name, (judge.judge_frame,), model.system_prompt, model.context_tokens))

@@ -23,6 +23,7 @@ NAMED = ("plain", "alpaca", "chatml", "llama3")
 FRAMES = tuple(f"frames/{name}.jinja" for name in NAMED)
 DAY = "2024-07-26"  # where templates that know no date have it from, too
 SYSTEM, ASKED, WORDS = "SYSTEM7f3a", "ASKED7f3a", "WORDS7f3a"  # what no template holds by itself
+NEXT = "NEXT7f3a"
 REFUSALS = (AttributeError, IndexError, KeyError, TypeError, ValueError, ZeroDivisionError)  # of templates, beside Jinja's own
 
 
@@ -112,6 +113,15 @@ class Frame:
         """Return what ends the user's words: the token that ends an answer, and else what stands before the answer."""
         between = self.prompt(WORDS).partition(WORDS)[2].strip()
         return (self.end,) if self.end in between or not between else (self.end, between)
+
+
+def answer_stops(frame: Frame) -> tuple[str, ...]:
+    """Return what ends an answer after turns that show how: the end, else what opens the next turn, or another answer."""
+    before, _, after = frame.conversation([(ASKED, WORDS)], NEXT).partition(ASKED)[2].partition(WORDS)
+    after = after.partition(NEXT)[0]
+    if frame.end and frame.end in after:
+        return (frame.end,)
+    return tuple(filter(None, (frame.end, after.strip() or after, before.strip())))
 
 
 def get_frame(name: str, system: str, tokenizer: Any, day: str = DAY) -> Frame:

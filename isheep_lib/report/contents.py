@@ -244,8 +244,8 @@ def parameters_table(params: Mapping[str, Any]) -> Table:
 
 def notebook(record: Record, path: Path | None) -> dict[str, Any]:
     """Render a notebook's cells; without a notebook there are none."""
-    lang = languages.attribute(record.params)
-    shown = notebook_html.cells(notebook_html.read_notebook(path), record.links, lang) if path else ""
+    lang, holds = languages.attribute(record.params), languages.holds(record.params)
+    shown = notebook_html.cells(notebook_html.read_notebook(path), record.links, lang, holds) if path else ""
     return {"state": "", "facts": None, "cells": shown}
 
 

@@ -3,9 +3,10 @@
 Covers which tag stands on a page. Does not cover tags themselves or where they stand (`report/templates`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from isheep_lib.languages import rules
 from isheep_lib.languages.rules import tags_of
 from isheep_lib.params.kinds import language_recorded
 
@@ -27,3 +28,19 @@ def attribute(params: Mapping[str, Any]) -> str:
 
     tag = language_of(params)
     return Markup("") if tag == PAGE else Markup(' lang="{}"').format(tag)
+
+
+def holds(params: Mapping[str, Any]) -> Callable[[str], object]:
+    """Return what tells whether a text may hold words of the run's language: letters of its scripts, where it has rules.
+
+    An output with none is in the page's own language: tables of numbers and reasons are English in a run in Chinese, too.
+    """
+    import regex
+
+    try:
+        scripts = rules.of(language_of(params) or rules.ANY).scripts
+    except ValueError:  # an older or foreign record names what has no rules here
+        scripts = []
+    if not scripts or "Latin" in scripts:
+        return lambda text: True
+    return regex.compile("[" + "".join(rf"\p{{Script={script}}}" for script in scripts) + "]").search

@@ -9,7 +9,7 @@ Covers one notebook's cells. Does not cover pages (`report.pages`).
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -51,11 +51,12 @@ def read_notebook(path: Path) -> dict[str, Any]:
     return book
 
 
-def cells(book: Mapping[str, Any], links: Mapping[str, str], lang: str = "") -> Markup:
+def cells(book: Mapping[str, Any], links: Mapping[str, str], lang: str = "", holds: Callable[[str], object] = bool) -> Markup:
     """Render a notebook's cells; `links` names the page of each notebook of the record. Headings go one level down.
 
     Args:
         lang: the attribute of outputs, as `report.languages` writes it.
+        holds: tells whether an output's text may be in that language (`report.languages.holds`).
     """
     from nbconvert import HTMLExporter
 
@@ -71,7 +72,7 @@ def cells(book: Mapping[str, Any], links: Mapping[str, str], lang: str = "") -> 
         filters={"clean_html": partial(clean, links=links)},
         config={"NbConvertBase": {"display_data_priority": SHOWN}},
     )
-    text, _ = exporter.from_notebook_node(_prepared(book, lang))
+    text, _ = exporter.from_notebook_node(_prepared(book, lang, holds))
     shown = HEADING.sub(lambda m: f"<{m[1]}h{int(m[2]) + 1}", text.translate(CONTROLS))
     return Markup(shown)  # noqa: S704 - each output and prose went through `clean`, the template escapes the rest
 
@@ -105,7 +106,7 @@ def clean(text: str, links: Mapping[str, str]) -> Markup:
     return Markup(labelled(safe))  # noqa: S704 - what nh3 leaves of it, and names of columns, escaped
 
 
-def _prepared(book: Mapping[str, Any], lang: str) -> Any:
+def _prepared(book: Mapping[str, Any], lang: str, holds: Callable[[str], object]) -> Any:
     """Return a notebook whose cells have names, whose figures are described, and whose own metadata says nothing."""
     from nbformat import v4
 
@@ -117,7 +118,8 @@ def _prepared(book: Mapping[str, Any], lang: str) -> Any:
         if cell.cell_type == "markdown":
             heading = [heading, *re.findall(r"^#+ (.+)$", cell.source, re.MULTILINE)][-1]
         # Metadata could name files of pictures, or ask for a frame.
-        cell.metadata = {"name": name, "alt": f"Figure under “{heading}”, cell {name}", "lang": lang}
+        spoken = lang if holds(_said(cell)) else ""
+        cell.metadata = {"name": name, "alt": f"Figure under “{heading}”, cell {name}", "lang": spoken}
         for output in cell.get("outputs", []):
             output.metadata = {}
             if WIDGET in output.get("data", {}):
@@ -127,3 +129,14 @@ def _prepared(book: Mapping[str, Any], lang: str) -> Any:
             elif output.output_type == "error":
                 output.traceback = output.traceback or [f"{output.ename}: {output.evalue}"]
     return found
+
+
+def _said(cell: Mapping[str, Any]) -> str:
+    """Return the text of a cell's outputs; pictures have none."""
+    texts = [
+        text
+        for output in cell.get("outputs", [])
+        for name, text in {"text": output.get("text", ""), **output.get("data", {})}.items()
+        if not name.startswith(("image/", "application/"))
+    ]
+    return "\n".join(text if isinstance(text, str) else "".join(map(str, text)) for text in texts)

@@ -174,15 +174,17 @@ def pool_of(texts: list[str], limit: float) -> NearDuplicates:
     return pool
 
 
-def shown_tasks(found: Candidates, known: list[Task]) -> list[dict[str, Any]]:
-    """List the tasks that prompts showed, with the number of candidates that were made from each.
+def shown_tasks(found: Candidates, known: list[Task], answered: Sequence[dict[str, Any]] = ()) -> list[dict[str, Any]]:
+    """List the tasks that prompts showed, with the number of candidates, and of answers, that were made from each.
 
     Args:
         found: what the prompts brought.
         known: seeds and tasks of earlier iterations; those of this one are among the candidates.
+        answered: the tasks with their answers, which may have been written after answered seeds.
     """
     rows = (*found.accepted, *found.dropped)
     times = Counter(id_ for row in rows for id_ in (*row.get("demonstrations", ()), *row.get("parents", ())))
+    times.update(id_ for row in answered for id_ in row.get("response_demonstrations", ()))
     fields = ("id", "instruction", "input", "output")
     tasks = [task for task in [*known, *found.tasks()] if task.id in times]
     return [{**{f: getattr(task, f) for f in fields}, "shown": times[task.id]} for task in tasks]

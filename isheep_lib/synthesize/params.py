@@ -12,7 +12,7 @@ from isheep_lib.prompting import chat
 from isheep_lib.synthesize.all_methods import METHODS
 from isheep_lib.synthesize.constrained.params import Constraining
 from isheep_lib.synthesize.extras import own
-from isheep_lib.synthesize.extras.needs import suited_data
+from isheep_lib.synthesize.extras.needs import refuse_few, seeds_of, suited_data
 from isheep_lib.synthesize.grounds.from_documents import FromDocuments
 from isheep_lib.synthesize.method import Method
 from isheep_lib.synthesize.seeds import digest_seeds
@@ -23,6 +23,13 @@ def _known(name: str) -> str:
     if name not in METHODS:
         raise ValueError(f"should be one of {', '.join(METHODS)}")
     return name
+
+
+def _answers_without(method: Method[Any]) -> str:
+    """Say why a method has no use for answered seeds before its answers, "" where it has."""
+    if method.brings_answers or method.answers_given:
+        return "brings answers of its own"
+    return "needs an aligned model, which ends its answers by itself" if "an aligned model" in method.needs else ""
 
 
 class Synthesize(Constraining, Shared):
@@ -70,6 +77,8 @@ class Synthesize(Constraining, Shared):
             )
         if self.answers > 1 and own.decides_answer(self.chosen):
             problems.append(f"answers: the method {self.method} decides itself which answer a task has, so there is one; set 1")
+        if self.response_demonstrations and (given := _answers_without(self.chosen)):
+            problems.append(f"response_demonstrations: the method {self.method} {given}; set 0, or choose one for base models")
         if self.constraints == "asked" and self.chosen.brings_answers:
             problems.append(f"constraints: the method {self.method} brings answers of its own, of which nothing can be asked")
         return problems
@@ -85,6 +94,10 @@ class Synthesize(Constraining, Shared):
         """Hash the seed tasks and whatever else the method reads, all of which must suit it."""
         seeds = {"seeds": digest_seeds(self.seeds, self.seed_fields, self.language)} if "seeds" in self.chosen.needs else {}
         suited = suited_data(self.chosen, self, self.options)
+        if self.response_demonstrations:
+            answered = sum(bool(seed.output) for seed in seeds_of(self))
+            do = "add answers to seeds, or lower synthesize.response_demonstrations"
+            refuse_few(answered, self.response_demonstrations, "with an answer", self.seeds, do)
         return super().data_digests() | seeds | suited | self.chosen.data_digests(self.options)
 
     def sources(self) -> dict[str, Any]:

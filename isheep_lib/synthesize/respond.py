@@ -1,21 +1,26 @@
-"""Zero-shot responses to accepted tasks (Algorithm 1, R_t), one or several of each.
+"""Responses to accepted tasks (Algorithm 1, R_t), one or several of each; zero-shot, or a base model's after answered seeds.
 
 Of several answers of a task each is a row of its own:
     {"id": "i1-r0-p003-t1-a2", "task": "i1-r0-p003-t1", "instruction": "…", "input": "", "output": "…", …}
 
+A base model goes on with text and does not know where an answer ends. With `synthesize.response_demonstrations` it is shown
+seeds with their answers as earlier turns (untuned models in context: URIAL, arXiv 2312.01552), and ends where the next turn
+would begin. The row names them: `"response_demonstrations": ["seed-004", …]`.
+
 Covers asking, and answers that say the same. Does not cover which of them is learned (`filter.steps.best_answer`).
 """
 
+import random
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from isheep_lib.display.table import Table
 from isheep_lib.engines.generate import generate_all
 from isheep_lib.engines.protocol import Request
-from isheep_lib.prompting.chat import Frame, user_words
+from isheep_lib.prompting.chat import Frame, answer_stops, user_words
 from isheep_lib.prompting.special_tokens import find_special
 from isheep_lib.record.journal import Journal
-from isheep_lib.record.rows import Task, task_of
+from isheep_lib.record.rows import Task, digest_text, task_of
 from isheep_lib.synthesize.writing import Writing
 
 ANSWER = ("output", "finish", "num_tokens")
@@ -31,6 +36,7 @@ def respond(writing: Writing[Any], rows: list[dict[str, Any]], journal: Journal,
     """
     shared, frame = writing.shared, writing.frame
     wanted = {seed: row for task in rows for seed, row in _answer_rows(task, answers)}
+    stop = answer_stops(frame) if _shows(writing) else (frame.end,)
     requests = [
         Request(
             row["id"],
@@ -39,14 +45,15 @@ def respond(writing: Writing[Any], rows: list[dict[str, Any]], journal: Journal,
             shared.response_temperature,
             shared.response_top_p,
             writing.seed_of(seed),
-            stop=(frame.end,),
+            stop=stop,
         )
         for seed, row in wanted.items()
         if "output" not in row
     ]
     found = generate_all(writing.engine, requests, journal, "responses")
     said = {id_: {"output": a.text.strip(), "finish": a.finish, "num_tokens": a.num_tokens} for id_, a in found.items()}
-    full = [{**row, **said.get(row["id"], {})} for row in wanted.values() if "output" in row or row["id"] in said]
+    new = {row["id"]: {**row, **said[row["id"]], **_shown(writing, row)} for row in wanted.values() if row["id"] in said}
+    full = [new.get(row["id"], row) for row in wanted.values() if "output" in row or row["id"] in new]
     return [row | _special(row, frame) for row in full]
 
 
@@ -61,8 +68,29 @@ def _answer_rows(task: dict[str, Any], answers: int) -> Iterable[tuple[str, dict
 
 
 def response_prompt(writing: Writing[Any], row: Mapping[str, Any]) -> str:
-    """Ask for the response to a task, given as its instruction and input, in the model's frame."""
-    return writing.frame.prompt(user_words(Task("", row["instruction"], row["input"])))
+    """Ask for the response to a task, given as its instruction and input, in the model's frame, after answered seeds if any."""
+    words = user_words(Task("", row["instruction"], row["input"]))
+    return writing.frame.conversation([(user_words(seed), seed.output) for seed in demonstrations(writing, words)], words)
+
+
+def demonstrations(writing: Writing[Any], words: str) -> list[Task]:
+    """Draw the answered seeds that stand before a task: the same for each of its answers, none where no base model answers."""
+    if not _shows(writing):
+        return []
+    answered = [seed for seed in writing.seeds if seed.output]
+    draw = random.Random(writing.seed_of(f"response demonstrations/{digest_text(words)}"))  # noqa: S311 - reproducible
+    return draw.sample(answered, writing.shared.response_demonstrations)
+
+
+def _shows(writing: Writing[Any]) -> bool:
+    """Tell whether answers come after answered seeds: those of the base model, which writes in the first iteration."""
+    return writing.shared.response_demonstrations > 0 and writing.iteration == 1
+
+
+def _shown(writing: Writing[Any], row: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Name the answered seeds that stood before a task."""
+    found = demonstrations(writing, user_words(Task("", row["instruction"], row["input"])))
+    return {"response_demonstrations": [seed.id for seed in found]} if found else {}
 
 
 def _special(row: Mapping[str, Any], frame: Frame) -> dict[str, list[str]]:

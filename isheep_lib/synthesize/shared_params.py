@@ -1,6 +1,6 @@
 """What every way of writing tasks has in common: seeds, how many tasks, sampling, rules, deduplication, responses."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
@@ -34,7 +34,15 @@ class Shared(Spoken, StageSection):
     response_temperature: float = Field(0.7, description="sampling temperature, 0 is greedy", ge=0.0, le=5.0)
     response_top_p: float = Field(0.95, description="nucleus sampling mass", gt=0.0, le=1.0)
     response_tokens: Positive = Field(192, description="new tokens a response may have")
+    response_demonstrations: int = Field(
+        0, description="answered seeds shown before a task that the base model answers, which ends its answer as they end", ge=0
+    )
     answers: Positive = Field(1, description="responses to each task, sampled apart; the step best_answer keeps one")
+
+    def deciding(self) -> dict[str, Any]:
+        """Return the values that decide the result; without demonstrations before responses none of that name."""
+        shown = super().deciding()
+        return shown if self.response_demonstrations else {n: v for n, v in shown.items() if n != "response_demonstrations"}
 
     def conflicts(self) -> list[str]:
         """Name values that contradict one another."""

@@ -139,11 +139,19 @@ def test_each_rule_strikes_at_its_threshold_and_not_before(sign, strikes, spares
 def test_every_rule_is_tested_above_and_explained_in_the_table():
     assert len(RULES) == len({rule.sign for rule in RULES}) == 7
     assert [row["sign"] for row in rule_rows()] == [SIGNS[rule.sign] for rule in RULES]
-    assert rule_rows()[0]["warns when it"] == "falls to 50 % or less of what it was"
+    assert rule_rows()[0]["warns when it"].startswith("falls to 50 % or less of what it was, unless the token limit ended half")
     assert rule_rows()[3] == {
         "sign": "answers that open by declining (share)",
         "warns when it": "rises by 5 points or more",
         "because": "the model declines",
+    }
+
+
+def test_answers_that_only_the_limit_ended_were_not_long():
+    endless = {**HEALTHY, "cut_off_rate": 0.5, "median_words": 95.0}
+    assert warnings({0: endless, 1: {**HEALTHY, "median_words": 45.0}}) == []
+    assert struck(warnings({0: {**endless, "cut_off_rate": 0.49}, 1: {**HEALTHY, "median_words": 45.0}})) == {
+        (1, 0, "median_words")
     }
 
 

@@ -7,8 +7,12 @@ import pytest
 
 from isheep_lib.ablate.table import Row, Side, figure
 from isheep_lib.ablate.verdict import _rows
+from isheep_lib.analysis.collapse import SIGNS
+from isheep_lib.analysis.lengths import compare_lengths
 from isheep_lib.analysis.significance import compare
+from isheep_lib.benchmarks.catalogue import BENCHMARKS
 from isheep_lib.benchmarks.comparison import Compared, Evaluated, compare_models
+from isheep_lib.benchmarks.data import Chosen, Suite
 from isheep_lib.display import evaluation_tables, figures, judge_tables, outcomes, run_figures, verdicts
 from isheep_lib.judge.run import Answered
 from isheep_lib.paper.reproduction import measured_tables
@@ -37,6 +41,14 @@ def compared(language):
     return Compared("M_0", "M_1", {"ifeval": compare(*values)}, {"piqa": "other items"}, language)
 
 
+def signed(language):
+    return metrics(language) | {"signs": dict.fromkeys(SIGNS, 0.5) | {"answers": 20}}
+
+
+OPEN = Suite([Chosen(BENCHMARKS["ifeval"], [], 0, "", "", 0)], {})
+ANSWERS = {"ifeval": [{"id": "1", "answer": "Said.", "scores": {}}]}
+
+
 def words(told):
     return f"{told!r}"
 
@@ -50,6 +62,12 @@ SHOWN = {
     "outcome": lambda language: words(outcomes.of_evaluation("M_1", metrics(language), [compared(language)])),
     "verdict": lambda language: words(verdicts.of_run([compared(language)], None)),
     "tests": lambda language: words(verdicts.tests([compared(language)])),
+    "lengths": lambda language: verdicts.of_run([compared(language)], compare_lengths({"a": 9}, {"a": 5})).said.splitlines()[
+        -2
+    ],
+    "signs": lambda language: words(evaluation_tables.signs_table(signed(language))),
+    "drift": lambda language: words(evaluation_tables.drift_table({0: signed(language), 1: signed(language)})),
+    "open answers": lambda language: words(evaluation_tables.answers_table(OPEN, ANSWERS, 1, 0, language)),
     "what changed": lambda language: ticks(run_figures.differences([compared(language)])),
     "scores drawn": lambda language: ticks(figures.scores(metrics(language), None)),
     "scores over iterations": lambda language: ticks(figures.scores_over_iterations({0: metrics(language)})),

@@ -37,9 +37,13 @@ BETTER, WORSE, ALIKE, NEAR = (
             pair(boolq=NEAR, piqa=ALIKE),
             "It is not shown to have helped: M_1 and M_0 cannot be told apart on any of 2 benchmarks",
         ),
+        (
+            pair(boolq=NEAR),
+            "It is not shown to have helped: M_1 and M_0 cannot be told apart on BoolQ (+2.0 points, 95 % interval",
+        ),
         (pair(boolq=ALIKE), "It is not shown to have helped: M_1 and M_0 cannot be told apart on BoolQ; no mean differs."),
     ],
-    ids=["better", "worse", "both", "one of two", "not told", "alike"],
+    ids=["better", "worse", "both", "one of two", "not told", "one", "alike"],
 )
 def test_the_first_words_answer_whether_it_helped(compared, said):
     assert verdicts.helped(compared).startswith(said)

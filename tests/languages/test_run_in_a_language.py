@@ -265,7 +265,7 @@ def test_committed_pairs_are_filtered_by_the_rules_as_they_were():
         for row in [*rows_of(folder / "kept.jsonl"), *rows_of(folder / "dropped.jsonl")] if "rules" in params.steps else []:
             was = row.pop("reason", ""), row.pop("detail", "")
             pair = Pair.from_row({name: value for name, value in row.items() if name != "scores"})
-            now = rule_problem(pair, params.max_copy_share, params)
+            now = rule_problem(pair, params.max_copy_share, params, params.language)
             assert now == (was if was[0] in Rules.meanings else ("", "")) or was[0] in ("benchmark_item", "not_drawn"), pair.id
             looked_at += 1
     assert looked_at > 200
@@ -276,6 +276,7 @@ def test_committed_instructions_are_accepted_as_they_were():
     for folder, manifest in recorded("synthesize"):
         rows = rows_of(folder / "examples.jsonl") if manifest["parameters"].get("constraints", "none") == "none" else []
         for row in rows if manifest["parameters"]["instruction_rules"] else []:
-            assert instruction_problem(Item("", row["instruction"], row["input"])) == "", (folder, row["id"])
+            item, language = Item("", row["instruction"], row["input"]), manifest["parameters"].get("language", "en")
+            assert instruction_problem(item, language=language) == "", (folder, row["id"])
             looked_at += 1
     assert looked_at > 100

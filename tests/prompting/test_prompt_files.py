@@ -152,11 +152,16 @@ def test_words_beside_prompts_count_where_they_are_not_the_english_ones_and_some
 
 def test_the_names_and_digests_of_the_committed_records_are_those_of_today(root):
     paths = (root / "results/reference").rglob("manifest.json")
-    recorded = [json.loads(path.read_text())["parts"].get("prompts", {}) for path in paths]
-    names = {name for each in recorded for name in each if name.endswith((".txt", ".jinja"))}
-    assert {"quality-combined.txt", "following-combined.txt", "synthesize.txt", *FRAMES} <= names
-    now = english().digests(*sorted(names))
-    assert all(each[name] == now[name] for each in recorded for name in each if name in names)
+    seen = {"en": set(), "zh": set()}
+    for manifest in (json.loads(path.read_text()) for path in paths):
+        given, each = manifest["parameters"], manifest["parts"].get("prompts", {})
+        own = open_prompts(given.get("prompts", "en"), given.get("language", "en"))
+        names = {name for name in each if name.endswith((".txt", ".jinja"))}
+        now = own.digests(*sorted(names))
+        assert all(each[name] == now[name] for name in names)
+        seen[own.language] |= names
+    assert {"quality-combined.txt", "following-combined.txt", "synthesize.txt", *FRAMES} <= seen["en"]
+    assert {"quality-combined.txt", "following-combined.txt", "synthesize-where_given.txt", *FRAMES} <= seen["zh"]
 
 
 def test_a_folder_of_ones_own_is_found_from_here_and_from_the_clones_root(tmp_path, monkeypatch):

@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from isheep_lib.display.table import Table
 from isheep_lib.errors import RecordError
+from isheep_lib.report.languages import holds
 from isheep_lib.report.notebook_html import ATTRIBUTES, TAGS, cells, clean, plain, read_notebook
 
 few = settings(max_examples=50, deadline=None)
@@ -152,6 +153,15 @@ def test_outputs_are_in_the_language_of_the_run_and_code_is_not():
     found = cells(book(said), {}, Markup(' lang="zh"'))
     assert re.findall(r'aria-label="(\w+)[^>]* lang="zh"', found) == ["Output"]
     assert "lang=" not in shown(said)
+
+
+def test_an_output_without_a_letter_of_the_runs_script_is_in_the_pages_language():
+    held = holds({"synthesize": {"language": "zh-Hant"}})
+    for text, marked in (("rows kept: 3", 0), ("她说：好。", 1)):
+        said = {"output_type": "execute_result", "execution_count": 1, "metadata": {}, "data": {"text/plain": text}}
+        assert cells(book(said), {}, Markup(' lang="zh-Hant"'), held).count(' lang="zh-Hant"') == marked
+    for unknown in ("en", "es", "any", ["zh", "es"], "?"):
+        assert holds({"synthesize": {"language": unknown}})("rows kept: 3"), unknown
 
 
 def test_scripts_and_styles_go_with_their_text():

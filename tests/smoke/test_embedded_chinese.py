@@ -30,6 +30,8 @@ def test_chinese_tasks_are_asked_for_written_and_answered_in_chinese(root: Path,
     assert 2 <= len(made) <= 4
     assert [mismatch(row["instruction"], "zh") for row in made] == [""] * len(made)
     assert all(row["output"] for row in made)
+    assert [len(row["response_demonstrations"]) for row in made] == [4] * len(made)
+    assert sum(row["finish"] == "stop" for row in made) >= 2, "zero-shot this model ends no answer"
     manifest = json.loads((folder / "manifest.json").read_text())
     assert {"rules/en.yaml", "rules/zh.yaml"} <= set(manifest["parts"]["code"])
     assert "words.yaml" in manifest["parts"]["prompts"], "the words of the Chinese prompts"
