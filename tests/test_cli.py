@@ -185,7 +185,7 @@ def test_a_dry_run_says_what_it_takes_by_which_record_and_leaves_nothing(tmp_pat
     result = called("iterate", 1, "--run", tmp_path / "new", "--dry")
     assert result.exit_code == 0, result.output
     row = next(line for line in result.output.splitlines() if line.startswith("iter-1/train"))
-    assert "112 pairs x epochs" in row
+    assert "96 pairs x epochs" in row
     assert re.search(r"^\d: results/\S+/iter-\d, on \S.*$", result.output, re.MULTILINE)
     assert re.search(r"^memory: \d\.\d GiB at most, by \w+$", result.output, re.MULTILINE)
     assert re.search(r"^disk: \d+ MiB for the run's files", result.output, re.MULTILINE)

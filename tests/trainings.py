@@ -80,7 +80,8 @@ def weights_in(folder: Path) -> dict[str, Any]:
 
 
 def assert_the_same(one: tuple[Path, Trained], other: tuple[Path, Trained]) -> None:
-    assert largest_difference(one[0], other[0]) < 1e-6
+    # Sums in another order differ in last bits, which AdamW's division enlarges: 1.2e-6 on one CPU, below 1e-6 on another.
+    assert largest_difference(one[0], other[0]) < 5e-6
     assert other[1].best == one[1].best
     assert len(other[1].log) == len(one[1].log)
     for expected, found in zip(one[1].log, other[1].log, strict=True):

@@ -91,8 +91,8 @@ def test_absent_checkers_are_named_with_how_to_install_them(tmp_path, monkeypatc
 
 
 def test_the_setup_installs_what_the_checkers_need(root):
-    makefile = (root / "Makefile").read_text(encoding="utf-8")
-    assert all(pin in makefile for pin in (*ifbench.CHECKERS.values(), ifbench.STOP_WORDS[1]))
+    locked = (root / "requirements/data.txt").read_text(encoding="utf-8")
+    assert all(f"\n{pin} " in locked for pin in (*ifbench.CHECKERS.values(), ifbench.STOP_WORDS[1]))
 
 
 @pytest.fixture(scope="module")

@@ -36,8 +36,8 @@ def in_form(request: Request, completion: Completion) -> Completion:
         (found,) = [each for each in load_tables("seeds/tables", "x") if each.description.name == table[1]]
         given, answer = usable(found)[:2]
         text = f"Instruction: {' '.join(words[:9])}\nInput fields: {given}\nOutput field: {answer}"
-    elif re.fullmatch(r"i1-r\d+-p\d+", request.id) and "Write example 2" in request.prompt:
-        text = f"Instruction: {' '.join(words[:9])}\nInput: {' '.join(words[9:] or words)}\nConstraints: None."
+    elif re.fullmatch(r"i1-r\d+-p\d+", request.id) and "Write 2 examples" in request.prompt:
+        text = f"{' '.join(words[:9])}\nInput: {' '.join(words[9:] or words)}\nConstraints: None."
     else:
         return completion
     return replace(completion, text=text, finish="end")
