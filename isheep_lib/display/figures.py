@@ -42,8 +42,10 @@ class Drawing(Figure):
 
 
 def nothing() -> Figure:
-    """Return the figure that stands where there is nothing to draw."""
-    return Drawing(figsize=(1, 1), dpi=90)
+    """Return the figure that stands where there is nothing to draw, and says so: pages make figures as wide as a text."""
+    figure = Drawing(figsize=(9.0, 0.3), dpi=90)
+    figure.text(0.0, 0.5, "nothing to draw here", va="center", fontsize=8, color=DARK)
+    return figure
 
 
 def panels(

@@ -7,8 +7,10 @@ or nowhere; pictures are PNG or JPEG within the page; terminal codes, scripts an
 Covers one notebook's cells. Does not cover pages (`report.pages`).
 """
 
+import base64
 import json
 import re
+import struct
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -33,6 +35,7 @@ SHOWN = ["text/html", "text/markdown", "image/png", "image/jpeg", "text/plain"] 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 CONTROLS = dict.fromkeys([*range(9), 11, 12, *range(14, 32), 127])
 HEADING = re.compile(r"<(/?)h([1-5])\b")
+BLANK = (90, 90)  # pixels
 TEMPLATES = Path(__file__).parent / "templates"
 
 
@@ -124,6 +127,8 @@ def _prepared(book: Mapping[str, Any], lang: str, holds: Callable[[str], object]
             output.metadata = {}
             if WIDGET in output.get("data", {}):
                 output.data = {"text/plain": "A widget: open the notebook in Jupyter to use it."}
+            elif _is_blank(output.get("data", {}).get("image/png")):
+                output.data = {"text/plain": "Nothing to draw here."}
             elif "data" in output:
                 output.data.setdefault("text/plain", f"Not shown here: {', '.join(output.data)}")
             elif output.output_type == "error":
@@ -140,3 +145,12 @@ def _said(cell: Mapping[str, Any]) -> str:
         if not name.startswith(("image/", "application/"))
     ]
     return "\n".join(text if isinstance(text, str) else "".join(map(str, text)) for text in texts)
+
+
+def _is_blank(picture: Any) -> bool:
+    """Tell by its size whether a PNG is the empty figure of older records, which a page would make as wide as a text."""
+    try:
+        head = base64.b64decode("".join(picture)[:32])
+    except (TypeError, ValueError):  # no picture, or one that is none
+        return False
+    return head[12:16] == b"IHDR" and head[16:24] == struct.pack(">II", *BLANK)

@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+import struct
 from html.parser import HTMLParser
 
 import pytest
@@ -162,6 +163,17 @@ def test_an_output_without_a_letter_of_the_runs_script_is_in_the_pages_language(
         assert cells(book(said), {}, Markup(' lang="zh-Hant"'), held).count(' lang="zh-Hant"') == marked
     for unknown in ("en", "es", "any", ["zh", "es"], "?"):
         assert holds({"synthesize": {"language": unknown}})("rows kept: 3"), unknown
+
+
+def test_the_empty_figure_of_older_records_is_told_in_words():
+    def png(width, height):
+        head = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR" + struct.pack(">II", width, height)
+        return base64.b64encode(head + bytes(40)).decode()
+
+    assert "Nothing to draw here." in shown(data(image_png=png(90, 90)))
+    assert "<img" in shown(data(image_png=png(810, 90)))
+    for broken in ("", "%%%", "iVBOR", png(90, 90)[:20]):
+        assert "Nothing to draw" not in shown(data(image_png=broken))
 
 
 def test_scripts_and_styles_go_with_their_text():
