@@ -294,7 +294,7 @@ def test_a_ready_file_opens_says_how_to_use_it_and_is_named_like_its_sweep(path,
 
 def test_every_ablation_of_the_paper_has_a_file_and_a_small_one():
     wanted = {"threshold", "data-size", "setting", "filter", "level", "prompt", "judge"}
-    assert {path.stem for path in FILES} == wanted | {f"small-{name}" for name in wanted} | {"small-helps"}
+    assert {path.stem for path in FILES} == wanted | {f"small-{name}" for name in wanted} | {"small-helps", "small-methods"}
 
 
 def test_the_machine_is_asked_before_anything_runs(tmp_path, monkeypatch):

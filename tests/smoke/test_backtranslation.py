@@ -33,6 +33,7 @@ def prepared(root: Path, model: Path, folder: Path, name: str, method: str) -> P
     return claimed(root, folder / name, model, *chosen(method, METHODS[method], folder))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("method", METHODS)
 def test_a_killed_stage_is_resumed_to_the_bytes_of_one_that_was_not(
     root: Path, tiny_model: Path, tmp_path: Path, method: str

@@ -23,6 +23,7 @@ def rows(path: Path) -> list[dict]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
+@pytest.mark.long
 def test_constraints_are_asked_checked_dropped_learned_and_told_apart_in_the_evaluation(
     root: Path, tiny_model: Path, tmp_path: Path
 ) -> None:

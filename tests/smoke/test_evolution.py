@@ -110,6 +110,7 @@ def test_revised_pairs_are_recorded_with_the_ratios_that_decided(root: Path, tin
     assert kept and len(kept) + len(rows(run, "dropped")) == 12
 
 
+@pytest.mark.long
 def test_a_writing_that_was_killed_is_resumed_to_the_same_bytes(root: Path, tiny_model: Path, tmp_path: Path) -> None:
     whole, killed = (made(root, tmp_path / name, tiny_model, "wizard_math") for name in ("whole", "killed"))
     alone(root, whole, "synthesize")

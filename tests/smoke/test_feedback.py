@@ -76,6 +76,7 @@ def test_a_model_that_writes_no_answers_stops_with_reasons_and_examples(
     assert not (run / "iter-1/synthesize/manifest.json").exists()
 
 
+@pytest.mark.long
 def test_a_writing_that_was_killed_is_resumed_to_the_same_bytes(root: Path, tiny_model: Path, tmp_path: Path) -> None:
     whole, killed = (made(root, tmp_path / name, tiny_model, "rainbow") for name in ("whole", "killed"))
     alone(root, whole, "synthesize")

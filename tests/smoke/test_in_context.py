@@ -64,6 +64,7 @@ def test_the_method_writes_pairs_that_say_where_they_are_from(
     assert all(origin & set(row) for row in rows)
 
 
+@pytest.mark.long
 def test_a_killed_stage_is_resumed_to_the_bytes_of_one_that_was_not(root: Path, tiny_model: Path, tmp_path: Path) -> None:
     whole, killed = (claimed(root, tmp_path / n, tiny_model, *chosen("self_instruct", tmp_path)) for n in ("whole", "killed"))
     alone(root, whole, "synthesize")

@@ -49,6 +49,7 @@ def test_scores_judges_and_their_worth_are_on_record(assessed, root):
     assert (assessed / "iter-1/filter/manifest.json").is_file()
 
 
+@pytest.mark.long
 def test_a_repetition_trains_and_asks_anew_and_finds_the_same_bytes(assessed, root):
     manifest = assessed / "iter-1/assess/manifest.json"
     before = manifest.read_bytes()
@@ -56,6 +57,7 @@ def test_a_repetition_trains_and_asks_anew_and_finds_the_same_bytes(assessed, ro
     assert manifest.read_bytes() == before
 
 
+@pytest.mark.long
 def test_a_record_is_checked_by_training_the_judges_anew(assessed):
     (found,) = check(assessed, stages=["assess"])
     assert found.verdict == EXPLAINED, found.line()
