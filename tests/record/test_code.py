@@ -192,7 +192,7 @@ SHOWN |= {
 }
 SHOWN |= {"shown_prompts", "as_pairs", "funnel_of", "rows", "asks", "waiting", "require_read", "against_earlier", "tokens_of"}
 SHOWN |= {"contamination_counts", "encode_given", "open_suite", "variety", "choice_table", "alone_and_together"}
-SHOWN |= {"copied", "figure_of"}
+SHOWN |= {"copied", "figure_of", "advice"}
 # Without these, functions of a notebook hand rows on as they are, or return none, and count for nothing.
 WRITING = {"synthesize": {"constraints": "asked", "answers": 2}, "filter": {"preferences": ["score"]}}
 
