@@ -14,6 +14,7 @@ from isheep_lib.prompting.plain_text import plain
 
 CJK = r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]"
 FRACTIONS = "½¼¾⅓⅔²³°€£"
+COUNTED = "‰‱★☆⭐🌟✩✪✫✬✭✮✯✰¢£¤¥€₠-⃀﷼￠￡￥￦℃℉㌀-㏿"  # signs of what a number counts: stars, money, degrees, kilograms
 NUMBER = rf"[+-]?\d+(?:\.\d+|,\d{{1,2}}(?!\d))?(?![\d{FRACTIONS}])"
 LABEL = (
     r"\b(?:scores?|ratings?|grades?|marks?|quality|judge?ment|evaluation|assessment|verdict|bewertung|wertung"
@@ -85,13 +86,14 @@ BETWEEN = (
 BEFORE = (
     r"(?:\b(?:at least|at most|(?:less|more|fewer|better|higher|lower|worse|greater) than|than|over|under|above|below|beyond"
     r"|not|up to|no|nr|number|version|step|line|question|part|page|section|chapter|figure|table|item|point|sentence"
-    r"|paragraph|turn|example|assistant|model)\b\.?|第|№|≥|≤|[<>]=?|~|≈|±) ?"
+    r"|paragraph|turn|example|assistant|model)\b\.?|第|[№§]|≥|≤|[<>]=?|~|≈|±) ?"
 )
 NO_SCORE = "|".join(
     (
         rf"{BEFORE}{NUMBER}",
         r"\d+(?:\.\d+){2,}|\d+(?P<same>[/-])\d+(?P=same)\d+|\d+:\d+|\d{1,3}(?:,\d{3})+(?!\d)",  # version, date, time, thousands
         rf"{NUMBER}(?:{BETWEEN}{NUMBER})+",
+        rf"{NUMBER} ?[{COUNTED}]",
         rf"{NUMBER} ?(?:%|percent|per cent|prozent|pour ?cent|por ciento|процент)",
         rf"[+-]?\d+(?:[.,]\d+)?(?!{UNIT})(?:[a-zа-я{FRACTIONS}]|-[^\W\d_]|\+)[^\W_]*",  # 7th, 8½, 3-step, 8+
     )
@@ -128,6 +130,7 @@ IN_ANGLES = re.compile(rf"< ?({NUMBER}[^<>\n]{{0,12}}) ?>")
 QUOTED = re.compile(r"^[<>] ?", re.MULTILINE)
 # "1. It is bad" and "2) Score: 8" open with the number of a list's item, "8. It is good" with a score.
 LIST_MARK = re.compile(rf"^\(?(?:1[.):] (?=\S)|\d{{1,2}}\) (?=(?:\w+ )?(?:{LABEL})|[+-]?\d))", re.MULTILINE)
+TOP_IN_WORDS = re.compile(r"\b(?:(?P<low>1|one)(?: to |-)|(?P<of>out[ -]of[ -]))ten\b")
 OPENER = re.compile(r"\A(?:the )?(?:final )?answer ?: ?")
 
 
@@ -148,6 +151,7 @@ class Pieces:
 def pieces(reply: str) -> Pieces:
     """Divide a reply into pieces; what has no code, such as an emoji, is left out."""
     text = QUOTED.sub("", IN_ANGLES.sub(r"\1", SPOKEN.sub(_in_digits, plain(reply).lower())))
+    text = TOP_IN_WORDS.sub(lambda found: "1 to 10" if found["low"] else f"{found['of']}10", text)
     text = OPENER.sub("", LIST_MARK.sub("", text))
     codes, values, place = "", {}, 0
     while place < len(text):
