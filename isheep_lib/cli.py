@@ -11,7 +11,7 @@ from isheep_lib import __version__
 from isheep_lib.command import Commands, kept, quoted
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
 @click.version_option(__version__)
 def main() -> None:
     """I-SHEEP: a language model aligns itself, and every step is on record."""
@@ -93,10 +93,10 @@ def status(run: str) -> None:
 @click.option("--signers", default="", help="Also ask for a signature by one of these: lines of a name and a public SSH key.")
 def verify(run: str, signers: str) -> None:
     """Hash everything a run, or each run of a sweep, recorded; exit 1 when something differs, is missing or was added."""
-    from isheep_lib.record import manifests, verification
+    from isheep_lib.record import manifests, provenance, verification
 
     run_dir = manifests.run_folder(run)
-    verdicts = verification.verify(run_dir, Path(signers).expanduser() if signers else None)
+    verdicts = verification.verify(run_dir, provenance.expanded(signers) if signers else None)
     for verdict in verdicts:
         click.echo(f"{verdict.word:4}  {verdict.item}: {verdict.detail}")
     failed, absent = (sum(verdict.word == word for verdict in verdicts) for word in (verification.FAIL, manifests.ABSENT))

@@ -17,6 +17,8 @@ from pydantic import ValidationError
 
 from isheep_lib.errors import RecordError
 from isheep_lib.params.run_file import params_path
+from isheep_lib.reading.files import ABSENT as NOTHING
+from isheep_lib.reading.files import FILE, what_lies_at
 from isheep_lib.record import locks, manifests
 from isheep_lib.record.fingerprints import fingerprint
 from isheep_lib.record.fixity import inventory
@@ -29,7 +31,7 @@ from isheep_lib.record.stages import ORDER
 GENERATED = ("report", "export", "check")
 CHECKED = "check/check.json"  # what `isheep check` found last; see `rerun.check`
 SUMMARY = "iterate.ipynb"
-UNFINISHED = {manifests.PENDING, *(f"{name}.failed.ipynb" for name in (*ORDER, "iterate"))}
+FAILED = "iterate.failed.ipynb"
 LOOKS = 3  # beside a live writer, whose files change between two looks
 OK, FAIL, NONE = "ok", "FAIL", "none"
 
@@ -90,14 +92,21 @@ def verify(folder: Path, signers: Path | None = None) -> list[Verdict]:
     if not (folder / inventory.INVENTORY).exists():
         manifests.require_run(folder)
     seen = _look(folder)
-    signature = inventory.SIGNATURE
-    if (folder / signature).is_file() and (signers or signing.at_hand()):
-        seen.say(signature, *signing.check(folder, signers))
-    elif (folder / signature).exists():
-        seen.say(signature, False, "cannot be checked: ssh-keygen is not installed")
-    elif signers:
-        seen.say(signature, False, "missing: nobody has signed this record")
+    _signature(folder, signers, seen)
     return seen.verdicts
+
+
+def _signature(folder: Path, signers: Path | None, seen: _Seen) -> None:
+    """Check the signature of an inventory, where there is one or one is asked for."""
+    item, found = inventory.SIGNATURE, what_lies_at(folder / inventory.SIGNATURE)
+    if found == FILE and (signers or signing.at_hand()):
+        seen.say(item, *signing.check(folder, signers))
+    elif found == FILE:
+        seen.say(item, False, "cannot be checked: ssh-keygen is not installed")
+    elif found != NOTHING:
+        seen.say(item, False, f"is {found}, and no signature")
+    elif signers:
+        seen.say(item, False, "missing: nobody has signed this record")
 
 
 def _of_sweep(run_dir: Path, signers: Path | None) -> list[Verdict]:
@@ -257,8 +266,16 @@ def _files(run_dir: Path, seen: _Seen) -> Iterator[str]:
         links = [name for name in inner if (at / name).is_symlink()]
         folders[:] = [name for name in inner if name not in links]
         for name in sorted([*files, *links]):
-            if not name.startswith(".") and name not in UNFINISHED:
-                yield (at / name).relative_to(run_dir).as_posix()
+            found = (at / name).relative_to(run_dir).as_posix()
+            if not name.startswith(".") and not _is_of_a_try(found):
+                yield found
+
+
+def _is_of_a_try(name: str) -> bool:
+    """Tell whether a file is what a try leaves that failed or was killed: a run's or a stage's, where these leave it."""
+    *folders, file = name.split("/")
+    tried = len(folders) == 2 and folders[1] in ORDER
+    return name == FAILED or (tried and file in (manifests.PENDING, f"{folders[1]}.failed.ipynb"))
 
 
 class _Output(Shape):

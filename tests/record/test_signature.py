@@ -1,7 +1,9 @@
 """A record signed by an SSH key, with the real ssh-keygen: who signed, what no longer fits, what is missing."""
 
+import os
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -87,6 +89,13 @@ def test_a_signature_that_is_none_is_told_in_words(run, keys, content):
         assert not found.holds and found.detail.startswith("is not of this record.json (")
 
 
+@pytest.mark.parametrize(("make", "said"), [(os.mkfifo, "is a named pipe"), (os.mkdir, "is a folder")])
+def test_what_stands_in_a_signature_s_place_is_called_what_it_is(run, make, said):
+    make(run / "record.json.sig")
+    (found,) = said_of(run)
+    assert (found.holds, found.detail) == (False, f"{said}, and no signature")
+
+
 def test_what_does_not_hold_is_not_signed(run, keys):
     (run / "params.yaml").write_text("seed: 2\n")
     refused = command("sign", run, "--key", keys / "ada")
@@ -107,6 +116,18 @@ def test_a_key_that_is_none_is_named_with_what_is_allowed(run, keys):
             signature.sign(run, key)
         assert str(key) in str(caught.value)
         assert not (run / "record.json.sig").exists()
+
+
+@pytest.mark.parametrize("name", ["pipe", "folder", "/dev/zero", "x" * 300, "a\ud800b", "~nobody-here/key"])
+def test_a_key_and_a_file_of_signers_that_are_no_files_are_refused_and_nothing_is_waited_for(run, keys, tmp_path, name):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    place = tmp_path / name if name in ("pipe", "folder") else Path(name)
+    refused = command("sign", run, "--key", place)
+    assert refused.exit_code == 1 and "was not signed: the key is " in refused.output
+    signature.sign(run, keys / "ada")
+    refused = command("verify", run, "--signers", place)
+    assert refused.exit_code == 1 and "where: --signers" in refused.output
 
 
 def test_a_file_of_signers_that_is_absent_is_named(run, keys, tmp_path):

@@ -395,7 +395,16 @@ def test_generated_folders_locks_failed_tries_and_unfinished_work_are_no_part_of
         added(name)(run)
     for name in ("iterate.failed.ipynb", "iter-1/train/manifest.pending.json", "iter-1/train/.work-1/journal.jsonl"):
         added(name)(run)
+    added("iter-1/train/train.failed.ipynb")(run)
     assert failures(run) == {}
+
+
+def test_names_of_failed_tries_are_additions_where_no_try_leaves_them(run):
+    names = ["train.failed.ipynb", "iter-1/iterate.failed.ipynb", "iter-1/train/filter.failed.ipynb", "manifest.pending.json"]
+    names += ["iter-1/train/adapter/train.failed.ipynb", "iter-1/train/adapter/manifest.pending.json"]
+    for name in names:
+        added(name)(run)
+    assert failures(run).keys() == set(names)
 
 
 def test_an_unfinished_stage_is_said_and_its_files_are_no_part_of_the_record(run):

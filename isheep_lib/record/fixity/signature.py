@@ -11,7 +11,9 @@ import subprocess
 from pathlib import Path
 
 from isheep_lib.errors import RecordError
+from isheep_lib.reading.files import ABSENT, FILE, what_lies_at
 from isheep_lib.record.fixity.inventory import INVENTORY, SIGNATURE
+from isheep_lib.record.provenance import expanded
 from isheep_lib.record.rows import write_atomic
 
 NAMESPACE = "isheep-record"  # a signature made for something else, such as a commit, is none here
@@ -24,16 +26,23 @@ def sign(run_dir: Path, key: Path) -> Path:
         RecordError: there is no ssh-keygen, no such key, or it refused.
     """
     content = (run_dir / INVENTORY).read_bytes()
-    done = _ssh_keygen("sign", "-f", str(key.expanduser()), content=content)
+    path = expanded(str(key))
+    if (found := what_lies_at(path)) != FILE:  # ssh-keygen would wait for a pipe's writer for ever
+        raise _unsigned(path, f"the key is {found}")
+    done = _ssh_keygen("sign", "-f", str(path), content=content)
     if done.returncode:
-        raise RecordError(
-            f"The inventory was not signed: {_said(done)}",
-            where=str(key),
-            allowed="a private SSH key, or a public one whose private key the agent has",
-            do="make one with ssh-keygen -t ed25519, or give the path of yours",
-        )
+        raise _unsigned(path, _said(done))
     write_atomic(run_dir / SIGNATURE, done.stdout)
     return run_dir / SIGNATURE
+
+
+def _unsigned(key: Path, why: str) -> RecordError:
+    return RecordError(
+        f"The inventory was not signed: {why}",
+        where=str(key),
+        allowed="a private SSH key, or a public one whose private key the agent has",
+        do="make one with ssh-keygen -t ed25519, or give the path of yours",
+    )
 
 
 def check(run_dir: Path, signers: Path | None) -> tuple[bool, str]:
@@ -50,9 +59,9 @@ def check(run_dir: Path, signers: Path | None) -> tuple[bool, str]:
         done = _ssh_keygen("check-novalidate", "-s", signature, content=content)
         whose = "; whose that is --signers FILE tells"
         return done.returncode == 0, (_said(done) + whose) if done.returncode == 0 else _unfit(done)
-    if not signers.is_file():
+    if (found := what_lies_at(signers)) != FILE:
         do = "give a file of lines with a name and a public key (ALLOWED SIGNERS in man ssh-keygen)"
-        raise RecordError(f"{signers} is no file", where="--signers", do=do)
+        raise RecordError(f"{signers} is {'no file' if found == ABSENT else found}", where="--signers", do=do)
     names = _ssh_keygen("find-principals", "-s", signature, "-f", str(signers), content=b"").stdout.decode().split("\n")
     for name in filter(None, names):
         done = _ssh_keygen("verify", "-f", str(signers), "-I", name, "-s", signature, content=content)
