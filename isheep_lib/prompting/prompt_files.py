@@ -21,7 +21,7 @@ from isheep_lib.params.check import check
 from isheep_lib.params.kinds import Section
 from isheep_lib.params.yaml_file import read_yaml
 from isheep_lib.prompting.chat import FOLDER, FRAMES
-from isheep_lib.reading.files import FILE, read_text, what_lies_at
+from isheep_lib.reading.files import ABSENT, FILE, read_text, what_lies_at
 from isheep_lib.record.provenance import find_folder, project_root
 from isheep_lib.record.rows import digest_file
 
@@ -145,7 +145,7 @@ def open_prompts(choice: str, language: str | list[str] = DEFAULT) -> Prompts:
         language: of the run's tasks: one tag or several; `auto` follows one tag.
 
     Raises:
-        DataError: there is no such folder.
+        DataError: there is no such folder, or its words are in no file.
     """
     if choice == AUTO:
         return Prompts(FOLDER / of_language(language), of_language(language))
@@ -159,6 +159,8 @@ def open_prompts(choice: str, language: str | list[str] = DEFAULT) -> Prompts:
             allowed=f"{AUTO}, {', '.join(SHIPPED)}, or a folder of prompts",
             do=f"give a path from here or from {project_root()}",
         )
+    if (found := what_lies_at(folder / WORDS)) not in (FILE, ABSENT):  # else the English words would stand in its place
+        raise DataError(f"{WORDS} is {found}", where=f"{PARAMETER}: {folder}", allowed="a file, or none", do="move it away")
     return Prompts(folder, _one_tag(language) or DEFAULT)
 
 

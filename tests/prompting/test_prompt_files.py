@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import shutil
 
 import pytest
@@ -260,6 +261,14 @@ def test_words_that_cannot_stand_beside_prompts_are_refused(tmp_path, words, wro
     with pytest.raises(DataError) as caught:
         prompts.require("verdict.txt")
     assert wrong in str(caught.value)
+
+
+@pytest.mark.parametrize(("make", "what"), [(os.mkfifo, "a named pipe"), (os.mkdir, "a folder")])
+def test_words_that_are_no_file_are_refused_and_not_passed_over_for_the_english_ones(tmp_path, make, what):
+    (tmp_path / "p").mkdir()
+    make(tmp_path / "p" / WORDS)
+    with pytest.raises(DataError, match=f"{WORDS} is {what}"):
+        open_prompts(str(tmp_path / "p"))
 
 
 def test_what_chinese_prompts_show_as_the_form_is_no_score():
