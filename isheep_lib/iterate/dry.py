@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from isheep_lib.display.table import Table
-from isheep_lib.errors import IsheepError, ModelError, ParameterError
+from isheep_lib.errors import IsheepError, ParameterError
 from isheep_lib.iterate import needs
 from isheep_lib.iterate.chain import prepare
 from isheep_lib.iterate.estimate import UNITS, Cost, Record, expect, kept_share, records, units_of
 from isheep_lib.iterate.run_params import IterateParams, RunParams, load_run
-from isheep_lib.models.embedded import sources_of
+from isheep_lib.models.base import local_folder
 from isheep_lib.models.memory import GIB, weight_bytes
 from isheep_lib.params.check import check
 from isheep_lib.record import manifests, stages
@@ -126,8 +126,7 @@ def _folder(name: str) -> Path | None:
     """Return the folder of a base model's weights, where it lies here already."""
     if name.startswith("embedded:"):
         return next((cache_folder() / "models").glob(f"{name.removeprefix('embedded:')}-*/"), None)
-    folder = Path(name).expanduser()
-    return folder if folder.is_dir() else None
+    return local_folder(name)
 
 
 def caption(known: list[Record]) -> str:
@@ -179,12 +178,4 @@ def look_ahead(values: dict[str, Any]) -> tuple[Forecast, list[str]]:
         needs.check(run_params, run_dir, params.iteration, models=False)
     except IsheepError as error:
         problems.append(str(error))
-    model = run_params.model.base_model
-    if model.startswith("embedded:"):
-        try:
-            sources_of(model.removeprefix("embedded:"))
-        except ModelError as error:
-            problems.append(str(error))
-    if model.startswith(("/", ".", "~")) and _folder(model) is None:
-        problems.append(f"There is no folder {model} (model.base_model)")
     return Forecast(params.iteration, run_params, run_dir, records(run_dir)), list(dict.fromkeys(problems))

@@ -5,11 +5,11 @@
 Covers which parameters name the hub. Does not cover asking it (`models.hub`).
 """
 
-from pathlib import Path
 from typing import Any, TypeVar
 
 from isheep_lib.benchmarks.catalogue import parse_source
 from isheep_lib.models import hub
+from isheep_lib.models.base import local_folder
 from isheep_lib.params.kinds import Section
 from isheep_lib.record.sources import dataset_named
 
@@ -51,7 +51,7 @@ def _asks_others(section: Section, name: str) -> bool:
 
 def _model(name: str, before: Any) -> str:
     found = hub.MODEL_ID.fullmatch(name)
-    if not found or Path(name).expanduser().is_dir() or hub.COMMIT.fullmatch(found["revision"] or ""):
+    if not found or local_folder(name) or hub.COMMIT.fullmatch(found["revision"] or ""):
         return name
     return _pinned(found["repository"], found["revision"] or "", "model", before)
 

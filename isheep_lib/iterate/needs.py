@@ -13,12 +13,12 @@ from typing import Any
 
 from isheep_lib.benchmarks import ifbench, ifeval
 from isheep_lib.benchmarks.catalogue import BENCHMARKS
-from isheep_lib.benchmarks.data import ABSENT, data_digest, why_absent
+from isheep_lib.benchmarks.data import ABSENT, data_digest, read_docs, why_absent
 from isheep_lib.engines.open import check_installed
 from isheep_lib.errors import DataError, EngineError, IsheepError
 from isheep_lib.iterate.run_params import RunParams
 from isheep_lib.models import hub
-from isheep_lib.models.base import ModelRef, find_model
+from isheep_lib.models.base import ModelRef, find_model, foresee, local_folder
 from isheep_lib.models.contents import content_faults, weight_faults
 from isheep_lib.models.folder import refuse_faults
 from isheep_lib.models.memory import GIB, weight_bytes
@@ -49,7 +49,8 @@ def check(params: RunParams, run_dir: Path, iterations: int, models: bool = True
     """Look for everything that the stages which are still to be made need.
 
     Args:
-        models: look into their folders, too, which fetches one of the hub and unpacks an embedded one at its first use.
+        models: read them, too, which fetches one of the hub and unpacks an embedded one at its first use; else only what
+            their folders show from outside is looked at.
 
     Raises:
         IsheepError: of the class of what is not in order, with all of it.
@@ -60,11 +61,13 @@ def check(params: RunParams, run_dir: Path, iterations: int, models: bool = True
     if "train" in lacking:
         looks += [lambda: launch.check_devices(params.train)]
     if "evaluate" in lacking:
-        looks += [lambda: _check_benchmarks(params)]
+        looks += [lambda: _check_benchmarks(params), *_own_data(params.evaluate.benchmarks())]
+    if "filter" in lacking:
+        looks += _own_data(params.filter.benchmarks())
     looks += [lambda stage=stage: _check_packages(stage, params.stage(stage, 1).packages()) for stage in sorted(lacking)]
     problems = _problems(looks)
-    asked = [each for each in _models(params, lacking) if models and not (problems and _is_far(each.name))]
-    problems += _problems([lambda each=each: _check_model(each) for each in asked])
+    asked = [each for each in _models(params, lacking) if not (problems and _is_far(each.name))]
+    problems += _problems([lambda each=each: _check_model(each, models) for each in asked])
     if models and not problems:
         problems += _problems(
             [lambda trained=trained: _check_layers(params, trained) for trained in _trainings(params, lacking)]
@@ -84,7 +87,7 @@ def _problems(looks: Sequence[Callable[[], object]]) -> list[IsheepError]:
 
 def _is_far(name: str) -> bool:
     """Tell whether a model is the hub's: it is not fetched for a run that lacks something else."""
-    return not Path(name).expanduser().is_dir() and bool(hub.MODEL_ID.fullmatch(name))
+    return not local_folder(name) and bool(hub.MODEL_ID.fullmatch(name))
 
 
 def _raise(problems: Sequence[IsheepError]) -> None:
@@ -118,9 +121,12 @@ def _engines(params: RunParams, lacking: set[str]) -> list[str]:
     return [params.model.engine] * bool(asking) + [params.judge.judge_engine] * ("judge" in lacking)
 
 
-def _check_model(asked: Asked) -> None:
-    """Check a model's folder, what its files hold, its context and its frames; an error names the parameter."""
+def _check_model(asked: Asked, whole: bool) -> None:
+    """Check a model's folder and, if wanted, what its files hold, its context and frames; an error names the parameter."""
     try:
+        if not whole:
+            foresee(asked.name)
+            return
         model = find_model(asked.name)
         _once([model.digest], lambda: _check_contents(model))
         shape = [asked.frames, asked.system, asked.context, asked.converses]
@@ -202,6 +208,11 @@ def _check_benchmarks(params: RunParams) -> None:
             checking.check_installed()
     if lines:
         print("These benchmarks are left out, as their data are not here:\n  " + "\n  ".join(lines))
+
+
+def _own_data(entries: dict[str, str]) -> list[Callable[[], object]]:
+    """Return looks that read the user's own data of benchmarks: bad rows would else end a stage in the middle of a run."""
+    return [lambda name=name, own=own: read_docs(BENCHMARKS[name], own) for name, own in entries.items() if own]
 
 
 def _check_packages(stage: str, names: Sequence[str]) -> None:

@@ -10,9 +10,11 @@ from pathlib import Path
 
 from isheep_lib.errors import ModelError
 from isheep_lib.models import hub
-from isheep_lib.models.embedded import EMBEDDED, unpacked
+from isheep_lib.models.embedded import EMBEDDED, sources_of, unpacked
 from isheep_lib.models.folder import counted_files, folder_faults, refuse_faults
+from isheep_lib.reading.files import ABSENT, FOLDER, what_lies_at
 from isheep_lib.record.folders import cache_folder
+from isheep_lib.record.provenance import expanded
 from isheep_lib.record.rows import canonical_json, digest_file, digest_text, write_atomic
 
 
@@ -26,23 +28,44 @@ class ModelRef:
     adapters: tuple[Path, ...] = ()  # folders of LoRA adapters, merged in this order; none for the bare base
 
 
+def local_folder(name: str) -> Path | None:
+    """Return the folder that a model's name leads to from here, None where it leads to none or cannot be looked at."""
+    path = expanded(name)
+    return path if what_lies_at(path) == FOLDER else None
+
+
 def find_model(name: str) -> ModelRef:
     """Find a base model without loading it, converting an embedded one at its first use; a ModelError says what is wrong."""
     if name.startswith("embedded:"):
         path = unpacked(name.removeprefix("embedded:"))
-    elif Path(name).expanduser().is_dir():
-        path = Path(name).expanduser().resolve()
+    elif found := local_folder(name):
+        path = found.resolve()
     elif hub.MODEL_ID.fullmatch(name):
         path = hub.snapshot(name)
     else:
-        raise ModelError(
-            f"No model at {name!r}",
-            where="base_model",
-            allowed=f"embedded:{', embedded:'.join(EMBEDDED)}, a hub id like org/name@<40-hex commit>, or a folder",
-            do="check the name, or the folder's path",
-        )
+        raise _nowhere(name)
     refuse_faults(path, folder_faults(path), name)
     return ModelRef(name, path, digest_model(path))
+
+
+def foresee(name: str) -> None:
+    """Raise the ModelError of `find_model` as far as it is seen without unpacking, fetching or hashing anything."""
+    if name.startswith("embedded:"):
+        sources_of(name.removeprefix("embedded:"))
+    elif found := local_folder(name):
+        refuse_faults(found, folder_faults(found), name)
+    elif not hub.MODEL_ID.fullmatch(name):
+        raise _nowhere(name)
+
+
+def _nowhere(name: str) -> ModelError:
+    what = what_lies_at(expanded(name))
+    return ModelError(
+        f"No model at {name!r}" if what == ABSENT else f"No model at {name!r:.200}, which is {what}",
+        where="base_model",
+        allowed=f"embedded:{', embedded:'.join(EMBEDDED)}, a hub id like org/name@<40-hex commit>, or a folder",
+        do="check the name, or the folder's path",
+    )
 
 
 def trained_model(name: str, path: Path) -> ModelRef:

@@ -86,7 +86,11 @@ def counted_files(folder: Path) -> list[Path]:
 
 def folder_faults(folder: Path) -> list[Fault]:
     """Find what is wrong with a folder by its files' names, kinds and first bytes; nothing that could hang is opened."""
-    faults = [fault for path in sorted([*folder.iterdir(), *(folder / TEMPLATES).glob("*")]) if (fault := _unreadable(path))]
+    try:
+        held = sorted([*folder.iterdir(), *(folder / TEMPLATES).glob("*")])
+    except OSError as error:
+        return [Fault("", f"The folder cannot be looked into: {error.strerror}", "make it readable")]
+    faults = [fault for path in held if (fault := _unreadable(path))]
     if faults:
         return faults
     faults = [
@@ -138,7 +142,7 @@ def _missing_weights(folder: Path) -> list[Fault]:
     if (folder / WHOLE).is_file():
         return []
     if (folder / INDEX).is_file():
-        files = weight_files(folder)
+        files = weight_files(folder) if read_json(folder / INDEX) else []
         if not files:
             return [Fault(INDEX, 'The index names no files of this folder in "weight_map"', AGAIN)]
         absent = [path.name for path in files if not path.is_file()]

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -87,6 +88,33 @@ def test_the_judges_that_learn_need_layers_and_arithmetic_as_the_model_does(fold
     assert looked == [0.00123]
 
 
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("x" * 300, "which is not to be looked at (File name too long)"),
+        ("/" + "x" * 300, "which is not to be looked at (File name too long)"),
+        ("~nobody-here/model", "No model at '~nobody-here/model'"),
+        ("{}/pipe", "which is a named pipe"),
+        ("{}/file", "which is a file"),
+        ("{}/absent", "No model at "),
+        ("{}/empty", "config.json is not here"),
+    ],
+)
+@pytest.mark.parametrize("field", ["model.base_model", "judge.judge_model"])
+def test_a_name_that_leads_to_no_model_is_told_at_the_plan_and_by_a_dry_run(folder, tmp_path, field, name, words):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "file").write_text("")
+    (tmp_path / "empty").mkdir()
+    override = f"{field}:'{name.format(tmp_path)}'"
+    if field == "judge.judge_model":
+        override += f' model.base_model:{folder} evaluate.tasks:["mt_bench:2"] judge.judged:["mt_bench"]'
+    (problem,) = look_ahead(given(tmp_path / "run", override))[1]
+    assert words in problem and f"where: {field}: " in problem
+    with pytest.raises(ModelError) as caught:
+        checked(tmp_path, override)
+    assert words in str(caught.value)
+
+
 def test_a_model_is_read_once_and_again_when_it_changes(folder, tmp_path, monkeypatch):
     read = []
     real = needs.weight_faults
@@ -127,7 +155,7 @@ def test_a_model_of_the_hub_is_not_fetched_for_a_run_that_lacks_something_else(p
 @pytest.fixture
 def present(monkeypatch):
     """Let models be in order, so that only the rest is looked at."""
-    monkeypatch.setattr(needs, "_check_model", lambda asked: None)
+    monkeypatch.setattr(needs, "_check_model", lambda asked, whole: None)
     monkeypatch.setattr(needs, "_check_layers", lambda params, train: None)
 
 
@@ -175,6 +203,27 @@ def test_benchmarks_without_data_are_said_and_refused_where_nothing_else_is_left
     assert "pip install" in caught.value.do
     with pytest.raises(DataError, match="nothing to evaluate"):
         checked(tmp_path, 'evaluate.tasks:["mt_bench:2","squadv2"]')
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "no rows"),
+        (b"\xff\xfe", "not UTF-8"),
+        (b"[" * 100_000, "more than 100 lists"),
+        (b'{"question": "Q?"}\n', "no passage, label or answer; it has question"),
+        (b'{"passage": "P", "question": "Q?", "label": 1}\nno json\n', "not JSON"),
+    ],
+)
+@pytest.mark.parametrize(
+    "entry", ['evaluate.tasks:["boolq:2"] evaluate.data:[boolq={}]', "filter.decontaminate_against:[boolq={}]"]
+)
+def test_own_data_of_a_benchmark_are_read_before_anything_is_made(present, tmp_path, content, words, entry):
+    (tmp_path / "own.jsonl").write_bytes(content)
+    with pytest.raises(DataError, match=words) as caught:
+        checked(tmp_path, entry.format(tmp_path / "own.jsonl"))
+    assert "own.jsonl" in str(caught.value)
+    assert not (tmp_path / "run").exists()
 
 
 def test_only_what_is_still_to_be_made_is_asked_for(tmp_path, monkeypatch):

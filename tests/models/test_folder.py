@@ -125,6 +125,7 @@ OUTSIDE = {
     "shard": (without_shard, INDEX, "1 of 2 files of weights are not here: model-00002", "fetch the model again"),
     "no_index": (without_index, INDEX, "The index is not here", "fetch the model again"),
     "bad_index": (lambda f: (shard(f), write(f, INDEX, "[]")), INDEX, "names no files", "fetch the model again"),
+    "deep_index": (lambda f: (shard(f), write(f, INDEX, "[" * 100_000)), INDEX, "names no files", "fetch the model again"),
     "index_elsewhere": (
         lambda f: (shard(f), write(f, INDEX, '{"weight_map": {"a": "../x.safetensors"}}')),
         INDEX,
