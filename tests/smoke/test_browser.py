@@ -99,3 +99,25 @@ def test_no_page_is_wider_than_a_phone(folder, tmp_path):
     assert all(visible > WIDTH - 30 for visible, _ in measured), measured
     assert [whole - visible for visible, whole in measured] == [0, 0, 0], measured
     assert control[1] > control[0], "the measurement would see a page that is too wide"
+
+
+HIDDEN = """<script>addEventListener("load", () => {
+  const found = [...document.querySelectorAll("iframe")].map(frame => {
+    const page = frame.contentDocument;
+    page.querySelectorAll("details").forEach(node => node.open = true);
+    const boxes = [...page.querySelectorAll(".box")].filter(box => box.querySelector("table"));
+    return [boxes.length, ...boxes.map(box => box.scrollWidth - box.clientWidth)];
+  });
+  document.title = JSON.stringify(found);
+})</script>"""
+
+
+def test_no_column_of_a_table_lies_outside_of_a_phone(folder, tmp_path):
+    texts = [(folder / name).read_text() for name in SHOWN]
+    wide = texts[1].replace("overflow-wrap: anywhere !important", "")
+    frames = [f'<iframe width="{WIDTH}" height="900" srcdoc="{html.escape(text)}"></iframe>' for text in (*texts, wide)]
+    (tmp_path / "frames.html").write_text(HIDDEN.join(["<title>not measured</title>", "".join(frames)]))
+    *measured, control = json.loads(title(opened(tmp_path / "frames.html", tmp_path / "profile")))
+    assert measured[0][0] and measured[1][0]
+    assert all(not any(hidden) for _, *hidden in measured), measured
+    assert any(control[1:]), "the measurement would see a table that is too wide"
