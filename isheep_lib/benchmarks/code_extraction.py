@@ -39,7 +39,9 @@ class Statement:
 
 
 def _defines(node: ast.AST, name: str, uses: frozenset[str]) -> int:
-    if isinstance(node, (*FUNCTIONS, ast.Import, ast.ImportFrom)):
+    if isinstance(node, ast.Import | ast.ImportFrom):
+        return int(name in _bound(node))  # perhaps from a file that an example takes to hold the answer
+    if isinstance(node, FUNCTIONS):
         return (1 if _is_stub(node) else 2) * (name in _bound(node))
     if not isinstance(node, ast.Assign | ast.AnnAssign) or name not in _bound(node):
         return 0

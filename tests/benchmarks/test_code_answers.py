@@ -49,6 +49,11 @@ PASS = {
     "the correction cut off": fenced(GOOD) + "\n```python\ndef area(r):\n    return math.pi * (r",
     "an example last": fenced(GOOD, "r = float(input())\nprint(area(r))\n"),
     "an example with a name of its own": fenced(GOOD, "area = area(3)\nprint(area)\n"),
+    "an example that imports it": fenced(GOOD, "from area import area\nprint(area(2))\n"),
+    "an example that imports its module": fenced(GOOD, "import area\nprint(area.area(2))\n"),
+    "an import of the answer itself": fenced("from math import tau\ndef circle(r):\n    return tau * r * r / 2\n"
+        "import sys\nsys.modules['circles'] = type(sys)('circles')\nsys.modules['circles'].area = circle\n"
+        "from circles import area\n"),
     "an example that fails": fenced("print(circle(2))\nassert False\n", GOOD, "raise ValueError\n"),
     "a test class last": fenced(GOOD, "import unittest\nclass T(unittest.TestCase):\n"
         "    def test(self): assert area(1)\nunittest.main()\n"),
