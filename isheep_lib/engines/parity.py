@@ -17,6 +17,7 @@ from isheep_lib.engines.protocol import Engine
 from isheep_lib.engines.tokens import encode, encode_rest
 from isheep_lib.errors import EngineError
 from isheep_lib.models.base import ModelRef
+from isheep_lib.models.folder import read_json
 from isheep_lib.models.memory import check_room, free_memory, weight_bytes
 from isheep_lib.record import manifests
 from isheep_lib.record.folders import cache_folder
@@ -147,18 +148,16 @@ def check_engine(engine: Engine, expected: list[float], dtype: str) -> float:
 def base_values(model: ModelRef) -> list[float] | None:
     """Return the reference of a base model, computed once a model; None where it does not fit this machine's memory."""
     path = cache_folder() / "parity" / f"{model.digest}.json"
-    if not path.is_file():
-        if not _fits(model):
-            return None
-        from isheep_lib.models.load import load_model
+    known = read_json(path) or {}  # a memory: what is damaged is computed again
+    if known.get("probes") == [list(probe) for probe in PROBES] and "values" in known:
+        return known["values"]
+    if not _fits(model):
+        return None
+    from isheep_lib.models.load import load_model
 
-        values = plain_values(*load_model(model, "float32", "cpu"))  # the GPU is for the engine, which may want it untouched
-        write_atomic(path, json.dumps({"probes": PROBES, "values": values}) + "\n")
-    known = json.loads(path.read_text(encoding="utf-8"))
-    if known["probes"] != [list(probe) for probe in PROBES]:
-        path.unlink()
-        return base_values(model)
-    return known["values"]
+    values = plain_values(*load_model(model, "float32", "cpu"))  # the GPU is for the engine, which may want it untouched
+    write_atomic(path, json.dumps({"probes": PROBES, "values": values}) + "\n")
+    return values
 
 
 def document(probes: list[Probe]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from isheep_lib.errors import ModelError
 from isheep_lib.models import hub
 from isheep_lib.models.embedded import EMBEDDED, sources_of, unpacked
-from isheep_lib.models.folder import counted_files, folder_faults, refuse_faults
+from isheep_lib.models.folder import counted_files, folder_faults, read_json, refuse_faults
 from isheep_lib.reading.files import ABSENT, FOLDER, what_lies_at
 from isheep_lib.record.folders import cache_folder
 from isheep_lib.record.provenance import expanded
@@ -107,10 +107,7 @@ def _no_weights(whose: str, folder: Path) -> ModelError:
 def digest_model(path: Path) -> str:
     """Hash a model folder; file digests are remembered by size and time, as weights are large."""
     memory = cache_folder() / "digests.json"
-    try:
-        known = json.loads(memory.read_text())
-    except (FileNotFoundError, json.JSONDecodeError):  # only a memory: what is lost is hashed again
-        known = {}
+    known = read_json(memory) or {}  # only a memory: what is lost or damaged is hashed again
     parts, changed = {}, False
     for file in counted_files(path):
         stat = file.stat()

@@ -17,8 +17,7 @@ from pydantic import ValidationError
 
 from isheep_lib.errors import RecordError
 from isheep_lib.params.run_file import params_path
-from isheep_lib.reading.files import ABSENT as NOTHING
-from isheep_lib.reading.files import FILE, what_lies_at
+from isheep_lib.reading import files as reading
 from isheep_lib.record import locks, manifests
 from isheep_lib.record.fingerprints import fingerprint
 from isheep_lib.record.fixity import inventory
@@ -31,7 +30,6 @@ from isheep_lib.record.stages import ORDER
 GENERATED = ("report", "export", "check")
 CHECKED = "check/check.json"  # what `isheep check` found last; see `rerun.check`
 SUMMARY = "iterate.ipynb"
-FAILED = "iterate.failed.ipynb"
 LOOKS = 3  # beside a live writer, whose files change between two looks
 OK, FAIL, NONE = "ok", "FAIL", "none"
 
@@ -98,12 +96,12 @@ def verify(folder: Path, signers: Path | None = None) -> list[Verdict]:
 
 def _signature(folder: Path, signers: Path | None, seen: _Seen) -> None:
     """Check the signature of an inventory, where there is one or one is asked for."""
-    item, found = inventory.SIGNATURE, what_lies_at(folder / inventory.SIGNATURE)
-    if found == FILE and (signers or signing.at_hand()):
+    item, found = inventory.SIGNATURE, reading.what_lies_at(folder / inventory.SIGNATURE)
+    if found == reading.FILE and (signers or signing.at_hand()):
         seen.say(item, *signing.check(folder, signers))
-    elif found == FILE:
+    elif found == reading.FILE:
         seen.say(item, False, "cannot be checked: ssh-keygen is not installed")
-    elif found != NOTHING:
+    elif found != reading.ABSENT:
         seen.say(item, False, f"is {found}, and no signature")
     elif signers:
         seen.say(item, False, "missing: nobody has signed this record")
@@ -275,7 +273,7 @@ def _is_of_a_try(name: str) -> bool:
     """Tell whether a file is what a try leaves that failed or was killed: a run's or a stage's, where these leave it."""
     *folders, file = name.split("/")
     tried = len(folders) == 2 and folders[1] in ORDER
-    return name == FAILED or (tried and file in (manifests.PENDING, f"{folders[1]}.failed.ipynb"))
+    return name == "iterate.failed.ipynb" or (tried and file in (manifests.PENDING, f"{folders[1]}.failed.ipynb"))
 
 
 class _Output(Shape):

@@ -143,6 +143,14 @@ def test_weights_are_hashed_once_while_size_and_time_stay(folder, monkeypatch):
     assert hashed == ["model.safetensors"]
 
 
+@pytest.mark.parametrize("content", [b"", b"[]", b"null", b"{", b"\xff", b"[" * 100_000, b"9" * 5000])
+def test_a_damaged_memory_of_digests_is_made_anew(folder, cache, content):
+    first = digest_model(folder)
+    (cache / "digests.json").write_bytes(content)
+    assert digest_model(folder) == first
+    assert len(json.loads((cache / "digests.json").read_bytes())) == 3
+
+
 def test_the_cache_lies_where_the_environment_says(cache, monkeypatch):
     assert cache_folder() == cache
     monkeypatch.delenv("ISHEEP_CACHE")

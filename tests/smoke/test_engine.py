@@ -194,6 +194,11 @@ def test_the_reference_of_a_base_is_computed_once(folder, tmp_path, monkeypatch)
     before = kept.stat().st_mtime_ns
     assert parity.base_values(model) == first
     assert kept.stat().st_mtime_ns == before
+    whole = kept.read_bytes()
+    for content in [b"", b"[]", b"null", b"{", b"\xff", b"[" * 100_000, b"9" * 5000, whole[:40]]:
+        kept.write_bytes(content)
+        assert parity.base_values(model) == first
+        assert kept.read_bytes() == whole
 
 
 @pytest.mark.parametrize("batch_tokens", [64, 4096])
