@@ -18,7 +18,7 @@ def test_the_committed_record_is_what_the_weights_say_here_and_its_adapter_is_le
     root: Path, tmp_path: Path
 ) -> None:
     run = tmp_path / "reference"
-    shutil.copytree(root / "results/reference/smollm2-135m-exact", run)
+    shutil.copytree(root / "results/reference/smollm2-135m", run)
     found = check(run, ["synthesize", "assess", "filter", "train", "evaluate"], sample=72)  # named, so that it trains
     assert [(one.name, one.verdict) for one in found] == [(one.name, EXPLAINED) for one in found]
     assert {one.stage for one in found} == {"synthesize", "assess", "filter", "train", "evaluate"}
