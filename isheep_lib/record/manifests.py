@@ -194,7 +194,8 @@ def difference(path: Path, kept: dict[str, Any]) -> Difference | None:
         size = path.stat().st_size
         if size == kept["bytes"] and digest_file(path) == kept["sha256"]:
             return None
-        return Difference(path, "changed", f"{size} bytes, the manifest says {kept['bytes']}")
+        other = "as the manifest says, but others" if size == kept["bytes"] else f"the manifest says {kept['bytes']}"
+        return Difference(path, "changed", f"{size} bytes, {other}")
     except FileNotFoundError:  # taken away between two looks
         return Difference(path, "missing", f"{kept['bytes']} bytes, sha256 {kept['sha256'][:12]}…")
     except OSError as error:
