@@ -16,7 +16,8 @@ from click.testing import CliRunner, Result
 from isheep_lib.cli import main
 from isheep_lib.command import in_its_words
 from isheep_lib.iterate import runner
-from isheep_lib.record import provenance
+from isheep_lib.models.base import ModelRef
+from isheep_lib.record import manifests, provenance
 from isheep_lib.rerun import run as rerun_run
 from isheep_lib.rerun.notebook_diff import Change
 from isheep_lib.rerun.run import Repeated
@@ -266,21 +267,21 @@ def test_verification_says_on_which_machine_a_record_was_made_and_changes_no_ver
     after = called("verify", reference)
     assert before.output.splitlines()[:-1] == after.output.splitlines()[:-1]
     assert before.exit_code == after.exit_code == 0
-    assert after.output.splitlines()[-1].startswith(
-        "16 stage(s) made on Linux x86_64, 2 cores; this machine differs: cores 2 → 99"
-    )
+    made = provenance.machine_of(manifests.read_manifest(Path(reference) / "iter-1/train")["environment"])
+    assert after.output.splitlines()[-1].startswith(f"16 stage(s) made on {made}; this machine differs: ")
+    assert "cores 2 → 99" in after.output.splitlines()[-1]
 
 
 def test_absent_weights_are_not_ok_and_what_that_means_is_said(reference, tmp_path):
     run = tmp_path / "run"
-    shutil.copytree(reference, run, ignore=shutil.ignore_patterns("*.safetensors", "iter-[23]"))
+    shutil.copytree(reference, run, ignore=shutil.ignore_patterns("*.safetensors"))
     verified, shown, served = called("verify", run), called("status", run), called("serve", run)
     line = next(line for line in verified.output.splitlines() if "adapter_model.safetensors" in line)
     assert verified.exit_code == 0
     assert line.startswith("absent  iter-1/train/adapter/adapter_model.safetensors")
-    assert "1 file(s) are absent. Absent weights are known by their digests alone" in verified.output
+    assert "3 file(s) are absent. Absent weights are known by their digests alone" in verified.output
     for result in (shown, served):
-        assert [word for line in result.output.splitlines() for word in line.split() if word == "absent"] == ["absent"]
+        assert [word for line in result.output.splitlines() for word in line.split() if word == "absent"] == ["absent"] * 3
         assert "Absent weights are known by their digests alone" in result.output
 
 
@@ -293,6 +294,14 @@ def test_serve_lists_every_model_and_how_to_choose_it(reference):
     refused = called("serve", reference, 7)
     assert refused.exit_code == 1
     assert "allowed: iterations 0, 1, 2, 3; 0 is the base model" in refused.output
+
+
+@pytest.mark.parametrize("run", [name for name in manifests.known_runs() if name.startswith("reference/")])
+def test_the_base_model_of_every_committed_run_can_be_served(run, monkeypatch):
+    monkeypatch.setattr("isheep_lib.engines.servers.discovery.model_of", lambda run, name, k: ModelRef(name, Path("b"), ""))
+    result = called("serve", run, 0)
+    assert result.exit_code == 0, result.output
+    assert result.output.startswith("vllm serve b --served-model-name embedded:")
 
 
 SAID = "or another name for a new run (-p run NAME); give -p stale keep; -p limit 3; isheep iterate 1 --run NAME"

@@ -2,12 +2,17 @@
 
 import importlib
 from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
 
 from isheep_lib.engines import vllm_setup
-from isheep_lib.engines.params import Model
+from isheep_lib.engines.params import Model, PromptedModel
 from isheep_lib.engines.protocol import Engine
+from isheep_lib.errors import RecordError
 from isheep_lib.models.base import ModelRef
+from isheep_lib.params import run_file
+from isheep_lib.params.check import check
+from isheep_lib.record import manifests
 
 
 @dataclass(frozen=True)
@@ -85,3 +90,17 @@ def preflight(model: ModelRef, settings: Model) -> None:
         EngineError, ModelError: with what to do.
     """
     KINDS[settings.engine].load().preflight(model, settings)
+
+
+def model_settings(run_dir: Path) -> PromptedModel:
+    """Return how a run asks its model.
+
+    Raises:
+        RecordError: its params.yaml is not there, or says nothing of a model.
+        ParameterError: what it says is none.
+    """
+    path = run_file.params_path(run_dir)
+    known = run_file.run_params(run_dir).get("model")
+    if not known:
+        raise RecordError("The run does not say which model it used", where=manifests.short(path), do="restore that file")
+    return check(PromptedModel, known, manifests.short(path))

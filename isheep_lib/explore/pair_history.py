@@ -15,8 +15,7 @@ from typing import Any
 
 from isheep_lib.display.table import FoldedTable, Table
 from isheep_lib.engines.generate import ask
-from isheep_lib.engines.open import open_engine, preflight
-from isheep_lib.engines.params import Model
+from isheep_lib.engines.open import model_settings, open_engine, preflight
 from isheep_lib.engines.parity import hold_against_weights
 from isheep_lib.engines.protocol import Request
 from isheep_lib.engines.vectors import vectors_by_words
@@ -27,7 +26,6 @@ from isheep_lib.filter.steps.step import UNREAD, ScoredPair, Step
 from isheep_lib.iterate.run_params import recorded_params
 from isheep_lib.models.trained import model_of
 from isheep_lib.params import run_file
-from isheep_lib.params.check import check
 from isheep_lib.prompting.chat import get_frame, user_words
 from isheep_lib.record import manifests
 from isheep_lib.record.rows import Pair, Task, read_jsonl, task_of
@@ -262,19 +260,6 @@ def _answers(run_dir: Path, iteration: int) -> dict[str, dict[str, Any]]:
             if isinstance(row.get("answer"), str) and row["answer"].strip():
                 found[f"{file.removeprefix('samples-').removesuffix('.jsonl')} {row['id']}"] = row
     return found
-
-
-def model_settings(run_dir: Path) -> Model:
-    """Return how a run asks its model.
-
-    Raises:
-        RecordError: its params.yaml is not there, or says nothing of a model.
-    """
-    path = run_file.params_path(run_dir)
-    known = run_file.run_params(run_dir).get("model")
-    if not known:
-        raise RecordError("The run does not say which model it used", where=manifests.short(path), do="restore that file")
-    return check(Model, known, manifests.short(path))
 
 
 def ask_both(run_dir: Path, iteration: int, row: dict[str, Any]) -> Table:

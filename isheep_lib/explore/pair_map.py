@@ -15,9 +15,9 @@ from matplotlib.figure import Figure
 
 from isheep_lib.display import embedding_map, figures
 from isheep_lib.display.table import Table, clip
+from isheep_lib.engines.open import model_settings
 from isheep_lib.engines.vectors import vectors_by_model, vectors_by_words
 from isheep_lib.errors import DataError, EngineError, ModelError, RecordError
-from isheep_lib.explore.pair_history import model_settings
 from isheep_lib.explore.pairs import KEPT, Pairs
 from isheep_lib.iterate.run_params import recorded_params
 from isheep_lib.prompting.chat import user_words

@@ -5,7 +5,7 @@ from click.testing import CliRunner
 
 from isheep_lib.cli import main
 from isheep_lib.engines import parity
-from isheep_lib.engines.params import Model
+from isheep_lib.engines.params import PromptedModel
 from isheep_lib.engines.servers import discovery as server_discovery
 from isheep_lib.errors import RecordError
 from isheep_lib.iterate.claims import claim_params
@@ -25,7 +25,9 @@ def model(tmp_path):
 
 @pytest.fixture
 def run_dir(tmp_path, model):
-    claim_params(tmp_path / "run", {"seed": 1, "model": Model(base_model=str(model), served_model="small").model_dump()})
+    claim_params(
+        tmp_path / "run", {"seed": 1, "model": PromptedModel(base_model=str(model), served_model="small").model_dump()}
+    )
     return tmp_path / "run"
 
 

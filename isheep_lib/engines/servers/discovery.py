@@ -3,12 +3,12 @@
 import shlex
 from pathlib import Path
 
+from isheep_lib.engines.open import model_settings
 from isheep_lib.engines.params import Model
 from isheep_lib.errors import RecordError
 from isheep_lib.models.base import ModelRef, adapter_weights
 from isheep_lib.models.merged import merged_folder
 from isheep_lib.models.trained import model_of
-from isheep_lib.params import run_file
 from isheep_lib.record import manifests
 from isheep_lib.record.rows import digest_file, digest_text
 
@@ -69,7 +69,4 @@ def served_models(run_dir: Path) -> list[dict[str, str]]:
 
 def _settings(run_dir: Path) -> Model:
     manifests.require_run(run_dir)
-    known = run_file.run_params(run_dir).get("model")
-    if not known:
-        raise RecordError("The run does not say which model it used", where=manifests.short(run_file.params_path(run_dir)))
-    return Model(**known)
+    return model_settings(run_dir)
