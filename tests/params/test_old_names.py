@@ -138,9 +138,7 @@ def test_the_params_of_a_committed_run_are_read_under_new_names_but_for_the_name
         assert set(found.get(section, {})) <= set(kind.model_fields)
 
 
-@pytest.mark.parametrize(
-    ("folder", "manifest"), all_manifests(run_folder(OLD)), ids=lambda p: getattr(p, "name", "")
-)
+@pytest.mark.parametrize(("folder", "manifest"), all_manifests(run_folder(OLD)), ids=lambda p: getattr(p, "name", ""))
 def test_every_committed_manifest_is_read(folder: Path, manifest: dict) -> None:
     found = recorded_params(manifest, str(folder))
     if manifest["stage"] == "filter":
