@@ -146,7 +146,7 @@ def test_tables_keep_what_makes_them_readable():
 
 
 def test_a_cell_keeps_the_direction_of_its_text():
-    assert '<td dir="auto"' in clean(Table([{"text": "שלום"}])._repr_html_(), {})
+    assert '<td dir="rtl"' in clean(Table([{"text": "שלום"}])._repr_html_(), {})
 
 
 def test_outputs_are_in_the_language_of_the_run_and_code_is_not():
