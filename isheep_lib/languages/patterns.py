@@ -182,7 +182,7 @@ PATTERNS: dict[str, Callable[[Words], re.Pattern[str]]] = {
     "refusal": _compiled(_refusal),
     "apology": _compiled(lambda w: _edged(w.apologies, w)),
     "other_language": _compiled(lambda w: _edged(w.other_languages, w)),
-    "of_itself": _compiled(lambda w: _edged(w.of_itself, w)),
+    "of_itself": _compiled(lambda w: _one_of(w.of_itself)),
     "prompt_leak": _compiled(lambda w: rf"{_one_of(w.prompt_leaks)}|#\w[\w ]*#"),
     "rewriting": _compiled(_rewriting),
 }
