@@ -1,7 +1,7 @@
 """What the runs of a sweep learned from: candidates and what is left of them, tokens, diversity, mutual information, lengths.
 
     found = yields_of(sweep)
-    yield_table(sweep, found, rows)     # a row a run, with the scores of its last model and their paired tests
+    yield_table(sweep, found, rows)     # one row per run, with the scores of its last model and their paired tests
     measures(found)                     # what the sweep's figure shows beside the scores
 
 Covers the last iteration of each run, over its seeds. Does not cover how scores are compared (`ablate.table`).

@@ -101,7 +101,7 @@ def longer(pairs: dict[str, Any]) -> str:
 
 
 def win_table(found: Metrics) -> Table:
-    """Show win rates against the benchmark's baseline, a row a model."""
+    """Show win rates against the benchmark's baseline, one row per model."""
     rows = []
     for k, metrics in of_one_judge(found, PAIRS).items():
         pairs = metrics[PAIRS]
@@ -123,7 +123,7 @@ def win_table(found: Metrics) -> Table:
 
 
 def mt_bench_table(found: Metrics) -> Table:
-    """Show mean grades by category and turn in the columns of the paper's Table 12, two rows a model."""
+    """Show mean grades by category and turn in the columns of the paper's Table 12, two rows per model."""
     rows = []
     for k, metrics in of_one_judge(found, GRADES).items():
         grades = metrics[GRADES]

@@ -1,7 +1,7 @@
 """A run before it is started: its stages, what each will cost and which record says so, and what still stands in its way.
 
     forecast, problems = look_ahead(given)
-    forecast.table()               # one row a stage
+    forecast.table()               # one row per stage
     forecast.lines()               # memory, disk
 
 Nothing is loaded, asked or written. Whether a recorded stage still fits code, inputs and files is seen when the run starts.
