@@ -62,7 +62,7 @@ def probe(found: Sweep, stale: str) -> str:
         return f"the first iteration of {first.name} is no larger than a probe of {size} instructions, so it was the probe"
     override = layered([first.override, probe_override(first.params, size)])
     run = f"{found.file.name}/{PROBE}"
-    params = load_run(manifests.find_file(first.file, "params"), override, run)
+    params = load_run(manifests.require_file(first.file, "params"), override, run)
     runs.run_point(found, Point(run, {}, 1, first.file, override, params), stale, PROBE, 1)
     return f"{size} instructions were taken through every stage in {manifests.short(manifests.run_folder(run))}"
 

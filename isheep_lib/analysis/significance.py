@@ -254,8 +254,8 @@ def comparison_rows(comparisons: Mapping[str, Comparison], alpha: float = 0.05) 
             "after (%)": f"{found.after:.1f}",
             "difference (95 % interval)": _difference(found),
             "only before / only after": f"{found.only_before} / {found.only_after}",
-            "p": _p(found.p),
-            "p (Holm)": _p(adjusted[task]),
+            "p": p_words(found.p),
+            "p (Holm)": p_words(adjusted[task]),
             "smallest detectable": _detectable(found, alpha / len(comparisons)),
             "verdict": verdict(found, adjusted[task], alpha),
         }
@@ -271,7 +271,8 @@ def _difference(found: Comparison) -> str:
     return f"{found.difference:+.1f} ({found.low:+.1f} to {found.high:+.1f})"
 
 
-def _p(value: float) -> str:
+def p_words(value: float) -> str:
+    """Write a p value."""
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 

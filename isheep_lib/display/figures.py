@@ -12,6 +12,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from isheep_lib.analysis.collapse import SIGNS
+from isheep_lib.analysis.reliability import Checked
 from isheep_lib.benchmarks.comparison import spoken_in
 from isheep_lib.display import fonts
 from isheep_lib.display.evaluation_tables import named
@@ -93,7 +94,7 @@ def lengths(rows: Sequence[dict[str, Any]]) -> Figure:
     return figure
 
 
-def calibration(check: Any) -> Figure:
+def calibration(check: Checked) -> Figure:
     """Draw each score's histogram for true pairs and for each kind of wrong ones; nothing where no check was made."""
     if not check.columns:
         return nothing()

@@ -20,6 +20,7 @@ from isheep_lib.analysis.significance import (
     comparison_rows,
     holm,
     items_needed,
+    p_words,
     smallest_detectable,
     verdict,
 )
@@ -79,11 +80,6 @@ def _with_numbers(pair: Compared, name: str, p: float) -> str:
     found = pair.found[name]
     points = f"{found.difference:+.1f} points, 95 % interval {found.low:+.1f} to {found.high:+.1f}"
     return f"{named(name, pair.language)} ({points}, p {p_words(p)} after Holm)"
-
-
-def p_words(p: float) -> str:
-    """Write a p value."""
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def needed(found: Mapping[str, Comparison], title_of: Callable[[str], str] = named) -> str:
