@@ -109,10 +109,10 @@ def _together(several: Sequence[Yield]) -> Yield:
     return Yield(**sums, **{name: _mean([getattr(one, name) for one in several]) for name in rest})
 
 
-def yield_table(sweep: Sweep, found: dict[str, Yield], rows: Sequence[Row]) -> Table:
+def yield_table(sweep: Sweep, yields: dict[str, Yield], rows: Sequence[Row]) -> Table:
     """Show each run in a line: yield, cost, diversity, mutual information, lengths, scores and their tests."""
     scores = _scores(sweep, rows)
-    lines = [{"run": label, **_cells(one), **scores.get(label, {})} for label, one in found.items()]
+    lines = [{"run": label, **_cells(one), **scores.get(label, {})} for label, one in yields.items()]
     columns = list(dict.fromkeys(name for line in lines for name in line))
     return Table([{name: line.get(name, NOT_RUN) for name in columns} for line in lines] or [{"run": NOT_RUN}], CAPTION)
 
@@ -151,7 +151,7 @@ def _scores(sweep: Sweep, rows: Sequence[Row]) -> dict[str, dict[str, str]]:
     return found
 
 
-def measures(found: dict[str, Yield]) -> dict[str, dict[str, float]]:
+def measures(yields: dict[str, Yield]) -> dict[str, dict[str, float]]:
     """Return what a figure shows of each run, by title and run; what is known of none is left out."""
     titled: dict[str, Any] = {
         "accepted of written (%)": lambda one: 100 * one.accepted / one.written if one.written else None,
@@ -160,6 +160,6 @@ def measures(found: dict[str, Yield]) -> dict[str, dict[str, float]]:
         "mutual information\n(nats per token)": lambda one: one.pmi,
         "words an answer": lambda one: one.answer_words,
     }
-    values = {title: {label: read(one) for label, one in found.items()} for title, read in titled.items()}
+    values = {title: {label: read(one) for label, one in yields.items()} for title, read in titled.items()}
     known = {title: {k: v for k, v in by_run.items() if v is not None} for title, by_run in values.items()}
     return {title: by_run for title, by_run in known.items() if by_run}

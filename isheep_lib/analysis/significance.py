@@ -199,15 +199,15 @@ def smallest_detectable(
     return min(100.0, 100 * step * max(floor, reach))
 
 
-def items_needed(found: Comparison, alpha: float = 0.05) -> int | None:
+def items_needed(comparison: Comparison, alpha: float = 0.05) -> int | None:
     """Return how many items would show a difference as large as the measured one; None where none was measured.
 
     With the measured share of differing items and `smallest_detectable`'s power, so it is an estimate as rough as that share.
     """
-    wanted, differing = abs(found.difference), (found.only_before + found.only_after) / found.items
+    wanted, differing = abs(comparison.difference), (comparison.only_before + comparison.only_after) / comparison.items
 
     def enough(items: int) -> bool:
-        points = smallest_detectable(items, differing, found.step, alpha=alpha)
+        points = smallest_detectable(items, differing, comparison.step, alpha=alpha)
         return points is not None and points <= wanted
 
     if wanted < TIE:

@@ -41,11 +41,11 @@ def steps_table(lines: Sequence[dict[str, Any]]) -> Table:
     return Table(rows or [{"step": "none", "in": "", "kept": "everything", "share": ""}])
 
 
-def reliability_table(found: Sequence[Reliability]) -> Table:
+def reliability_table(reliabilities: Sequence[Reliability]) -> Table:
     """Show the self-assessment check, the best first; only the last of several workers makes it."""
-    if not found:
+    if not reliabilities:
         return Table([{"check": "no scorer is checked, or the last worker makes the check"}])
-    ranked = sorted(found, key=lambda r: (r.corruption, -(r.auroc if r.auroc == r.auroc else -1)))
+    ranked = sorted(reliabilities, key=lambda r: (r.corruption, -(r.auroc if r.auroc == r.auroc else -1)))
     return Table(
         [
             {
@@ -191,8 +191,8 @@ def trust_table(run_dir: Path) -> Table:
     return Table(sorted(rows.values(), key=lambda row: row["score"]), caption)
 
 
-def trust(found: dict[str, Any]) -> str:
+def trust(auroc: dict[str, Any]) -> str:
     """Write a recorded AUROC with its interval, or that too few scores could be read."""
-    if min(found["true_pairs"], found["wrong_pairs"]) < FEW:
+    if min(auroc["true_pairs"], auroc["wrong_pairs"]) < FEW:
         return "too few readable scores"
-    return f"{found['value']:.2f} ({found['low']:.2f} to {found['high']:.2f})"
+    return f"{auroc['value']:.2f} ({auroc['low']:.2f} to {auroc['high']:.2f})"
