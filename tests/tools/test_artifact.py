@@ -95,7 +95,7 @@ def test_a_record_that_was_changed_gives_other_numbers_and_is_named(tmp_path, mo
     shutil.copytree(ROOT / "results/reference" / EXACT, tmp_path / EXACT)
     monkeypatch.setattr(artifact, "folder_of", lambda record: tmp_path / record)
     before = artifact.root(EXACT), artifact.helped(EXACT), artifact.files(EXACT)
-    params, samples = (tmp_path / EXACT / name for name in ("params.yaml", "iter-1/evaluate/samples-boolq.jsonl"))
+    params, samples = (tmp_path / EXACT / name for name in ("params.yaml", "iter-3/evaluate/samples-piqa.jsonl"))
     params.write_text(params.read_text() + "\n")
     assert artifact.root(EXACT) != before[0]
     text = samples.read_text()
