@@ -91,7 +91,7 @@ def main() -> None:
     engine = TransformersEngine(find_model(MODEL), Model(base_model=MODEL, inference_dtype="float32"))
     frame = get_frame("chatml", "You are a helpful assistant.", engine.tokenizer)
     found = [measured(engine, frame, tasks, number, given.limit) for number in given.numbers]
-    print(Table([row for row, _ in found], f"{MODEL}, {given.tasks} tasks, at most {given.limit} tokens an answer"))
+    print(Table([row for row, _ in found], f"{MODEL}, {given.tasks} tasks, at most {given.limit} tokens per answer"))
     _, pairs = found[-1]
     texts = [(frame.prompt(words), frame.literal(p.output) + frame.end) for p in pairs for words in ("", user_words(p.task))]
     whole = sum(sum(map(len, engine.vocabulary.encode_pair(text))) for text in texts)

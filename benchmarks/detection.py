@@ -33,7 +33,7 @@ GROUP = 64  # weights that share a scale
 
 
 def four_bit(model: ModelRef, folder: Path) -> ModelRef:
-    """Write a copy whose matrices are rounded to 16 levels a group, to the nearest, biggest weight at the last level."""
+    """Write a copy whose matrices are rounded to 16 levels per group, to the nearest, biggest weight at the last level."""
     for path in model.path.iterdir():
         if path.is_file():
             shutil.copyfile(path, folder / path.name)

@@ -326,7 +326,7 @@ def measure(side: str) -> dict:
 
 
 def main() -> None:
-    """Print one row a side and one a comparison."""
+    """Print one row per side and one per comparison."""
     parser = argparse.ArgumentParser()
     parser.add_argument("names", nargs="*", help=f"of {', '.join(COMPARISONS)}")
     parser.add_argument("--side", help="measure one side and print it as JSON")

@@ -1,4 +1,4 @@
-"""Measures what exact decisions cost: tokens a second of exact, plain float32 and bfloat16, side by side, as ratios.
+"""Measures what exact decisions cost: tokens per second of exact, plain float32 and bfloat16, side by side, as ratios.
 
 `python benchmarks/exact.py [--rows 24] [--temperature 0.7] [--top-p 0.9]` asks the embedded model for lists and answers as the
 default run does, every engine the same requests in turn, and prints a table. It asserts nothing: times belong to a machine.
@@ -53,7 +53,7 @@ def spent(engine: Engine, asked: list[Request]) -> tuple[float, float, int]:
 
 
 def main() -> None:
-    """Print a row for each side: tokens, tokens a second, and the ratio of exact to it; by the clock and of the processor."""
+    """Print a row for each side: tokens, tokens per second, and the ratio of exact to it; by the clock and of the processor."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=24)
     parser.add_argument("--temperature", type=float, default=0.7)
@@ -75,7 +75,7 @@ def main() -> None:
         {
             "side": side,
             "tokens": totals[side][2],
-            "tokens a second": round(rates[side][0], 1),
+            "tokens per second": round(rates[side][0], 1),
             "exact over it": round(rates["exact"][0] / rates[side][0], 3),
             "the same by processor time": round(rates["exact"][1] / rates[side][1], 3),
         }

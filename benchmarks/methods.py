@@ -1,6 +1,6 @@
 """What every method of writing tasks brings with one model: candidates, pairs, tokens, and why candidates were dropped.
 
-    python benchmarks/methods.py run SWEEP FOLDER [NAME …]     # minutes a method: synthesis alone, with the sweep's changes
+    python benchmarks/methods.py run SWEEP FOLDER [NAME …]     # minutes per method: synthesis alone, with the sweep's changes
     python benchmarks/methods.py table FOLDER                  # from the records there
 
 A method is a file of `params/methods`, with the changes that the sweep file makes for all and for its value; a file that the
@@ -78,7 +78,7 @@ def row_of(run_dir: Path) -> dict[str, Any]:
         "of written": f"{accepted / written:.0%}",
         "pass the rules": len(passing(run_dir)),
         "tokens": f"{tokens:,}",
-        "tokens a pair": f"{tokens / accepted:,.0f}",
+        "tokens per pair": f"{tokens / accepted:,.0f}",
         "seconds": seconds.read_text().strip(),
         "dropped most": most or "none",
     }

@@ -10,6 +10,9 @@ import pytest
 
 import isheep_lib
 
+STAGES = ("synthesize", "assess", "filter", "train", "evaluate", "judge")
+# Six, each in the code digest of a stage: another signature would make every record of it look as made by other code.
+SIX = {"assess.reliability_check.reliability", "evaluate.run.metrics", "synthesize.demonstrations.prepare_demonstrations"}
 PACKAGE = Path(isheep_lib.__file__).parent
 # A room may import from the rows above its own, and from nothing beside it: so verbs never import each other.
 ROOMS = [
@@ -136,3 +139,13 @@ def test_what_a_function_reads_of_the_parameters_is_in_its_signature(name):
         if isinstance(node, ast.FunctionDef):
             bare = [a.arg for a in node.args.args if a.annotation is not None and ast.unparse(a.annotation) == "Any"]
             assert not set(bare) & set(seams), node.name
+
+
+def test_public_functions_of_stages_take_at_most_five_arguments():
+    found = set()
+    for name in (name for name in MODULES if room_of(name) in STAGES):
+        for node in ast.walk(ast.parse(MODULES[name].read_text())):
+            if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
+                given = [a.arg for a in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs) if a.arg != "self"]
+                found |= {f"{name}.{node.name}"} if len(given) > 5 else set()
+    assert found == SIX, "put what belongs together into an object"

@@ -627,7 +627,7 @@ def hours_row(known: dict, shape: training_memory.Shape, params: SimpleNamespace
         ):
             row[f"hours, {gpu}, {title}"] = hours(training_memory.computing_seconds(shape, given, 10**9, tokens, peak))
     for kind in training_memory.KINDS:
-        row[f"`{kind}` sends a step (GB)"] = gigabytes(training_memory.sent_a_step(shape, changed(given, parallel=kind)))
+        row[f"`{kind}` sends per step (GB)"] = gigabytes(training_memory.sent_a_step(shape, changed(given, parallel=kind)))
     for link, rate in known["links"].items():
         row[f"hours of sending, `fsdp2`, {link}"] = hours(training_memory.sending_seconds(shape, given, 10**9, rate))
     return row

@@ -156,7 +156,7 @@ def width(params: Any) -> int:
 def frozen_bytes(shape: Shape, params: Any) -> float:
     """Return the bytes of the weights that do not learn, whole.
 
-    lora: 2 or 4 a weight. qlora: 4 bits and their constants in the layers' matrices, 4 bytes in everything else, which
+    lora: 2 or 4 per weight. qlora: 4 bits and their constants in the layers' matrices, 4 bytes in everything else, which
     peft turns to float32. full: none.
     """
     if params.method == "full":
@@ -189,7 +189,7 @@ def weights_in_use(shape: Shape, params: Any) -> float:
 def gradient_copies(trained: int, params: Any) -> float:
     """Return the bytes of gradients beside those that the optimizer reads.
 
-    ddp: its buckets. fsdp2: whole gradients, in the format of the pass, while a step has more than one pass a process.
+    ddp: its buckets. fsdp2: whole gradients, in the format of the pass, while a step has more than one pass per process.
     """
     kind = parallel_of(params)
     if kind == "ddp":
@@ -293,7 +293,7 @@ def computing_seconds(shape: Shape, params: Any, kept: int, tokens: float, peak:
 def sent_a_step(shape: Shape, params: Any) -> float:
     """Return the bytes that a GPU sends in an optimizer step; n processes, each message passed on (n - 1) / n times.
 
-    ddp: gradients in float32, summed and handed out, once a step. fsdp2: all weights twice a forward pass, gradients once
+    ddp: gradients in float32, summed and handed out, once per step. fsdp2: all weights twice a forward pass, gradients once
     a step. zero3: the same, but gradients after each pass.
     """
     kind, passed = parallel_of(params), (params.num_processes - 1) / params.num_processes

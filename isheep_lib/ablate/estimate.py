@@ -22,25 +22,25 @@ from isheep_lib.record import manifests, stages
 LEAST = 4  # pairs that training needs, whatever the probe's size
 
 
-def costs(found: Sweep, known: list[Record]) -> list[tuple[runs.Work, Cost | None]]:
+def costs(sweep: Sweep, known: list[Record]) -> list[tuple[runs.Work, Cost | None]]:
     """Return every distinct stage of a sweep with what it costs, None where no record of its model says anything."""
-    return [(item, expect(known, item.point.params, item.iteration, item.stage)) for item in runs.work(found)]
+    return [(item, expect(known, item.point.params, item.iteration, item.stage)) for item in runs.work(sweep)]
 
 
-def unknown_stages(found: Sweep) -> list[str]:
+def unknown_stages(sweep: Sweep) -> list[str]:
     """Name the stages that are still to run and that no record says anything of."""
-    unknown = {item.stage for item, cost in costs(found, records(found.folder)) if not item.done and cost is None}
+    unknown = {item.stage for item, cost in costs(sweep, records(sweep.folder)) if not item.done and cost is None}
     return [stage for stage in stages.ORDER if stage in unknown]
 
 
-def probe_sentence(found: Sweep) -> str:
+def probe_sentence(sweep: Sweep) -> str:
     """Say what a probe would tell and cost, and how it is asked for."""
-    unknown, size = unknown_stages(found), found.file.probe
+    unknown, size = unknown_stages(sweep), sweep.file.probe
     if not unknown:
         return "Records of this model say what every stage costs"
     if not size:
         return f"No record says what these cost: {', '.join(unknown)}; the sweep file allows no probe (probe: 0)"
-    asked, first = items(found.points[0].params), found.points[0].params.synthesize.instructions
+    asked, first = items(sweep.points[0].params), sweep.points[0].params.synthesize.instructions
     small = sum(_share(asked, size).values())
     return (
         f"No record says what these cost: {', '.join(unknown)}. A probe (--probe) would run one iteration with "
@@ -49,21 +49,21 @@ def probe_sentence(found: Sweep) -> str:
     )
 
 
-def probe(found: Sweep, stale: str) -> str:
+def probe(sweep: Sweep, stale: str) -> str:
     """Run a small run through every stage where no record is there to estimate from; say what was done."""
-    size, lacking = found.file.probe, unknown_stages(found)
+    size, lacking = sweep.file.probe, unknown_stages(sweep)
     if not lacking:
         return "no probe: records of this model are there to estimate from"
     if not size:
         return f"no probe (probe: 0), so nothing is known of {', '.join(lacking)}"
-    first = found.points[0]
+    first = sweep.points[0]
     if first.params.synthesize.instructions <= size:
-        runs.run_point(found, first, stale, f"{first.name} as probe", 1)
+        runs.run_point(sweep, first, stale, f"{first.name} as probe", 1)
         return f"the first iteration of {first.name} is no larger than a probe of {size} instructions, so it was the probe"
     override = layered([first.override, probe_override(first.params, size)])
-    run = f"{found.file.name}/{PROBE}"
-    params = load_run(manifests.find_file(first.file, "params"), override, run)
-    runs.run_point(found, Point(run, {}, 1, first.file, override, params), stale, PROBE, 1)
+    run = f"{sweep.file.name}/{PROBE}"
+    params = load_run(manifests.require_file(first.file, "params"), override, run)
+    runs.run_point(sweep, Point(run, {}, 1, first.file, override, params), stale, PROBE, 1)
     return f"{size} instructions were taken through every stage in {manifests.short(manifests.run_folder(run))}"
 
 
@@ -87,12 +87,12 @@ def _stages(found: Sweep) -> list[str]:
     return [stage for stage in stages.ORDER if judged or stage != "judge"]
 
 
-def estimate_table(found: Sweep) -> Table:
+def estimate_table(sweep: Sweep) -> Table:
     """Show what is still to run: distinct stages, units, tokens and hours, with a total; and hours from the start."""
-    known = records(found.folder)
-    every, kept = costs(found, known), kept_share(known)
+    known = records(sweep.folder)
+    every, kept = costs(sweep, known), kept_share(known)
     sources = list(dict.fromkeys(source(cost) for _, cost in every if cost))
-    rows = [_estimated(stage, [pair for pair in every if pair[0].stage == stage], kept, sources) for stage in _stages(found)]
+    rows = [_estimated(stage, [pair for pair in every if pair[0].stage == stage], kept, sources) for stage in _stages(sweep)]
     total: dict[str, Any] = {"stage": "all", "to run": sum(row["to run"] for row in rows)}
     for name, form in (("tokens", ",.0f"), ("hours", ".2f"), ("hours from the start", ".2f")):
         total[name] = format(sum(row[name] for row in rows if isinstance(row[name], float)), form)

@@ -143,7 +143,7 @@ def open_sweep(path: str, name: str = "", override: str = "") -> Sweep:
     Raises:
         ParameterError: anything wrong with the file or with one of its runs; all problems at once.
     """
-    found = manifests.find_file(path, "sweep")
+    found = manifests.require_file(path, "sweep")
     values, lines = read_yaml(found)
     file = check(SweepFile, values | ({"name": name} if name else {}), path, lines)
     file = file.model_copy(update={"override": layered([file.override, override])})
@@ -218,7 +218,7 @@ def _add(points: list[Point], problems: list[str], file: SweepFile, one: _Combin
         run = f"{file.name}/{name}{f'-{CONTROL}' if control else ''}"
         text = layered([override, "filter.random_control:true"]) if control else override
         try:
-            params = load_run(manifests.find_file(source, "params"), text, run)
+            params = load_run(manifests.require_file(source, "params"), text, run)
         except IsheepError as error:
             who = run if source == file.params else f"{run} ({source})"
             problems += [f"{who}: {line.strip()}" for line in error.what.split("\n")[1:] or [error.what]]

@@ -196,12 +196,12 @@ def ablation_table(sweep: Sweep, rows: Sequence[Row] | None = None) -> Table:
     return Table(shown or [{"run": NOT_RUN}], caption)
 
 
-def tested(found: Sequence[Comparison | str]) -> list[str]:
+def tested(comparisons: Sequence[Comparison | str]) -> list[str]:
     """Write a column of comparisons, corrected together (Holm), and why others are none."""
-    tests = {str(i): item for i, item in enumerate(found) if isinstance(item, Comparison)}
+    tests = {str(i): item for i, item in enumerate(comparisons) if isinstance(item, Comparison)}
     adjusted = holm({i: item.p for i, item in tests.items()})
     texts = []
-    for i, item in enumerate(found):
+    for i, item in enumerate(comparisons):
         if isinstance(item, str):
             texts.append(item)
             continue

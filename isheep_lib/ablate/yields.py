@@ -1,7 +1,7 @@
 """What the runs of a sweep learned from: candidates and what is left of them, tokens, diversity, mutual information, lengths.
 
     found = yields_of(sweep)
-    yield_table(sweep, found, rows)     # a row a run, with the scores of its last model and their paired tests; who stopped
+    yield_table(sweep, found, rows)     # one row per run, with scores of its last model and their paired tests; who stopped
     measures(found)                     # what the sweep's figure shows beside the scores
 
 Covers the last iteration of each run, over its seeds. Does not cover how scores are compared (`ablate.table`).
@@ -116,21 +116,21 @@ def _together(several: Sequence[Yield]) -> Yield:
     return Yield(**sums, **{name: _mean([getattr(one, name) for one in several]) for name in rest})
 
 
-def yield_table(sweep: Sweep, found: dict[str, Yield], rows: Sequence[Row]) -> Table:
+def yield_table(sweep: Sweep, yields: dict[str, Yield], rows: Sequence[Row]) -> Table:
     """Show each run in a line: yield, cost, diversity, mutual information, lengths, scores and their tests."""
     scores = _scores(sweep, rows)
-    lines = [{"run": label, **_cells(one), **scores.get(label, {})} for label, one in found.items()]
+    lines = [{"run": label, **_cells(one), **scores.get(label, {})} for label, one in yields.items()]
     columns = list(dict.fromkeys(name for line in lines for name in line))
     full = [{name: line.get(name, NOT_RUN) for name in columns} for line in lines]
-    return Table([*full, *_stopped(sweep, found)] or [{"run": NOT_RUN}], CAPTION)
+    return Table([*full, *_stopped(sweep, yields)] or [{"run": NOT_RUN}], CAPTION)
 
 
-def _stopped(sweep: Sweep, found: Collection[str]) -> list[dict[str, str]]:
+def _stopped(sweep: Sweep, known: Collection[str]) -> list[dict[str, str]]:
     """Show the points none of whose runs brought enough pairs to go on: what was written, and where it stopped."""
     lines: dict[str, dict[str, str]] = {}
     for point in sweep.points:
         run_dir = manifests.run_folder(point.run)
-        if point.control or point.label in found or not (said := stop_of(run_dir, point.iterations)):
+        if point.control or point.label in known or not (said := stop_of(run_dir, point.iterations)):
             continue
         manifest = manifests.read_manifest(manifests.stage_folder(run_dir, iterations_of(sweep, point.label), "synthesize"))
         counts = {TITLES[name]: str(number) for name, number in _written(manifest).items()} if manifest else {}
@@ -170,7 +170,7 @@ def _scores(sweep: Sweep, rows: Sequence[Row]) -> dict[str, dict[str, str]]:
     return found
 
 
-def measures(found: dict[str, Yield]) -> dict[str, dict[str, float]]:
+def measures(yields: dict[str, Yield]) -> dict[str, dict[str, float]]:
     """Return what a figure shows of each run, by title and run; what is known of none is left out."""
     titled: dict[str, Any] = {
         "accepted of written (%)": lambda one: 100 * one.accepted / one.written if one.written else None,
@@ -179,6 +179,6 @@ def measures(found: dict[str, Yield]) -> dict[str, dict[str, float]]:
         "mutual information\n(nats per token)": lambda one: one.pmi,
         "words an answer": lambda one: one.answer_words,
     }
-    values = {title: {label: read(one) for label, one in found.items()} for title, read in titled.items()}
+    values = {title: {label: read(one) for label, one in yields.items()} for title, read in titled.items()}
     known = {title: {k: v for k, v in by_run.items() if v is not None} for title, by_run in values.items()}
     return {title: by_run for title, by_run in known.items() if by_run}

@@ -199,15 +199,15 @@ def smallest_detectable(
     return min(100.0, 100 * step * max(floor, reach))
 
 
-def items_needed(found: Comparison, alpha: float = 0.05) -> int | None:
+def items_needed(comparison: Comparison, alpha: float = 0.05) -> int | None:
     """Return how many items would show a difference as large as the measured one; None where none was measured.
 
     With the measured share of differing items and `smallest_detectable`'s power, so it is an estimate as rough as that share.
     """
-    wanted, differing = abs(found.difference), (found.only_before + found.only_after) / found.items
+    wanted, differing = abs(comparison.difference), (comparison.only_before + comparison.only_after) / comparison.items
 
     def enough(items: int) -> bool:
-        points = smallest_detectable(items, differing, found.step, alpha=alpha)
+        points = smallest_detectable(items, differing, comparison.step, alpha=alpha)
         return points is not None and points <= wanted
 
     if wanted < TIE:
@@ -254,8 +254,8 @@ def comparison_rows(comparisons: Mapping[str, Comparison], alpha: float = 0.05) 
             "after (%)": f"{found.after:.1f}",
             "difference (95 % interval)": _difference(found),
             "only before / only after": f"{found.only_before} / {found.only_after}",
-            "p": _p(found.p),
-            "p (Holm)": _p(adjusted[task]),
+            "p": p_words(found.p),
+            "p (Holm)": p_words(adjusted[task]),
             "smallest detectable": _detectable(found, alpha / len(comparisons)),
             "verdict": verdict(found, adjusted[task], alpha),
         }
@@ -271,7 +271,8 @@ def _difference(found: Comparison) -> str:
     return f"{found.difference:+.1f} ({found.low:+.1f} to {found.high:+.1f})"
 
 
-def _p(value: float) -> str:
+def p_words(value: float) -> str:
+    """Write a p value."""
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 

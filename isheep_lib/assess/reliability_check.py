@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from isheep_lib.analysis.reliability import Reliability, auroc
 from isheep_lib.assess.params import Assess
 from isheep_lib.assess.scoring import Assessment, Scores, score_pairs, waiting
 from isheep_lib.languages.words import word_places, words
@@ -107,31 +108,6 @@ def checked_sample(pairs: list[Pair], number: int, seed: int) -> list[Pair]:
     return [usable[i] for i in sorted(chosen)]
 
 
-@dataclass(frozen=True)
-class Reliability:
-    """How well one score column tells true pairs from one kind of wrong ones.
-
-    Attributes:
-        column: the score column.
-        corruption: how the wrong pairs were made.
-        auroc: area under the ROC curve; 0.5 is chance. NaN when a side has no readable score.
-        low: lower end of the 95 % bootstrap interval over pairs.
-        high: upper end.
-        true_pairs: readable scores of true pairs.
-        wrong_pairs: readable scores of wrong pairs.
-        unread: scores that could not be read, both sides.
-    """
-
-    column: str
-    corruption: str
-    auroc: float
-    low: float
-    high: float
-    true_pairs: int
-    wrong_pairs: int
-    unread: int
-
-
 def reliability(
     true: list[Scores], wrong: list[Scores], column: str, resamples: int, seed: int, corruption: str = "shuffled"
 ) -> Reliability:
@@ -150,16 +126,6 @@ def reliability(
     unread = int(np.isnan(a).sum() + np.isnan(b).sum())
     counts = int((~np.isnan(a)).sum()), int((~np.isnan(b)).sum())
     return Reliability(column, corruption, auroc(a, b), float(low), float(high), *counts, unread)
-
-
-def auroc(positive: np.ndarray, negative: np.ndarray) -> float:
-    """Return P(positive > negative) + P(equal) / 2 over all pairs, NaN values left out."""
-    positive, negative = positive[~np.isnan(positive)], negative[~np.isnan(negative)]
-    if not len(positive) or not len(negative):
-        return math.nan
-    above = (positive[:, None] > negative[None, :]).mean()
-    equal = (positive[:, None] == negative[None, :]).mean()
-    return float(above + equal / 2)
 
 
 @dataclass(frozen=True)

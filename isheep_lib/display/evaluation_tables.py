@@ -157,9 +157,9 @@ def practice_table(metrics: dict[str, Any], compared: Mapping[str, Mapping[str, 
     return Table(rows or [{"practised types": "none: no row that the model was trained on holds constraints"}], caption)
 
 
-def difference(found: Comparison) -> str:
+def difference(comparison: Comparison) -> str:
     """Write a difference in percentage points with its interval and p, not adjusted for other tests."""
-    return f"{found.difference:+.1f} ({found.low:+.1f} to {found.high:+.1f}), p {found.p:.3f}"
+    return f"{comparison.difference:+.1f} ({comparison.low:+.1f} to {comparison.high:+.1f}), p {comparison.p:.3f}"
 
 
 def with_error(value: dict[str, Any] | None) -> str:
@@ -251,36 +251,38 @@ def metrics_of(run_dir: Path) -> dict[int, dict[str, Any]]:
     return {k: metrics for k, metrics in found.items() if metrics}
 
 
-def results_table(found: dict[int, dict[str, Any]]) -> Table:
+def results_table(by_iteration: dict[int, dict[str, Any]]) -> Table:
     """Show each benchmark's metrics, one column a model; M_0 is the base model."""
-    if not found:
+    if not by_iteration:
         return Table([], "no evaluation yet")
     names = dict.fromkeys(
-        (name, metric) for m in found.values() for name, task in m["tasks"].items() for metric in task["values"]
+        (name, metric) for m in by_iteration.values() for name, task in m["tasks"].items() for metric in task["values"]
     )
-    rows, language = [], spoken_in(found[max(found)])
+    rows, language = [], spoken_in(by_iteration[max(by_iteration)])
     for name, metric in names:
-        tasks = {k: m["tasks"].get(name) for k, m in found.items()}
+        tasks = {k: m["tasks"].get(name) for k, m in by_iteration.items()}
         subsets = sorted({task["subset"] for task in tasks.values() if task})
         row = {"benchmark": named(name, language), "items": " / ".join(subsets), "metric": METRICS[metric]}
-        if any("unanswered" in task for m in found.values() for task in m["tasks"].values()):
+        if any("unanswered" in task for m in by_iteration.values() for task in m["tasks"].values()):
             row["beyond the context"] = " / ".join(str(task.get("unanswered", 0)) if task else "" for task in tasks.values())
         values = {column(k): with_error(task and task["values"].get(metric)) for k, task in tasks.items()}
         rows.append(row | values)
     return Table(rows, f"percent; {ERRORS}")
 
 
-def drift_table(found: dict[int, dict[str, Any]]) -> Table:
+def drift_table(by_iteration: dict[int, dict[str, Any]]) -> Table:
     """Show the signs of a collapse over iterations."""
-    rows = [{"sign": title, **{column(k): sign(m, name) for k, m in found.items()}} for name, title in collapse.SIGNS.items()]
-    numbers = ", ".join(f"{m['signs']['answers']} ({column(k)})" for k, m in found.items())
-    return Table(rows, f"of {numbers} {_open_answers(found[max(found)]) if found else 'open answers'}")
+    rows = [
+        {"sign": title, **{column(k): sign(m, name) for k, m in by_iteration.items()}} for name, title in collapse.SIGNS.items()
+    ]
+    numbers = ", ".join(f"{m['signs']['answers']} ({column(k)})" for k, m in by_iteration.items())
+    return Table(rows, f"of {numbers} {_open_answers(by_iteration[max(by_iteration)]) if by_iteration else 'open answers'}")
 
 
-def warnings_table(found: dict[int, dict[str, Any]]) -> Table:
+def warnings_table(by_iteration: dict[int, dict[str, Any]]) -> Table:
     """Show where a sign moved too far; a base model in another frame is no measure."""
-    last = found[max(found)]["frame"] if found else ""
-    series = {k: m["signs"] for k, m in found.items() if m["frame"] == last}
+    last = by_iteration[max(by_iteration)]["frame"] if by_iteration else ""
+    series = {k: m["signs"] for k, m in by_iteration.items() if m["frame"] == last}
     rows = collapse.warning_rows(collapse.warnings(series))
     return Table(rows or [{"warnings": "none: no sign moved further than its rule allows"}])
 

@@ -12,6 +12,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from isheep_lib.analysis.collapse import SIGNS
+from isheep_lib.analysis.reliability import Checked
 from isheep_lib.benchmarks.comparison import spoken_in
 from isheep_lib.display import fonts
 from isheep_lib.display.evaluation_tables import named
@@ -93,7 +94,7 @@ def lengths(rows: Sequence[dict[str, Any]]) -> Figure:
     return figure
 
 
-def calibration(check: Any) -> Figure:
+def calibration(check: Checked) -> Figure:
     """Draw each score's histogram for true pairs and for each kind of wrong ones; nothing where no check was made."""
     if not check.columns:
         return nothing()
@@ -122,10 +123,10 @@ def calibration(check: Any) -> Figure:
     return figure
 
 
-def calibration_over_iterations(found: dict[int, dict[str, Any]]) -> Figure:
+def calibration_over_iterations(by_iteration: dict[int, dict[str, Any]]) -> Figure:
     """Draw each checked score's AUROCs, mean and saturation over iterations; nothing before the first check."""
-    columns = list(dict.fromkeys(column for check in found.values() for column in check))
-    kinds = list(dict.fromkeys(kind for check in found.values() for row in check.values() for kind in row["auroc"]))
+    columns = list(dict.fromkeys(column for check in by_iteration.values() for column in check))
+    kinds = list(dict.fromkeys(kind for check in by_iteration.values() for row in check.values() for kind in row["auroc"]))
     if not columns:
         return nothing()
     asking = [column for column in columns if scorer_of(column).asks]
@@ -135,14 +136,14 @@ def calibration_over_iterations(found: dict[int, dict[str, Any]]) -> Figure:
     figure, axes = panels(len(measures), 3, width=10.0, height=2.9)
     for axis, (title, names, path) in zip(axes, measures, strict=True):
         for column in names:
-            values = {k: _at(check[column], path) for k, check in found.items() if column in check}
+            values = {k: _at(check[column], path) for k, check in by_iteration.items() if column in check}
             number = columns.index(column)
             look = {"color": f"C{number}", "marker": MARKERS[number % 8], "linestyle": DASHES[number % 4]}
             axis.plot(list(values), list(values.values()), label=column.replace("_", " "), **look)
         axis.set_ylabel(title, fontsize=9)
         axis.tick_params(labelsize=8)
         axis.set_xlabel("iteration")
-        axis.set_xticks(list(found))
+        axis.set_xticks(list(by_iteration))
         axis.set_ylim(*((0.5, 10.5) if path[0] == "mean" else (-0.05, 1.05)))
         if path[0] == "auroc":
             axis.axhline(0.5, color=DARK, linestyle="--", linewidth=1)
@@ -252,21 +253,21 @@ def _first(metrics: dict[str, Any], name: str) -> dict[str, Any]:
     return task["values"][task["metric"]] if task else {"value": np.nan, "standard_error": 0.0}
 
 
-def scores_over_iterations(found: dict[int, dict[str, Any]]) -> Figure:
+def scores_over_iterations(by_iteration: dict[int, dict[str, Any]]) -> Figure:
     """Draw each benchmark's first metric over iterations, the base model at 0."""
-    names = list(dict.fromkeys(name for metrics in found.values() for name in metrics["tasks"]))
-    language = spoken_in(found[max(found)]) if found else "en"
-    series = [(f"{named(name, language)} (%)", {k: _first(m, name) for k, m in found.items()}) for name in names]
-    return _over_iterations(series, list(found), BLUE, (0, 100))
+    names = list(dict.fromkeys(name for metrics in by_iteration.values() for name in metrics["tasks"]))
+    language = spoken_in(by_iteration[max(by_iteration)]) if by_iteration else "en"
+    series = [(f"{named(name, language)} (%)", {k: _first(m, name) for k, m in by_iteration.items()}) for name in names]
+    return _over_iterations(series, list(by_iteration), BLUE, (0, 100))
 
 
-def drift_over_iterations(found: dict[int, dict[str, Any]]) -> Figure:
+def drift_over_iterations(by_iteration: dict[int, dict[str, Any]]) -> Figure:
     """Draw the signs of a collapse over iterations, the base model at 0."""
     series = []
     for name, title in SIGNS.items():
-        values = {k: m["signs"][name] for k, m in found.items()}
+        values = {k: m["signs"][name] for k, m in by_iteration.items()}
         series.append((title, {k: {"value": np.nan if v is None else v, "standard_error": 0.0} for k, v in values.items()}))
-    return _over_iterations(series, list(found), DARK, (0, None))
+    return _over_iterations(series, list(by_iteration), DARK, (0, None))
 
 
 def _over_iterations(

@@ -30,7 +30,7 @@ class Folded:
 
 
 class Told:
-    """Sentences, one a line, the first of them in bold; then what they rest on."""
+    """Sentences, one per line, the first of them in bold; then what they rest on."""
 
     def __init__(self, said: str, *parts: Table | Folded) -> None:
         """Hold sentences and parts in the order in which they are read."""

@@ -63,11 +63,11 @@ def judge_name(judge: dict[str, Any]) -> str:
     return f"local judge {judge['name']} ({own}weights {judge['digest'][:8]}, {judge['engine']}; verdicts {how})"
 
 
-def caption(found: Metrics) -> str:
+def caption(by_iteration: Metrics) -> str:
     """Name the judge of the last model and its biases, measured on that model's pairs."""
-    last = max(found)
-    metrics = found[last]
-    left = [f"M_{k}" for k in found if found[k]["judge"] != metrics["judge"]]
+    last = max(by_iteration)
+    metrics = by_iteration[last]
+    left = [f"M_{k}" for k in by_iteration if by_iteration[k]["judge"] != metrics["judge"]]
     lines = [f"Judge: {judge_name(metrics['judge'])}.", f"Its biases on M_{last}: {biases(metrics)}."]
     asked = [named(name, spoken_in(metrics)) for name in (PAIRS, GRADES) if name in metrics]
     lines += [f"What is asked: {', '.join(asked)}."] if any(in_another(n, spoken_in(metrics)) for n in (PAIRS, GRADES)) else []
@@ -100,10 +100,10 @@ def longer(pairs: dict[str, Any]) -> str:
     return percent(pairs["length_bias"]["longer_preferred"], pairs["length_bias"]["se"])
 
 
-def win_table(found: Metrics) -> Table:
-    """Show win rates against the benchmark's baseline, a row a model."""
+def win_table(by_iteration: Metrics) -> Table:
+    """Show win rates against the benchmark's baseline, one row per model."""
     rows = []
-    for k, metrics in of_one_judge(found, PAIRS).items():
+    for k, metrics in of_one_judge(by_iteration, PAIRS).items():
         pairs = metrics[PAIRS]
         rate, controlled = pairs["win_rate"], pairs["length_controlled"]
         note = controlled["why"] or (EXTRAPOLATED if controlled["extrapolated"] else "")
@@ -119,32 +119,32 @@ def win_table(found: Metrics) -> Table:
                 "note": note,
             }
         )
-    return Table(rows or [{"AlpacaEval": "not judged"}], f"{caption(found)} ± is one standard error over items.")
+    return Table(rows or [{"AlpacaEval": "not judged"}], f"{caption(by_iteration)} ± is one standard error over items.")
 
 
-def mt_bench_table(found: Metrics) -> Table:
-    """Show mean grades by category and turn in the columns of the paper's Table 12, two rows a model."""
+def mt_bench_table(by_iteration: Metrics) -> Table:
+    """Show mean grades by category and turn in the columns of the paper's Table 12, two rows per model."""
     rows = []
-    for k, metrics in of_one_judge(found, GRADES).items():
+    for k, metrics in of_one_judge(by_iteration, GRADES).items():
         grades = metrics[GRADES]
         for means, errors in zip(grades["means"], grades["ses"], strict=True):
             row = {"model": f"M_{k}", "turn": means["turn"], "score": number(means[OF_TURN], errors[OF_TURN])}
             row |= {column.replace("_", " "): number(means[column]) for column in COLUMNS.values()}
             rows.append(row | {"average": number(means["average"], errors["average"])})
     if not rows:
-        return Table([{"MT-Bench": "not judged"}], caption(found))
-    last = list(of_one_judge(found, GRADES).values())[-1][GRADES]
+        return Table([{"MT-Bench": "not judged"}], caption(by_iteration))
+    last = list(of_one_judge(by_iteration, GRADES).values())[-1][GRADES]
     words = (
         f"{last['subset']} questions, grades 1 to 10, ± is one standard error over questions; the average is over both turns."
     )
     mass = last["label_mass"]
     read = "" if mass is None else f" {percent(mass)} of the probability fell on the numbers 1 to 10."
-    return Table(rows, f"{caption(found)} {words}{read}")
+    return Table(rows, f"{caption(by_iteration)} {words}{read}")
 
 
-def bias_table(found: Metrics) -> Table:
+def bias_table(by_iteration: Metrics) -> Table:
     """Show what the judge favours beside the better answer, a column a model."""
-    columns = of_one_judge(found, PAIRS)
+    columns = of_one_judge(by_iteration, PAIRS)
     rows: list[dict[str, Any]] = []
     for title, value in BIASES.items():
         rows.append({"measure": title, **{f"M_{k}": value(metrics[PAIRS]) for k, metrics in columns.items()}})
@@ -153,7 +153,7 @@ def bias_table(found: Metrics) -> Table:
     alike = {f"M_{k}": controlled(metrics["self_preference"]) for k, metrics in columns.items()}
     rows.append({"measure": "self-preference, both win rates length-controlled (our fit)", **alike})
     words = "A longer or an own answer may simply be better: these numbers bound what a win rate can say, they prove no fault."
-    return Table(rows if columns else [{"biases": NOT_MEASURED}], f"{caption(found)} {words}")
+    return Table(rows if columns else [{"biases": NOT_MEASURED}], f"{caption(by_iteration)} {words}")
 
 
 def controlled(own: dict[str, Any]) -> str:
@@ -209,10 +209,10 @@ def _why(found: dict[str, Any]) -> str:
     return f" ({found['why']})" if found["why"] else ""
 
 
-def of_one_judge(found: Metrics, benchmark: str) -> Metrics:
+def of_one_judge(by_iteration: Metrics, benchmark: str) -> Metrics:
     """Choose the models that the last one's judge has read on a benchmark."""
-    judge = found[max(found)]["judge"]
-    return {k: m for k, m in sorted(found.items()) if m["judge"] == judge and benchmark in m}
+    judge = by_iteration[max(by_iteration)]["judge"]
+    return {k: m for k, m in sorted(by_iteration.items()) if m["judge"] == judge and benchmark in m}
 
 
 def number(value: float | None, error: float | None = None, digits: int = 2, sign: str = "", none: str = "none") -> str:

@@ -8,8 +8,9 @@ import shlex
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
+from isheep_lib.analysis.reliability import Reliability
 from isheep_lib.display.table import Table, clip, samples, verbatim
 from isheep_lib.record import manifests
 from isheep_lib.record.reuse import taken
@@ -40,11 +41,11 @@ def steps_table(lines: Sequence[dict[str, Any]]) -> Table:
     return Table(rows or [{"step": "none", "in": "", "kept": "everything", "share": ""}])
 
 
-def reliability_table(found: Sequence[Any]) -> Table:
+def reliability_table(reliabilities: Sequence[Reliability]) -> Table:
     """Show the self-assessment check, the best first; only the last of several workers makes it."""
-    if not found:
+    if not reliabilities:
         return Table([{"check": "no scorer is checked, or the last worker makes the check"}])
-    ranked = sorted(found, key=lambda r: (r.corruption, -(r.auroc if r.auroc == r.auroc else -1)))
+    ranked = sorted(reliabilities, key=lambda r: (r.corruption, -(r.auroc if r.auroc == r.auroc else -1)))
     return Table(
         [
             {
@@ -62,7 +63,7 @@ def reliability_table(found: Sequence[Any]) -> Table:
     )
 
 
-def _verdict(r: Any) -> str:
+def _verdict(r: Reliability) -> str:
     if min(r.true_pairs, r.wrong_pairs) < FEW:
         return "too few readable scores"
     if r.low > 0.5:
@@ -100,7 +101,17 @@ def _of_cut(found: Mapping[str, Any] | None) -> str:
     return f"does not tell whole answers from cut ones{leans}"
 
 
-def plan_table(steps: Sequence[Any]) -> Table:
+class Planned(Protocol):
+    """A stage of a run's plan, as `iterate.chain` makes it: its state, why it is stale, and what it recorded."""
+
+    iteration: int
+    stage: str
+    state: str
+    note: str
+    manifest: dict[str, Any] | None
+
+
+def plan_table(steps: Sequence[Planned]) -> Table:
     """Show iterations against stages, each cell its state."""
     grid: dict[int, dict[str, str]] = {}
     for step in steps:
@@ -180,8 +191,8 @@ def trust_table(run_dir: Path) -> Table:
     return Table(sorted(rows.values(), key=lambda row: row["score"]), caption)
 
 
-def trust(found: dict[str, Any]) -> str:
+def trust(auroc: dict[str, Any]) -> str:
     """Write a recorded AUROC with its interval, or that too few scores could be read."""
-    if min(found["true_pairs"], found["wrong_pairs"]) < FEW:
+    if min(auroc["true_pairs"], auroc["wrong_pairs"]) < FEW:
         return "too few readable scores"
-    return f"{found['value']:.2f} ({found['low']:.2f} to {found['high']:.2f})"
+    return f"{auroc['value']:.2f} ({auroc['low']:.2f} to {auroc['high']:.2f})"

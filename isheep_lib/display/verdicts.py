@@ -20,6 +20,7 @@ from isheep_lib.analysis.significance import (
     comparison_rows,
     holm,
     items_needed,
+    p_words,
     smallest_detectable,
     verdict,
 )
@@ -81,20 +82,15 @@ def _with_numbers(pair: Compared, name: str, p: float) -> str:
     return f"{named(name, pair.language)} ({points}, p {p_words(p)} after Holm)"
 
 
-def p_words(p: float) -> str:
-    """Write a p value."""
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"
-
-
-def needed(found: Mapping[str, Comparison], title_of: Callable[[str], str] = named) -> str:
+def needed(comparisons: Mapping[str, Comparison], title_of: Callable[[str], str] = named) -> str:
     """Say which differences could have been seen, and how many items the largest one not shown would take; "" if all are.
 
     Args:
         found: one family of tests by name.
         title_of: the name of a test for a reader.
     """
-    adjusted, alpha = holm({name: one.p for name, one in found.items()}), ALPHA / max(1, len(found))
-    unseen = {name: one for name, one in found.items() if verdict(one, adjusted[name]) == NOTHING_SHOWN}
+    adjusted, alpha = holm({name: one.p for name, one in comparisons.items()}), ALPHA / max(1, len(comparisons))
+    unseen = {name: one for name, one in comparisons.items() if verdict(one, adjusted[name]) == NOTHING_SHOWN}
     if not unseen:
         return ""
     points = [smallest_detectable(one.items, _differing(one), one.step, alpha=alpha) for one in unseen.values()]

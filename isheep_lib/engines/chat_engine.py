@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from tenacity.wait import wait_base
+
 from isheep_lib.engines.params import Model
 from isheep_lib.engines.protocol import Completion, Request, quiet
 from isheep_lib.engines.servers.client import Call
@@ -42,7 +44,7 @@ class ChatEngine:
     tokenizer: Any = None
     context = 0  # only the server knows it
 
-    def __init__(self, served: str, settings: Model, pause: Any = PAUSE) -> None:
+    def __init__(self, served: str, settings: Model, pause: wait_base = PAUSE) -> None:
         """Find the servers that have the judge, `served` as they call it, or raise as `preflight`; `pause` is tenacity's."""
         self.name = served
         self._reported: set[str] = set()

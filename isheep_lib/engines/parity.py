@@ -45,7 +45,7 @@ PROBES = (
         "sides = [(3, 4, 5), (1, 2, 2)]\nfor side in sides:\n    print(side, volume(*side))",
     ),
 )
-# Nats a token, the mean over a text. What other arithmetic in the same format does stays well below these.
+# Nats per token, the mean over a text. What other arithmetic in the same format does stays well below these.
 TOLERANCE = {"float32": 0.002, "bfloat16": 0.05}
 
 
@@ -146,7 +146,7 @@ def check_engine(engine: Engine, expected: list[float], dtype: str) -> float:
 
 
 def base_values(model: ModelRef) -> list[float] | None:
-    """Return the reference of a base model, computed once a model; None where it does not fit this machine's memory."""
+    """Return the reference of a base model, computed once per model; None where it does not fit this machine's memory."""
     path = cache_folder() / "parity" / f"{model.digest}.json"
     known = read_json(path) or {}  # a memory: what is damaged is computed again
     if known.get("probes") == [list(probe) for probe in PROBES] and "values" in known:

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 from tenacity import stop_after_delay
+from tenacity.wait import wait_base
 
 from isheep_lib.engines.params import Model
 from isheep_lib.engines.parity import PROBES
@@ -57,7 +58,7 @@ def preflight(model: ModelRef, settings: Model) -> None:
 class ServerEngine:
     """One model behind servers; see the protocol `isheep_lib.engines.protocol.Engine`."""
 
-    def __init__(self, model: ModelRef, settings: Model, pause: Any = PAUSE) -> None:
+    def __init__(self, model: ModelRef, settings: Model, pause: wait_base = PAUSE) -> None:
         """Find the servers that know the model, of which only the tokenizer is read here, or raise as `preflight`."""
         self.name = served_name(model, settings)
         self.probe_values: dict[str, Scores] = {}

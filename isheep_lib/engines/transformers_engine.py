@@ -139,7 +139,7 @@ class TransformersEngine:
         return [(self._rounded(total, 4, ERROR * max(1, number), pair), number) for pair, total, number in found]
 
     def choices(self, prompts: list[str], labels: list[str]) -> list[list[float]]:
-        """Score labels in one forward pass a prompt; see the protocol and `tokens.Labels`."""
+        """Score labels in one forward pass per prompt; see the protocol and `tokens.Labels`."""
         tree = label_paths(self.tokenizer, labels)
         rows = [self.vocabulary.encode(prompt) + list(tree.stem) for prompt in prompts]
         self.vocabulary.check_texts(rows)

@@ -173,7 +173,7 @@ def _row(given: dict[str, Any], fate: str, end: dict[str, Any], scores: dict[str
 
 
 def histograms(found: Pairs) -> Figure:
-    """Draw each score's histogram, one colour a fate; nothing where there are no scores."""
+    """Draw each score's histogram, one colour per fate; nothing where there are no scores."""
     if not found.scores:
         return nothing()
     figure, axes = panels(len(found.scores), min(3, len(found.scores)))
@@ -232,46 +232,46 @@ def _median(texts: Any) -> float:
     return float(statistics.median([len(words(text)) for text in texts] or [0]))
 
 
-def trend_table(found: dict[int, dict[str, float]]) -> Table:
+def trend_table(by_iteration: dict[int, dict[str, float]]) -> Table:
     """Show `lengths_and_duplicates`, one column per iteration."""
-    names = list(dict.fromkeys(name for row in found.values() for name in row))
-    rows = [{"measure": name, **{f"iteration {k}": row[name] for k, row in found.items()}} for name in names]
+    names = list(dict.fromkeys(name for row in by_iteration.values() for name in row))
+    rows = [{"measure": name, **{f"iteration {k}": row[name] for k, row in by_iteration.items()}} for name in names]
     return Table(rows or [{"measure": "no iteration has pairs yet"}])
 
 
-def trend_figure(found: dict[int, dict[str, float]]) -> Figure:
+def trend_figure(by_iteration: dict[int, dict[str, float]]) -> Figure:
     """Draw `lengths_and_duplicates` over iterations: lengths, repetition, diversity."""
     measures = (("words (median)", "median words"), ("share of instructions written", "share of"), ("distinct-2", "distinct"))
     figure, axes = panels(3, 3)
-    names = list(dict.fromkeys(name for row in found.values() for name in row))
+    names = list(dict.fromkeys(name for row in by_iteration.values() for name in row))
     for axis, (label, start) in zip(axes, measures, strict=True):
         for name, color in zip((n for n in names if n.startswith(start)), (BLUE, RED), strict=False):
             short = name.removeprefix("median words of ").removeprefix("share of the written ").split("pairs of words, ")[-1]
-            axis.plot(list(found), [row[name] for row in found.values()], "o-", color=color, label=short)
+            axis.plot(list(by_iteration), [row[name] for row in by_iteration.values()], "o-", color=color, label=short)
         axis.set_xlabel("iteration")
-        axis.set_xticks(list(found))
+        axis.set_xticks(list(by_iteration))
         axis.set_ylabel(label, color=DARK)
         axis.margins(y=0.1)
         axis.set_ylim(bottom=0)
-        if found:
+        if by_iteration:
             axis.legend(fontsize=7, frameon=False)
     return figure
 
 
-def next_commands(found: Pairs) -> Table:
+def next_commands(shown: Pairs) -> Table:
     """Say what can be looked at next, each with its command."""
-    run, k = manifests.run_name(found.run_dir), found.iteration
+    run, k = manifests.run_name(shown.run_dir), shown.iteration
     again = f"isheep explore {shlex.quote(run)}"
     rows = (
         [{"to": "make what is missing", "command": f"isheep iterate {k}, with the run's --params and --run"}]
-        if found.missing
+        if shown.missing
         else []
     )
     rows += [
-        {"to": f"look at iteration {n}", "command": f"{again} --iteration {n}"} for n in iterations(found.run_dir) if n != k
+        {"to": f"look at iteration {n}", "command": f"{again} --iteration {n}"} for n in iterations(shown.run_dir) if n != k
     ]
     rows += [
-        {"to": "follow another pair", "command": f"{again} --iteration {k} --pair {shlex.quote(found.rows[-1]['id'])}"},
+        {"to": "follow another pair", "command": f"{again} --iteration {k} --pair {shlex.quote(shown.rows[-1]['id'])}"},
         {"to": "ask both models its task again", "command": f"{again} --iteration {k} --ask-models"},
         {"to": "choose by menus, sort and search in JupyterLab", "command": f"{again} --iteration {k} --open"},
     ]

@@ -14,7 +14,9 @@ from isheep_lib.engines.params import Model
 from isheep_lib.engines.protocol import Engine
 from isheep_lib.engines.transcript import Recorded
 from isheep_lib.errors import RecordError
+from isheep_lib.evaluate.params import Evaluate
 from isheep_lib.models.base import ModelRef
+from isheep_lib.params.kinds import Section
 from isheep_lib.record import answer_cache
 from isheep_lib.record.journal import Journal
 
@@ -25,8 +27,11 @@ class Asking(Protocol):
     """What is used of an open stage (`iterate.session`)."""
 
     repeats: bool
-    params: Any
     parts: dict[str, Any]
+
+    @property
+    def params(self) -> Section:
+        """The stage's parameters."""
 
     @property
     def work(self) -> Path:
@@ -54,8 +59,9 @@ def open_recorded(stage: Asking, opened: Callable[[], Engine], model: ModelRef |
         engine = replay.Replayed(plan, stage.journal("transcript"), model, settings)
     else:
         made = opened()
-        folder = answers_folder(stage, made)
-        known = answer_cache.read_known(folder) if folder and stage.params.reuse_answers and not stage.repeats else {}
+        folder, params = answers_folder(stage, made), stage.params
+        again = isinstance(params, Evaluate) and params.reuse_answers and not stage.repeats
+        known = answer_cache.read_known(folder) if folder and again else {}
         engine = Recorded(made, stage.journal("transcript"), known)
     _OPEN[str(stage.work)] = engine
     return engine
@@ -63,7 +69,7 @@ def open_recorded(stage: Asking, opened: Callable[[], Engine], model: ModelRef |
 
 def answers_folder(stage: Asking, engine: Engine) -> Path | None:
     """Name the folder of the answers that this model gave before, None for a stage whose answers are not kept."""
-    if not hasattr(stage.params, "reuse_answers"):
+    if not isinstance(stage.params, Evaluate):
         return None
     return answer_cache.answers_folder(stage.parts, str(engine.facts().get("device", "")))
 

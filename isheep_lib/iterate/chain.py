@@ -29,8 +29,8 @@ from isheep_lib.record import locks, provenance, stages
 from isheep_lib.record.fingerprints import fingerprint, stale_reason
 from isheep_lib.record.fixity import inventory
 from isheep_lib.record.manifests import (
-    find_file,
     read_manifest,
+    require_file,
     require_intact,
     require_run,
     run_folder,
@@ -198,7 +198,7 @@ def prepare(values: dict[str, Any]) -> tuple[IterateParams, RunParams, Path]:
         The parameters of `iterate.ipynb`, those of the run, and the run's folder.
     """
     params = check(IterateParams, values, "iterate.ipynb")
-    run_params = load_run(find_file(params.params, "params"), params.override, params.run)
+    run_params = load_run(require_file(params.params, "params"), params.override, params.run)
     run_dir = run_folder(run_params.run)
     run_params = hub_ids.settle(run_params, run_file.run_params(run_dir))
     for stage in stages.ORDER:

@@ -1,7 +1,7 @@
 """A run before it is started: its stages, what each will cost and which record says so, and what still stands in its way.
 
     forecast, problems = look_ahead(given)
-    forecast.table()               # one row a stage
+    forecast.table()               # one row per stage
     forecast.lines()               # memory, disk
 
 Nothing is loaded, asked or written. Whether a recorded stage still fits code, inputs and files is seen when the run starts.
@@ -172,7 +172,7 @@ def look_ahead(values: dict[str, Any]) -> tuple[Forecast, list[str]]:
     except IsheepError as error:  # such as data that are not here: what the run would take can be said all the same
         problems.append(str(error))
         params = check(IterateParams, values, "iterate.ipynb")
-        run_params = load_run(manifests.find_file(params.params, "params"), params.override, params.run)
+        run_params = load_run(manifests.require_file(params.params, "params"), params.override, params.run)
         run_dir = manifests.run_folder(run_params.run)
     try:
         needs.check(run_params, run_dir, params.iteration, models=False)

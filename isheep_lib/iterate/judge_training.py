@@ -113,7 +113,7 @@ class School:
         said = "held-out loss of the verdict in nats: 0.69 is a coin"
         return Table(rows or [{"judge": "no scorer learns here"}], f"{said}{absent}" if rows else "")
 
-    def rows(self, found: Generalisation) -> dict[str, list[dict[str, Any]]]:
+    def rows(self, generalisation: Generalisation) -> dict[str, list[dict[str, Any]]]:
         """Return the files of rows: what became of every pair and lesson, and what each side said in the test."""
         if not self.trained:
             return {}
@@ -121,14 +121,14 @@ class School:
         for name, judge in self.trained.items():
             kinds = {lesson.pair.id: lesson.kind for lesson in self.courses.lessons[name]}
             told += [{"id": row["id"], "judge": name, "kind": kinds[row["id"]], **row} for row in judge.data.fates]
-        return {"lessons.jsonl": told, "learned_check.jsonl": found.rows}
+        return {"lessons.jsonl": told, "learned_check.jsonl": generalisation.rows}
 
-    def documents(self, found: Generalisation) -> dict[str, dict[str, Any]]:
+    def documents(self, generalisation: Generalisation) -> dict[str, dict[str, Any]]:
         """Return the document `learned.json`: AUROC by kind and side, and every training's held-out loss and rounding."""
         if not self.trained:
             return {}
         judges = {name: {"held_out": judge.held_out, "rounding": judge.rounding} for name, judge in self.trained.items()}
-        return {"learned.json": {"auroc": found.document(), "judges": judges, "absent": self.courses.absent}}
+        return {"learned.json": {"auroc": generalisation.document(), "judges": judges, "absent": self.courses.absent}}
 
 
 def train(stage: StageSession[AssessParams], pairs: Sequence[Pair]) -> School:

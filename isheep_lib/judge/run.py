@@ -1,6 +1,6 @@
 """Judging: another model reads the open answers that `evaluate` recorded, and what its verdicts add up to.
 
-A row of `verdicts-alpaca_eval.jsonl`, two an item, and one of `verdicts-mt_bench.jsonl`, two a question; `raw` is what the
+A row of `verdicts-alpaca_eval.jsonl`, two per item, and one of `verdicts-mt_bench.jsonl`, two per question; `raw` is what the
 judge wrote, or the logarithms of its labels' probabilities:
     {"id": "00012", "order": "model_first", "preference": 0.8, "unread": "", "raw": [-0.25, -1.64]}
     {"id": "81", "category": "writing", "turn": 2, "score": 7.0, "unread": "", "raw": "Vivid, but long. [[7]]"}

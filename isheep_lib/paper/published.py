@@ -108,7 +108,7 @@ COLUMNS = MAIN | _columns("turn")
 IFEVAL = tuple(name for name in MAIN if name.startswith("ifeval"))
 _TABLES = {row["number"]: row for row in _texts("tables.csv", "number", "title", "file", "keys", "values")}
 NUMBERS = tuple(_TABLES)
-PROMPTS, INSTRUCTIONS = 541, 834  # of IFEval; one to three instructions a prompt
+PROMPTS, INSTRUCTIONS = 541, 834  # of IFEval; one to three instructions per prompt
 
 
 def measure(row: dict[str, Cell], column: str) -> Column:

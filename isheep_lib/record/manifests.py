@@ -88,7 +88,7 @@ def require_run(run_dir: Path) -> None:
     raise RecordError(what, where=short(run_dir), allowed=", ".join(near), do=do)
 
 
-def find_file(name: str, parameter: str) -> Path:
+def require_file(name: str, parameter: str) -> Path:
     """Find a user's file (`provenance.find_file`), or raise a RecordError that names the parameter."""
     path = provenance.find_file(name)
     if path is None:

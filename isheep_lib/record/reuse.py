@@ -56,10 +56,10 @@ def copy_stage(source: Path, folder: Path, **own: Any) -> None:
     inventory.renew(folder.parents[1], f"{folder.parent.name}/{folder.name}")
 
 
-def taken(found: Iterable[dict[str, Any]]) -> str:
+def taken(recorded: Iterable[dict[str, Any]]) -> str:
     """Say which of some stages, given by their manifests, were taken from which other run, "" where none was."""
     by_run: dict[str, list[str]] = {}
-    for manifest in found:
+    for manifest in recorded:
         if "shared_from" in manifest:
             by_run.setdefault(manifest["shared_from"], []).append(f"iter-{manifest['iteration']}/{manifest['stage']}")
     told = [f"{len(names)} taken from the run {run}: {', '.join(names)}" for run, names in by_run.items()]

@@ -65,9 +65,9 @@ class _Seen:
     def say(self, item: str, holds: bool, detail: str) -> None:
         self.verdicts.append(Verdict(shown(item), OK if holds else FAIL, shown(detail)))
 
-    def differs(self, item: str, found: manifests.Difference, detail: str) -> None:
-        word = ABSENT if found.kind == ABSENT else FAIL
-        self.verdicts.append(Verdict(shown(item), word, shown(f"{found.kind}: {detail}")))
+    def differs(self, item: str, difference: manifests.Difference, detail: str) -> None:
+        word = ABSENT if difference.kind == ABSENT else FAIL
+        self.verdicts.append(Verdict(shown(item), word, shown(f"{difference.kind}: {detail}")))
 
 
 def verify(folder: Path, signers: Path | None = None) -> list[Verdict]:

@@ -221,15 +221,15 @@ def _judged(at: Place, manifest: dict[str, Any], found: dict[str, Any], changes:
     return Checked(*at, verdict, "; ".join(reasons or near), number, found, round(seconds, 1))
 
 
-def summary(found: Sequence[Checked]) -> str:
+def summary(results: Sequence[Checked]) -> str:
     """Say the verdict on all stages in one line."""
-    bad = [one.name for one in found if one.verdict == NOT_EXPLAINED]
+    bad = [one.name for one in results if one.verdict == NOT_EXPLAINED]
     if bad:
         return f"NOT explained by the model on this machine: {', '.join(bad)}"
-    left = [one.name for one in found if one.verdict == NOT_CHECKED]
-    tokens = sum(one.tokens.get("tokens", 0) for one in found)
+    left = [one.name for one in results if one.verdict == NOT_CHECKED]
+    tokens = sum(one.tokens.get("tokens", 0) for one in results)
     rest = f"; not checked: {', '.join(left)}" if left else ""
-    return f"Explained: {len(found) - len(left)} of {len(found)} stages, {tokens:,} tokens held against the weights{rest}"
+    return f"Explained: {len(results) - len(left)} of {len(results)} stages, {tokens:,} tokens held against the weights{rest}"
 
 
 def _keep(run_dir: Path, found: Sequence[Checked], sample: int) -> None:

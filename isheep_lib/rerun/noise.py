@@ -14,10 +14,10 @@ import numpy as np
 from isheep_lib.record.rows import read_jsonl
 from isheep_lib.rerun.notebook_diff import Change
 
-LOSS = 0.02  # nats a token
+LOSS = 0.02  # nats per token
 WEIGHTS = 0.1  # of the length of the recorded weights
 VECTORS = 0.05  # of the length of the recorded ones; bfloat16 keeps 8 bits
-PARITY = 0.02  # nats a token, of parity.json and reference.jsonl
+PARITY = 0.02  # nats per token, of parity.json and reference.jsonl
 
 
 def training_difference(recorded: Path, made: Path, change: Change) -> Change:
@@ -29,11 +29,11 @@ def training_difference(recorded: Path, made: Path, change: Change) -> Change:
     if recorded.suffix == ".safetensors":
         far, most, unit = weight_distance(recorded, made), WEIGHTS, "of the weights' length"
     elif recorded.name == "log.jsonl":
-        far, most, unit = _loss_distance(read_jsonl(recorded), read_jsonl(made)), LOSS, "nats a token"
+        far, most, unit = _loss_distance(read_jsonl(recorded), read_jsonl(made)), LOSS, "nats per token"
     elif recorded.name == "reference.jsonl":
-        far, most, unit = _reference_distance(read_jsonl(recorded), read_jsonl(made)), PARITY, "nats a token"
+        far, most, unit = _reference_distance(read_jsonl(recorded), read_jsonl(made)), PARITY, "nats per token"
     elif recorded.name == "parity.json":
-        far, most, unit = _parity_distance(recorded, made), PARITY, "nats a token"
+        far, most, unit = _parity_distance(recorded, made), PARITY, "nats per token"
     else:
         return change
     if far <= most:

@@ -1,6 +1,6 @@
 """One training as a job: what every process of it does, alone in a kernel or as one of many.
 
-    python -m isheep_lib.train.trainer JOB.json      # started by accelerate, once a process (`launch`)
+    python -m isheep_lib.train.trainer JOB.json      # started by accelerate, once per process (`launch`)
 
 The optimizer steps, their rows and their dropout follow from the job alone, so that the number of processes and a
 resume change nothing but the order in which floats are added.

@@ -98,8 +98,8 @@ def test_a_probe_says_what_it_takes_and_how_it_is_asked_for(found, tmp_path):
 
 
 def test_a_probe_is_a_valid_small_run_that_asks_every_benchmark_in_proportion():
-    params = load_run(manifests.find_file(PARAMS, "params"))
-    small = load_run(manifests.find_file(PARAMS, "params"), estimate.probe_override(params, 50))
+    params = load_run(manifests.require_file(PARAMS, "params"))
+    small = load_run(manifests.require_file(PARAMS, "params"), estimate.probe_override(params, 50))
     asked = items(small)
     assert list(asked) == list(items(params))
     assert 50 <= sum(asked.values()) <= 50 + len(asked)

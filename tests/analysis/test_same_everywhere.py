@@ -9,7 +9,7 @@ import pytest
 from isheep_lib.analysis import significance, win_rates
 from isheep_lib.analysis.collapse import answer_signs
 from isheep_lib.analysis.kmeans import cluster
-from isheep_lib.assess.reliability_check import auroc
+from isheep_lib.analysis.reliability import auroc
 from isheep_lib.display import embedding_map
 from isheep_lib.engines.exact.rounding import coarse
 from isheep_lib.judge.run import _settled

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from isheep_lib.analysis.reliability import auroc
 from isheep_lib.assess import reliability_check
 from isheep_lib.assess.reliability_check import (
     Check,
-    auroc,
     calibration,
     checked_sample,
     corrupt,

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from isheep_lib.assess.reliability_check import Reliability
+from isheep_lib.analysis.reliability import Reliability
 from isheep_lib.display import stage_tables
 from isheep_lib.record import manifests
 from isheep_lib.record.stages import ORDER

@@ -46,7 +46,7 @@ def test_noise_decides_nothing_and_another_training_does(tmp_path, name, scale, 
     one, other = written(tmp_path / "one", 1, 0, 0), written(tmp_path / "other", scale, more, said)
     found = training_difference(one / name, other / name, change(one / name))
     assert found.decides is decides
-    assert ("of the weights' length" if name.endswith("tensors") else "nats a token") in found.after
+    assert ("of the weights' length" if name.endswith("tensors") else "nats per token") in found.after
 
 
 @pytest.mark.parametrize("other", [[], [{**REFERENCE[0], "id": "q"}], [{**REFERENCE[0], "chosen_tokens": 8}], REFERENCE * 2])

@@ -214,7 +214,7 @@ def test_a_base_in_4_bits_is_about_a_quarter_of_one_in_16_but_for_its_embeddings
         ({"num_processes": 2}, 4),
         ({"num_processes": 2, "parallel": "fsdp2"}, 4),
         ({"num_processes": 2, "parallel": "fsdp2", "method": "full"}, 2),
-        ({"num_processes": 16, "parallel": "fsdp2", "method": "full"}, 0),  # one pass a step
+        ({"num_processes": 16, "parallel": "fsdp2", "method": "full"}, 0),  # one pass per step
         ({"num_processes": 2, "parallel": "zero3", "method": "full"}, 0),
     ],
     ids=str,

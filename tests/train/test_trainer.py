@@ -224,7 +224,7 @@ def test_a_training_that_is_started_anew_for_lack_of_a_whole_checkpoint_gives_th
 
 
 def test_the_log_begins_before_the_first_step_and_ends_with_an_evaluation_of_the_last(tiny_model, tmp_path):
-    job = saved_job(tiny_model, tmp_path, data(9), save_steps=4)  # 3 steps an epoch, the last of them of one row
+    job = saved_job(tiny_model, tmp_path, data(9), save_steps=4)  # 3 steps per epoch, the last of them of one row
     trainer.train(job)
     log = result(job)["log"]
     assert [row["step"] for row in log if "loss" in row] == [1, 2, 3, 4, 5, 6]

@@ -1,6 +1,6 @@
 """Recorded log-probabilities held against a model: how far what it says now lies from what is on record.
 
-Covers continuations (nats a token) and labels (probabilities: of labels that are next to impossible, logarithms differ by
+Covers continuations (nats per token) and labels (probabilities: of labels that are next to impossible, logarithms differ by
 more and decide nothing). Does not cover tokens (`engines.exact.token_check`).
 """
 

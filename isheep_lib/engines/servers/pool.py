@@ -16,6 +16,7 @@ from itertools import islice
 from typing import Any
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_exception, wait_random_exponential
+from tenacity.wait import wait_base
 
 from isheep_lib.engines.params import Model
 from isheep_lib.engines.servers.client import Call, Endpoint, Trouble
@@ -41,7 +42,7 @@ class Replicas:
         check: Callable[[Endpoint], Awaitable[None]] | None = None,
         *,
         may_lack_list: bool = False,
-        pause: Callable[[Any], float] = PAUSE,
+        pause: wait_base = PAUSE,
     ) -> None:
         """Connect to all addresses that have a model; the key comes from the environment alone.
 

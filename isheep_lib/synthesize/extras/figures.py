@@ -100,7 +100,7 @@ def shares(kept: Sequence[str], dropped: Sequence[str], what: str) -> Figure:
     ranked = sorted({*good, *bad}, key=lambda name: (-good[name], -bad[name], name))
     names = ranked[:MOST]
     figure, (axis,) = panels(1, 1, height=0.9 + 0.28 * len(names))
-    labels = [_short(name) for name in names]
+    labels = [short_name(name) for name in names]
     places = range(len(names))
     axis.barh(places, [good[name] for name in names], color=BLUE, label="accepted")
     axis.barh(places, [bad[name] for name in names], left=[good[name] for name in names], color=GREY, label="dropped")
@@ -112,6 +112,6 @@ def shares(kept: Sequence[str], dropped: Sequence[str], what: str) -> Figure:
     return figure
 
 
-def _short(name: str) -> str:
+def short_name(name: str) -> str:
     """Shorten a name that a model may have written, and keep a dollar sign from being read as mathematics."""
     return (name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…").replace("$", r"\$")

@@ -55,6 +55,12 @@ def refuse_few(there: int, wanted: int, what: str, source: str, do: str) -> None
         raise DataError(f"{said} cannot fill a prompt that shows {wanted}", where=source, do=do)
 
 
+def refuse_few_seeds(shared: Shared, demonstrations: int) -> None:
+    """Refuse fewer seeds than a prompt shows where it may show seeds alone; see `refuse_few`."""
+    do = "add seeds, or lower synthesize.options.demonstrations"
+    refuse_few(len(seeds_of(shared)), demonstrations, "", shared.seeds, do)
+
+
 def of_kinds(seeds: Sequence[Task], kinds: Sequence[str]) -> list[Task]:
     """Return the seeds of these kinds, all of them where none is named."""
     return [seed for seed in seeds if not kinds or seed.kind in kinds]

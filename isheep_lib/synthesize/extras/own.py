@@ -77,6 +77,11 @@ def files_of(found: Candidates) -> dict[str, list[dict[str, Any]]]:
     return found.files if isinstance(found, WithFiles) else {}
 
 
+def rows_of(found: Candidates, file: str) -> list[dict[str, Any]]:
+    """Return the rows of one of the method's own files, [] where it wrote none."""
+    return files_of(found).get(file, [])
+
+
 @runtime_checkable
 class Withholding(Protocol):
     """A method of whose runs some must not be given to others."""

@@ -10,8 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from isheep_lib.display.figures import BLUE, nothing, panels
-
-LONGEST = 40  # letters of a name
+from isheep_lib.synthesize.extras.figures import short_name
 
 
 def weaknesses(rows: Sequence[tuple[str, float, int]], label: str, limits: tuple[float, float]) -> Figure:
@@ -30,7 +29,7 @@ def weaknesses(rows: Sequence[tuple[str, float, int]], label: str, limits: tuple
         axis.barh(places, [row[column] for row in rows], color=BLUE)
         axis.set_xlabel(said)
     axes[0].set_xlim(*limits)
-    axes[0].set_yticks(places, [_short(row[0]) for row in rows], fontsize="small")
+    axes[0].set_yticks(places, [short_name(row[0]) for row in rows], fontsize="small")
     axes[0].invert_yaxis()
     return figure
 
@@ -54,8 +53,3 @@ def archive_grid(rows: Sequence[Mapping[str, Any]]) -> Figure:
     axis.set_xticks(range(len(across)), ["\n".join(cell) for cell in across], rotation=90, fontsize="x-small")
     figure.colorbar(image, label="fitness: how likely the model finds its answer failing (0 to 1)")
     return figure
-
-
-def _short(name: str) -> str:
-    """Shorten a name that a model may have written, and keep a dollar sign from being read as mathematics."""
-    return (name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…").replace("$", r"\$")

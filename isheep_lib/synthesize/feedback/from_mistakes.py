@@ -26,7 +26,7 @@ from isheep_lib.synthesize.candidates import Candidates, Intake, pool_of
 from isheep_lib.synthesize.evolving.rounds import require_successes
 from isheep_lib.synthesize.extras.asking import text_request
 from isheep_lib.synthesize.extras.needs import of_kinds
-from isheep_lib.synthesize.extras.own import WithFiles
+from isheep_lib.synthesize.extras.own import WithFiles, rows_of
 from isheep_lib.synthesize.feedback.checking import agreeing, is_checkable, number_of, require_checkable
 from isheep_lib.synthesize.feedback.fitting import first_fitting
 from isheep_lib.synthesize.feedback.mistakes import Seen, answer_seeds, labels_of, read_task
@@ -148,7 +148,7 @@ class FromMistakes(Method[O]):
 
     def evidence(self, candidates: Candidates) -> Table:
         """Show how many seeds of each kind were answered wrongly, and what was written from them."""
-        seen = _recorded(candidates)
+        seen = rows_of(candidates, FILE)
         kind_of = {row["id"]: row["kind"] for row in seen}
         kept = Counter(kind_of.get(row["parents"][0], "") for row in candidates.accepted)
         lost = [(kind_of.get(row["parents"][0], ""), row["reason"]) for row in candidates.dropped]
@@ -166,7 +166,7 @@ class FromMistakes(Method[O]):
         from isheep_lib.synthesize.feedback.figures import weaknesses
 
         kept = Counter(row["skill"] for row in candidates.accepted)
-        seen = _recorded(candidates)
+        seen = rows_of(candidates, FILE)
         kinds = sorted({row["kind"] for row in seen})
         wrong = {k: [not row["right"] for row in seen if row["kind"] == k] for k in kinds}
         rows = [(k or "no kind", sum(wrong[k]) / len(wrong[k]), kept[k]) for k in kinds]
@@ -240,10 +240,6 @@ class FromMistakes(Method[O]):
             return "same_task", ""
         is_other = number_of(seed.output) is not None and number_of(answer) is None
         return ("not_checkable", answer[:80]) if is_other or not is_checkable(answer) else None
-
-
-def _recorded(candidates: Candidates) -> list[dict[str, Any]]:
-    return candidates.files[FILE] if isinstance(candidates, WithFiles) else []
 
 
 def _require_mistakes(seen: Sequence[Seen]) -> list[Seen]:

@@ -135,13 +135,17 @@ def take_batch(
     journals: tuple[Journal, Journal],
     course: Course,
     drawn: Mapping[str, tuple[Task, Cell]],
-    number: int,
 ) -> None:
     """Mutate a batch of parents toward their cells, and put what is better than a cell's task into it.
+
+    Args:
+        journals: of the mutations, and of what comes of them.
+        drawn: parents and cells by the child's id.
 
     Raises:
         YieldError: of many children none came into the archive.
     """
+    number = 1 + len(course.children) // writing.options.batch  # all before this one were full
     children = _mutate(writing, intake, journals[0], drawn, number)
     course.children |= {child.id: child for child in children}
     problems = {child.id: text_problem(intake, child) for child in children}

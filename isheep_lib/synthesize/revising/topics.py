@@ -33,7 +33,7 @@ class Topic:
 
 
 def read_topics(said: str, most: int, known: Sequence[str] = ()) -> tuple[list[str], list[tuple[str, str]]]:
-    """Read a list of topics, one a line.
+    """Read a list of topics, one per line.
 
     Args:
         said: what the model wrote.

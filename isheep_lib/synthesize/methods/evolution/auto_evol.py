@@ -25,7 +25,7 @@ from isheep_lib.synthesize.evolving import eliminator
 from isheep_lib.synthesize.evolving.rounds import Answered, Draft, Evolving, EvolvingOptions, Problem, filled, one_response
 from isheep_lib.synthesize.evolving.versions import Improvement, apply_version, failure
 from isheep_lib.synthesize.extras.needs import seeds_of
-from isheep_lib.synthesize.extras.own import WithFiles
+from isheep_lib.synthesize.extras.own import WithFiles, rows_of
 from isheep_lib.synthesize.method import Need
 from isheep_lib.synthesize.shared_params import Shared
 from isheep_lib.synthesize.writing import Writing
@@ -115,7 +115,7 @@ class AutoEvol(Evolving[AutoOptions]):
     def evidence(self, candidates: Candidates) -> Table:
         """Show every version with its failure rate, and what the chosen one brought."""
         brought = super().evidence(candidates).rows[0]
-        rows = candidates.files[FILE] if isinstance(candidates, WithFiles) else []
+        rows = rows_of(candidates, FILE)
         shown = [
             {
                 "version": row["version"],
@@ -133,4 +133,4 @@ class AutoEvol(Evolving[AutoOptions]):
         """Draw the failure rates of all versions."""
         from isheep_lib.synthesize.extras.figures import versions
 
-        return versions(candidates.files[FILE] if isinstance(candidates, WithFiles) else [])
+        return versions(rows_of(candidates, FILE))

@@ -22,7 +22,7 @@ from isheep_lib.synthesize.evolving.rounds import Answered, Draft, DrawnOptions,
 from isheep_lib.synthesize.evolving.voted_answers import answer_by_vote, check_vote, checkable
 from isheep_lib.synthesize.evolving.votes import Vote
 from isheep_lib.synthesize.extras.needs import of_kinds, require_kinds
-from isheep_lib.synthesize.extras.own import WithFiles
+from isheep_lib.synthesize.extras.own import WithFiles, rows_of
 from isheep_lib.synthesize.method import Need
 from isheep_lib.synthesize.respond import ANSWER
 from isheep_lib.synthesize.shared_params import Shared
@@ -133,7 +133,7 @@ class WizardMath(Evolving[MathOptions]):
         table = super().evidence(candidates)
         ties = sum(row["reason"] == "tied" for row in candidates.dropped)
         said = f"{table.title}; {ties} tied votes"
-        checked = candidates.files["checked_seeds.jsonl"] if isinstance(candidates, WithFiles) else []
+        checked = rows_of(candidates, "checked_seeds.jsonl")
         if checked:
             right, decided = sum(row["right"] for row in checked), sum(bool(row["voted"]) for row in checked)
             said += f"; of {len(checked)} seeds with known answers the vote decides {decided} and is right on {right}"

@@ -21,7 +21,7 @@ from isheep_lib.record.funnel import require
 from isheep_lib.record.journal import Journal
 from isheep_lib.synthesize.candidates import Candidates, Intake, pool_of
 from isheep_lib.synthesize.evolving.rounds import read_rewriting
-from isheep_lib.synthesize.extras.own import WithFiles
+from isheep_lib.synthesize.extras.own import WithFiles, rows_of
 from isheep_lib.synthesize.feedback.cases import ask_first, ask_harder, attempt, take_step
 from isheep_lib.synthesize.feedback.skills import Skill, assess, examine
 from isheep_lib.synthesize.method import Example, Method, Need
@@ -138,7 +138,7 @@ class AutoDetect(Method[AutoDetectOptions]):
                 "accepted: first": kept[row["id"], "first"],
                 "accepted: harder": kept[row["id"], "harder"],
             }
-            for row in _recorded(candidates)
+            for row in rows_of(candidates, FILE)
         ]
         return Table(shown or [{"skill": "none was listed"}], "weaknesses by skill; scores are from 1 to 10")
 
@@ -147,7 +147,7 @@ class AutoDetect(Method[AutoDetectOptions]):
         from isheep_lib.synthesize.feedback.figures import weaknesses
 
         kept = Counter(row["skill_id"] for row in candidates.accepted)
-        rows = [(row["skill"], row["mean_score"], kept[row["id"]]) for row in _recorded(candidates) if row["scored"]]
+        rows = [(row["skill"], row["mean_score"], kept[row["id"]]) for row in rows_of(candidates, FILE) if row["scored"]]
         return weaknesses(rows, "mean score, from 1 to 10", (1.0, 10.0))
 
     def _first_skills(self, writing: Writing[AutoDetectOptions], intake: Intake, journal: Journal) -> list[Skill]:
@@ -194,7 +194,3 @@ class AutoDetect(Method[AutoDetectOptions]):
             if not proposed.reason:
                 return proposed
         return None
-
-
-def _recorded(candidates: Candidates) -> list[dict[str, Any]]:
-    return candidates.files[FILE] if isinstance(candidates, WithFiles) else []

@@ -25,7 +25,7 @@ from isheep_lib.prompting.chat import user_words
 from isheep_lib.record.rows import Task
 from isheep_lib.synthesize.candidates import Candidates, Intake, pool_of
 from isheep_lib.synthesize.evolving.rounds import read_rewriting
-from isheep_lib.synthesize.extras.own import WithFiles
+from isheep_lib.synthesize.extras.own import WithFiles, rows_of
 from isheep_lib.synthesize.feedback.archive import Cell, bias, cells_of, draw_cell
 from isheep_lib.synthesize.feedback.quality_diversity import (
     Child,
@@ -140,7 +140,7 @@ class Rainbow(Method[RainbowOptions]):
                 ids = [f"i{writing.iteration}-c{n:04d}" for n in range(first, min(first + options.batch, options.children))]
                 shares = bias(course.archive.fitness, options.bias_temperature)
                 drawn = {id_: _drawn(writing, course, id_, seeds, shares) for id_ in ids}
-                take_batch(writing, intake, (mutations, journal), course, drawn, 1 + first // options.batch)
+                take_batch(writing, intake, (mutations, journal), course, drawn)
             course.settle(writing, intake, journal)
         found = intake.require(ADVICE)
         return WithFiles(found.accepted, found.dropped, found.tokens, {FILE: course.archive.in_order()})
@@ -161,7 +161,7 @@ class Rainbow(Method[RainbowOptions]):
         """Draw the archive as a grid."""
         from isheep_lib.synthesize.feedback.figures import archive_grid
 
-        return archive_grid(candidates.files[FILE] if isinstance(candidates, WithFiles) else [])
+        return archive_grid(rows_of(candidates, FILE))
 
     def _seeds(self, writing: Writing[RainbowOptions]) -> list[Task]:
         """Return the seeds; all must fit the model's context, whichever are drawn."""

@@ -25,7 +25,7 @@ from isheep_lib.synthesize.candidates import Candidates, Prompt, write_in_batche
 from isheep_lib.synthesize.demonstrated import Demonstrated
 from isheep_lib.synthesize.demonstrations import DemonstrationOptions
 from isheep_lib.synthesize.extras.asking import numbered, read_entries, text_request
-from isheep_lib.synthesize.extras.needs import refuse_few, seeds_of
+from isheep_lib.synthesize.extras.needs import refuse_few_seeds
 from isheep_lib.synthesize.method import Example, Need
 from isheep_lib.synthesize.methods.in_context.topics import Topics, brainstorm, load_topics
 from isheep_lib.synthesize.rules import Item
@@ -91,8 +91,7 @@ class LaMini(Demonstrated[LaMiniOptions]):
 
     def check_data(self, shared: Shared, options: LaMiniOptions) -> dict[str, str]:
         """Refuse seeds that do not fill a prompt."""
-        there, do = len(seeds_of(shared)), "add seeds, or lower synthesize.options.demonstrations"
-        refuse_few(there, options.demonstrations, "", shared.seeds, do)
+        refuse_few_seeds(shared, options.demonstrations)
         return {}
 
     def request(self, writing: Writing[LaMiniOptions], id_: str, shown: list[Task], seed: int) -> Request:

@@ -26,7 +26,7 @@ from isheep_lib.record.rows import Task
 from isheep_lib.synthesize.candidates import BatchOptions, Candidates, Prompt, write_in_batches
 from isheep_lib.synthesize.evolving.rounds import read_rewriting
 from isheep_lib.synthesize.extras.asking import answer_request, text_request
-from isheep_lib.synthesize.extras.own import WithFiles
+from isheep_lib.synthesize.extras.own import WithFiles, rows_of
 from isheep_lib.synthesize.method import Example, Method, Need
 from isheep_lib.synthesize.revising.topics import Topic, brainstorm, topics_request
 from isheep_lib.synthesize.rules import Item
@@ -117,7 +117,7 @@ class Dromedary(Method[DromedaryOptions]):
 
     def evidence(self, candidates: Candidates) -> Table:
         """Show what each kind of questions brought."""
-        topics = candidates.files[FILE] if isinstance(candidates, WithFiles) else []
+        topics = rows_of(candidates, FILE)
         used = Counter(row["kind"] for row in topics if not row["reason"])
         kept, lost = (Counter(row["kind"] for row in rows) for rows in (candidates.accepted, candidates.dropped))
         rows = [

@@ -18,7 +18,7 @@ from isheep_lib.params.kinds import Positive, Section
 from isheep_lib.prompting.chat import user_words
 from isheep_lib.record.rows import Task
 from isheep_lib.synthesize.candidates import Candidates, Intake, pool_of
-from isheep_lib.synthesize.extras.own import WithFiles
+from isheep_lib.synthesize.extras.own import WithFiles, rows_of
 from isheep_lib.synthesize.method import Example, Method, Need
 from isheep_lib.synthesize.respond import respond
 from isheep_lib.synthesize.revising.aligning import bad_answers, begin, proposed, revision_request, take_round
@@ -109,7 +109,7 @@ class IterAlign(Method[IterAlignOptions]):
 
     def evidence(self, candidates: Candidates) -> Table:
         """Show every rule with its version and what became of it, and how many answers each version revised."""
-        rows = candidates.files[FILE] if isinstance(candidates, WithFiles) else []
+        rows = rows_of(candidates, FILE)
         used = Counter(row["constitution_version"] for row in candidates.accepted)
         shown = [
             {
