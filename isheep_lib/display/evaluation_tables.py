@@ -17,6 +17,7 @@ from isheep_lib.benchmarks.comparison import OPEN, Compared, spoken_in
 from isheep_lib.benchmarks.data import Suite
 from isheep_lib.benchmarks.followed import GROUPS
 from isheep_lib.display.table import Table, clip
+from isheep_lib.errors import RecordError
 from isheep_lib.languages.rules import ANY, Language, file_of, files_of, in_words
 from isheep_lib.record import manifests
 
@@ -244,11 +245,15 @@ def answers_table(
 
 
 def metrics_of(run_dir: Path) -> dict[int, dict[str, Any]]:
-    """Read the metrics of every evaluated iteration."""
-    found = {
-        k: manifests.read_manifest(path, "metrics.json") for k, (path, _) in manifests.of_stage(run_dir, "evaluate").items()
-    }
-    return {k: metrics for k, metrics in found.items() if metrics}
+    """Read the metrics of every evaluated iteration; a RecordError where they are damaged."""
+    found = {}
+    for k, (folder, _) in manifests.of_stage(run_dir, "evaluate").items():
+        metrics = manifests.read_manifest(folder, "metrics.json")
+        if metrics and not isinstance(metrics.get("tasks"), dict):
+            do = "isheep verify names all that differs from the record"
+            raise RecordError("metrics.json holds no tasks: it was changed", where=manifests.short(folder), do=do)
+        found |= {k: metrics} if metrics else {}
+    return found
 
 
 def results_table(by_iteration: dict[int, dict[str, Any]]) -> Table:

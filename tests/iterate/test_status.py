@@ -93,3 +93,9 @@ def test_a_damaged_manifest_is_named_by_status(run):
     (manifests.stage_folder(run, 1, "train") / "manifest.json").write_text("{}")
     with pytest.raises(RecordError, match=r"does not hold what manifests do(.|\n)*restore it"):
         chain.status(run)
+
+
+def test_damaged_metrics_are_named_and_no_other_reader_s_error(run):
+    (manifests.stage_folder(run, 0, "evaluate") / "metrics.json").write_text('{"tasks": 3}')
+    with pytest.raises(RecordError, match=r"metrics.json holds no tasks(.|\n)*isheep verify"):
+        evaluation_tables.metrics_of(run)
