@@ -64,6 +64,7 @@ def test_every_executed_notebook_begins_with_what_came_out_and_shows_its_paramet
         hidden = [cell for cell in cells if "parameters" in " ".join(cell.metadata.get("tags", []))]
         if path.stem != "iterate":  # that one is papermill's own copy
             assert all(cell.metadata.jupyter.source_hidden for cell in hidden)
+            assert all(cell.metadata.transient.remove_source for cell in hidden), "a page shows them"
 
 
 def test_the_second_iteration_starts_from_the_adapter_of_the_first(finished: Path) -> None:
