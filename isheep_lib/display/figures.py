@@ -146,7 +146,10 @@ def calibration_over_iterations(found: dict[int, dict[str, Any]]) -> Figure:
         axis.set_ylim(*((0.5, 10.5) if path[0] == "mean" else (-0.05, 1.05)))
         if path[0] == "auroc":
             axis.axhline(0.5, color=DARK, linestyle="--", linewidth=1)
-    axes[0].legend(fontsize=7, frameon=False)
+    # Beside the panels: within one it would hide points, of which a first iteration has one a score.
+    figure.legend(
+        *axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(columns), fontsize=8, frameon=False
+    )
     return figure
 
 
@@ -279,7 +282,8 @@ def _over_iterations(
     for axis, (title, values) in zip(axes, series, strict=True):
         points = list(values.values())
         errors = [v["standard_error"] or 0.0 for v in points]
-        axis.errorbar(list(values), [v["value"] for v in points], errors, fmt="o-", color=color, capsize=3)
+        look = {"fmt": "o-", "color": color, "capsize": 3, "clip_on": False}  # whole also at the ends of the axis
+        axis.errorbar(list(values), [v["value"] for v in points], errors, **look)
         axis.set_title("\n".join(wrapped(title, 32)), fontsize=9, loc="left")
         axis.tick_params(labelsize=8)
         axis.set_xlabel("iteration (0 is the base model)", fontsize=8)
