@@ -22,6 +22,7 @@ from isheep_lib.scorers.table import scorer_of
 BLUE, RED, GREY, DARK = "#1b6ca8", "#d1495b", "#c9ccd1", "#30343b"
 WRONG = (RED, "#e8a33d", "#5b8c5a")
 GROUPS = (BLUE, *WRONG, "#7b5ea7", "#3aa6a0", "#8c6d4f", "#c77dba")
+END = 0.04  # of an axis over iterations, beyond its ends: a point that lies there is whole
 LEAST_LOSS = 0.05  # of a loss: the least that its axis spans
 OTHER = "#9aa0a8"  # every group beyond these
 MARKERS, DASHES = "osD^vP*X", ("-", "--", ":", "-.")  # what tells groups and lines apart without colours
@@ -282,14 +283,14 @@ def _over_iterations(
     for axis, (title, values) in zip(axes, series, strict=True):
         points = list(values.values())
         errors = [v["standard_error"] or 0.0 for v in points]
-        look = {"fmt": "o-", "color": color, "capsize": 3, "clip_on": False}  # whole also at the ends of the axis
-        axis.errorbar(list(values), [v["value"] for v in points], errors, **look)
+        axis.errorbar(list(values), [v["value"] for v in points], errors, fmt="o-", color=color, capsize=3)
         axis.set_title("\n".join(wrapped(title, 32)), fontsize=9, loc="left")
         axis.tick_params(labelsize=8)
         axis.set_xlabel("iteration (0 is the base model)", fontsize=8)
         axis.set_xticks(iterations)
         low, high = limits
-        axis.set_ylim(low, high or (1 if "share)" in title else max(1.0, 1.05 * axis.get_ylim()[1])))
+        high = high or (1 if "share)" in title else max(1.0, axis.get_ylim()[1]))
+        axis.set_ylim(low - END * high, (1 + END) * high)
     return figure
 
 
