@@ -16,7 +16,7 @@ from isheep_lib.analysis.significance import IMPROVED, NOTHING_SHOWN, WORSE, com
 from isheep_lib.benchmarks.comparison import Compared, spoken_in
 from isheep_lib.display.evaluation_tables import ERRORS, named, with_error
 from isheep_lib.display.folded import Told
-from isheep_lib.display.judge_tables import GRADES, PAIRS, biases, judge_name, number, of_one_judge, percent
+from isheep_lib.display.judge_tables import GRADES, PAIRS, Metrics, biases, judge_name, number, of_one_judge, percent
 from isheep_lib.display.stage_tables import FEW, funnel_table, trust
 from isheep_lib.display.table import Table
 from isheep_lib.languages.rules import Language
@@ -173,7 +173,7 @@ def counted(rows: Mapping[str, Mapping[str, str]], language: Language = "en") ->
 WORDS = {IMPROVED: "better", WORSE: "worse", NOTHING_SHOWN: ""}
 
 
-def of_judgement(model: str, found: Mapping[int, Mapping[str, Any]], counts: Mapping[str, Any]) -> Told:
+def of_judgement(model: str, found: Metrics, counts: Mapping[str, Any]) -> Told:
     """Tell what a judge said of a model's answers, what it favours itself, and what it said of earlier models.
 
     Args:
@@ -191,9 +191,9 @@ def of_judgement(model: str, found: Mapping[int, Mapping[str, Any]], counts: Map
         f"{judge_name(metrics['judge'])} read the answers of {model}: {counts['kept']} of {counts['in']} verdicts could be read"
     )
     said += f"{_dropped(counts, 'not read')}{'; the answers ' * bool(results)}{listed(results)}."
-    said += f"\nWhat the judge itself favours: {biases(dict(metrics))}."
+    said += f"\nWhat the judge itself favours: {biases(metrics)}."
     for name in (PAIRS, GRADES):
-        for k, of_model in of_one_judge(dict(found), name).items():
+        for k, of_model in of_one_judge(found, name).items():
             rows.setdefault(k, {"model": model_name(k)}).update(_judged(name, of_model))
     table = Table([rows[k] for k in sorted(rows)] or [{"judged": "nothing"}], "± is one standard error over items")
     return Told(f"{said[0].upper()}{said[1:]}", table)
