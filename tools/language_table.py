@@ -41,6 +41,10 @@ the run's language is not written in Latin letters. The response to a task that 
 brings an input in another language may be in any: *Translate to French: …* is answered in French. Runs made before there was a
 choice were filtered by `chinese`, and `isheep rerun` repeats them so.
 
+No native speaker has read the words of the nine languages besides English; they were collected for this project, and are
+checked by the texts below and by `tests/languages/words_of_each_language.yaml`. Both are data: who sees a word that is wrong or
+missing changes its file of rules, and adds a text where it must be found and one where it must not.
+
 What became of the same texts while every rule was English, and what becomes of them now, with an arrow between where they
 differ. The texts are in `tools/languages.yaml`; `tests/languages/test_language_table.py` checks each cell."""
 FILE = Path(__file__).with_name("languages.yaml")

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from isheep_lib.ablate.stops import stop_of
 from isheep_lib.ablate.sweep import Point, Sweep, choices
 from isheep_lib.display.table import Table
 from isheep_lib.errors import IsheepError, StageFailed
@@ -149,7 +150,7 @@ def run_all(sweep: Sweep, stale: str, say: Callable[[str], None] = print) -> Non
     """Run what is missing, one run after another, each as its own iterate.ipynb; a run that fails does not stop the others.
 
     Raises:
-        StageFailed: with every run that failed, after all others are done.
+        StageFailed: with every run that failed, after all others are done; too few pairs to go on with is a result.
     """
     failed = []
     for number, point in enumerate(sweep.points, 1):
@@ -157,6 +158,9 @@ def run_all(sweep: Sweep, stale: str, say: Callable[[str], None] = print) -> Non
         try:
             run_point(sweep, point, stale, title)
         except IsheepError as error:
+            if stopped := stop_of(manifests.run_folder(point.run), point.iterations):
+                say(f"{title} stopped: {stopped}")
+                continue
             failed.append(f"{point.run}: {error}")
             say(f"{title} failed")
     if failed:

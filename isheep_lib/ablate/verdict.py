@@ -10,12 +10,14 @@ correction over all tests of its kind. Covers what is said. Does not cover the t
 from collections.abc import Mapping, Sequence
 
 from isheep_lib.ablate.practice import base_of
+from isheep_lib.ablate.stops import stop_of
 from isheep_lib.ablate.sweep import Sweep
 from isheep_lib.ablate.table import Row, compared, iterations_of
 from isheep_lib.analysis.significance import NOTHING_SHOWN, Comparison, holm, verdict
 from isheep_lib.display.folded import Told
 from isheep_lib.display.outcomes import listed
 from isheep_lib.display.verdicts import by_verdict, needed, p_words
+from isheep_lib.record.manifests import run_folder
 
 Tests = Mapping[tuple[str, int, str], Comparison]  # by setting, iteration and benchmark
 CONTROL, BASE = "its control, which keeps as many pairs by chance", "the base model"
@@ -30,7 +32,7 @@ def of_sweep(sweep: Sweep, rows: Sequence[Row]) -> Told:
     """
     last = [row for row in rows if row.iteration == iterations_of(sweep, row.side.label)]
     if not last:
-        return Told("Nothing of this sweep is evaluated yet.")
+        return Told("\n".join(filter(None, ["Nothing of this sweep is evaluated yet.", _stopped(sweep)])))
     labels = dict.fromkeys(row.side.label for row in last)
     titles = {_key(row): f"{row.side.label}, {row.side.named(row.benchmark)}" for row in rows}
     bases = {label: base_of(sweep, label) for label in labels}
@@ -40,7 +42,13 @@ def of_sweep(sweep: Sweep, rows: Sequence[Row]) -> Told:
     tests = _tests(found)
     more = needed({titles[key]: one for key, one in tests.items()}, str) if tests else ""
     shown = _rows(_tests(by_chance), CONTROL.partition(",")[0], last) + _rows(tests, BASE, last)
-    return Told("\n".join(filter(None, [*told, more])), *by_verdict(shown))
+    return Told("\n".join(filter(None, [*told, more, _stopped(sweep)])), *by_verdict(shown))
+
+
+def _stopped(sweep: Sweep) -> str:
+    """Name the settings of which a run brought too few pairs to go on."""
+    labels = dict.fromkeys(p.label for p in sweep.points if not p.control and stop_of(run_folder(p.run), p.iterations))
+    return f"Too few pairs to learn from: {listed(list(labels))}." if labels else ""
 
 
 def _key(row: Row) -> tuple[str, int, str]:

@@ -1,7 +1,7 @@
 """What the runs of a sweep learned from: candidates and what is left of them, tokens, diversity, mutual information, lengths.
 
     found = yields_of(sweep)
-    yield_table(sweep, found, rows)     # a row a run, with the scores of its last model and their paired tests
+    yield_table(sweep, found, rows)     # a row a run, with the scores of its last model and their paired tests; who stopped
     measures(found)                     # what the sweep's figure shows beside the scores
 
 Covers the last iteration of each run, over its seeds. Does not cover how scores are compared (`ablate.table`).
@@ -9,11 +9,12 @@ Covers the last iteration of each run, over its seeds. Does not cover how scores
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from isheep_lib.ablate.stops import stop_of
 from isheep_lib.ablate.sweep import Sweep
 from isheep_lib.ablate.table import NO_CHOICE, NOT_RUN, Row, iterations_of, tested
 from isheep_lib.analysis.collapse import distinct_share
@@ -26,6 +27,7 @@ from isheep_lib.prompting.chat import user_words
 from isheep_lib.record import manifests
 from isheep_lib.record.rows import as_pairs, read_jsonl
 
+TITLES = {"asked": "asked for", "written": "written", "accepted": "accepted"}
 DRAWN = 100  # pairs of words that every diversity is brought down to: few tasks, or short ones, have no more
 CAPTION = (
     "Of the last iteration, summed or averaged over seeds. Written are all candidates but those beyond the wanted number, "
@@ -77,9 +79,7 @@ def _read(run_dir: Path, iteration: int) -> Yield | None:
     pairs, scores = as_pairs(rows), [row["scores"]["pmi"] for row in rows if "pmi" in row.get("scores", {})]
     counts, of_rules = filtered["counts"], {**DECONTAMINATE.meanings, **STEPS["rules"].meanings}
     return Yield(
-        asked=written["parameters"]["instructions"],
-        written=written["counts"]["in"] - written["counts"]["dropped"].get("beyond_target", 0),
-        accepted=written["counts"]["kept"],
+        **_written(written),
         passed=counts["in"] - sum(number for reason, number in counts["dropped"].items() if reason in of_rules),
         kept=counts["kept"],
         tokens=sum(written["tokens"].values()),
@@ -89,6 +89,13 @@ def _read(run_dir: Path, iteration: int) -> Yield | None:
         task_words=_mean([len(words(user_words(pair))) for pair in pairs]),
         answer_words=_mean([len(words(pair.output)) for pair in pairs]),
     )
+
+
+def _written(manifest: dict[str, Any]) -> dict[str, int]:
+    """Count what a synthesis was asked for, wrote and accepted."""
+    counts = manifest["counts"]
+    written = counts["in"] - counts["dropped"].get("beyond_target", 0)
+    return {"asked": manifest["parameters"]["instructions"], "written": written, "accepted": counts["kept"]}
 
 
 def _distinct(texts: Sequence[str]) -> float | None:
@@ -114,7 +121,21 @@ def yield_table(sweep: Sweep, found: dict[str, Yield], rows: Sequence[Row]) -> T
     scores = _scores(sweep, rows)
     lines = [{"run": label, **_cells(one), **scores.get(label, {})} for label, one in found.items()]
     columns = list(dict.fromkeys(name for line in lines for name in line))
-    return Table([{name: line.get(name, NOT_RUN) for name in columns} for line in lines] or [{"run": NOT_RUN}], CAPTION)
+    full = [{name: line.get(name, NOT_RUN) for name in columns} for line in lines]
+    return Table([*full, *_stopped(sweep, found)] or [{"run": NOT_RUN}], CAPTION)
+
+
+def _stopped(sweep: Sweep, found: Collection[str]) -> list[dict[str, str]]:
+    """Show the points none of whose runs brought enough pairs to go on: what was written, and where it stopped."""
+    lines: dict[str, dict[str, str]] = {}
+    for point in sweep.points:
+        run_dir = manifests.run_folder(point.run)
+        if point.control or point.label in found or not (said := stop_of(run_dir, point.iterations)):
+            continue
+        manifest = manifests.read_manifest(manifests.stage_folder(run_dir, iterations_of(sweep, point.label), "synthesize"))
+        counts = {TITLES[name]: str(number) for name, number in _written(manifest).items()} if manifest else {}
+        lines.setdefault(point.label, {"run": point.label, **counts, "stopped": said})
+    return list(lines.values())
 
 
 def _cells(one: Yield) -> dict[str, str]:
@@ -122,9 +143,7 @@ def _cells(one: Yield) -> dict[str, str]:
         return "unknown" if value is None else format(value, form)
 
     return {
-        "asked for": str(one.asked),
-        "written": str(one.written),
-        "accepted": str(one.accepted),
+        **{title: str(getattr(one, name)) for name, title in TITLES.items()},
         "pass the rules": str(one.passed),
         "kept": str(one.kept),
         "tokens a kept pair": shown(one.tokens_each, ",.0f"),

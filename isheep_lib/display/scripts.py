@@ -11,6 +11,7 @@ from wcwidth import wcswidth
 
 EAST_ASIAN = {"CJK", "HIRAGANA", "KATAKANA", "HANGUL", "BOPOMOFO"}
 RIGHT_TO_LEFT = {"R", "AL"}
+LEAST_SHARE = 0.3  # of letters from right to left; fewer are words within a text of the other direction
 FORMS = re.compile("[\u3000-\u303f\uff00-\uffef]")  # punctuation and wide forms that the scripts of East Asia share
 
 
@@ -23,6 +24,16 @@ def script_of(letter: str) -> str:
 def is_right_to_left(text: str) -> bool:
     """Tell whether a text holds a letter of a script that is written from right to left."""
     return not text.isascii() and any(unicodedata.bidirectional(letter) in RIGHT_TO_LEFT for letter in text)
+
+
+def direction(text: str) -> str:
+    """Return the direction in which a text is read, "rtl" or "ltr", whichever letter comes first.
+
+    An Arabic sentence may begin with a Latin name and hold others; by its first letter its end would stand in its middle.
+    """
+    kinds = [] if text.isascii() else [unicodedata.bidirectional(letter) for letter in text]
+    back = sum(kind in RIGHT_TO_LEFT for kind in kinds)
+    return "rtl" if back and back >= LEAST_SHARE * (back + kinds.count("L")) else "ltr"
 
 
 def columns(text: str) -> int:

@@ -8,7 +8,7 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
-from isheep_lib.display.scripts import columns, is_right_to_left
+from isheep_lib.display.scripts import columns, direction, is_right_to_left
 
 STYLE = "text-align:left;vertical-align:top;white-space:pre-wrap;"
 # Marks without width that keep text of one direction apart from what stands beside it.
@@ -86,8 +86,8 @@ class FoldedTable(Table):
 def _style(cell: str, width: int = 3) -> str:
     longest = max((len(word) for word in cell.split()), default=0)
     # Only where it says anything: a cell of another direction begins at its own side.
-    direction, style = ("dir='auto' ", STYLE.replace("left", "start", 1)) if is_right_to_left(cell) else ("", STYLE)
-    return f"{direction}style='{style}min-width:{width}em;overflow-wrap:{'anywhere' if longest > LONG_WORD else 'break-word'}'"
+    side, style = (f"dir='{direction(cell)}' ", STYLE.replace("left", "start", 1)) if is_right_to_left(cell) else ("", STYLE)
+    return f"{side}style='{style}min-width:{width}em;overflow-wrap:{'anywhere' if longest > LONG_WORD else 'break-word'}'"
 
 
 def _padded(cell: str, width: int) -> str:

@@ -12,6 +12,7 @@ is done with what they find (`synthesize`, `filter`), or words themselves (`lang
 
 import dataclasses
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -60,8 +61,12 @@ class Rules:
         return min(found, key=lambda match: match.start(), default=None)
 
     def finds(self, name: str, text: str) -> bool:
-        """Tell whether a text holds what the expressions of this name find, in any of the languages."""
-        return any(each.search(text) for each in self.found[name])
+        """Tell whether a text holds what the expressions of this name find, in any of the languages.
+
+        A letter and its mark may be one sign or two in the text (`é`, `फ़`): they are composed, as in the files.
+        """
+        composed = unicodedata.normalize("NFC", text)
+        return any(each.search(composed) for each in self.found[name])
 
     def starts_well(self, text: str) -> bool:
         """Tell whether a text begins with a letter, a number, or a mark that opens a sentence."""

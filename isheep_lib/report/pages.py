@@ -19,6 +19,7 @@ from urllib.parse import quote
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from isheep_lib.display.scripts import direction
 from isheep_lib.display.stage_tables import funnel_table
 from isheep_lib.display.table import Table, clip
 from isheep_lib.record.folders import replacing, require_own
@@ -99,6 +100,7 @@ def _environment(record: Record) -> Environment:
     found.filters["table"] = lambda table: clean(Table(table.rows)._repr_html_(), record.links)
     found.filters["figure"] = lambda drawn: f"data:image/png;base64,{b64encode(drawn._repr_png_()).decode()}"
     found.filters["address"] = quote
+    found.filters["direction"] = lambda text: direction(str(text))
     found.filters["text"] = lambda text: clip(plain(str(text)), LONGEST)
     css = Markup((TEMPLATES / "page.css").read_text(encoding="utf-8"))  # noqa: S704 - our own file
     shared: dict[str, Any] = {"css": css, "record": record, "lang": attribute(record.params)}

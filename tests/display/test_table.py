@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from isheep_lib.display.scripts import columns, wrapped
+from isheep_lib.display.scripts import columns, direction, wrapped
 from isheep_lib.display.table import STYLE, FoldedTable, Table, clip, samples, verbatim
 
 few = settings(max_examples=50, deadline=None)
@@ -132,12 +132,32 @@ def test_columns_of_text_stand_below_each_other_whatever_the_script():
 
 
 @pytest.mark.parametrize(
-    ("cell", "directed"), [("abc", False), ("中文", False), ("שלום", True), ("ab مرحبا", True), ("12 %", False)]
+    ("cell", "side"),
+    [("abc", ""), ("中文", ""), ("שלום", "rtl"), ("ab مرحبا", "rtl"), ("12 %", ""), ("هو is Arabic for he", "ltr")],
 )
-def test_a_cell_begins_at_the_side_of_its_script(cell, directed):
+def test_a_cell_begins_at_the_side_of_its_script(cell, side):
     shown = Table([{"text": cell}])._repr_html_()
-    assert (f"<td dir='auto' style='{STYLE.replace('left', 'start')}" in shown) is directed
-    assert ("dir=" in shown) is directed
+    assert (f"<td dir='{side}' style='{STYLE.replace('left', 'start')}" in shown) is bool(side)
+    assert ("dir=" in shown) is bool(side)
+
+
+@pytest.mark.parametrize(
+    ("text", "side"),
+    [
+        ("", "ltr"),
+        ("42 %", "ltr"),
+        ("Write a poem.", "ltr"),
+        ("写一首诗。", "ltr"),
+        ("اكتب قصيدة قصيرة.", "rtl"),
+        ("Python لغة برمجة سهلة.", "rtl"),
+        ("1. شرح", "rtl"),
+        ("print(x)  # هذا سطر يطبع القيمة", "rtl"),
+        ("The word سلام is said at the door.", "ltr"),
+        ("שלום is how one greets in Hebrew.", "ltr"),
+    ],
+)
+def test_a_text_is_read_in_the_direction_of_its_letters_whichever_comes_first(text, side):
+    assert direction(text) == side
 
 
 def test_cells_from_right_to_left_are_ordered_apart_from_their_neighbours():

@@ -103,7 +103,7 @@ def test_prompts_that_are_nowhere_stop_a_run_before_it_is_made(tmp_path):
 
 
 def test_what_a_recorded_stage_asked_with_has_the_same_name_and_digest_today(root):
-    folder = root / "results/reference/smollm2-135m-exact"
+    folder = root / "results/reference/smollm2-135m"
     found = {}
     for path in sorted(folder.glob("iter-1/*/manifest.json")):
         manifest = json.loads(path.read_text())

@@ -92,12 +92,12 @@ def test_an_english_rewriting_is_read_as_it_was(text):
         ("ar", "أكمل المهمة الجديدة", "بصفتي نموذج لغة"),
         ("de", "Löse die umgeschriebene Aufgabe", "Als KI kann ich"),
         ("es", "Resuelve la tarea reescrita", "Como modelo de lenguaje"),
-        ("fr", "Fais la nouvelle tâche", "En tant qu'assistant"),
+        ("fr", "Fais la nouvelle tâche", "En tant qu'assistant virtuel"),
         ("hi", "नया कार्य पूरा करो", "एआई के रूप में"),
         ("ja", "新しいタスクを解く", "私はAIです"),
         ("ko", "다시 쓴 과제를 풀어라", "저는 AI"),
-        ("ru", "Выполни новое задание", "Как языковая модель"),
-        ("zh", "完成改写后的任务", "作为一个AI"),
+        ("ru", "Выполни новое задание", "Как языковая модель, я"),
+        ("zh", "完成改写后的任务", "作为一个AI，我"),
     ],
 )
 def test_words_of_the_prompt_and_of_a_model_about_itself_are_known_in_each_language(language, leaked, itself):

@@ -19,7 +19,8 @@ from isheep_lib.record.manifests import all_manifests, run_folder, write_manifes
 
 ROOT = Path(__file__).resolve().parents[2]
 DEFAULT = ROOT / "params" / "smollm2-135m.yaml"
-REFERENCE = ROOT / "results" / "reference" / "smollm2-135m"
+RECORDS = ROOT / "results" / "reference"
+OLD = "reference/small-threshold/C0.25"  # from before the renaming
 
 
 def with_old_names(tmp_path: Path) -> Path:
@@ -128,7 +129,7 @@ def test_a_notebook_that_is_given_an_old_name_finds_its_value() -> None:
     assert found.renamed == ["train.cutoff is now train.max_length"]
 
 
-@pytest.mark.parametrize("path", sorted(REFERENCE.parent.rglob("params.yaml")), ids=lambda p: p.parent.name)
+@pytest.mark.parametrize("path", sorted(RECORDS.rglob("params.yaml")), ids=lambda p: p.parent.name)
 def test_the_params_of_a_committed_run_are_read_under_new_names_but_for_the_names_of_its_columns(path: Path) -> None:
     found, raw = run_params(path.parent), yaml.safe_load(params_path(path.parent).read_text(encoding="utf-8"))
     assert found["train"]["max_length"] == raw["train"].get("cutoff", raw["train"].get("max_length"))
@@ -137,9 +138,7 @@ def test_the_params_of_a_committed_run_are_read_under_new_names_but_for_the_name
         assert set(found.get(section, {})) <= set(kind.model_fields)
 
 
-@pytest.mark.parametrize(
-    ("folder", "manifest"), all_manifests(run_folder("reference/smollm2-135m")), ids=lambda p: getattr(p, "name", "")
-)
+@pytest.mark.parametrize(("folder", "manifest"), all_manifests(run_folder(OLD)), ids=lambda p: getattr(p, "name", ""))
 def test_every_committed_manifest_is_read(folder: Path, manifest: dict) -> None:
     found = recorded_params(manifest, str(folder))
     if manifest["stage"] == "filter":
@@ -201,7 +200,7 @@ def test_a_format_that_no_readable_stage_settled_is_not_given(tmp_path: Path) ->
 
 
 def test_a_run_with_a_settled_format_goes_on_with_it_and_another_is_refused(tmp_path: Path) -> None:
-    shutil.copy(params_path(REFERENCE), params_path(tmp_path))
+    shutil.copy(params_path(run_folder(OLD)), params_path(tmp_path))
     _, found, _ = prepare({"run": str(tmp_path), "params": str(params_path(tmp_path))})
     assert (found.model.inference_dtype, found.model.numerics) == ("bfloat16", "plain")
     with pytest.raises(ParameterError, match="inference_dtype: the run has 'bfloat16', now 'float32'"):

