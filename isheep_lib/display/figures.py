@@ -117,6 +117,7 @@ def calibration(check: Any) -> Figure:
         axis.tick_params(labelsize=8)
         axis.set_xlabel(f"{column.replace('_', ' ')} ({scorer_of(column).unit})", fontsize=9)
         axis.set_ylabel("pairs")
+        axis.yaxis.get_major_locator().set_params(integer=True)
     legend = next((axis for axis in axes if axis.get_legend_handles_labels()[0]), None)
     if legend:
         legend.legend(fontsize=8, frameon=False)

@@ -105,6 +105,7 @@ def test_the_same_data_give_the_same_bytes():
 def test_a_check_names_every_kind_of_pairs_with_its_auroc():
     (axis,) = [a for a in figures.calibration(made_check(12, NAMES[:1])).axes if a.get_visible()]
     assert [text.get_text() for text in axis.get_legend().get_texts()] == ["true pairs", "shuffled", "truncated", "wrong task"]
+    assert all(float(tick).is_integer() for tick in axis.get_yticks()), "there is no half of a pair"
     assert axis.get_title(loc="left").startswith("AUROC 0.50 (shuffled)\nAUROC 0.")
     assert axis.get_xlabel() == "expected quality (1 to 10)"
 
