@@ -48,6 +48,10 @@ setup-vllm: .venv/vllm-ready
 setup-gpu: .venv/gpu-ready
 
 .venv/gpu-ready: .venv/ready
+	@found=$$($(BIN)/python -m pip show torch | sed -n 's/^Version: //p'); case "$$found" in *+cpu) \
+	  echo "torch $$found in .venv is the build for CPUs, with which vLLM uses no GPU; needed is the one for CUDA, as PyPI has it for Linux."; \
+	  echo "pip took what an index or find-links of its settings offered (pip config list): leave that out, rm -r .venv, make setup-gpu."; \
+	  exit 1;; esac
 	$(LOCKED) -r requirements/vllm.txt
 	touch $@
 

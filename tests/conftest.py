@@ -12,8 +12,9 @@ from hypothesis import settings
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: kernels run beside this process on the same cores
 os.environ["HF_HUB_OFFLINE"] = "1"  # before the hub's client is imported, here and in kernels: no test leaves this machine
 pytest.register_assert_rewrite("tests.claims", "tests.trainings")
-# The same examples each time: whether a commit is good is not left to chance. `make fuzz` tries others.
-settings.register_profile("steady", derandomize=True, deadline=None)
+# The same examples each time: whether a commit is good is not left to chance, and more of the same find nothing new.
+# `make fuzz` tries others, and twice as many.
+settings.register_profile("steady", derandomize=True, deadline=None, max_examples=50)
 settings.load_profile("steady")
 
 ROOT = Path(__file__).resolve().parents[1]

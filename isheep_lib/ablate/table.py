@@ -29,6 +29,7 @@ from isheep_lib.record.rows import canonical_json
 from isheep_lib.record.stages import steps
 
 NOT_RUN, NO_CHOICE = "not run", "none: no choice among pairs"
+ACROSS = 4  # panels of a figure side by side
 LEAST = 20  # percentage points that an axis spans at least, so that a small difference looks small
 
 
@@ -240,26 +241,36 @@ def figure(rows: Sequence[Row], measured: Mapping[str, Mapping[str, float]] | No
         return nothing()
     labels = list(dict.fromkeys(row.side.label for row in rows))
     last = {label: max(row.iteration for row in rows if row.side.label == label) for label in labels}
-    number = len(more) + len(names)
-    width, height = min(16.0 if more else 12.0, 1.6 + (2.1 if more else 3.4) * number), 1.2 + 0.34 * len(labels)
-    figure, axes = panels(number, number, width, height, sharey=True)
-    for axis, (title, values) in zip(axes, more.items(), strict=False):
-        known = [label for label in labels if label in values]
-        axis.barh([labels.index(label) for label in known], [values[label] for label in known], 0.6, color=GREY)
-        axis.tick_params(labelsize=8)
+    number = len(names) + len(more)
+    # As wide as a page at most: letters of a wider figure shrink with it.
+    figure, axes = panels(number, min(number, ACROSS), min(11.0, 1.6 + 3.4 * number), 1.2 + 0.34 * len(labels), sharey=True)
+    for axis, name in zip(axes, names, strict=False):
+        _benchmark(axis, last, [row for row in rows if row.benchmark == name])
+    for axis, (title, values) in zip(axes[len(names) :], more.items(), strict=True):
+        bars = axis.barh(range(len(labels)), [values.get(label, 0.0) for label in labels], 0.6, color=GREY)
+        shown = [_number(values[label]) if label in values else "not measured" for label in labels]
+        axis.bar_label(bars, shown, padding=2, fontsize=8)
+        axis.margins(x=0.2)  # for the numbers
         axis.set_xlabel(title, color=DARK, fontsize=9)
-    for axis, name in zip(axes[len(more) :], names, strict=True):
-        for row in rows:
-            if row.benchmark != name or not row.value:
-                continue
-            final = row.iteration == last[row.side.label]
-            y = labels.index(row.side.label) + (0 if final else 0.16 * (last[row.side.label] - row.iteration))
-            color = BLUE if final else GREY
-            axis.errorbar(row.value["value"], y, xerr=row.value["standard_error"] or 0.0, fmt="o", color=color, capsize=3)
-        widen(axis, LEAST, "x")
+    for axis in axes:
         axis.tick_params(labelsize=8)
-        titles = dict.fromkeys(row.side.named(name) for row in rows if row.benchmark == name)
-        axis.set_xlabel(f"{' / '.join(titles)},\n{METRICS[BENCHMARKS[name].metric]} (%)", color=DARK, fontsize=9)
-    axes[0].set_yticks(range(len(labels)), labels, fontsize=8)
+    axes[0].set_yticks(range(len(labels)), labels)
     axes[0].invert_yaxis()
     return figure
+
+
+def _benchmark(axis: Any, last: Mapping[str, int], rows: Sequence[Row]) -> None:
+    """Draw a benchmark's percent by point, of which `last` has the last iterations."""
+    labels = list(last)
+    for row in rows:
+        if row.value:
+            earlier = last[row.side.label] - row.iteration
+            y, color = labels.index(row.side.label) + 0.16 * earlier, GREY if earlier else BLUE
+            axis.errorbar(row.value["value"], y, xerr=row.value["standard_error"] or 0.0, fmt="o", color=color, capsize=3)
+    widen(axis, LEAST, "x")
+    titles = " / ".join(dict.fromkeys(row.side.named(row.benchmark) for row in rows))
+    axis.set_xlabel(f"{titles},\n{METRICS[BENCHMARKS[rows[0].benchmark].metric]} (%)", color=DARK, fontsize=9)
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"

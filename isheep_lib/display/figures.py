@@ -23,6 +23,7 @@ from isheep_lib.scorers.table import scorer_of
 BLUE, RED, GREY, DARK = "#1b6ca8", "#d1495b", "#c9ccd1", "#30343b"
 WRONG = (RED, "#e8a33d", "#5b8c5a")
 GROUPS = (BLUE, *WRONG, "#7b5ea7", "#3aa6a0", "#8c6d4f", "#c77dba")
+END = 0.04  # of an axis over iterations, beyond its ends: a point that lies there is whole
 LEAST_LOSS = 0.05  # of a loss: the least that its axis spans
 OTHER = "#9aa0a8"  # every group beyond these
 MARKERS, DASHES = "osD^vP*X", ("-", "--", ":", "-.")  # what tells groups and lines apart without colours
@@ -117,6 +118,7 @@ def calibration(check: Checked) -> Figure:
         axis.tick_params(labelsize=8)
         axis.set_xlabel(f"{column.replace('_', ' ')} ({scorer_of(column).unit})", fontsize=9)
         axis.set_ylabel("pairs")
+        axis.yaxis.get_major_locator().set_params(integer=True)
     legend = next((axis for axis in axes if axis.get_legend_handles_labels()[0]), None)
     if legend:
         legend.legend(fontsize=8, frameon=False)
@@ -147,7 +149,10 @@ def calibration_over_iterations(by_iteration: dict[int, dict[str, Any]]) -> Figu
         axis.set_ylim(*((0.5, 10.5) if path[0] == "mean" else (-0.05, 1.05)))
         if path[0] == "auroc":
             axis.axhline(0.5, color=DARK, linestyle="--", linewidth=1)
-    axes[0].legend(fontsize=7, frameon=False)
+    # Beside the panels: within one it would hide points, of which a first iteration has one a score.
+    figure.legend(
+        *axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(columns), fontsize=8, frameon=False
+    )
     return figure
 
 
@@ -286,7 +291,8 @@ def _over_iterations(
         axis.set_xlabel("iteration (0 is the base model)", fontsize=8)
         axis.set_xticks(iterations)
         low, high = limits
-        axis.set_ylim(low, high or (1 if "share)" in title else max(1.0, 1.05 * axis.get_ylim()[1])))
+        high = high or (1 if "share)" in title else max(1.0, axis.get_ylim()[1]))
+        axis.set_ylim(low - END * high, (1 + END) * high)
     return figure
 
 

@@ -16,7 +16,7 @@ from isheep_lib.analysis.significance import IMPROVED, NOTHING_SHOWN, WORSE, com
 from isheep_lib.benchmarks.comparison import Compared, spoken_in
 from isheep_lib.display.evaluation_tables import ERRORS, named, with_error
 from isheep_lib.display.folded import Told
-from isheep_lib.display.judge_tables import GRADES, PAIRS, judge_name, number, percent
+from isheep_lib.display.judge_tables import GRADES, PAIRS, Metrics, biases, judge_name, number, of_one_judge, percent
 from isheep_lib.display.stage_tables import FEW, funnel_table, trust
 from isheep_lib.display.table import Table
 from isheep_lib.languages.rules import Language
@@ -173,22 +173,43 @@ def counted(rows: Mapping[str, Mapping[str, str]], language: Language = "en") ->
 WORDS = {IMPROVED: "better", WORSE: "worse", NOTHING_SHOWN: ""}
 
 
-def of_judgement(model: str, metrics: Mapping[str, Any], counts: Mapping[str, Any]) -> Told:
-    """Tell what a judge said of a model's answers."""
+def of_judgement(model: str, found: Metrics, counts: Mapping[str, Any]) -> Told:
+    """Tell what a judge said of a model's answers, what it favours itself, and what it said of earlier models.
+
+    Args:
+        found: metrics by iteration as `judge_tables.recorded` reads them, of the judged model last.
+    """
+    metrics = found[max(found)]
+    rows: dict[int, dict[str, str]] = {}
+    results = []
+    if PAIRS in metrics:
+        rate, baseline = metrics[PAIRS]["win_rate"], metrics[PAIRS]["baseline"]
+        results.append(f"win {percent(rate['win_rate'], rate['se'])} against {baseline}")
+    if GRADES in metrics:
+        results.append(f"have a mean grade of {_grade(metrics)} of 10")
     said = (
         f"{judge_name(metrics['judge'])} read the answers of {model}: {counts['kept']} of {counts['in']} verdicts could be read"
     )
-    if PAIRS in metrics:
-        rate, name = metrics[PAIRS]["win_rate"], metrics[PAIRS]["baseline"]
-        said += f"; its answers win {percent(rate['win_rate'], rate['se'])} against {name}"
-    if GRADES in metrics:
-        means = [number(mean["average"], error["average"]) for mean, error in zip(*_last(metrics[GRADES]), strict=True)]
-        said += f"; its mean grade is {listed(means)} of 10"
-    return Told(f"{said[0].upper()}{said[1:]}.", funnel_table(dict(counts)))
+    said += f"{_dropped(counts, 'not read')}{'; the answers ' * bool(results)}{listed(results)}."
+    said += f"\nWhat the judge itself favours: {biases(metrics)}."
+    for name in (PAIRS, GRADES):
+        for k, of_model in of_one_judge(found, name).items():
+            rows.setdefault(k, {"model": model_name(k)}).update(_judged(name, of_model))
+    table = Table([rows[k] for k in sorted(rows)] or [{"judged": "nothing"}], "± is one standard error over items")
+    return Told(f"{said[0].upper()}{said[1:]}", table)
 
 
-def _last(grades: Mapping[str, Any]) -> tuple[list[Any], list[Any]]:
-    return grades["means"][-1:], grades["ses"][-1:]
+def _judged(name: str, metrics: Mapping[str, Any]) -> dict[str, str]:
+    """Write what a judge said of a model on a benchmark, under what it is."""
+    if name == PAIRS:
+        rate = metrics[PAIRS]["win_rate"]
+        return {f"win rate against {metrics[PAIRS]['baseline']}": percent(rate["win_rate"], rate["se"])}
+    return {"mean grade of 10": _grade(metrics)}
+
+
+def _grade(metrics: Mapping[str, Any]) -> str:
+    """Write the mean grade over both turns, which stands with the last one."""
+    return number(*(metrics[GRADES][name][-1]["average"] for name in ("means", "ses")))
 
 
 def _kept(counts: Mapping[str, Any], what: str, use: str = "") -> str:

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from isheep_lib.benchmarks.comparison import Compared
 from isheep_lib.display.evaluation_tables import named
-from isheep_lib.display.figures import BLUE, DARK, GREY, nothing, panels
+from isheep_lib.display.figures import BLUE, DARK, GREY, MARKERS, nothing, panels
 
 LEAST = 5.0  # percentage points on either side of zero, so that a small difference looks small
 
@@ -34,7 +34,8 @@ def differences(against_base: Sequence[Compared]) -> Figure:
         reach = [[max(0.0, one.difference - one.low) for _, one in shown]]
         reach += [[max(0.0, one.high - one.difference) for _, one in shown]]
         color, face = (BLUE, BLUE) if last else (DARK, "white")
-        style = {"fmt": "o" if last else "s", "markersize": 6 if last else 4, "color": color, "markerfacecolor": face}
+        marker = MARKERS[0 if last else 1 + number % (len(MARKERS) - 1)]
+        style = {"fmt": marker, "markersize": 6 if last else 4, "color": color, "markerfacecolor": face}
         axis.errorbar(values, places, xerr=reach, capsize=3, ecolor=color if last else GREY, label=pair.after, **style)
     axis.axvline(0, color=DARK, linestyle="--", linewidth=1)
     wide = max(LEAST, *(abs(end) for pair in found for one in pair.found.values() for end in (one.low, one.high)))

@@ -184,11 +184,27 @@ def _publish(partial: Path, output: Path, source: Path) -> None:
     book = nbformat.read(partial, as_version=4)
     facts = book.metadata.get("papermill", {})
     facts.update(input_path=manifests.short(source), output_path=manifests.short(output), environment_variables={})
-    for cell in book.cells:
-        if INJECTED in cell.metadata.get("tags", []):  # all of it stands in the table below, once
-            cell.metadata.setdefault("jupyter", {})["source_hidden"] = True
+    _fold(book.cells)
     partial.write_text(struck(nbformat.writes(book)).rstrip("\n") + "\n", encoding="utf-8")
     publish(partial, output)
+
+
+def _fold(cells: list[Any]) -> None:
+    """Hide the given parameters where the notebook hides its own: a table below shows all of them, once.
+
+    Jupyter folds such a source. A page that nbconvert makes cannot fold, and a reader of it configures nothing: its templates
+    leave out what nbconvert's own TagRemovePreprocessor marks like this. Only copies are marked, scripts are made of sources.
+    """
+    own = [cell for cell in cells if "parameters" in cell.metadata.get("tags", [])]
+    for cell in cells:
+        if INJECTED in cell.metadata.get("tags", []) and any(_is_hidden(one) for one in own):
+            cell.metadata.setdefault("jupyter", {})["source_hidden"] = True
+        if _is_hidden(cell):
+            cell.metadata["transient"] = {"remove_source": True}
+
+
+def _is_hidden(cell: Any) -> bool:
+    return bool(cell.metadata.get("jupyter", {}).get("source_hidden"))
 
 
 def run_stage(

@@ -48,7 +48,9 @@ def computed() -> str:
     return "\n".join(map(repr, found))
 
 
-@pytest.mark.parametrize("machine", [MACHINES[3], MACHINES[5]], ids=lambda machine: machine.title)
+@pytest.mark.parametrize(
+    "machine", [pytest.param(MACHINES[3], marks=pytest.mark.long), MACHINES[5]], ids=lambda machine: machine.title
+)
 def test_statistics_are_the_same_on_another_machine(machine):
     command = [sys.executable, "-c", "from tests.analysis.test_same_everywhere import computed; print(computed())"]
     found = subprocess.run(command, env=machine.told(), capture_output=True, text=True, check=True)

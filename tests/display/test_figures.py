@@ -105,6 +105,7 @@ def test_the_same_data_give_the_same_bytes():
 def test_a_check_names_every_kind_of_pairs_with_its_auroc():
     (axis,) = [a for a in figures.calibration(made_check(12, NAMES[:1])).axes if a.get_visible()]
     assert [text.get_text() for text in axis.get_legend().get_texts()] == ["true pairs", "shuffled", "truncated", "wrong task"]
+    assert all(float(tick).is_integer() for tick in axis.get_yticks()), "there is no half of a pair"
     assert axis.get_title(loc="left").startswith("AUROC 0.50 (shuffled)\nAUROC 0.")
     assert axis.get_xlabel() == "expected quality (1 to 10)"
 
@@ -177,7 +178,8 @@ def test_every_benchmark_has_a_panel_over_iterations_with_gaps_where_it_was_not_
 def test_small_differences_look_small_and_titles_are_larger_than_ticks():
     drift = figures.drift_over_iterations({0: made_metrics(sign=0.438), 1: made_metrics(sign=0.445)})
     shown = [axis for axis in drift.axes if axis.get_visible()]
-    assert [axis.get_ylim() for axis in shown] == [(0, 1)] * len(SIGNS)
+    ends = (-figures.END, 1 + figures.END)  # a point at 0 or 1 is whole
+    assert [axis.get_ylim() for axis in shown] == [pytest.approx(ends)] * len(SIGNS)
     assert all(axis._left_title.get_fontsize() > axis.get_yticklabels()[0].get_fontsize() for axis in shown)
     loss = figures.training_curves([LOG[0], {"step": 1, "eval_loss": 2.0001}, {"step": 2, "eval_loss": 2.0002}]).axes[0]
     low, high = loss.get_ylim()

@@ -200,24 +200,62 @@ def test_an_evaluation_names_what_was_left_out_and_can_be_of_nothing():
 
 
 JUDGE = {"name": "j", "local": False, "verdicts": "written"}
+BIASES = {
+    "position_bias": {"bias": 0.125, "se": 0.02},
+    "length_bias": {"longer_preferred": 0.625, "se": 0.05},
+}
+OWN = {"difference": None, "se": None, "why": "these answers are the judge's own"}
+
+
+def won(rate: float) -> dict:
+    return {"alpaca_eval": {"win_rate": {"win_rate": rate, "se": 0.05}, "baseline": "text-davinci-003", **BIASES}}
+
+
+def graded(mean: float) -> dict:
+    return {"mt_bench": {"means": [{"average": 1.0}, {"average": mean}], "ses": [{"average": 0.1}, {"average": 0.25}]}}
 
 
 @pytest.mark.parametrize(
-    ("metrics", "said"),
+    ("metrics", "result", "favours", "cells"),
     [
         (
-            {"alpaca_eval": {"win_rate": {"win_rate": 0.25, "se": 0.05}, "baseline": "text-davinci-003"}},
-            "J (a chat server; verdicts written) read the answers of M_1: 56 of 64 verdicts could be read; "
-            "its answers win 25.0 ± 5.0 % against text-davinci-003.",
+            won(0.25),
+            "the answers win 25.0 ± 5.0 % against text-davinci-003.",
+            "position +0.125 ± 0.020",
+            {"win rate against text-davinci-003": "25.0 ± 5.0 %"},
         ),
         (
-            {"mt_bench": {"means": [{"average": 1.0}, {"average": 3.5}], "ses": [{"average": 0.1}, {"average": 0.25}]}},
-            "J (a chat server; verdicts written) read the answers of M_1: 56 of 64 verdicts could be read; "
-            "its mean grade is 3.50 ± 0.25 of 10.",
+            graded(3.5),
+            "the answers have a mean grade of 3.50 ± 0.25 of 10.",
+            "position, length and self-preference not measured",
+            {"mean grade of 10": "3.50 ± 0.25"},
         ),
-        ({}, "J (a chat server; verdicts written) read the answers of M_1: 56 of 64 verdicts could be read."),
+        (
+            won(0.25) | graded(3.5),
+            "the answers win 25.0 ± 5.0 % against text-davinci-003 and have a mean grade of 3.50 ± 0.25 of 10.",
+            "position +0.125 ± 0.020",
+            {"win rate against text-davinci-003": "25.0 ± 5.0 %", "mean grade of 10": "3.50 ± 0.25"},
+        ),
     ],
-    ids=["pairs", "grades", "neither"],
+    ids=["pairs", "grades", "both"],
 )
-def test_a_judgement_names_the_judge_before_what_it_said(metrics, said):
-    assert outcomes.of_judgement("M_1", {"judge": JUDGE, **metrics}, FUNNEL).said == said
+def test_a_judgement_names_the_judge_before_what_it_said_and_then_what_it_favours(metrics, result, favours, cells):
+    told = outcomes.of_judgement("M_1", {1: {"judge": JUDGE, "self_preference": OWN, **metrics}}, FUNNEL)
+    read = "J (a chat server; verdicts written) read the answers of M_1: 56 of 64 verdicts could be read"
+    first, second = told.said.split("\n")
+    assert first == f"{read}; not read: beyond target 6, cut off 2; {result}"
+    assert second.startswith(f"What the judge itself favours: {favours}")
+    assert told.parts[0].rows == [{"model": "M_1", **cells}]
+
+
+def test_a_judgement_stands_beside_those_of_earlier_models_by_the_same_judge_alone():
+    other = JUDGE | {"name": "another"}
+    found = {k: {"judge": judge, "self_preference": OWN, **won(0.1 * k)} for k, judge in ((0, JUDGE), (1, other), (2, JUDGE))}
+    rows = outcomes.of_judgement("M_2", found, FUNNEL).parts[0].rows
+    assert [row["model"] for row in rows] == ["M_0 (the base model)", "M_2"]
+
+
+def test_a_judgement_of_nothing_says_so():
+    found = {1: {"judge": JUDGE, "self_preference": OWN}}
+    told = outcomes.of_judgement("M_1", found, FUNNEL)
+    assert "the answers win" not in told.said and told.parts[0].rows == [{"judged": "nothing"}]

@@ -154,3 +154,10 @@ def test_the_figure_of_what_changed_is_never_narrower_than_five_points_a_side_an
     assert [label.get_text() for label in axis.get_yticklabels()] == ["BoolQ"]
     assert axis.title.get_fontsize() >= max(label.get_fontsize() for label in axis.get_yticklabels())
     assert not run_figures.differences([]).axes
+
+
+def test_each_model_has_a_marker_of_its_own_which_a_reader_without_colours_tells_apart():
+    found = [Compared("M_0", f"M_{k}", pair(boolq=NEAR).found, {}) for k in range(1, 5)]
+    drawn, names = run_figures.differences(found).axes[0].get_legend_handles_labels()
+    assert names == ["M_1", "M_2", "M_3", "M_4"]
+    assert len({bar[0].get_marker() for bar in drawn}) == 4

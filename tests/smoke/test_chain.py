@@ -64,6 +64,7 @@ def test_every_executed_notebook_begins_with_what_came_out_and_shows_its_paramet
         hidden = [cell for cell in cells if "parameters" in " ".join(cell.metadata.get("tags", []))]
         if path.stem != "iterate":  # that one is papermill's own copy
             assert all(cell.metadata.jupyter.source_hidden for cell in hidden)
+            assert all(cell.metadata.transient.remove_source for cell in hidden), "a page shows them"
 
 
 def test_the_second_iteration_starts_from_the_adapter_of_the_first(finished: Path) -> None:
@@ -146,13 +147,11 @@ def planted(root: Path, finished: Path, tiny_model: Path, tmp_path: Path) -> tup
 
 
 def test_a_pair_that_repeats_a_planted_benchmark_item_is_dropped_with_its_name_and_a_shown_seed_is_listed(
-    root: Path, planted: tuple[Callable[[str], Path], dict, dict], tmp_path: Path
+    root: Path, planted: tuple[Callable[[str], Path], dict, dict]
 ) -> None:
     made, pair, seed = planted
     run = made("drop")
-    flags = ["-p", "run", str(run), "-p", "iteration", "1"]
-    result = call(root, str(BIN / "papermill"), "notebooks/filter.ipynb", str(tmp_path / "filter.ipynb"), *flags)
-    assert result.returncode == 0, result.stderr[-3000:]
+    alone(root, run, "filter")
     folder = run / "iter-1/filter"
     struck = [row for row in rows(folder / "dropped.jsonl") if row["reason"] == "benchmark_item"]
     assert [(row["id"], row["detail"]) for row in struck] == [

@@ -1,20 +1,11 @@
 """What bad input gets at the command line: a clear message, before any kernel starts."""
 
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 from click.testing import CliRunner
 
 from isheep_lib.cli import main
 
 LIST = ["--params", "params/methods/list.yaml"]  # a run that reads seeds
-
-
-def isheep(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [str(Path(sys.executable).parent / "isheep"), *arguments]
-    return subprocess.run(command, cwd=root, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=120)
 
 
 @pytest.mark.parametrize(
@@ -50,11 +41,13 @@ def test_iterate_refuses_bad_input_and_writes_nothing(root, tmp_path, monkeypatc
     assert not (tmp_path / "run").exists()
 
 
-def test_an_absent_model_is_named_with_what_to_do(root, tmp_path):
-    result = isheep(root, "iterate", "1", "--run", str(tmp_path / "run"), "--override", "model.base_model:/no/such/model")
-    assert result.returncode == 1
-    assert "No model at '/no/such/model'" in result.stderr
-    assert "do: " in result.stderr
+def test_an_absent_model_is_named_with_what_to_do(root, tmp_path, monkeypatch):
+    monkeypatch.chdir(root)
+    given = ["--run", str(tmp_path / "run"), "--override", "model.base_model:/no/such/model"]
+    result = CliRunner().invoke(main, ["iterate", "1", *given])
+    assert result.exit_code == 1
+    assert "No model at '/no/such/model'" in result.output
+    assert "do: " in result.output
     assert not list((tmp_path / "run").glob("iter-*"))
 
 

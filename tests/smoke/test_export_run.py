@@ -58,6 +58,7 @@ def test_its_card_has_what_the_run_recorded(exported, finished):
     assert f"all {len((finished / 'iter-2/filter/kept.jsonl').read_text().splitlines())} pairs" in card
 
 
+@pytest.mark.long
 def test_exporting_again_replaces_it_by_the_same_bytes(root, exported, finished):
     before = json.loads((exported / "export.json").read_text())["files"]
     result = call(root, str(BIN / "isheep"), "export", str(finished), "2", "--merged", "--out", str(exported))

@@ -27,6 +27,7 @@ def assessed(root: Path, tiny_model: Path, tmp_path_factory) -> Path:
     return run
 
 
+@pytest.mark.long
 def test_scores_judges_and_their_worth_are_on_record(assessed, root):
     folder = assessed / "iter-1/assess"
     outputs = json.loads((folder / "manifest.json").read_text())["outputs"]

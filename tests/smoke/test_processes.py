@@ -70,6 +70,7 @@ def test_two_processes_train_what_one_does(alone_, tiny_model: Path, tmp_path: P
     assert not trainers()
 
 
+@pytest.mark.long
 def test_two_processes_learn_from_pairs_what_one_does(tiny_model: Path, tmp_path: Path) -> None:
     dpo = {"objective": "dpo", "objective_options": {"sft_weight": 0.5}}
     alone = fine_tuned(tiny_model, tmp_path / "alone", **dpo)

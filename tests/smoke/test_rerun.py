@@ -31,6 +31,7 @@ def digests(run: Path) -> dict[str, str]:
     return {str(path): digest_file(path) for path in sorted(run.rglob("*")) if path.is_file()}
 
 
+@pytest.mark.long
 def test_all_filters_of_the_reference_come_out_as_they_were_recorded(reference: Path, tmp_path: Path) -> None:
     before, told = digests(reference), []
     found = rerun(reference, ["filter"], into=tmp_path / "again", tell=told.append)
@@ -42,7 +43,9 @@ def test_all_filters_of_the_reference_come_out_as_they_were_recorded(reference: 
     assert digests(reference) == before, "the record was written to"
 
 
-def test_what_was_changed_in_a_record_is_named_by_cell_and_by_row(copied: Path, tmp_path: Path) -> None:
+def test_what_was_changed_in_a_record_is_named_by_cell_and_by_row_and_all_else_comes_out_as_recorded(
+    copied: Path, tmp_path: Path
+) -> None:
     folder = copied / "iter-1" / "filter"
     kept = read_jsonl(folder / "kept.jsonl")
     kept[3]["output"] += " Indeed."

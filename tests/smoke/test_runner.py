@@ -9,6 +9,7 @@ import time
 import nbformat
 import psutil
 import pytest
+from nbconvert import HTMLExporter
 
 from isheep_lib.errors import ParameterError, StageFailed
 from isheep_lib.iterate import runner
@@ -17,13 +18,18 @@ from isheep_lib.record import manifests, verification
 PARAMETERS = "depth: int = 1  # how deep"
 
 
-def write_notebook(folder, *cells, name="filter"):
+def write_notebook(folder, *cells, name="filter", folded=False):
     book = nbformat.v4.new_notebook(metadata={"kernelspec": {"name": "python3", "display_name": "", "language": "python"}})
     book.cells = [nbformat.v4.new_code_cell(source) for source in (PARAMETERS, *cells)]
-    book.cells[0].metadata["tags"] = ["parameters"]
+    book.cells[0].metadata |= {"tags": ["parameters"]} | ({"jupyter": {"source_hidden": True}} if folded else {})
     folder.mkdir(exist_ok=True)
     nbformat.write(book, folder / f"{name}.ipynb")
     return folder / f"{name}.ipynb"
+
+
+def page(path):
+    """Convert a notebook as a reader does, who configures nothing."""
+    return HTMLExporter().from_filename(str(path))[0]
 
 
 def statuses(path):
@@ -34,19 +40,23 @@ def statuses(path):
 
 
 def test_a_good_notebook_is_published_with_its_parameters_and_without_machine_paths(tmp_path):
-    source = write_notebook(tmp_path / "{odd} folder", "print(depth)")
+    source = write_notebook(tmp_path / "{odd} folder", "print(depth)", folded=True)
     output = tmp_path / "{odd} folder" / "out.ipynb"
     runner.execute(source, output, {"depth": 7})
     assert verification.verify_notebook(output) == []
     assert json.loads(output.read_text())["cells"][2]["outputs"][0]["text"] == ["7\n"]
     assert not list(output.parent.glob(".*"))
     assert json.loads(output.read_text())["cells"][1]["metadata"]["jupyter"] == {"source_hidden": True}, "the given parameters"
+    assert not [said for said in ("# how deep", "# Parameters") if said in page(output)], "a page would show parameters thrice"
+    assert "<pre>7\n</pre>" in page(output) and "# how deep" in page(source), "only copies are marked"
 
 
 def test_a_place_at_the_top_holds_what_a_later_cell_tells_and_says_so_where_none_did(tmp_path):
     place = "from isheep_lib.display import first_screen\nfirst_screen.place('x.ipynb')"
     fill = "from isheep_lib.display.folded import Told\nfirst_screen.fill(Told('Said <last>.'))"
-    runner.execute(write_notebook(tmp_path, place, "1 + 1", fill, name="good"), tmp_path / "whole.ipynb", {})
+    runner.execute(write_notebook(tmp_path, place, "1 + 1", fill, name="good"), tmp_path / "whole.ipynb", {"depth": 2})
+    shown_parameters = [said for said in ("# how deep", "# Parameters") if said in page(tmp_path / "whole.ipynb")]
+    assert len(shown_parameters) == 2, "a notebook that does not fold its own parameters shows what it was given"
     with pytest.raises(StageFailed, match="ZeroDivisionError"):
         runner.execute(write_notebook(tmp_path, place, "1 / 0", fill, name="bad"), tmp_path / "broken.ipynb", {})
     shown = []

@@ -111,6 +111,24 @@ def test_pip_takes_no_file_but_by_its_hash():
     assert installing[4].endswith("--no-deps --no-build-isolation -e .")  # this clone
 
 
+@pytest.mark.parametrize(
+    ("torch", "said"), [("2.13.0+cpu", "torch 2.13.0+cpu in .venv is the build for CPUs"), ("2.13.0", ""), ("2.13.0+cu130", "")]
+)
+def test_vllm_for_gpus_is_not_installed_beside_a_torch_for_cpus_and_words_say_why(tmp_path, torch, said):
+    python = tmp_path / ".venv/bin/python"  # in place of pip: it says which torch there is, and notes what it is asked for
+    python.parent.mkdir(parents=True)
+    python.write_text(
+        f'#!/bin/sh\necho "$*" >> asked\n[ "$3 $4" != "show torch" ] || printf "Name: torch\\nVersion: {torch}\\n"\n'
+    )
+    python.chmod(0o755)
+    command = ["make", "-f", str(ROOT / "Makefile"), "-o", ".venv/ready", "setup-gpu"]
+    done = subprocess.run(command, cwd=tmp_path, text=True, capture_output=True, check=False)
+    installing = [line for line in (tmp_path / "asked").read_text().splitlines() if "pip install" in line]
+    assert (done.returncode != 0, len(installing)) == ((True, 0) if said else (False, 1)), done.stdout + done.stderr
+    assert said in done.stdout
+    assert not said or "rm -r .venv, make setup-gpu" in done.stdout
+
+
 def wheel(folder: Path) -> Path:
     """Write the smallest wheel there is."""
     files = {

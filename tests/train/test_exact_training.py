@@ -23,7 +23,9 @@ from tests.families import save_family
 from tests.machines import MACHINES
 from tests.trainings import DATA, SEED, fine_tuned, laid_out, train_params
 
-OTHERS = [machine for machine in MACHINES if machine.environment and not machine.batches]
+# The one that differs in instruction sets and threads; those between are long.
+*BETWEEN, FARTHEST = [machine for machine in MACHINES if machine.environment and not machine.batches]
+OTHERS = [*(pytest.param(machine, marks=pytest.mark.long) for machine in BETWEEN), FARTHEST]
 WAYS = {
     "plain": {"numerics": "plain"},
     "exact": {"numerics": "exact"},
@@ -63,7 +65,7 @@ def here(tiny_model, tmp_path_factory):
         return train_all(tiny_model, tmp_path_factory.mktemp("here"))
 
 
-@pytest.fixture(scope="module", params=OTHERS, ids=lambda machine: machine.title)
+@pytest.fixture(scope="module", params=OTHERS, ids=[machine.title for machine in (*BETWEEN, FARTHEST)])
 def elsewhere(request, tiny_model, tmp_path_factory):
     folder = tmp_path_factory.mktemp("elsewhere")
     environment = {**request.param.told(), "ISHEEP_CACHE": str(folder / "cache")}
