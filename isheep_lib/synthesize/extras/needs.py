@@ -28,8 +28,21 @@ class Needing(Protocol):
 
 
 def suited_data(way: Method[Any], shared: Shared, options: Section) -> dict[str, str]:
-    """Check what the method needs beside that its data can be read; see `Needing.check_data`."""
-    return way.check_data(shared, options) if isinstance(way, Needing) else {}
+    """Check what the method needs beside that its data can be read; see `Needing.check_data` and `Method.most`.
+
+    Raises:
+        DataError: data or this machine do not suit it, or cannot bring as many tasks as are needed.
+    """
+    found = way.check_data(shared, options) if isinstance(way, Needing) else {}
+    most = way.most(shared, options)
+    if most is not None and most < shared.min_instructions:
+        raise DataError(
+            f"The method {way.name} brings {most} new instructions at most, by its seeds and options",
+            where=f"synthesize.options{f', {shared.seeds}' if 'seeds' in way.needs else ''}",
+            allowed=f"as many as synthesize.min_instructions, {shared.min_instructions}",
+            do="raise what limits them in synthesize.options, give more seeds, or lower min_instructions",
+        )
+    return found
 
 
 def seeds_of(shared: Shared) -> list[Task]:

@@ -48,6 +48,14 @@ class Carrying(Protocol):
     carries: str
 
 
+@runtime_checkable
+class Sourced(Protocol):
+    """A method that writes from texts with licences of their own."""
+
+    def sources(self, options: Any) -> dict[str, Any]:
+        """Say what a record keeps of them, by what they are: where they lie, how many there are, under which licences."""
+
+
 def carried_file(way: Method[Any]) -> str:
     """Name the file that the method left in the iteration before and goes on with, "" for none."""
     return way.carries if isinstance(way, Carrying) else ""
