@@ -16,7 +16,7 @@ from typing import Any
 from isheep_lib.display.table import FoldedTable, Table
 from isheep_lib.engines.generate import ask
 from isheep_lib.engines.open import open_engine, preflight
-from isheep_lib.engines.params import Model
+from isheep_lib.engines.params import Model, PromptedModel
 from isheep_lib.engines.parity import hold_against_weights
 from isheep_lib.engines.protocol import Request
 from isheep_lib.engines.vectors import vectors_by_words
@@ -256,7 +256,7 @@ def model_settings(run_dir: Path) -> Model:
     known = run_file.run_params(run_dir).get("model")
     if not known:
         raise RecordError("The run does not say which model it used", where=manifests.short(path), do="restore that file")
-    return check(Model, known, manifests.short(path))
+    return check(PromptedModel, known, manifests.short(path))
 
 
 def ask_both(run_dir: Path, iteration: int, row: dict[str, Any]) -> Table:

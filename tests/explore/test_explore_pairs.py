@@ -9,7 +9,7 @@ import yaml
 
 from isheep_lib.display import embedding_map
 from isheep_lib.engines import vectors as engines_vectors
-from isheep_lib.engines.params import Model
+from isheep_lib.engines.params import PromptedModel
 from isheep_lib.errors import DataError, ModelError, ParameterError, RecordError
 from isheep_lib.explore import pair_history, pair_map, widgets
 from isheep_lib.explore import pairs as explore_pairs
@@ -89,7 +89,7 @@ def run_dir(tmp_path):
     assessed(run_dir)
     filtered(run_dir, pairs)
     trained(run_dir)
-    params = {"seed": 7, "model": Model(base_model="nowhere/at/all", inference_dtype="float32").model_dump()}
+    params = {"seed": 7, "model": PromptedModel(base_model="nowhere/at/all", inference_dtype="float32").model_dump()}
     (run_dir / "params.yaml").write_text(yaml.safe_dump(params))
     return run_dir
 
