@@ -14,6 +14,7 @@ import psutil
 
 from isheep_lib.iterate import claims
 from isheep_lib.iterate.run_params import load_run
+from tests import formed as forms
 
 BIN = Path(sys.executable).parent
 PARAMS = "tests/smoke/tiny.yaml"
@@ -91,13 +92,19 @@ def kill_at(process: subprocess.Popen, said: Path, reached, seconds: float = 180
     process.wait()
 
 
-def killed_and_resumed(root: Path, run: Path, reached: Callable[[], bool]) -> None:
-    """Run stage synthesize in a process of its own, kill it when a point is reached, and run it to its end in this one."""
+def killed_and_resumed(root: Path, run: Path, reached: Callable[[], bool], formed: str = "as_it_is") -> None:
+    """Run stage synthesize in a process of its own, kill it when a point is reached, and run it to its end in this one.
+
+    Args:
+        formed: function of `tests.formed` that gives the tiny model's words a form, in both processes.
+    """
     code = (
-        f"from pathlib import Path; from tests.runs import alone; alone(Path({str(root)!r}), Path({str(run)!r}), 'synthesize')"
+        f"from pathlib import Path; from tests import formed, runs\n"
+        f"with formed.{formed}(): runs.alone(Path({str(root)!r}), Path({str(run)!r}), 'synthesize')"
     )
     with open(run.with_suffix(".log"), "w") as log:
         process = subprocess.Popen([sys.executable, "-c", code], cwd=root, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     kill_at(process, run.with_suffix(".log"), reached, 400)
     assert not (run / "iter-1/synthesize/manifest.json").exists()
-    alone(root, run, "synthesize")
+    with getattr(forms, formed)():
+        alone(root, run, "synthesize")

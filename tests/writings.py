@@ -17,10 +17,8 @@ FRAME = hand_made("f", "<", ">", "END")
 def writing(
     engine: Engine, folder: Path, params: Synthesize, seeds: list[Task], frame: Frame = FRAME, **more: Any
 ) -> Writing[Any]:
-    """Put together what a method writes with; `more` is earlier tasks or seed_of."""
-    given = {"earlier": [], "seed_of": len, **more}
-    made = Writing(
-        engine, frame, params, params.options, 1, open_journal=lambda name: Journal(folder / f"{name}.jsonl", "f"), **given
-    )
+    """Put together what a method writes with; `more` is earlier tasks, seed_of, or open_journal."""
+    given = {"earlier": [], "seed_of": len, "open_journal": lambda name: Journal(folder / f"{name}.jsonl", "f"), **more}
+    made = Writing(engine, frame, params, params.options, 1, **given)
     vars(made)["seeds"] = seeds  # instead of the file
     return made

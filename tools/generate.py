@@ -10,9 +10,11 @@ from types import SimpleNamespace
 
 import artifact
 import language_table
+import methods_table
 import nbformat
 import training_memory
 import yaml
+from methods_table import idea
 from pydantic.fields import FieldInfo
 
 from isheep_lib.ablate.sweep import SweepFile, Value, choices
@@ -122,12 +124,8 @@ def methods_text() -> str:
         "Generated from `isheep_lib/synthesize/methods` by `make docs`. `synthesize.method` chooses one, `synthesize.options`",
         "holds its own parameters; only what is chosen counts in a run's fingerprint. The model itself plays every role.",
         "",
-        "| method | idea | needs | file |",
-        "|---|---|---|---|",
+        *methods_table.lines(),
     ]
-    for method in METHODS.values():
-        file = type(method).__module__.replace(".", "/") + ".py"
-        parts.append(f"| `{method.name}` | {idea(type(method))} | {', '.join(method.needs)} | `{file}` |")
     departures = read_departures()
     for method in METHODS.values():
         properties = method.Options.model_json_schema()["properties"]
@@ -171,11 +169,6 @@ def departures_table(known: dict[str, list[dict[str, str]]], name: str) -> list[
     """Return the lines that say what a method does otherwise than its paper, and why; [] where nothing is."""
     rows = [f"| {row['paper']} | {row['here']} | {row['why']} |" for row in known.get(name, [])]
     return ["", "| paper | here | why |", "|---|---|---|", *rows] if rows else []
-
-
-def idea(kind: type) -> str:
-    """Return the first sentence of a class."""
-    return (kind.__doc__ or "").strip().split("\n")[0]
 
 
 def rules_text() -> str:

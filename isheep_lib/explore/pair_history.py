@@ -20,6 +20,8 @@ from isheep_lib.engines.parity import hold_against_weights
 from isheep_lib.engines.protocol import Request
 from isheep_lib.engines.vectors import vectors_by_words
 from isheep_lib.errors import DataError, ModelError, RecordError
+from isheep_lib.explore import lineage
+from isheep_lib.explore.recorded import rows_of
 from isheep_lib.filter.params import Filter
 from isheep_lib.filter.run import verdicts
 from isheep_lib.filter.steps.step import UNREAD, ScoredPair, Step
@@ -28,7 +30,7 @@ from isheep_lib.models.trained import model_of
 from isheep_lib.params import run_file
 from isheep_lib.prompting.chat import get_frame, user_words
 from isheep_lib.record import manifests
-from isheep_lib.record.rows import Pair, Task, read_jsonl, task_of
+from isheep_lib.record.rows import Pair, Task, task_of
 from isheep_lib.synthesize.params import Synthesize
 
 NEAREST = 3  # recorded answers shown
@@ -41,6 +43,8 @@ class Story:
     """The stations of one pair, each a table."""
 
     demonstrations: Table
+    origin: Table
+    ancestors: Table
     pair: Table
     answers: Table
     scores: Table
@@ -55,19 +59,6 @@ class Story:
     def __repr__(self) -> str:
         """Return all stations as text."""
         return "\n\n".join(f"{field.name}\n{getattr(self, field.name)!r}" for field in fields(self))
-
-
-def rows_of(run_dir: Path, iteration: int, stage: str, file: str) -> list[dict[str, Any]] | None:
-    """Read the rows that a stage recorded, None where it is not done.
-
-    Raises:
-        RecordError: the file is not as its manifest says.
-    """
-    folder = manifests.stage_folder(run_dir, iteration, stage)
-    if file not in (manifests.read_manifest(folder) or {"outputs": {}})["outputs"]:
-        return None
-    manifests.require_intact(folder, [file])
-    return read_jsonl(folder / file)
 
 
 def training_fates(run_dir: Path, iteration: int) -> tuple[dict[str, str], str]:
@@ -111,7 +102,9 @@ def follow(run_dir: Path, iteration: int, id_: str, ask_models: bool = False) ->
     else:
         afterwards = recorded_answers(run_dir, iteration, row["output"])
     return Story(
-        _demonstrations(run_dir, iteration, row),
+        lineage.shown(run_dir, iteration, row),
+        lineage.origin(run_dir, iteration, row),
+        lineage.ancestors(run_dir, iteration, row),
         FoldedTable(
             [{"part": part, "text": row[part]} for part in ("instruction", "input", "output", "raw") if row.get(part)],
             short=LONG,
@@ -138,17 +131,6 @@ def _find(run_dir: Path, iteration: int, id_: str) -> dict[str, Any]:
             allowed=f"the nearest: {', '.join(near)}",
         )
     return known[id_]
-
-
-def _demonstrations(run_dir: Path, iteration: int, row: dict[str, Any]) -> Table:
-    """Show the tasks of the prompt that it was written after."""
-    shown = {r["id"]: r for r in rows_of(run_dir, iteration, "synthesize", "demonstrations.jsonl") or []}
-    names = ("instruction", "input", "output")
-    found = [
-        {"id": id_, **{n: shown.get(id_, {}).get(n, "") for n in names}}
-        for id_ in (*row.get("demonstrations", ()), *row.get("parents", ()))
-    ]
-    return FoldedTable(found or [{"demonstrations": "none recorded"}], "Shown in the prompt, in this order", LONG)
 
 
 def _answers_of_task(run_dir: Path, iteration: int, row: dict[str, Any]) -> Table:

@@ -4,7 +4,7 @@
     found.table(found.arranged(sort="-pmi", search="salt"))
 
 A row: id, fate (kept, dropped, undecided, or no pair: what the synthesis dropped), reason, detail, one column a score,
-whether the next model was trained on it, lengths in words, the texts.
+whether the next model was trained on it, lengths in words, where it comes from (operator, document, topic, …), the texts.
 Covers rows, tables and figures of one run. Does not cover one pair in depth (`explore.pair_history`), the map
 (`explore.pair_map`) or menus (`explore.widgets`).
 """
@@ -14,7 +14,7 @@ import re
 import shlex
 import statistics
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,9 @@ from isheep_lib.analysis.words import distinct_n
 from isheep_lib.display.figures import BLUE, DARK, GREY, RED, nothing, panels
 from isheep_lib.display.table import FoldedTable, Table
 from isheep_lib.errors import ParameterError, RecordError
-from isheep_lib.explore.pair_history import rows_of, training_fates
+from isheep_lib.explore.lineage import COLUMNS, origins
+from isheep_lib.explore.pair_history import training_fates
+from isheep_lib.explore.recorded import rows_of
 from isheep_lib.languages.words import words
 from isheep_lib.record import manifests
 from isheep_lib.record.rows import first_of_each, task_of
@@ -50,11 +52,13 @@ class Pairs:
     rows: list[dict[str, Any]]  # see the module
     scores: list[str]  # names of the score columns
     missing: list[str]  # what the record does not hold yet, a sentence each
+    origins: list[str] = field(default_factory=list)  # columns that say where rows come from, of which this run has any
 
     @property
     def columns(self) -> list[str]:
         """Name all columns, in the order of the tables."""
-        return ["id", *TEXTS, "fate", "reason", "detail", *self.scores, "trained", "instruction words", "output words"]
+        lengths = ("instruction words", "output words")
+        return ["id", *TEXTS, "fate", "reason", "detail", *self.origins, *self.scores, "trained", *lengths]
 
     @property
     def made(self) -> list[dict[str, Any]]:
@@ -162,14 +166,16 @@ def pairs(run_dir: Path, iteration: int) -> Pairs:
         rows.append(_row(pair, fate, end, {name: values.get(name) for name in names}, fates.get(pair["id"], "")))
     for idea in rows_of(run_dir, iteration, "synthesize", "dropped.jsonl") or []:
         rows.append(_row(idea, NO_PAIR, idea, dict.fromkeys(names), ""))
-    return Pairs(run_dir, iteration, rows, names, missing)
+    told = [name for name in COLUMNS if any(name in row for row in rows)]
+    rows = [dict.fromkeys(told, "") | row for row in rows]
+    return Pairs(run_dir, iteration, rows, names, missing, told)
 
 
 def _row(given: dict[str, Any], fate: str, end: dict[str, Any], scores: dict[str, Any], trained: str) -> dict[str, Any]:
     texts = {part: given.get(part) or "" for part in TEXTS}
     lengths = {f"{p} words": len(words(texts[p])) if p in given else None for p in ("instruction", "output")}
     said = {"reason": end.get("reason", ""), "detail": end.get("detail", "")}
-    return {"id": given["id"], "fate": fate, **said, **scores, "trained": trained, **lengths, **texts}
+    return {"id": given["id"], "fate": fate, **said, **scores, "trained": trained, **lengths, **texts, **origins(given)}
 
 
 def histograms(found: Pairs) -> Figure:

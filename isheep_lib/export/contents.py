@@ -17,8 +17,7 @@ from isheep_lib.record import manifests as record_manifests
 from isheep_lib.record.manifests import all_manifests, differences, read_manifest, require_intact, stage_folder
 from isheep_lib.record.rows import read_jsonl
 from isheep_lib.record.stages import LEAVES
-from isheep_lib.synthesize.all_methods import METHODS
-from isheep_lib.synthesize.extras.own import withheld
+from isheep_lib.synthesize.extras.withheld import why_withheld
 
 PREFERENCES = "pairs.jsonl"
 STAGES = ("synthesize", "assess", "filter", "train")
@@ -132,10 +131,9 @@ def makers(record: Record) -> dict[tuple[int, str], dict[str, Any]]:
 def _require_free(run_dir: Path, found: dict[tuple[int, str], dict[str, Any]]) -> None:
     """Refuse a run of which any iteration so far wrote what must not be given to others."""
     written = [manifest["parameters"] for (_, stage), manifest in found.items() if stage == "synthesize"]
-    reasons = {withheld(METHODS.get(params.get("method", "")), params.get("options") or {}) for params in written} - {""}
-    if reasons:
+    if why := why_withheld(written):
         raise RecordError(
-            f"This run is not exported: {'; '.join(sorted(reasons))}",
+            f"This run is not exported: {why}",
             where=record_manifests.short(run_dir),
             allowed="runs whose tasks may be given to others, such as those of the default grid",
             do="keep the record where it is; it can be read and compared as any other",

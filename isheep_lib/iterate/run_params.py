@@ -33,6 +33,16 @@ from isheep_lib.train.params import Train, TrainParams
 class SynthesizeParams(Synthesize, Shard, PromptedModel, Place):
     """Parameters of `synthesize.ipynb`."""
 
+    def conflicts(self) -> list[str]:
+        """Name values that contradict one another."""
+        problems = super().conflicts()
+        if self.num_shards > 1 and not self.shares_answers:
+            problems.append(
+                f"num_shards: the method {self.method} has its answers as soon as its tasks are written, so one worker does it "
+                "all and others would only wait; give 1, or leave num_shards out"
+            )
+        return problems
+
 
 class AssessParams(Assess, Spoken, Shard, PromptedModel, Place):
     """Parameters of `assess.ipynb`."""

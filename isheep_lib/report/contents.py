@@ -24,6 +24,7 @@ from isheep_lib.record.rows import read_jsonl
 from isheep_lib.record.stages import ORDER, steps
 from isheep_lib.report import languages, notebook_html
 from isheep_lib.report.results import ABOVE, NOT_EVALUATED, or_why, results_of
+from isheep_lib.synthesize.extras.withheld import why_withheld
 
 NOT_BEGUN = "not done"
 VERDICTS = {"ok": "holds", "FAIL": "DIFFERS"}
@@ -55,7 +56,10 @@ class Stage:
 
 @dataclass(frozen=True)
 class Record:
-    """What all pages know of a run: its stages, notebooks at its top by page, pages of notebooks by path."""
+    """What all pages know of a run: its stages, notebooks at its top by page, pages of notebooks by path.
+
+    `withheld` says why no page shows what the model wrote as tasks, "" where pages do.
+    """
 
     run_dir: Path
     params: dict[str, Any]
@@ -63,6 +67,7 @@ class Record:
     notebooks: dict[str, Path]
     links: dict[str, str]
     verdicts: list[verification.Verdict]
+    withheld: str = ""
 
     @property
     def taken(self) -> str:
@@ -116,7 +121,9 @@ def read_record(run_dir: Path) -> Record:
     top = sorted(path for path in run_dir.glob("*.ipynb") if not path.name.startswith("."))
     notebooks = {f"notebook-{path.stem}.html": path for path in top}
     links |= {path.name: page for page, path in notebooks.items()}
-    return Record(run_dir, params, found, notebooks, links, verdicts)
+    written = [stage.manifest.get("parameters", {}) for stage in found if stage.name == "synthesize"]
+    withheld = why_withheld([params.get("synthesize", {}), *written])
+    return Record(run_dir, params, found, notebooks, links, verdicts, withheld)
 
 
 def index(record: Record) -> dict[str, Any]:
@@ -243,7 +250,8 @@ def parameters_table(params: Mapping[str, Any]) -> Table:
 
 
 def notebook(record: Record, path: Path | None) -> dict[str, Any]:
-    """Render a notebook's cells; without a notebook there are none."""
+    """Render a notebook's cells; without a notebook, and where what was written must not be shown, there are none."""
+    path = None if record.withheld else path
     lang, holds = languages.attribute(record.params), languages.holds(record.params)
     shown = notebook_html.cells(notebook_html.read_notebook(path), record.links, lang, holds) if path else ""
     return {"state": "", "facts": None, "cells": shown}
@@ -267,9 +275,9 @@ def stage(record: Record, one: Stage) -> dict[str, Any]:
     return {**notebook(record, one.notebook), "state": one.state, "facts": shown}
 
 
-def groups(by_name: Mapping[str, Stage]) -> list[Group]:
-    """Sort an iteration's pairs by how they ended, kept ones first; iteration 0 has none."""
-    if any(name not in by_name for name in MAKING):
+def groups(by_name: Mapping[str, Stage], withheld: str = "") -> list[Group]:
+    """Sort an iteration's pairs by how they ended, kept ones first; iteration 0 has none, nor one whose texts are withheld."""
+    if withheld or any(name not in by_name for name in MAKING):
         return []
     made, assessed, filtered = (by_name[name] for name in MAKING)
     if filtered.manifest:

@@ -2,8 +2,9 @@
 
     write(run_dir)      # results/<run>/report/index.html
 
-Whatever a model wrote is escaped or cleaned, and every page forbids scripts and the network besides. The same record gives
-the same bytes.
+Whatever a model wrote is escaped or cleaned, and every page forbids scripts and the network besides. Of a run that must not
+be given to others the pages show counts and results alone, as they are made to be handed over. The same record gives the
+same bytes.
 Covers which pages there are, how they link, and writing the folder whole. Does not cover what they hold (`report.contents`,
 `report.notebook_html`) or their words and looks (`templates`).
 """
@@ -115,7 +116,7 @@ def _pages(record: Record) -> Iterator[Page]:
         yield Page(file, path.name, "notebook.html.j2", partial(notebook, record, path))
     tops = {k: (f"iteration {k}", f"iter-{k}.html") for k in record.iterations}
     for k, by_name in record.iterations.items():
-        yield from _iteration_pages(k, by_name, tops)
+        yield from _iteration_pages(k, by_name, tops, record.withheld)
     begun = [stage for stage in record.stages if stage.page]
     links = [(f"iteration {stage.iteration}, {stage.name}", stage.page) for stage in begun]
     for stage, before, after in zip(begun, [None, *links], [*links[1:], None], strict=False):
@@ -123,9 +124,9 @@ def _pages(record: Record) -> Iterator[Page]:
         yield Page(stage.page, title, "notebook.html.j2", fill, tops[stage.iteration], before, after)
 
 
-def _iteration_pages(iteration: int, by_name: dict[str, Stage], tops: dict[int, Link]) -> Iterator[Page]:
+def _iteration_pages(iteration: int, by_name: dict[str, Stage], tops: dict[int, Link], withheld: str) -> Iterator[Page]:
     """Divide an iteration's pairs into pages; the first one names the stages and where each group begins."""
-    groups = report_contents.groups(by_name)
+    groups = report_contents.groups(by_name, withheld)
     flat = [(group, row) for group in groups for row in group.rows]
     parts = [flat[start : start + ROWS] for start in range(0, len(flat), ROWS)] or [[]]
     files = [f"iter-{iteration}.html", *(f"iter-{iteration}-pairs-{n}.html" for n in range(2, len(parts) + 1))]

@@ -27,6 +27,11 @@ class BatchOptions(Section):
     prompts_per_batch: Positive = Field(32, description="prompts generated before new tasks are compared")
     max_batches: Positive = Field(4, description="batches after which the stage takes what it has")
 
+    @property
+    def most_prompts(self) -> int:
+        """How many prompts are generated at most."""
+        return self.prompts_per_batch * self.max_batches
+
 
 # What helps where nearly all tasks are dropped for one reason.
 NEARLY_ALL = 0.8

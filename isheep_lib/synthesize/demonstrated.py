@@ -9,11 +9,11 @@ from typing import ClassVar, TypeVar
 from isheep_lib.display.table import Table, samples
 from isheep_lib.engines.generate import ask
 from isheep_lib.engines.protocol import Completion, Request
-from isheep_lib.errors import DataError
 from isheep_lib.prompting.chat import user_words
 from isheep_lib.record.rows import Task
 from isheep_lib.synthesize.candidates import Candidates, Prompt, write_in_batches
 from isheep_lib.synthesize.demonstrations import DemonstrationOptions, Demonstrations, prepare_demonstrations
+from isheep_lib.synthesize.extras.needs import refuse_few, seeds_of
 from isheep_lib.synthesize.method import Example, Method
 from isheep_lib.synthesize.rules import Item
 from isheep_lib.synthesize.shared_params import Shared
@@ -44,6 +44,12 @@ class Demonstrated(Method[Shown]):
         if options.generated_demonstrations >= options.demonstrations:
             return ["generated_demonstrations: must be fewer than demonstrations, or no seed is shown"]
         return []
+
+    def check_data(self, shared: Shared, options: Shown) -> dict[str, str]:
+        """Refuse seeds that do not fill the first prompt, which may have no other tasks to show."""
+        there, do = len(seeds_of(shared)), "add seeds, or lower synthesize.options.demonstrations"
+        refuse_few(there, options.demonstrations, "", shared.seeds, do)
+        return {}
 
     def packages(self, options: Shown) -> list[str]:
         """Name what makes clusters."""
@@ -85,14 +91,8 @@ class Demonstrated(Method[Shown]):
         return write_in_batches(writing, [task.instruction for task in writing.seeds], prompt_of, self.advice)
 
     def _demonstrations(self, writing: Writing[Shown]) -> Demonstrations:
-        """Weigh or group the seeds, which must suffice for one prompt."""
+        """Weigh or group the seeds."""
         options, seeds = writing.options, writing.seeds
-        if len(seeds) < options.demonstrations:
-            raise DataError(
-                f"{len(seeds)} seed task(s) cannot fill a prompt of {options.demonstrations} demonstrations",
-                where=writing.shared.seeds,
-                do="add seeds, or lower synthesize.options.demonstrations",
-            )
         writing.refuse_seeds(
             self.overlong_seeds(writing),
             f"shorten or remove them: with any {options.demonstrations} of the others a prompt fits; or lower "

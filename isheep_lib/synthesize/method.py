@@ -41,6 +41,7 @@ class Method(ABC, Generic[Own]):
         prompts: files in `prompting/prompts`.
         reasons: why it drops a candidate, beside the rules on instructions, with the meaning.
         answers_given: each task comes with an answer that no model wrote.
+        answers_last: though tasks come with responses, these are asked for when all tasks are written.
     """
 
     name: ClassVar[str]
@@ -52,6 +53,7 @@ class Method(ABC, Generic[Own]):
     prompts: ClassVar[tuple[str, ...]] = ()
     reasons: ClassVar[dict[str, str]] = {}
     answers_given: ClassVar[bool] = False
+    answers_last: ClassVar[bool] = False
 
     @property
     def code(self) -> str:
@@ -74,6 +76,10 @@ class Method(ABC, Generic[Own]):
     def packages(self, options: Own) -> list[str]:
         """Name the packages, the engine's apart, whose version decides what is written."""
         return []
+
+    def most(self, shared: Shared, options: Own) -> int | None:
+        """Return how many tasks these seeds and options can bring at most, None where they set no limit."""
+        return None
 
     def reads_earlier(self, options: Own) -> bool:
         """Tell whether tasks of earlier iterations are shown or rewritten."""

@@ -13,7 +13,6 @@ from isheep_lib.synthesize.all_methods import METHODS
 from isheep_lib.synthesize.constrained.params import Constraining
 from isheep_lib.synthesize.extras import own
 from isheep_lib.synthesize.extras.needs import refuse_few, seeds_of, suited_data
-from isheep_lib.synthesize.grounds.from_documents import FromDocuments
 from isheep_lib.synthesize.method import Method
 from isheep_lib.synthesize.seeds import digest_seeds
 from isheep_lib.synthesize.shared_params import Shared
@@ -62,6 +61,11 @@ class Synthesize(Constraining, Shared):
         """The method that writes."""
         return METHODS[self.method]
 
+    @property
+    def shares_answers(self) -> bool:
+        """Whether answers are asked for when all tasks are written, so that several workers can share them."""
+        return not self.chosen.brings_answers or self.chosen.answers_last or self.answers > 1
+
     def conflicts(self) -> list[str]:
         """Name values that contradict one another."""
         problems = [*super().conflicts(), *(f"options.{problem}" for problem in self.chosen.conflicts(self, self.options))]
@@ -101,8 +105,8 @@ class Synthesize(Constraining, Shared):
         return super().data_digests() | seeds | suited | self.chosen.data_digests(self.options)
 
     def sources(self) -> dict[str, Any]:
-        """Say what a record keeps of the documents that tasks are written from, {} where there are none."""
-        return self.chosen.sources(self.options) if isinstance(self.chosen, FromDocuments) else {}
+        """Say what a record keeps of the texts with licences that tasks are written from, {} where there are none."""
+        return self.chosen.sources(self.options) if isinstance(self.chosen, own.Sourced) else {}
 
     def packages(self) -> list[str]:
         """Name what decides beside the engine."""

@@ -7,6 +7,7 @@ import pytest
 
 from isheep_lib.errors import YieldError
 from isheep_lib.sandbox.run import find_sandbox
+from tests import formed
 from tests.runs import alone, claimed, digests, journalled, killed_and_resumed
 
 OPTIONS = {
@@ -89,12 +90,11 @@ def test_a_model_that_finds_nothing_wrong_with_its_answers_stops_iteralign(
 
 
 def test_a_constitution_is_recorded_with_the_answers_that_were_revised_by_it(
-    root: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    root: Path, tiny_model: Path, tmp_path: Path
 ) -> None:
     run = made(root, tmp_path / "r", tiny_model, "iteralign")
-    bad = "isheep_lib.synthesize.revising.aligning.bad_answers"
-    monkeypatch.setattr(bad, lambda writing, journal, rows: {row["id"]: "bad for the test" for row in rows})
-    alone(root, run, "synthesize")
+    with formed.bad_answers():
+        alone(root, run, "synthesize")
     kept, rules = rows(run, "examples"), rows(run, "constitution")
     assert kept and any(not rule["reason"] for rule in rules)
     assert {row["constitution_version"] for row in kept} <= {rule["version"] for rule in rules}
@@ -116,3 +116,25 @@ def test_a_writing_that_was_killed_is_resumed_to_the_same_bytes(root: Path, tiny
     alone(root, whole, "synthesize")
     killed_and_resumed(root, killed, lambda: journalled(killed, "synthesize", 5))
     assert digests(killed) == digests(whole)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("method", "journal", "form"),
+    [
+        ("selective_reflection", "revisions", "as_it_is"),
+        ("iteralign", "rounds", "bad_answers"),
+        ("dromedary", "topics", "topics_in_lines"),
+        ("dromedary", "instructions", "topics_in_lines"),
+    ],
+)
+def test_a_revision_that_was_killed_is_resumed_to_the_same_bytes(
+    root: Path, tiny_model: Path, tmp_path: Path, method: str, journal: str, form: str
+) -> None:
+    whole, killed = (made(root, tmp_path / name, tiny_model, method) for name in ("whole", "killed"))
+    with getattr(formed, form)():
+        alone(root, whole, "synthesize")
+    path = f"iter-1/synthesize/.work-*/{journal}.jsonl"
+    killed_and_resumed(root, killed, lambda: any(p.read_bytes().count(b"\n") >= 3 for p in killed.glob(path)), form)
+    assert digests(killed) == digests(whole)
+    assert rows(whole, "examples")

@@ -17,7 +17,7 @@ METHODS = {
     "self_instruct": "{demonstrations: 2, generated_demonstrations: 1, tasks_per_prompt: 4, prompts_per_batch: 12}",
     "unnatural_instructions": "{demonstrations: 1, reformulations: 1, prompts_per_batch: 24}",
     "lamini": "{demonstrations: 1, tasks_per_prompt: 4, topic_list: TOPICS, topics_per_prompt: 1, prompts_per_batch: 12}",
-    "dynosaur": "{tables: seeds/tables, tries: 1}",
+    "dynosaur": "{tables: seeds/tables, tries: 1, benchmark_text: keep}",
 }
 SMALL = ("synthesize.min_instructions:2", "synthesize.instructions:8")
 

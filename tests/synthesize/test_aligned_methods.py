@@ -1,6 +1,7 @@
 """Dialogue and Magpie: an aligned model writes tasks in its own frame, from what it is shown or from nothing."""
 
 import zlib
+from pathlib import Path
 
 import pytest
 
@@ -8,6 +9,7 @@ from isheep_lib.errors import DataError, ParameterError, YieldError
 from isheep_lib.iterate.run_params import load_run
 from isheep_lib.prompting.prompt_files import english
 from isheep_lib.record.rows import Task
+from isheep_lib.synthesize.all_methods import METHODS
 from isheep_lib.synthesize.candidates import funnel_of
 from isheep_lib.synthesize.method import Writing
 from isheep_lib.synthesize.methods.in_context.dialogue import Dialogue
@@ -89,11 +91,16 @@ def test_a_turn_that_met_the_token_limit_is_cut_off(method, tmp_path):
         method.write(made(method.name, engine, tmp_path, **values))
 
 
-def test_seeds_without_answers_cannot_be_turns_of_the_user(tmp_path):
-    seeds = [*SEEDS, Task("seed-3", "Say which month is warmest.")]
-    with pytest.raises(DataError, match=r"1 seed task.* have no output: seed-3"):
-        Dialogue().write(dialogue(ScriptedEngine(SAID), tmp_path, seeds=seeds, options={"shown_as": "user"}))
-    assert Dialogue().write(dialogue(ScriptedEngine(SAID), tmp_path, seeds=seeds)).accepted
+def test_seeds_without_answers_cannot_be_turns_of_the_user_which_the_plan_says(tmp_path):
+    path = tmp_path / "seeds.jsonl"
+    path.write_text(
+        '{"id": "a", "instruction": "Name a calm river.", "output": "Don."}\n{"id": "b", "instruction": "Sing a song."}\n'
+    )
+    shown = {"assistant": {"demonstrations": 2}, "user": {"demonstrations": 2, "shown_as": "user"}}
+    made_ = {side: Synthesize(method="dialogue", seeds=str(path), options=options) for side, options in shown.items()}
+    with pytest.raises(DataError, match=r"1 seed task.* have no output: b"):
+        made_["user"].data_digests()
+    assert made_["assistant"].data_digests()
 
 
 def test_seeds_that_do_not_fit_the_context_in_the_frame_are_named(tmp_path):
@@ -147,13 +154,19 @@ def test_a_killed_writing_is_resumed_and_asks_only_for_the_rest(method, tmp_path
     assert len(rest.asked) == len({row["id"] for row in [*whole.accepted, *whole.dropped]}) - 1
 
 
-@pytest.mark.parametrize(
-    "name", ["dialogue", "magpie", "evol_instruct", "longform", "lamini", "dynosaur", "llm2llm", "autodetect", "rainbow"]
-)
-def test_a_base_model_is_refused_where_an_aligned_one_is_needed(name):
-    from pathlib import Path
+BASE = "model.base_frame:plain synthesize.method:{} synthesize.options:{{}}"
+ALIGNED = [name for name, method in METHODS.items() if "an aligned model" in method.needs]
 
-    override = f"model.base_frame:plain synthesize.method:{name} synthesize.options:{{}}"
+
+def test_three_methods_can_be_continued_by_a_base_model():
+    assert set(METHODS) - set(ALIGNED) == {"list", "self_instruct", "unnatural_instructions"}
+    for name in sorted(set(METHODS) - set(ALIGNED)):
+        assert load_run(Path("params/smollm2-135m.yaml"), BASE.format(name)).synthesize.method == name
+
+
+@pytest.mark.parametrize("name", ALIGNED)
+def test_a_base_model_is_refused_where_an_aligned_one_is_needed(name):
+    override = BASE.format(name)
     with pytest.raises(ParameterError, match=f"synthesize.method.*{name} needs a model that answers in a chat frame"):
         load_run(Path("params/smollm2-135m.yaml"), override)
 

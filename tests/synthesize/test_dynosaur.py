@@ -6,6 +6,8 @@ import zlib
 import pytest
 import yaml
 
+from isheep_lib.benchmarks.catalogue import BENCHMARKS
+from isheep_lib.benchmarks.data import read_docs
 from isheep_lib.engines.protocol import Completion
 from isheep_lib.errors import DataError, YieldError
 from isheep_lib.prompting.prompt_files import english
@@ -74,6 +76,11 @@ def made(engine, folder, tables, **values):
     options = {"tables": str(tables), "described": "always", **values.pop("options", {})}
     given = {"method": "dynosaur", "min_instructions": 1, "instructions": 99, "options": options}
     return writing(engine, folder, Synthesize(**given | values), [], seed_of=lambda name: zlib.crc32(name.encode()))
+
+
+def plan(tables):
+    """Look at tables as a plan does, benchmarks apart."""
+    return Synthesize(method="dynosaur", options={"tables": str(tables), "benchmark_text": "keep"}).data_digests()
 
 
 @pytest.mark.parametrize(
@@ -311,23 +318,36 @@ def test_a_table_that_can_have_no_task_is_refused_at_the_plan(tables):
     with pytest.raises(
         DataError, match=r"(?s)2 table\(s\) can have no task:.*sill: 1 column.*sill: 1 row\(s\), a prompt shows 2"
     ):
-        Synthesize(method="dynosaur", options={"tables": str(tables)}).data_digests()
+        plan(tables)
 
 
 def test_rows_that_do_not_fit_their_schema_and_absent_tables_are_refused_at_the_plan(tables, tmp_path):
     (tables / "sill.jsonl").write_text(json.dumps(ROWS[0] | {"soil": "muddy"}) + "\n")
     with pytest.raises(DataError, match=r"soil: 'muddy' should be one of dry, moist, wet"):
-        Synthesize(method="dynosaur", options={"tables": str(tables)}).data_digests()
+        plan(tables)
     with pytest.raises(DataError, match="is no folder"):
-        Synthesize(method="dynosaur", options={"tables": str(tmp_path / "none")}).data_digests()
+        plan(tmp_path / "none")
 
 
 def test_the_tables_count(tables):
-    before = Synthesize(method="dynosaur", options={"tables": str(tables)}).data_digests()
+    before = plan(tables)
     (tables / "sill.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS[:3]))
-    after = Synthesize(method="dynosaur", options={"tables": str(tables)}).data_digests()
+    after = plan(tables)
     assert set(before) == set(after) == {"tables"}
     assert before != after
+
+
+def test_a_row_with_an_item_of_a_benchmark_is_refused_at_the_plan_unless_it_may_stay(tables):
+    item = next(iter(read_docs(BENCHMARKS["boolq"])))["passage"]
+    (tables / "sill.jsonl").write_text("".join(json.dumps(row) + "\n" for row in [*ROWS, ROWS[0] | {"plant": item}]))
+    with pytest.raises(DataError, match=r"(?s)1 row\(s\) of tables hold an item of a benchmark:\n  sill-005: boolq .*keep"):
+        Synthesize(method="dynosaur", options={"tables": str(tables)}).data_digests()
+    assert set(plan(tables)) == {"tables"}
+
+
+def test_licences_of_tables_are_kept_for_the_cards(tables):
+    params = Synthesize(method="dynosaur", options={"tables": str(tables)})
+    assert params.sources() == {"rows of tables": {"from": str(tables), "number": 4, "licences": {"CC0-1.0": 4}}}
 
 
 def test_tables_too_long_for_the_context_are_named_before_anything_is_asked(tmp_path, tables):
@@ -339,7 +359,7 @@ def test_tables_too_long_for_the_context_are_named_before_anything_is_asked(tmp_
 
 
 def test_the_shipped_tables_make_tasks():
-    assert set(Synthesize(method="dynosaur").data_digests()) == {"tables"}
+    assert set(plan("seeds/tables")) == {"tables"}
     assert all(len(usable(table)) >= 4 for table in load_tables("seeds/tables", PARAMETER))
 
 

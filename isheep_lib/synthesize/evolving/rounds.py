@@ -28,6 +28,7 @@ from isheep_lib.record.journal import Journal
 from isheep_lib.record.rows import Task
 from isheep_lib.synthesize.candidates import Candidates, Intake, pool_of
 from isheep_lib.synthesize.extras.asking import text_request
+from isheep_lib.synthesize.extras.needs import of_kinds, seeds_of
 from isheep_lib.synthesize.method import Example, Method
 from isheep_lib.synthesize.respond import ANSWER, respond
 from isheep_lib.synthesize.rules import Item, unquoted
@@ -118,7 +119,15 @@ class Evolving(Method[E]):
 
     def seeds_of(self, writing: Writing[E]) -> list[Task]:
         """Return the seeds that may be rewritten."""
-        return writing.seeds
+        return of_kinds(writing.seeds, self.kinds(writing.options))
+
+    def kinds(self, options: E) -> Sequence[str]:
+        """Name the kinds of seeds that may be rewritten, none for all."""
+        return ()
+
+    def most(self, shared: Shared, options: E) -> int:
+        """Return how many rewritings there are of as many seeds as are drawn."""
+        return options.rounds * min(wanted(shared, options), len(of_kinds(seeds_of(shared), self.kinds(options))))
 
     def conflicts(self, shared: Shared, options: E) -> list[str]:
         """Name values that contradict one another."""
@@ -210,9 +219,8 @@ class Evolving(Method[E]):
     def parents(self, writing: Writing[E]) -> list[Task]:
         """Draw the seeds that are rewritten; all must fit the model's context, whichever are drawn."""
         writing.refuse_seeds(self.overlong_seeds(writing), "shorten or remove them, or lower synthesize.instruction_tokens")
-        wanted = writing.options.parents or -(-writing.shared.instructions // writing.options.rounds)
         draw, seeds = random.Random(writing.seed_of("parents")), self.seeds_of(writing)  # noqa: S311 - reproducible, not secret
-        return draw.sample(seeds, min(wanted, len(seeds)))
+        return draw.sample(seeds, min(wanted(writing.shared, writing.options), len(seeds)))
 
     def overlong_seeds(self, writing: Writing[E]) -> dict[str, str]:
         """Say by id how long the prompts of seeds are that have no room for a rewriting."""
@@ -275,6 +283,11 @@ def require_successes(found: Candidates) -> None:
             own = [row for row in found.dropped if row["operator"] == operator]
             do = "look at the examples; leave the operator out, change sampling or instruction_tokens, or take a better model"
             require(0, 1, f"tasks by the operator {operator}, which failed every time", own, do)
+
+
+def wanted(shared: Shared, options: EvolvingOptions) -> int:
+    """Return how many seeds are rewritten, where there are as many."""
+    return options.parents or -(-shared.instructions // options.rounds)
 
 
 def _draw(writing: Writing[Any], id_: str, operators: Sequence[str]) -> str:

@@ -85,6 +85,15 @@ def yes_shares(writing: Writing[Any], questions: Mapping[str, str], journal: Jou
     return {i: 1 / (1 + math.exp(min(700.0, no - yes))) for i, (yes, no) in logs.items()}  # logs are in nats
 
 
+def read_on(said: str, begun: str, mark: re.Pattern[str]) -> str:
+    """Put what an answer was begun with before what a model said, but where it wrote such a mark again; one space between.
+
+    A model may leave the space out, or go on in a new line; what it says is the same.
+    """
+    rest = said.lstrip()
+    return f"{begun} {rest}" if begun and not mark.match(rest) else rest if begun else said
+
+
 def read_entries(said: Completion, begun: str = "") -> list[Item]:
     """Cut a list into items, whatever numbers or marks it has; text without any is one item, text before the first is none.
 
@@ -93,7 +102,7 @@ def read_entries(said: Completion, begun: str = "") -> list[Item]:
     Args:
         begun: the number with which the answer was begun, if it was; a model may write one again.
     """
-    text = said.text if ENTRY.match(said.text) else begun + said.text
+    text = read_on(said.text, begun, ENTRY)
     starts = list(ENTRY.finditer(text))
     if not starts:
         bodies = [(text, text)]

@@ -28,8 +28,21 @@ class Needing(Protocol):
 
 
 def suited_data(way: Method[Any], shared: Shared, options: Section) -> dict[str, str]:
-    """Check what the method needs beside that its data can be read; see `Needing.check_data`."""
-    return way.check_data(shared, options) if isinstance(way, Needing) else {}
+    """Check what the method needs beside that its data can be read; see `Needing.check_data` and `Method.most`.
+
+    Raises:
+        DataError: data or this machine do not suit it, or cannot bring as many tasks as are needed.
+    """
+    found = way.check_data(shared, options) if isinstance(way, Needing) else {}
+    most = way.most(shared, options)
+    if most is not None and most < shared.min_instructions:
+        raise DataError(
+            f"The method {way.name} brings {most} new instructions at most, by its seeds and options",
+            where=f"synthesize.options{f', {shared.seeds}' if 'seeds' in way.needs else ''}",
+            allowed=f"as many as synthesize.min_instructions, {shared.min_instructions}",
+            do="raise what limits them in synthesize.options, give more seeds, or lower min_instructions",
+        )
+    return found
 
 
 def seeds_of(shared: Shared) -> list[Task]:
@@ -53,12 +66,6 @@ def refuse_few(there: int, wanted: int, what: str, source: str, do: str) -> None
     if there < wanted:
         said = f"{there} seed task(s){what and ' '}{what}"
         raise DataError(f"{said} cannot fill a prompt that shows {wanted}", where=source, do=do)
-
-
-def refuse_few_seeds(shared: Shared, demonstrations: int) -> None:
-    """Refuse fewer seeds than a prompt shows where it may show seeds alone; see `refuse_few`."""
-    do = "add seeds, or lower synthesize.options.demonstrations"
-    refuse_few(len(seeds_of(shared)), demonstrations, "", shared.seeds, do)
 
 
 def of_kinds(seeds: Sequence[Task], kinds: Sequence[str]) -> list[Task]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
+from isheep_lib.params.kinds import Section
 from isheep_lib.record.rows import Task
 from isheep_lib.synthesize.candidates import Candidates
 from isheep_lib.synthesize.method import Method
@@ -46,6 +47,14 @@ class Carrying(Protocol):
     """A method that goes on, in each iteration, with a file that it left in the one before."""
 
     carries: str
+
+
+@runtime_checkable
+class Sourced(Protocol):
+    """A method that writes from texts with licences of their own."""
+
+    def sources(self, options: Section) -> dict[str, Any]:
+        """Say what a record keeps of them, by what they are: where they lie, how many there are, under which licences."""
 
 
 def carried_file(way: Method[Any]) -> str:

@@ -250,7 +250,7 @@ def _require_mistakes(seen: Sequence[Seen]) -> list[Seen]:
     """
     wrong = [one for one in seen if not one.right]
     do = "the model has nothing to learn from these; give harder seeds, or choose another method"
-    require(len(wrong), 1, f"of {len(seen)} seeds answered wrongly", [], do)
+    require(len(wrong), 1, f"of {len(seen)} seeds answered wrongly", [one.example for one in seen], do)
     return wrong
 
 

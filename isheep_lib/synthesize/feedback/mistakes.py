@@ -41,6 +41,12 @@ class Seen:
         told = {"id": seed.id, "kind": seed.kind, "instruction": seed.instruction, "input": seed.input}
         return {**told, "known": seed.output, "said": self.said, "right": self.right}
 
+    @property
+    def example(self) -> dict[str, Any]:
+        """What an error shows of it."""
+        reason = "answered_rightly" if self.right else "answered_wrongly"
+        return {"reason": reason, "instruction": f"{self.said[:40]} (right is {self.seed.output[:20]})"}
+
 
 def answer_seeds(writing: Writing[Any], journal: Journal, seeds: Sequence[Task]) -> tuple[list[Seen], int]:
     """Answer seeds greedily, as a model is evaluated, and hold the answers against the known ones.

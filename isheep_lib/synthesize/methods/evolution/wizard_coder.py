@@ -31,7 +31,7 @@ from isheep_lib.synthesize.evolving.rounds import (
     one_response,
 )
 from isheep_lib.synthesize.extras.asking import text_request
-from isheep_lib.synthesize.extras.needs import of_kinds, require_kinds
+from isheep_lib.synthesize.extras.needs import require_kinds
 from isheep_lib.synthesize.method import Need
 from isheep_lib.synthesize.shared_params import Shared
 from isheep_lib.synthesize.writing import Writing
@@ -96,9 +96,9 @@ class WizardCoder(Evolving[CoderOptions]):
         """Name every operator."""
         return OPERATORS
 
-    def seeds_of(self, writing: Writing[CoderOptions]) -> list[Task]:
-        """Return the programming tasks among the seeds."""
-        return of_kinds(writing.seeds, writing.options.kinds)
+    def kinds(self, options: CoderOptions) -> Sequence[str]:
+        """Name the kinds of seeds that may be rewritten."""
+        return options.kinds
 
     def prompt(self, writing: Writing[CoderOptions], task: Task, operator: str) -> str:
         """Ask for one rewriting, in words."""

@@ -21,7 +21,7 @@ from isheep_lib.synthesize.evolving import eliminator
 from isheep_lib.synthesize.evolving.rounds import Answered, Draft, DrawnOptions, Evolving, Problem, filled
 from isheep_lib.synthesize.evolving.voted_answers import answer_by_vote, check_vote, checkable
 from isheep_lib.synthesize.evolving.votes import Vote
-from isheep_lib.synthesize.extras.needs import of_kinds, require_kinds
+from isheep_lib.synthesize.extras.needs import require_kinds
 from isheep_lib.synthesize.extras.own import WithFiles, rows_of
 from isheep_lib.synthesize.method import Need
 from isheep_lib.synthesize.respond import ANSWER
@@ -101,9 +101,9 @@ class WizardMath(Evolving[MathOptions]):
         """Say which way an operator goes."""
         return {"direction": "up" if operator in UPWARD else "down"}
 
-    def seeds_of(self, writing: Writing[MathOptions]) -> list[Task]:
-        """Return the problems among the seeds."""
-        return of_kinds(writing.seeds, writing.options.kinds)
+    def kinds(self, options: MathOptions) -> Sequence[str]:
+        """Name the kinds of seeds that may be rewritten."""
+        return options.kinds
 
     def prompt(self, writing: Writing[MathOptions], task: Task, operator: str) -> str:
         """Ask for one rewriting, in words."""

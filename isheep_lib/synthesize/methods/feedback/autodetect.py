@@ -72,6 +72,10 @@ class AutoDetect(Method[AutoDetectOptions]):
             problems.append(f"{said}; raise it, or set 1")
         return problems
 
+    def most(self, shared: Shared, options: AutoDetectOptions) -> int:
+        """Return how many tasks test all skills together."""
+        return (options.skills + options.added_skills) * options.cases
+
     def given(self, writing: Writing[AutoDetectOptions]) -> Table:
         """Show what is tested."""
         options = writing.options

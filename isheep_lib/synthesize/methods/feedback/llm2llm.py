@@ -12,6 +12,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from isheep_lib.params.kinds import Positive
+from isheep_lib.synthesize.extras.needs import of_kinds, seeds_of
 from isheep_lib.synthesize.feedback.from_mistakes import (
     DISAGREES,
     NO_ANSWER,
@@ -22,6 +23,7 @@ from isheep_lib.synthesize.feedback.from_mistakes import (
 )
 from isheep_lib.synthesize.feedback.mistakes import Seen, shown
 from isheep_lib.synthesize.method import Need
+from isheep_lib.synthesize.shared_params import Shared
 from isheep_lib.synthesize.writing import Writing
 
 
@@ -51,6 +53,10 @@ class LLM2LLM(FromMistakes[LLM2LLMOptions]):
     def prompt(self, writing: Writing[LLM2LLMOptions], wrong: Seen, right: Sequence[Seen]) -> str:
         """Ask for a task like the seed, of which its known answer is shown."""
         return writing.prompts.render("llm2llm-similar.txt", **shown(wrong))
+
+    def most(self, shared: Shared, options: LLM2LLMOptions) -> int:
+        """Return how many tasks are written if every seed is answered wrongly."""
+        return len(of_kinds(seeds_of(shared), options.kinds)) * options.rounds * options.per_seed
 
     def times(self, writing: Writing[LLM2LLMOptions], mistakes: int) -> int:
         """Return how often each mistake is written from in a round."""

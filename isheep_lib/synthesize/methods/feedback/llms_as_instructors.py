@@ -72,7 +72,7 @@ class LLMsAsInstructors(FromMistakes[InstructorsOptions]):
             return {}
         right, wrong = ([one for one in seen if one.right == side] for side in (True, False))
         do = "set synthesize.options.learning to error, which shows none, or give easier seeds"
-        require(len(right), 1, f"of {len(seen)} seeds answered rightly, as contrast shows", [], do)
+        require(len(right), 1, f"of {len(seen)} seeds answered rightly, as contrast shows", [one.example for one in wrong], do)
         if any(f"{one.seed.id}/neighbours" not in journal.rows for one in wrong):
             vectors = dict(zip([one.seed.id for one in seen], writing.engine.embed(_texts(seen)), strict=True))
             others, limit = [vectors[one.seed.id] for one in right], writing.options.neighbours

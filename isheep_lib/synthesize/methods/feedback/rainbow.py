@@ -39,6 +39,7 @@ from isheep_lib.synthesize.feedback.quality_diversity import (
 )
 from isheep_lib.synthesize.method import Example, Method, Need
 from isheep_lib.synthesize.rules import Item
+from isheep_lib.synthesize.shared_params import Shared
 from isheep_lib.synthesize.writing import Writing
 
 FILE = "archive.jsonl"
@@ -88,6 +89,10 @@ class Rainbow(Method[RainbowOptions]):
     def withheld(self, options: Mapping[str, Any]) -> str:
         """Say why nothing of a run with these options may be exported, "" where it may."""
         return "its tasks were sought for the harm that answers do" if options.get("grid") == "safety" else ""
+
+    def most(self, shared: Shared, options: RainbowOptions) -> int:
+        """Return how many children are written."""
+        return options.children
 
     def given(self, writing: Writing[RainbowOptions]) -> Table:
         """Show the grid."""

@@ -14,9 +14,11 @@ from isheep_lib.errors import DataError
 from isheep_lib.prompting.chat import user_words
 from isheep_lib.record.rows import Task
 from isheep_lib.synthesize.demonstrated import Demonstrated
-from isheep_lib.synthesize.demonstrations import DemonstrationOptions, Demonstrations
+from isheep_lib.synthesize.demonstrations import DemonstrationOptions
+from isheep_lib.synthesize.extras.needs import seeds_of
 from isheep_lib.synthesize.method import Need
 from isheep_lib.synthesize.rules import Item, unquoted
+from isheep_lib.synthesize.shared_params import Shared
 from isheep_lib.synthesize.writing import SHOWN, Writing
 
 
@@ -38,6 +40,22 @@ class Dialogue(Demonstrated[DialogueOptions]):
     prompts = ("dialogue.txt",)
     advice = "look at the examples; raise max_batches or instruction_tokens, change the seeds, or lower min_instructions"
 
+    def check_data(self, shared: Shared, options: DialogueOptions) -> dict[str, str]:
+        """Refuse seeds without answers, too, where they are the user's turns."""
+        mute = [task.id for task in seeds_of(shared) if not task.output]
+        if mute and options.shown_as == "user":
+            raise DataError(
+                f"{len(mute)} seed task(s) have no output: {', '.join(mute[:SHOWN])}",
+                where=shared.seeds,
+                allowed="seeds with an output, which answers them in the conversation that is shown",
+                do="add outputs, remove these seeds, or set synthesize.options.shown_as to assistant",
+            )
+        return super().check_data(shared, options)
+
+    def most(self, shared: Shared, options: DialogueOptions) -> int:
+        """Return how many turns are written at most."""
+        return options.most_prompts
+
     def request(self, writing: Writing[DialogueOptions], id_: str, shown: list[Task], seed: int) -> Request:
         """Ask for the turn after those that show tasks."""
         shared, frame = writing.shared, writing.frame
@@ -53,15 +71,3 @@ class Dialogue(Demonstrated[DialogueOptions]):
     def read(self, said: Completion, writing: Writing[DialogueOptions]) -> list[Item]:
         """Take the turn as one task."""
         return [Item(said.text, unquoted(said.text), "", cut=said.finish == "length")]
-
-    def _demonstrations(self, writing: Writing[DialogueOptions]) -> Demonstrations:
-        """Weigh or group the seeds, which need answers where they are the user's turns."""
-        mute = [task.id for task in writing.seeds if not task.output]
-        if mute and writing.options.shown_as == "user":
-            raise DataError(
-                f"{len(mute)} seed task(s) have no output: {', '.join(mute[:SHOWN])}",
-                where=writing.shared.seeds,
-                allowed="seeds with an output, which answers them in the conversation that is shown",
-                do="add outputs, remove these seeds, or set synthesize.options.shown_as to assistant",
-            )
-        return super()._demonstrations(writing)

@@ -22,7 +22,8 @@ from isheep_lib.params.kinds import Positive, Section
 from isheep_lib.prompting.prompt_files import Prompts
 from isheep_lib.synthesize.candidates import Candidates, Intake, pool_of
 from isheep_lib.synthesize.extras.asking import before, count_tokens, text_request
-from isheep_lib.synthesize.grounds.tables import DataSet, digest_tables, load_tables
+from isheep_lib.synthesize.grounds.benchmark_text import benchmark_digests, repeats
+from isheep_lib.synthesize.grounds.tables import DataSet, digest_tables, load_tables, texts_of
 from isheep_lib.synthesize.method import Example, Method, Need
 from isheep_lib.synthesize.methods.in_context.designs import (
     Design,
@@ -35,7 +36,7 @@ from isheep_lib.synthesize.methods.in_context.designs import (
     usable,
 )
 from isheep_lib.synthesize.rules import Item
-from isheep_lib.synthesize.writing import Writing
+from isheep_lib.synthesize.writing import SHOWN, Writing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -56,6 +57,9 @@ class DynosaurOptions(Section):
     tasks_per_prompt: Positive = Field(3, description="tasks that a prompt asks for, at most (3 in the paper)")
     tries: Positive = Field(1, description="prompts of each form for a table, with other rows and another sampling")
     rows_per_task: Positive = Field(12, description="pairs that a task makes at most, of rows drawn at random")
+    benchmark_text: Literal["refuse", "keep"] = Field(
+        "refuse", description="tables with a row that holds an item of any benchmark whose data are here"
+    )
 
 
 @dataclass(frozen=True)
@@ -100,9 +104,18 @@ class Dynosaur(Method[DynosaurOptions]):
         return (*(FORMS[form] for form in _forms(options)), *WRITTEN)
 
     def data_digests(self, options: DynosaurOptions) -> dict[str, str]:
-        """Hash the tables, whose columns must make tasks."""
+        """Hash the tables, whose columns must make tasks, and the benchmarks that their rows are compared with."""
         _check_tables(load_tables(options.tables, PARAMETER), options)
-        return {"tables": digest_tables(options.tables, PARAMETER)}
+        compared = benchmark_digests() if options.benchmark_text == "refuse" else {}
+        return {"tables": digest_tables(options.tables, PARAMETER), **compared}
+
+    def sources(self, options: DynosaurOptions) -> dict[str, Any]:
+        """Say what a record keeps of the tables: where they lie, how many rows they have, under which licences."""
+        found = load_tables(options.tables, PARAMETER)
+        licences = Counter(dict.fromkeys(sorted({table.description.licence for table in found}), 0))
+        for table in found:
+            licences[table.description.licence] += len(table.rows)
+        return {"rows of tables": {"from": options.tables, "number": licences.total(), "licences": dict(licences)}}
 
     def given(self, writing: Writing[DynosaurOptions]) -> Table:
         """Show the tables."""
@@ -172,7 +185,7 @@ def _forms(options: DynosaurOptions) -> list[bool]:
 
 
 def _check_tables(tables: list[DataSet], options: DynosaurOptions) -> None:
-    """Refuse tables that can have no task: one column that says something, or too few rows."""
+    """Refuse tables that can have no task, of one column that says something or of too few rows; and text of benchmarks."""
     faults = []
     for table in tables:
         name, number = table.description.name, len(usable(table))
@@ -183,6 +196,14 @@ def _check_tables(tables: list[DataSet], options: DynosaurOptions) -> None:
     if faults:
         what = f"{len(faults)} table(s) can have no task:\n  " + "\n  ".join(faults)
         raise DataError(what, where=f"{PARAMETER}: {options.tables}", do="mend or remove them, or lower shown_rows")
+    texts = {name: text for table in tables for name, text in texts_of(table).items()}
+    if held := repeats(texts) if options.benchmark_text == "refuse" else {}:
+        listed = "\n  ".join(f"{name}: {item}" for name, item in list(held.items())[:SHOWN])
+        raise DataError(
+            f"{len(held)} row(s) of tables hold an item of a benchmark:\n  {listed}",
+            where=f"{PARAMETER}: {options.tables}",
+            do="remove these rows, or set synthesize.options.benchmark_text to keep",
+        )
 
 
 def _prompts(writing: Writing[DynosaurOptions]) -> dict[str, Asked]:

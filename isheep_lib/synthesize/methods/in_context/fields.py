@@ -16,6 +16,7 @@ from isheep_lib.errors import DataError
 from isheep_lib.languages import rules
 from isheep_lib.prompting.prompt_files import Prompts
 from isheep_lib.record.sources import read_rows
+from isheep_lib.synthesize.extras.asking import read_on
 from isheep_lib.synthesize.extras.needs import seeds_of
 from isheep_lib.synthesize.seeds import PARAMETER
 from isheep_lib.synthesize.shared_params import Shared
@@ -88,7 +89,7 @@ def read_fields(text: str, begun: str = "") -> tuple[Fields, list[str]]:
     Args:
         begun: the label with which the text was begun, if it was; a model may write one again.
     """
-    parts = LABEL.split(text if LABEL.match(text) else begun + text)
+    parts = LABEL.split(read_on(text, begun, LABEL))
     found: dict[str, str] = {}
     for label, body in zip(parts[1::2], parts[2::2], strict=True):
         found.setdefault(FIELDS.get(label.lower(), "constraints"), body.strip())

@@ -25,7 +25,6 @@ from isheep_lib.synthesize.candidates import Candidates, Prompt, write_in_batche
 from isheep_lib.synthesize.demonstrated import Demonstrated
 from isheep_lib.synthesize.demonstrations import DemonstrationOptions
 from isheep_lib.synthesize.extras.asking import numbered, read_entries, text_request
-from isheep_lib.synthesize.extras.needs import refuse_few_seeds
 from isheep_lib.synthesize.method import Example, Need
 from isheep_lib.synthesize.methods.in_context.topics import Topics, brainstorm, load_topics
 from isheep_lib.synthesize.rules import Item
@@ -88,11 +87,6 @@ class LaMini(Demonstrated[LaMiniOptions]):
         if not options.topic_list or options.guided == "examples":
             return {}
         return {"topics": digest_text(canonical_json(load_topics(options.topic_list, PARAMETER)))}
-
-    def check_data(self, shared: Shared, options: LaMiniOptions) -> dict[str, str]:
-        """Refuse seeds that do not fill a prompt."""
-        refuse_few_seeds(shared, options.demonstrations)
-        return {}
 
     def request(self, writing: Writing[LaMiniOptions], id_: str, shown: list[Task], seed: int) -> Request:
         """Ask as the longest prompt does, with topics that stand for any."""
@@ -166,7 +160,8 @@ class LaMini(Demonstrated[LaMiniOptions]):
         if len(found.names) < options.topics_per_prompt:
             lost = ", ".join(f"{n} {reason}" for reason, n in found.dropped.most_common()) or "nothing at all"
             raise YieldError(
-                f"The model named {len(found.names)} topics, {options.topics_per_prompt} are needed; dropped: {lost}",
+                f"The model named {len(found.names)} topics, {options.topics_per_prompt} are needed; dropped: {lost}"
+                + (f", such as {', '.join(map(repr, found.examples))}" if found.examples else ""),
                 do="give topics of your own (synthesize.options.topic_list), or set guided to examples",
             )
         return found

@@ -13,6 +13,7 @@ from isheep_lib.record.rows import Task
 from isheep_lib.synthesize.candidates import BatchOptions, Candidates, Prompt, write_in_batches
 from isheep_lib.synthesize.method import Example, Method, Need
 from isheep_lib.synthesize.rules import Item, unquoted
+from isheep_lib.synthesize.shared_params import Shared
 from isheep_lib.synthesize.writing import Writing
 
 
@@ -23,6 +24,10 @@ class Magpie(Method[BatchOptions]):
     source = "Magpie (arXiv 2406.08464); no seeds, no prompt but the frame's own opening"
     Options = BatchOptions
     needs: ClassVar[tuple[Need, ...]] = ("an aligned model",)
+
+    def most(self, shared: Shared, options: BatchOptions) -> int:
+        """Return how many turns are written at most."""
+        return options.most_prompts
 
     def given(self, writing: Writing[BatchOptions]) -> Table:
         """Show the opening, which is all that there is."""

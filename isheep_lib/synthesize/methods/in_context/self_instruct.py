@@ -32,7 +32,6 @@ from isheep_lib.synthesize.extras.asking import (
     text_request,
     yes_shares,
 )
-from isheep_lib.synthesize.extras.needs import refuse_few_seeds
 from isheep_lib.synthesize.method import Example
 from isheep_lib.synthesize.methods.in_context.instances import Instance, problems, read_input_first, read_output_first
 from isheep_lib.synthesize.rules import Item
@@ -96,11 +95,6 @@ class SelfInstruct(Demonstrated[SelfInstructOptions]):
         if options.tasks_per_prompt <= options.demonstrations:
             found.append("tasks_per_prompt: must be more than demonstrations, or no new task is asked for")
         return found
-
-    def check_data(self, shared: Shared, options: SelfInstructOptions) -> dict[str, str]:
-        """Refuse seeds that do not fill the first prompt, which has no other tasks to show."""
-        refuse_few_seeds(shared, options.demonstrations)
-        return {}
 
     def request(self, writing: Writing[SelfInstructOptions], id_: str, shown: list[Task], seed: int) -> Request:
         """Ask for the continuation of a list of instructions, which shows no inputs."""

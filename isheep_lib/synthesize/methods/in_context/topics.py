@@ -23,15 +23,17 @@ from isheep_lib.synthesize.writing import Writing
 MOST_WORDS, LEAST_LETTERS = 2, 3
 MOST_CHARACTERS = 8  # where words are not parted, and each character counts as one
 PROMPTS, ROUNDS, ASKED, LEFT_OUT = 4, 8, 20, 8  # prompts of a round, rounds at most, topics asked for, and known ones named
+EXAMPLES = 4  # dropped topics that an error shows
 MARKS = (":", "：", " - ", " – ", " — ", "——", "(", "（")  # what begins an explanation after a topic
 
 
 @dataclass
 class Topics:
-    """Topics in the order in which they were found, how many were dropped for which reason, and tokens generated."""
+    """Topics in the order in which they were found, how many were dropped for which reason, the first of these, and tokens."""
 
     names: list[str] = field(default_factory=list)
     dropped: Counter[str] = field(default_factory=Counter)
+    examples: list[str] = field(default_factory=list)
     tokens: int = 0
 
     def draw(self, number: int, seed: int) -> list[str]:
@@ -114,6 +116,7 @@ def _take(found: Topics, known: set[str], item: Item, wanted: int) -> None:
     reason = topic_problem(item, known) or ("beyond those wanted" if len(found.names) >= wanted else "")
     if reason:
         found.dropped[reason] += 1
+        found.examples += [item.instruction[:60]] if len(found.examples) < EXAMPLES else []
     else:
         name = read_topic(item.instruction)
         known.add(name.lower())

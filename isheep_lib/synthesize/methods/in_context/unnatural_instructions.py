@@ -59,6 +59,7 @@ class UnnaturalInstructions(Method[UnnaturalOptions]):
     Options = UnnaturalOptions
     needs: ClassVar[tuple[Need, ...]] = ("seeds",)
     brings_answers = True
+    answers_last = True
     prompts = tuple(f"unnatural_instructions-{name}.txt" for name in ("example", "shown", "reformulation", "input"))
     reasons: ClassVar[dict[str, str]] = {
         "missing_field": "the example lacks an instruction, an input or constraints; None is one",
@@ -77,6 +78,10 @@ class UnnaturalInstructions(Method[UnnaturalOptions]):
         do = "give seeds with an input, such as seeds/with-constraints.jsonl, or lower synthesize.options.demonstrations"
         refuse_few(len(shown), options.demonstrations, "with an input", shared.seeds, do)
         return {"constraints of seeds": digest_text(canonical_json([each.fields.constraints for each in shown]))}
+
+    def most(self, shared: Shared, options: UnnaturalOptions) -> int:
+        """Return how many examples are written at most, reformulations apart."""
+        return options.most_prompts
 
     def given(self, writing: Writing[UnnaturalOptions]) -> Table:
         """Show the seeds that have an input."""
@@ -187,7 +192,7 @@ def _request(writing: Writing[UnnaturalOptions], id_: str, shown: Sequence[Shown
 
 def _read(writing: Writing[UnnaturalOptions], said: Completion) -> tuple[Fields, list[str]]:
     """Read the example that the model went on with after the label of its instruction."""
-    return read_fields(said.text, f"{writing.prompts.label_of(SHOWN, 'instruction')} ")
+    return read_fields(said.text, writing.prompts.label_of(SHOWN, "instruction"))
 
 
 def _reformulation(writing: Writing[UnnaturalOptions], id_: str, instruction: str, given: str) -> Request:

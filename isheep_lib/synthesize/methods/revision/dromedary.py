@@ -30,6 +30,7 @@ from isheep_lib.synthesize.extras.own import WithFiles, rows_of
 from isheep_lib.synthesize.method import Example, Method, Need
 from isheep_lib.synthesize.revising.topics import Topic, brainstorm, topics_request
 from isheep_lib.synthesize.rules import Item
+from isheep_lib.synthesize.shared_params import Shared
 from isheep_lib.synthesize.writing import Writing
 
 FILE = "topics.jsonl"
@@ -53,7 +54,12 @@ class Dromedary(Method[DromedaryOptions]):
     people = "principles and kinds of questions that people wrote"
     prompts = tuple(f"dromedary-{name}.txt" for name in ("kinds", "topics", "question", "principles", "answer"))
     brings_answers = True
+    answers_last = True
     one_answer = True
+
+    def most(self, shared: Shared, options: DromedaryOptions) -> int:
+        """Return how many questions are written at most."""
+        return options.most_prompts
 
     def given(self, writing: Writing[DromedaryOptions]) -> Table:
         """Show the kinds of questions."""

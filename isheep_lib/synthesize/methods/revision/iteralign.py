@@ -18,11 +18,13 @@ from isheep_lib.params.kinds import Positive, Section
 from isheep_lib.prompting.chat import user_words
 from isheep_lib.record.rows import Task
 from isheep_lib.synthesize.candidates import Candidates, Intake, pool_of
+from isheep_lib.synthesize.extras.needs import seeds_of
 from isheep_lib.synthesize.extras.own import WithFiles, rows_of
 from isheep_lib.synthesize.method import Example, Method, Need
 from isheep_lib.synthesize.respond import respond
 from isheep_lib.synthesize.revising.aligning import bad_answers, begin, proposed, revision_request, take_round
 from isheep_lib.synthesize.revising.constitution import judge, propose, taken
+from isheep_lib.synthesize.shared_params import Shared
 from isheep_lib.synthesize.writing import Writing
 
 FILE = "constitution.jsonl"
@@ -59,6 +61,10 @@ class IterAlign(Method[IterAlignOptions]):
     def reads_earlier(self, options: IterAlignOptions) -> bool:
         """Tell that seeds whose answers earlier iterations revised are not asked again."""
         return True
+
+    def most(self, shared: Shared, options: IterAlignOptions) -> int:
+        """Return how many seeds can be answered."""
+        return min(len(seeds_of(shared)), options.batch * options.rounds)
 
     def given(self, writing: Writing[IterAlignOptions]) -> Table:
         """Show the tasks that are answered."""

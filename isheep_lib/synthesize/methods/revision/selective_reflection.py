@@ -64,6 +64,11 @@ class SelectiveReflection(Method[ReflectionOptions]):
             )
         return {}
 
+    def most(self, shared: Shared, options: ReflectionOptions) -> int:
+        """Return how many pairs can be revised."""
+        pairs = sum(bool(seed.output) for seed in seeds_of(shared))
+        return min(pairs, options.parents or pairs)
+
     def given(self, writing: Writing[ReflectionOptions]) -> Table:
         """Show the pairs that are revised."""
         rows = [vars(task) for task in self._seeds(writing)]
