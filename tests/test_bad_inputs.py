@@ -87,7 +87,7 @@ WHOLE_FILES = [
     (b"", "is not a mapping"),
     (b"\xff\xfe\x00", "is not UTF-8 text (byte 0); it looks like UTF-16"),
     (DEFAULT.encode("utf-16"), "is not UTF-8 text (byte 0); it looks like UTF-16"),
-    (DEFAULT.encode("utf-16-le"), "is no text: it holds a NUL (byte 1)"),
+    ("run: x\n".encode("utf-16-le"), "is no text: it holds a NUL (byte 1)"),
     (b"run: caf\xe9\n", "is not UTF-8 text (byte 8)"),
     (b"{" * 100_000, "too deep inside one another"),
     (b"x" * 2**20, "The params file has 1048576 bytes"),
