@@ -36,6 +36,13 @@ class Deciding(Protocol):
 
 
 @runtime_checkable
+class Learning(Protocol):
+    """A method in whose writing the model that is to learn takes part, so that no other model can write for it."""
+
+    learner: str
+
+
+@runtime_checkable
 class Keeping(Protocol):
     """A method that may keep a seed's instruction and revise its answer alone."""
 
@@ -60,6 +67,11 @@ class Sourced(Protocol):
 def carried_file(way: Method[Any]) -> str:
     """Name the file that the method left in the iteration before and goes on with, "" for none."""
     return way.carries if isinstance(way, Carrying) else ""
+
+
+def part_of_learner(way: Method[Any]) -> str:
+    """Say what the model that is to learn does while tasks are written, "" where anybody could write them."""
+    return way.learner if isinstance(way, Learning) else ""
 
 
 def decides_answer(way: Method[Any]) -> bool:
