@@ -1,5 +1,6 @@
 """A second tiny model writes the tasks and the first one answers them: record, repetition, and what `isheep check` says."""
 
+import gc
 import json
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 
 from isheep_lib.engines.exact.verdict import NOT_CHECKED
 from isheep_lib.engines.transcript import TRANSCRIPT
+from isheep_lib.errors import EngineError
 from isheep_lib.record.rows import read_jsonl
 from isheep_lib.record.verification import verify
 from isheep_lib.rerun import check as rerun_check
@@ -58,8 +60,8 @@ def test_the_teacher_writes_the_model_answers_and_the_manifest_says_so(written, 
 
 
 def test_a_teacher_that_answers_as_it_writes_leaves_nothing_to_the_model(root, tiny_model, teacher, tmp_path):
-    options = 'synthesize.options:{"rounds":1,"parents":6}'
-    values = ["synthesize.instruction_rules:false", "synthesize.max_rouge:1.0", "synthesize.min_instructions:1", options]
+    options = ["synthesize.instruction_tokens:256", 'synthesize.options:{"rounds":1,"parents":10,"operators":["in_breadth"]}']
+    values = ["synthesize.instruction_rules:false", "synthesize.max_rouge:1.0", "synthesize.min_instructions:1", *options]
     method = ["model.base_frame:chatml", "synthesize.method:evol_instruct", f"synthesize.teacher:{teacher}"]
     run = claimed(root, tmp_path / "run", tiny_model, *values, *method)
     alone(root, run, "synthesize")
@@ -90,3 +92,22 @@ def test_a_repetition_finds_the_same_bytes_and_a_check_says_why_it_leaves_the_st
     assert all(verdict.holds for verdict in verify(written))
     (found,) = rerun_check.check(written, ["synthesize"])
     assert (found.verdict, found.why) == (NOT_CHECKED, rerun_check.TAUGHT)
+
+
+def test_a_stage_that_ends_before_the_answers_goes_on_to_the_same_bytes(
+    written, root, tiny_model, teacher, tmp_path, monkeypatch
+):
+    run = claimed(root, tmp_path / "run", tiny_model, *SETTINGS, f"synthesize.teacher:{teacher}")
+
+    def ends(self, writing):
+        raise EngineError("ended here", where="the test")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(writers.Writer, "answering", ends)
+        with pytest.raises(EngineError, match="ended here"):
+            alone(root, run, "synthesize")
+    gc.collect()  # the notebook's names are gone, and with them lock and journals
+    (journal,) = (run / "iter-1/synthesize").glob(f".work-*/{writers.JOURNAL}.jsonl")
+    assert journal.stat().st_size
+    alone(root, run, "synthesize")
+    assert record(run)["outputs"] == record(written)["outputs"]
