@@ -135,10 +135,11 @@ class Synthesize(Constraining, Shared):
     def code(self) -> tuple[str, ...]:
         """Name the method, and what lists the tasks that prompts showed."""
         several = ("synthesize.respond.told_apart",) if self.answers > 1 else ()
+        taught = ("synthesize.extras.writers.open_writer",) if self.teacher else ()
         own = (
             self.chosen.code,
             "synthesize.candidates.shown_tasks",
             "prompting.chat.get_frame",
             "prompting.prompt_files.Prompts",
         )
-        return (*own, *several, *super().code())
+        return (*own, *several, *taught, *super().code())

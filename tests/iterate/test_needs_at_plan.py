@@ -319,6 +319,7 @@ def test_every_parameter_that_may_name_the_hub_gets_a_commit(published, tmp_path
         "/api/datasets/org/seeds",
         "/api/datasets/org/squad",
         "/api/models/org/judge",
+        "/api/models/org/large",
     ]
     asked = published(OTHER)
     assert hub_ids.settle(params, settled.model_dump()).synthesize.seeds == f"org/seeds@{COMMIT}#config/split"

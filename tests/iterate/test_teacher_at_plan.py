@@ -10,9 +10,11 @@ from isheep_lib.iterate.chain import prepare
 from isheep_lib.iterate.fingerprint_parts import fingerprint_parts
 from isheep_lib.iterate.run_params import load_run
 from isheep_lib.synthesize.all_methods import METHODS
-from isheep_lib.synthesize.extras.own import part_of_learner
+from isheep_lib.synthesize.extras.own import LEARNERS, part_of_learner
 from tests.runs import PARAMS
 from tests.teachers import teacher_beside
+
+CHOOSING = {"iteralign", "selective_reflection"}
 
 
 @pytest.fixture
@@ -53,7 +55,7 @@ def test_no_other_model_writes_where_the_one_that_is_to_learn_has_a_part(root, m
 
 def test_the_feedback_methods_and_those_whose_losses_or_answers_choose_are_the_learner_s():
     found = {name for name, way in METHODS.items() if part_of_learner(way)}
-    assert found == {"llm2llm", "llms_as_instructors", "autodetect", "rainbow", "iteralign", "selective_reflection"}
+    assert found == set(LEARNERS) == {"llm2llm", "llms_as_instructors", "autodetect", "rainbow", *CHOOSING}
 
 
 def test_a_base_model_answers_what_a_teacher_wrote_by_a_method_for_aligned_ones(root):
@@ -91,4 +93,6 @@ def test_a_fingerprint_names_a_teacher_by_its_weights_and_template_and_says_noth
     assert set(with_it["teacher"]) == {"model", "frame"}
     assert with_it["teacher"]["model"] != without["model"]["base"] == with_it["model"]["base"]
     named = with_it["parameters"].pop("teacher")
+    code = with_it.pop("code")
+    assert code.items() > without["code"].items() and "open_writer" in code.keys() - without.pop("code").keys()
     assert named == str(teacher) and {**with_it, "teacher": ""} == {**without, "teacher": ""}

@@ -12,6 +12,18 @@ from isheep_lib.record.rows import Task
 from isheep_lib.synthesize.candidates import Candidates
 from isheep_lib.synthesize.method import Method
 
+MISTAKES = "answers seeds, and its mistakes are what tasks are written from"
+# What the model that is to learn does while tasks are written, by method: no other one can write in its place. It decides
+# nothing that a method writes, so it stands apart from their code, which fingerprints name.
+LEARNERS = {
+    "selective_reflection": "reads the revisions, and its losses choose among them",
+    "iteralign": "answers the seeds, and its bad answers become rules",
+    "llm2llm": MISTAKES,
+    "llms_as_instructors": MISTAKES,
+    "autodetect": "answers the examiner's tasks, and those that it fails are kept",
+    "rainbow": "answers the mutations, and those that it fails are kept",
+}
+
 
 @runtime_checkable
 class Drawn(Protocol):
@@ -33,13 +45,6 @@ class Deciding(Protocol):
     """A method that may itself decide which answer a task has."""
 
     one_answer: bool
-
-
-@runtime_checkable
-class Learning(Protocol):
-    """A method in whose writing the model that is to learn takes part, so that no other model can write for it."""
-
-    learner: str
 
 
 @runtime_checkable
@@ -71,7 +76,7 @@ def carried_file(way: Method[Any]) -> str:
 
 def part_of_learner(way: Method[Any]) -> str:
     """Say what the model that is to learn does while tasks are written, "" where anybody could write them."""
-    return way.learner if isinstance(way, Learning) else ""
+    return LEARNERS.get(way.name, "")
 
 
 def decides_answer(way: Method[Any]) -> bool:

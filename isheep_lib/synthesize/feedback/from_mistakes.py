@@ -64,7 +64,6 @@ class FromMistakes(Method[O]):
     operator: ClassVar[str]
     brings_answers: ClassVar[bool] = True
     one_answer: ClassVar[bool] = True
-    learner: ClassVar[str] = "answers seeds, and its mistakes are what tasks are written from"
     advice: ClassVar[str] = "look at the examples; raise rounds, lower min_votes, give more seeds, or lower min_instructions"
 
     @abstractmethod

@@ -58,7 +58,6 @@ class AutoDetect(Method[AutoDetectOptions]):
     brings_answers = True
     one_answer = True
     carries: ClassVar[str] = FILE
-    learner = "answers the examiner's tasks, and those that it fails are kept"
     prompts = tuple(f"autodetect-{name}.txt" for name in PROMPTS)
     reasons: ClassVar[dict[str, str]] = {
         "solved": "the score of the model's answer is above `weak_score`, so the task shows no weakness",

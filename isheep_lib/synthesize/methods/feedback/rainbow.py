@@ -71,7 +71,6 @@ class Rainbow(Method[RainbowOptions]):
     brings_answers = True
     one_answer = True
     carries: ClassVar[str] = FILE
-    learner = "answers the mutations, and those that it fails are kept"
     people = "the grid"
     prompts = (*BENIGN, *(name for name in SAFETY if name not in BENIGN), *REFUSING)
     reasons: ClassVar[dict[str, str]] = {

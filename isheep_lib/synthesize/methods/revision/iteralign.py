@@ -50,7 +50,6 @@ class IterAlign(Method[IterAlignOptions]):
     one_answer = True
     keeps_instructions = True
     carries: ClassVar[str] = FILE
-    learner = "answers the seeds, and its bad answers become rules"
     prompts = tuple(f"iteralign-{name}.txt" for name in ("bad", "case", "propose", "vague", "revise"))
     reasons: ClassVar[dict[str, str]] = {
         "no_violation": "the model finds nothing wrong with its first answer",

@@ -46,7 +46,6 @@ class SelectiveReflection(Method[ReflectionOptions]):
     prompts = ("reflection-instruction.txt", "reflection-response.txt", "reflection-guess.txt")
     one_answer = True
     keeps_instructions = True
-    learner = "reads the revisions, and its losses choose among them"
     reasons: ClassVar[dict[str, str]] = {
         "nothing_better": "neither the revised instruction is harder nor the revised answer tells more of its instruction",
         "no_help": "in the end the instruction does not help to foresee the answer: IFD is 1 or more",
