@@ -94,5 +94,5 @@ def test_a_fingerprint_names_a_teacher_by_its_weights_and_template_and_says_noth
     assert with_it["teacher"]["model"] != without["model"]["base"] == with_it["model"]["base"]
     named = with_it["parameters"].pop("teacher")
     code = with_it.pop("code")
-    assert code.items() > without["code"].items() and "open_writer" in code.keys() - without.pop("code").keys()
+    assert "open_writer" in code.keys() - without.pop("code").keys()
     assert named == str(teacher) and {**with_it, "teacher": ""} == {**without, "teacher": ""}
