@@ -34,6 +34,7 @@ from isheep_lib.notebooks import OTHER_PARAMS
 from isheep_lib.params.check import check
 from isheep_lib.params.kinds import Place, Section, Shard, is_execution
 from isheep_lib.synthesize.all_methods import METHODS
+from isheep_lib.synthesize.extras.own import part_of_learner
 from isheep_lib.synthesize.params import Synthesize
 from isheep_lib.synthesize.rules import MEANINGS as INSTRUCTION_MEANINGS
 from isheep_lib.train import batch_plan
@@ -118,11 +119,18 @@ def parameters_text() -> str:
 
 def methods_text() -> str:
     """Return docs/methods.md."""
+    learning = (f"`{name}`" for name, method in METHODS.items() if part_of_learner(method))
     parts = [
         "# Ways of writing tasks",
         "",
         "Generated from `isheep_lib/synthesize/methods` by `make docs`. `synthesize.method` chooses one, `synthesize.options`",
         "holds its own parameters; only what is chosen counts in a run's fingerprint. The model itself plays every role.",
+        "",
+        "Departures from the papers stand in a table below each method. One is common to all: where a paper uses a teacher,",
+        "the model takes the role. `synthesize.teacher` can name a foreign model, which then writes the tasks and the answers",
+        "that come with them, asked in its own chat template; the run's own model answers the rest. Such a run is *not",
+        "self-contained*, as every table and card says beside its grade, and `isheep check` leaves its stages synthesize out.",
+        f"No teacher writes where the model that is to learn has a part in it: {', '.join(learning)}.",
         "",
         *methods_table.lines(),
     ]

@@ -34,15 +34,19 @@ def listed(names: Sequence[str]) -> str:
     return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
 
 
-def of_synthesis(model: str, method: str, counts: Mapping[str, Any], examples: Rows) -> Told:
+def of_synthesis(model: str, method: str, counts: Mapping[str, Any], examples: Rows, teacher: str = "") -> Told:
     """Tell what was written and answered.
 
     Args:
-        model: who wrote, in words.
+        model: the run's model, in words.
         counts: the funnel, an answer a row.
         examples: the accepted pairs.
+        teacher: a foreign model that wrote in its place.
     """
-    said = f"{model} wrote tasks by the method {method} and answered them: {_kept(counts, 'written')}."
+    who = f"{model} wrote tasks by the method {method} and answered them"
+    if teacher:
+        who = f"{teacher}, a foreign model, wrote tasks by the method {method}; {model} answered those without an answer"
+    said = f"{who}: {_kept(counts, 'written')}."
     if examples:
         cut = sum(row.get("finish") == "length" for row in examples)
         middle = statistics.median(row["num_tokens"] for row in examples)

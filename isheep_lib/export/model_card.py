@@ -184,6 +184,7 @@ def _sources(record: Record) -> dict[str, Any]:
         "shown": " and ".join(words for name, words in SHOWN.items() if name in needs),
         "from_seeds": "seeds" in needs,
         "by_people": by_people,
+        "teacher": written.teacher,
     }
 
 

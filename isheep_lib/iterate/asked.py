@@ -45,24 +45,27 @@ class Asking(Protocol):
         """Open this worker's journal of one step of the stage."""
 
 
-def open_recorded(stage: Asking, opened: Callable[[], Engine], model: ModelRef | None, settings: Model) -> Recorded:
+def open_recorded(
+    stage: Asking, opened: Callable[[], Engine], model: ModelRef | None, settings: Model, journal: str = "transcript"
+) -> Recorded:
     """Open what answers a stage: an engine, or its record where that is being checked.
 
     Args:
         opened: loads the engine.
         model: its weights, None where only a server has them.
         settings: what the engine is opened with.
+        journal: where its answers are kept; another model of the same stage has another.
     """
-    if earlier := _OPEN.get(str(stage.work)):  # a cell that is executed again: its journal is still held
+    if earlier := _OPEN.get(str(stage.work)):  # a teacher, or a cell that is executed again: its journal is still held
         earlier.close()
     if plan := replay.planned():
-        engine = replay.Replayed(plan, stage.journal("transcript"), model, settings)
+        engine = replay.Replayed(plan, stage.journal(journal), model, settings)
     else:
         made = opened()
         folder, params = answers_folder(stage, made), stage.params
         again = isinstance(params, Evaluate) and params.reuse_answers and not stage.repeats
         known = answer_cache.read_known(folder) if folder and again else {}
-        engine = Recorded(made, stage.journal("transcript"), known)
+        engine = Recorded(made, stage.journal(journal), known)
     _OPEN[str(stage.work)] = engine
     return engine
 

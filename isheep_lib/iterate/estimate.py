@@ -34,7 +34,7 @@ MODEL = ("base_model", "engine", "judge_model", "judge_engine")  # a record of o
 TRAITS = {
     "synthesize": (
         *("inference_dtype", "numerics", "tensor_parallel", "method", "instruction_tokens", "response_tokens"),
-        "answers",
+        *("answers", "teacher"),
     ),
     "assess": (
         *("inference_dtype", "numerics", "tensor_parallel", "scorers", "checked_scorers", "corruptions", "level", "vectors"),

@@ -31,26 +31,37 @@ REPORTED = {"ifeval": "IFEval", "ifbench": "IFBench"}
 
 @dataclass(frozen=True)
 class Grade:
-    """A grade, and why it is no better."""
+    """A grade, why it is no better, and whether another model has a part in the run."""
 
     name: str
     reasons: tuple[str, ...] = ()
+    foreign: str = ""  # which other model has a part in the run, in words; such a run is not self-contained
+
+    @property
+    def label(self) -> str:
+        """Say it as a cell of a table."""
+        return f"{self.name}, not self-contained: {self.foreign}" if self.foreign else self.name
 
     @property
     def line(self) -> str:
         """Say it in a line."""
-        return f"{self.name}: {MEANINGS[self.name]}" + (f" ({'; '.join(self.reasons)})" if self.reasons else "")
+        meaning = f"; apart from that, {MEANINGS[self.name]}" if self.foreign else f": {MEANINGS[self.name]}"
+        return f"{self.label}{meaning}" + (f" ({'; '.join(self.reasons)})" if self.reasons else "")
 
     def as_fact(self) -> dict[str, Any]:
         """Return what a manifest keeps of it."""
-        return {"name": self.name, "reasons": list(self.reasons)}
+        return {"name": self.name, "reasons": list(self.reasons)} | (
+            {"not_self_contained": self.foreign} if self.foreign else {}
+        )
 
 
 def grade_of(params: Mapping[str, Any]) -> Grade:
     """Work out the grade of a run from its sections; what an older record does not name has its default."""
     found = {name: _values(kind, params.get(name) or {}) for name, kind in SECTIONS.items()}
     reported, rules = tuple(_like_reported(**found)), tuple(_by_people(**found))
-    return Grade("C", (*reported, *rules)) if reported else Grade("B", rules) if rules else Grade("A")
+    teacher = found["synthesize"]["teacher"]
+    foreign = f"{teacher} writes its tasks" if teacher else ""
+    return Grade("C" if reported else "B" if rules else "A", (*reported, *rules), foreign)
 
 
 def grade_of_run(run_dir: Path) -> Grade:

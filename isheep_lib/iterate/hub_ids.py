@@ -14,7 +14,7 @@ from isheep_lib.params.kinds import Section
 from isheep_lib.record.sources import dataset_named
 
 S = TypeVar("S", bound=Section)
-MODELS = ("base_model", "judge_model")
+MODELS = ("base_model", "judge_model", "teacher")
 DATASETS = ("seeds", "documents")  # one source
 OWN_DATA = ("data", "decontaminate_against")  # a list of benchmark=source
 

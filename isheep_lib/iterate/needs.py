@@ -25,6 +25,7 @@ from isheep_lib.models.memory import GIB, weight_bytes
 from isheep_lib.record import manifests, provenance, stages
 from isheep_lib.record.folders import cache_folder
 from isheep_lib.record.rows import canonical_json, digest_text, write_atomic
+from isheep_lib.synthesize.extras import writers
 from isheep_lib.train import launch
 from isheep_lib.train.judge import recipe
 from isheep_lib.train.params import Train
@@ -42,6 +43,7 @@ class Asked:
     frames: tuple[str, ...]
     system: str
     context: int
+    teaches: bool = False  # writes for the run's model, in its own chat template
     converses: bool = False  # is asked a second question after its answer, as by MT-Bench, or a task after answered ones
 
 
@@ -107,9 +109,11 @@ def _models(params: RunParams, lacking: set[str]) -> list[Asked]:
     if lacking - {"filter", "judge"}:
         frames, shared = (model.base_frame, model.aligned_frame), (model.system_prompt, model.context_tokens)
         converses = "evaluate" in lacking and "mt_bench" in params.evaluate.benchmarks()
-        found.append(Asked("model.base_model", model.base_model, frames, *shared, converses))
+        found.append(Asked("model.base_model", model.base_model, frames, *shared, converses=converses))
         if "synthesize" in lacking and params.synthesize.response_demonstrations:
             found.append(Asked("model.base_model", model.base_model, frames[:1], *shared, converses=True))
+        if "synthesize" in lacking and params.synthesize.teacher:
+            found.append(Asked(writers.FIELD, params.synthesize.teacher, (), *shared, teaches=True))
     if "judge" in lacking and judge.judged and judge.judge_engine != "chat":
         name, where = (judge.judge_model, "judge.judge_model") if judge.judge_model else (model.base_model, "model.base_model")
         found.append(Asked(where, name, (judge.judge_frame,), model.system_prompt, model.context_tokens))
@@ -129,10 +133,10 @@ def _check_model(asked: Asked, whole: bool) -> None:
             return
         model = find_model(asked.name)
         _once([model.digest], lambda: _check_contents(model))
-        shape = [asked.frames, asked.system, asked.context, asked.converses]
+        shape = [asked.frames, asked.system, asked.context, asked.converses, *(["teaches"] if asked.teaches else [])]
         _once([model.digest, shape], lambda: _check_frames(model, asked))
     except IsheepError as error:
-        where = f"{asked.field}: {error.where}" if error.where else asked.field
+        where = f"{asked.field}: {error.where}" if error.where and error.where != asked.field else asked.field
         raise type(error)(error.what, where=where, allowed=error.allowed, do=error.do) from error
 
 
@@ -156,13 +160,15 @@ def _check_contents(model: ModelRef) -> None:
 
 def _check_frames(model: ModelRef, asked: Asked) -> None:
     from isheep_lib.engines.tokens import load_vocabulary
-    from isheep_lib.prompting.chat import get_frame
+    from isheep_lib.prompting.chat import DAY, get_frame
 
     vocabulary = load_vocabulary(model, asked.context)
     for name in dict.fromkeys(asked.frames):
         frame = get_frame(name, asked.system, vocabulary.tokenizer)
         if asked.converses:
             frame.conversation([("a", "b")], "c")
+    if asked.teaches:
+        writers.own_frame(vocabulary.tokenizer, asked.system, DAY)
 
 
 def _trainings(params: RunParams, lacking: set[str]) -> list[Train]:

@@ -26,6 +26,7 @@ from isheep_lib.params.overrides import FORM, read_overrides
 from isheep_lib.params.yaml_file import read_yaml
 from isheep_lib.prompting.chat import FRAMES
 from isheep_lib.prompting.prompt_files import Prompts, english, open_prompts
+from isheep_lib.synthesize.extras import writers
 from isheep_lib.synthesize.params import Synthesize
 from isheep_lib.train.params import Train, TrainParams
 
@@ -33,9 +34,13 @@ from isheep_lib.train.params import Train, TrainParams
 class SynthesizeParams(Synthesize, Shard, PromptedModel, Place):
     """Parameters of `synthesize.ipynb`."""
 
+    def more_parts(self) -> dict[str, Any]:
+        """Name the teacher by its weights, where there is one."""
+        return writers.fingerprint_parts(self.teacher, self)
+
     def conflicts(self) -> list[str]:
         """Name values that contradict one another."""
-        problems = super().conflicts()
+        problems = [*super().conflicts(), *teacher_conflicts(self, self)]
         if self.num_shards > 1 and not self.shares_answers:
             problems.append(
                 f"num_shards: the method {self.method} has its answers as soon as its tasks are written, so one worker does it "
@@ -122,6 +127,7 @@ class RunParams(Section):
         problems += [f"judge.judged: evaluate.tasks do not hold {name}, so there are no answers to judge" for name in lacking]
         problems += [f"filter.{problem}" for problem in _unmet_needs(self.filter, self.assess)]
         problems += [*_method_conflicts(self), *_pair_conflicts(self)]
+        problems += [f"synthesize.{problem}" for problem in teacher_conflicts(self.synthesize, self.model)]
         problems += [f"assess.{problem}" for problem in learning_conflicts(self.assess, self.model)]
         return problems
 
@@ -143,8 +149,10 @@ def require_prompts(run: RunParams) -> None:
 
 
 def _method_conflicts(run: RunParams) -> list[str]:
-    """Name what the method of synthesis needs and the model is not."""
-    if "an aligned model" not in run.synthesize.chosen.needs or run.model.base_frame != "plain":
+    """Name what the method of synthesis needs and the model is not; a teacher has a frame, but does not answer last."""
+    way = run.synthesize.chosen
+    taught = bool(run.synthesize.teacher) and not way.answers_last
+    if "an aligned model" not in way.needs or run.model.base_frame != "plain" or taught:
         return []
     return [
         f"synthesize.method: {run.synthesize.method} needs a model that answers in a chat frame, but model.base_frame is "
@@ -171,6 +179,19 @@ def _pair_conflicts(run: RunParams) -> list[str]:
             f"train.objective: {run.train.objective} learns from pairs of answers, and filter.preferences names none; "
             "name score, constraint or cut there, or set train.objective to sft"
         )
+    return problems
+
+
+def teacher_conflicts(synthesize: Synthesize, model: Model) -> list[str]:
+    """Name what keeps a foreign model from being opened beside the run's own."""
+    problems = []
+    if synthesize.teacher and model.engine == "server":
+        problems.append(
+            "teacher: a server has the run's model alone; set model.engine to transformers or vllm, which open the teacher "
+            "first and then the model, or leave it empty"
+        )
+    if synthesize.teacher and synthesize.teacher == model.base_model:
+        problems.append(f"teacher: {model.base_model} is model.base_model, no foreign model; leave it empty")
     return problems
 
 

@@ -138,9 +138,9 @@ class StageSession(Generic[P]):
         engine = self.recorded(opened, self.model, self.params)
         return engine, self._frame(self.params.frame_of(self.model_iteration), engine.tokenizer)
 
-    def recorded(self, opened: Callable[[], Engine], model: ModelRef | None, settings: Model) -> Engine:
+    def recorded(self, opened: Callable[[], Engine], model: ModelRef | None, settings: Model, *journal: str) -> Engine:
         """Open what answers this stage, its answers on record; see `asked.open_recorded`."""
-        self.engine = asked.open_recorded(self, opened, model, settings)
+        self.engine = asked.open_recorded(self, opened, model, settings, *journal)
         return self.engine
 
     def open_tokenizer(self: "StageSession[WithModel]", frame: str = "") -> tuple[Any, Frame]:

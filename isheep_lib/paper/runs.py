@@ -173,7 +173,7 @@ class Measured:
                 "run": run.name,
                 **({} if english else {"language": in_words(run.language)}),
                 "base model": run.model,
-                "grade": grade_of(run.params).name,
+                "grade": grade_of(run.params).label,
                 "evaluated": ", ".join(f"M_{k}" for k in run.metrics),
                 "judged": ", ".join(f"M_{k}" for k in run.judged) or "none",
                 "commits": ", ".join(commit[:10] + ("-dirty" if commit.endswith("-dirty") else "") for commit in run.commits),

@@ -41,6 +41,7 @@ from isheep_lib.rerun.noise import training_difference, vector_difference
 from isheep_lib.rerun.notebook_diff import USUAL, Change
 from isheep_lib.rerun.plan import Place, parameters_in, plan
 
+TAUGHT = "a teacher wrote its tasks, and a stage is held against one model; isheep rerun repeats it"
 LONGEST = 1200.0  # seconds; a training that took longer is not repeated
 
 
@@ -112,6 +113,7 @@ def check(
             why = f"{' and '.join(lacking)} are not at hand, and were not made here again" if lacking else ""
             if at[1] == "train" and not why:
                 why = _why_not_trained(recorded[at], named=not sample or "train" in stages)
+            why = why or (TAUGHT if recorded[at].get("teacher") else "")
             done = Checked(*at, NOT_CHECKED, why) if why else _check(run_dir, place, at, recorded[at], given[at], share)
             found.append(done)
             tell(found[-1])

@@ -85,6 +85,21 @@ class Synthesize(Constraining, Shared):
             problems.append(f"response_demonstrations: the method {self.method} {given}; set 0, or choose one for base models")
         if self.constraints == "asked" and self.chosen.brings_answers:
             problems.append(f"constraints: the method {self.method} brings answers of its own, of which nothing can be asked")
+        return [*problems, *self._teacher_conflicts()]
+
+    def _teacher_conflicts(self) -> list[str]:
+        """Name what keeps a teacher from writing."""
+        problems, part = [], own.part_of_learner(self.chosen)
+        if self.teacher and part:
+            problems.append(
+                f"teacher: in the method {self.method} the model that is to learn {part}, so no other one can write for it; "
+                "leave it empty, or choose another method"
+            )
+        if self.teacher and self.answers > 1 and self.chosen.brings_answers and not self.chosen.answers_last:
+            problems.append(
+                f"teacher: the method {self.method} answers as it writes, so of {self.answers} answers one would be the "
+                "teacher's and the others the model's; set answers to 1"
+            )
         return problems
 
     def inputs(self, iteration: int) -> list[tuple[int, str, str]]:
@@ -120,10 +135,11 @@ class Synthesize(Constraining, Shared):
     def code(self) -> tuple[str, ...]:
         """Name the method, and what lists the tasks that prompts showed."""
         several = ("synthesize.respond.told_apart",) if self.answers > 1 else ()
+        taught = ("synthesize.extras.writers.open_writer",) if self.teacher else ()
         own = (
             self.chosen.code,
             "synthesize.candidates.shown_tasks",
             "prompting.chat.get_frame",
             "prompting.prompt_files.Prompts",
         )
-        return (*own, *several, *super().code())
+        return (*own, *several, *taught, *super().code())

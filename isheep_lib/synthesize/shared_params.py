@@ -38,11 +38,12 @@ class Shared(Spoken, StageSection):
         0, description="answered seeds shown before a task that the base model answers, which ends its answer as they end", ge=0
     )
     answers: Positive = Field(1, description="responses to each task, sampled apart; the step best_answer keeps one")
+    teacher: str = Field("", description="a foreign model that writes tasks in place of the run's own, named as in base_model")
 
     def deciding(self) -> dict[str, Any]:
-        """Return the values that decide the result; without demonstrations before responses none of that name."""
-        shown = super().deciding()
-        return shown if self.response_demonstrations else {n: v for n, v in shown.items() if n != "response_demonstrations"}
+        """Return the values that decide the result; without demonstrations before responses, or a teacher, not its name."""
+        apart = [name for name in ("response_demonstrations", "teacher") if not getattr(self, name)]
+        return {name: value for name, value in super().deciding().items() if name not in apart}
 
     def conflicts(self) -> list[str]:
         """Name values that contradict one another."""

@@ -183,6 +183,8 @@ def test_every_run_is_shown_with_its_grade(tmp_path):
         text = f"synthesize:\n  instruction_rules: {rules}\nfilter:\n  steps: {steps}\n"
         (found.folder / name / "params.yaml").write_text(text)
     assert {name: line["grade"] for (name, _), line in lines(found).items()} == {"low": "A", "high": "B"}
+    (found.folder / "high" / "params.yaml").write_text("synthesize:\n  teacher: org/large\n")
+    assert lines(found)["high", 1]["grade"] == "B, not self-contained: org/large writes its tasks"
 
 
 def told(found: sweep.Sweep) -> Told:

@@ -53,6 +53,11 @@ def test_a_synthesis_says_what_it_kept_and_why_the_rest_left(counts, rows, said)
     assert [row["rows"] for row in told.parts[0].rows] == [counts["in"], *counts["dropped"].values(), counts["kept"]]
 
 
+def test_a_synthesis_by_a_teacher_says_who_wrote_and_who_answered():
+    said = outcomes.of_synthesis("M_0", "list", EMPTY, [], "org/large").said
+    assert said.startswith("org/large, a foreign model, wrote tasks by the method list; M_0 answered those without an answer: ")
+
+
 def auroc(low, high, pairs=12):
     return {"value": (low + high) / 2, "low": low, "high": high, "true_pairs": pairs, "wrong_pairs": pairs, "unread": 0}
 

@@ -271,6 +271,19 @@ def test_cards_say_what_tasks_were_written_from(run_dir, method, options, digest
         assert all(f"SHA-256 {digest}." in card for digest in digests.values())
 
 
+def test_a_foreign_model_that_wrote_tasks_stands_on_both_cards(run_dir):
+    def cards():
+        return model_card.model_card(read(run_dir), None), data_card.data_card(read(run_dir))
+
+    assert not any("self-contained" in card or "another model" in card.lower() for card in cards())
+    edit(run_dir, "synthesize", lambda manifest: manifest["parameters"].update(teacher="org/large"))
+    (run_dir / "params.yaml").write_text("synthesize:\n  teacher: org/large\n")
+    for card in cards():
+        assert "B, not self-contained: org/large writes its tasks; apart from that, " in card
+        assert "nother model, `org/large`, wrote instructions" in card or "written by another model, `org/large`" in card
+    assert "chosen by scores that the same model gave" not in cards()[0]
+
+
 def test_licences_of_documents_stand_on_both_cards(run_dir):
     sources = {"documents": {"from": "d.jsonl", "number": 5, "licences": {"CC0-1.0": 2, "not | stated": 3}}}
     assert "Licences of" not in data_card.data_card(read(run_dir))

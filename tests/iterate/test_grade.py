@@ -67,6 +67,15 @@ def test_a_grade_follows_from_what_decides_about_texts_and_what_is_reported(give
     assert found.as_fact() == {"name": name, "reasons": list(found.reasons)}
 
 
+def test_a_run_with_a_teacher_is_not_self_contained_whatever_its_grade():
+    for name, rules in (("A", False), ("B", True)):
+        found = grade_of(params(synthesize__instruction_rules=rules, synthesize__teacher="org/large@abc"))
+        assert found.label == f"{name}, not self-contained: org/large@abc writes its tasks"
+        assert found.line.startswith(f"{found.label}; apart from that, {MEANINGS[name]}")
+        assert found.as_fact()["not_self_contained"] == "org/large@abc writes its tasks"
+    assert grade_of(params()).label == "A"
+
+
 def test_an_older_record_has_the_defaults_of_what_it_does_not_name(tmp_path, root):
     assert grade_of({}).name == grade_of_run(tmp_path).name == "B", "the heuristic rules are a default"
     assert grade_of({"synthesize": None}).name == "B"

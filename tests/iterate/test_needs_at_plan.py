@@ -304,6 +304,7 @@ def test_every_parameter_that_may_name_the_hub_gets_a_commit(published, tmp_path
     params = load_run(
         Path("params/methods/list.yaml"),
         "synthesize.seeds:org/seeds#config/split evaluate.data:[squadv2=org/squad] judge.judge_model:org/judge "
+        "synthesize.teacher:org/large "
         'evaluate.tasks:["squadv2","mt_bench"] judge.judged:["mt_bench"] filter.decontaminate_against:[all,boolq=org/bq@main]',
     )
     settled = hub_ids.settle(params, {})
@@ -311,12 +312,14 @@ def test_every_parameter_that_may_name_the_hub_gets_a_commit(published, tmp_path
     assert settled.synthesize.seeds == f"org/seeds@{COMMIT}#config/split"
     assert settled.evaluate.data == [f"squadv2=org/squad@{COMMIT}"]
     assert settled.judge.judge_model == f"org/judge@{COMMIT}"
+    assert settled.synthesize.teacher == f"org/large@{COMMIT}"
     assert settled.filter.decontaminate_against == ["all", f"boolq=org/bq@{COMMIT}"]
     assert sorted(asked) == [
         "/api/datasets/org/bq/revision/main",
         "/api/datasets/org/seeds",
         "/api/datasets/org/squad",
         "/api/models/org/judge",
+        "/api/models/org/large",
     ]
     asked = published(OTHER)
     assert hub_ids.settle(params, settled.model_dump()).synthesize.seeds == f"org/seeds@{COMMIT}#config/split"

@@ -53,6 +53,7 @@ def not_chosen(steps: list[str]) -> set[str]:
 
 
 # Of pairs of answers and of other objectives than sft, which no preset has.
+NO_TEACHER = {"synthesize": {"teacher"}}  # a foreign model, which no preset has
 NO_PAIRS = {"filter": {"pair_scorer", "min_margin", "min_pairs"}, "train": {"objective_options"}}
 
 
@@ -69,7 +70,7 @@ def test_a_preset_spells_out_every_parameter_that_can_change_a_result(path: Path
     for section, kind in SECTIONS.items():
         absent = {n for n in kind.model_fields if not is_execution(kind, n)} - set(given[section]) - {"served_model"}
         absent -= not_chosen(given["filter"]["steps"]) if section == "filter" else set()
-        absent -= NO_PAIRS.get(section, set())
+        absent -= NO_PAIRS.get(section, set()) | NO_TEACHER.get(section, set())
         absent -= set(Constraining.model_fields) if given["synthesize"]["constraints"] == "none" else set()
         absent -= not_learned(given["assess"]) if section == "assess" else set()
         assert not absent, f"{section} leaves {sorted(absent)} to the defaults"

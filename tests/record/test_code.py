@@ -194,7 +194,7 @@ SHOWN |= {"shown_prompts", "as_pairs", "funnel_of", "rows", "asks", "waiting", "
 SHOWN |= {"contamination_counts", "encode_given", "open_suite", "variety", "choice_table", "alone_and_together"}
 SHOWN |= {"copied", "figure_of", "advice"}
 # Without these, functions of a notebook hand rows on as they are, or return none, and count for nothing.
-WRITING = {"synthesize": {"constraints": "asked", "answers": 2}, "filter": {"preferences": ["score"]}}
+WRITING = {"synthesize": {"constraints": "asked", "answers": 2, "teacher": "org/large"}, "filter": {"preferences": ["score"]}}
 
 
 def called_by(source: str) -> set[str]:

@@ -12,6 +12,18 @@ from isheep_lib.record.rows import Task
 from isheep_lib.synthesize.candidates import Candidates
 from isheep_lib.synthesize.method import Method
 
+MISTAKES = "answers seeds, and its mistakes are what tasks are written from"
+# What the model that is to learn does while tasks are written, by method: no other one can write in its place. It decides
+# nothing that a method writes, so it stands apart from their code, which fingerprints name.
+LEARNERS = {
+    "selective_reflection": "reads the revisions, and its losses choose among them",
+    "iteralign": "answers the seeds, and its bad answers become rules",
+    "llm2llm": MISTAKES,
+    "llms_as_instructors": MISTAKES,
+    "autodetect": "answers the examiner's tasks, and those that it fails are kept",
+    "rainbow": "answers the mutations, and those that it fails are kept",
+}
+
 
 @runtime_checkable
 class Drawn(Protocol):
@@ -60,6 +72,11 @@ class Sourced(Protocol):
 def carried_file(way: Method[Any]) -> str:
     """Name the file that the method left in the iteration before and goes on with, "" for none."""
     return way.carries if isinstance(way, Carrying) else ""
+
+
+def part_of_learner(way: Method[Any]) -> str:
+    """Say what the model that is to learn does while tasks are written, "" where anybody could write them."""
+    return LEARNERS.get(way.name, "")
 
 
 def decides_answer(way: Method[Any]) -> bool:
