@@ -62,7 +62,8 @@ def read_costs(root: Path = ROOT) -> dict[str, str]:
     points = open_sweep(f"params/ablations/{SWEEP}.yaml").points
     methods = {point.label: point.params.synthesize.method for point in points}
     with path.open(encoding="utf-8", newline="") as file:
-        return {methods[row["run"]]: row[COLUMN] for row in csv.DictReader(file) if row["run"] in methods}
+        rows = [row for row in csv.DictReader(file) if row["run"] in methods]
+    return {methods[row["run"]]: row[COLUMN] for row in rows if row[COLUMN]}  # a run that brought too few pairs has none
 
 
 def idea(kind: type) -> str:
