@@ -171,7 +171,7 @@ def ablate(**given: object) -> None:
     from isheep_lib.ablate import estimate
     from isheep_lib.ablate.runs import check_runs, plan_table, work
     from isheep_lib.ablate.sweep import open_sweep
-    from isheep_lib.ablate.table import ablation_table
+    from isheep_lib.ablate.table import ablation_table, unfinished_table
     from isheep_lib.iterate import runner
     from isheep_lib.record.provenance import project_root
 
@@ -187,7 +187,7 @@ def ablate(**given: object) -> None:
     output = opened.folder / "ablate.ipynb"
     with kept(opened.folder):
         runner.execute_watched(project_root() / "notebooks" / "ablate.ipynb", output, given)
-    click.echo(f"\n{ablation_table(opened)!r}\n")
+    click.echo(f"\n{ablation_table(opened)!r}\n\n{unfinished_table(opened)!r}\n")
     if all(item.done for item in planned):
         click.echo(f"Nothing was to do: all {len(planned)} stages of the sweep were done before.")
     click.echo(f"Next: open {quoted(output)}")

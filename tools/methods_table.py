@@ -38,7 +38,11 @@ def lines() -> list[str]:
 def told(costs: dict[str, str]) -> list[str]:
     """Say what the columns are that do not say it themselves."""
     sweep = f"[the sweep over methods](../params/ablations/{SWEEP}.yaml)"
-    known = f"as {sweep} recorded it; {UNKNOWN} where it did not run the method" if costs else f"as {sweep} will record it"
+    known = (
+        f"as {sweep} recorded it; {UNKNOWN} where it did not run the method, or too few pairs came"
+        if costs
+        else f"as {sweep} will record it"
+    )
     return [
         "*Workers share*: whether [many workers on one stage](workers.md) divide the answers among them; where they share",
         "nothing one worker does it all, and more are refused. *Tokens a kept pair*: those generated for tasks and answers by",
@@ -63,7 +67,8 @@ def read_costs(root: Path = ROOT) -> dict[str, str]:
     methods = {point.label: point.params.synthesize.method for point in points}
     with path.open(encoding="utf-8", newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["run"] in methods]
-    return {methods[row["run"]]: row[COLUMN] for row in rows if row[COLUMN]}  # a run that brought too few pairs has none
+    # A run that brought too few pairs has none; of several by one method the first counts, which is the method alone.
+    return {methods[row["run"]]: row[COLUMN] for row in reversed(rows) if row[COLUMN]}
 
 
 def idea(kind: type) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from isheep_lib.ablate.stops import stop_of
+from isheep_lib.ablate.stops import stop_of, yielded_too_little
 from isheep_lib.ablate.sweep import Point, Sweep, choices
 from isheep_lib.display.table import Table
 from isheep_lib.errors import IsheepError, StageFailed
@@ -158,7 +158,7 @@ def run_all(sweep: Sweep, stale: str, say: Callable[[str], None] = print) -> Non
         try:
             run_point(sweep, point, stale, title)
         except IsheepError as error:
-            if stopped := stop_of(manifests.run_folder(point.run), point.iterations):
+            if yielded_too_little(error) and (stopped := stop_of(manifests.run_folder(point.run), point.iterations)):
                 say(f"{title} stopped: {stopped}")
                 continue
             failed.append(f"{point.run}: {error}")

@@ -1,6 +1,6 @@
 """Runs of a sweep that brought too few pairs to go on: a result of the sweep, not a fault of it.
 
-    stop_of(run_dir)  # "filter of iteration 1: only 8 kept pairs, 12 are needed"
+    stop_of(run_dir, 1)  # "filter of iteration 1: only 8 kept pairs, 12 are needed"
 
 Covers what the notebook of the stage that stopped says. Does not cover runs that failed for another reason.
 """
@@ -8,7 +8,7 @@ Covers what the notebook of the stage that stopped says. Does not cover runs tha
 import json
 from pathlib import Path
 
-from isheep_lib.errors import YieldError
+from isheep_lib.errors import IsheepError, StageFailed, YieldError
 from isheep_lib.record import manifests
 from isheep_lib.record.stages import steps
 
@@ -21,6 +21,11 @@ def stop_of(run_dir: Path, iterations: int) -> str:
         if failed.is_file() and manifests.read_manifest(folder) is None and (said := _said(failed)):
             return f"{stage} of iteration {iteration}: {said[0].lower()}{said[1:]}"
     return ""
+
+
+def yielded_too_little(error: IsheepError) -> bool:
+    """Tell whether a run ended just now for want of pairs: a failed notebook may be that of an earlier try."""
+    return isinstance(error, StageFailed) and error.what.startswith(f"{YieldError.__name__}: ")
 
 
 def _said(notebook: Path) -> str:

@@ -60,12 +60,24 @@ def test_a_sweep_goes_on_after_a_stop_and_fails_for_anything_else(tmp_path, monk
 
     def run(notebook, output, params, title):
         ended(output.parent, "filter", *(("YieldError", TOO_FEW) if "udit" in params["run"] else ("ModelError", "no memory")))
-        raise StageFailed("it ended") if "udit" in params["run"] else ModelError("no memory")
+        raise StageFailed(f"YieldError: {TOO_FEW}") if "udit" in params["run"] else ModelError("no memory")
 
     monkeypatch.setattr(runs.runner, "execute_watched", run)
     with pytest.raises(StageFailed, match=r"1 of 2 run.*\n\n.*magpie: no memory"):
         runs.run_all(found, "stop", said.append)
     assert said == ["magpie (1 of 2) failed", "udit (2 of 2) stopped: filter of iteration 1: only 8 kept pairs, 12 are needed"]
+
+
+def test_what_an_earlier_try_left_does_not_hide_another_failure(tmp_path, monkeypatch):
+    found = opened(tmp_path, axes={"method": {"udit": {"params": "params/methods/udit.yaml"}}})
+    ended(found.folder / "udit", "filter", "YieldError", TOO_FEW)
+
+    def run(notebook, output, params, title):
+        raise ModelError("no memory")
+
+    monkeypatch.setattr(runs.runner, "execute_watched", run)
+    with pytest.raises(StageFailed, match="udit: no memory"):
+        runs.run_all(found, "stop", [].append)
 
 
 def test_its_line_says_what_was_written_and_where_it_stopped_and_no_command_is_left(tmp_path):

@@ -1,5 +1,6 @@
 """A sweep as a user starts it: planned by the command, run by the notebook, reused when it is started again."""
 
+import csv
 import json
 from pathlib import Path
 
@@ -34,6 +35,16 @@ def test_a_dry_sweep_is_planned_in_an_executed_notebook_and_runs_nothing(root, t
     assert "No record says what these cost: synthesize, assess, train, evaluate" in text
     assert "dry: planned only" in text
     assert list((tmp_path / "s").glob("*/iter-*")) == []
+
+
+@pytest.mark.long
+def test_a_method_that_brings_too_few_pairs_is_a_result_of_a_sweep_that_ends_well(root, tiny_model, tmp_path):
+    path = sweep_file(tmp_path, axes={"kept": {"many": "filter.min_kept:999"}}, reference=[], control=False)
+    said = ablate(root, path, tiny_model)
+    stopped = "filter of iteration 1: only"
+    assert stopped in said, "the terminal does not tell"
+    (row,) = list(csv.DictReader((tmp_path / "s/tables/yields.csv").open(encoding="utf-8")))
+    assert row["run"] == "many" and row["stopped"].startswith(stopped)
 
 
 @pytest.mark.slow
