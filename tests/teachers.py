@@ -9,7 +9,7 @@ CHATML = (
 )
 
 
-def teacher_beside(model: Path, folder: Path) -> Path:
+def teacher_beside(model: Path, folder: Path, seed: int = 1) -> Path:
     """Make the teacher of the tiny model's shape."""
     import torch
     from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
@@ -18,6 +18,6 @@ def teacher_beside(model: Path, folder: Path) -> Path:
     tokenizer = AutoTokenizer.from_pretrained(folder)
     tokenizer.chat_template = CHATML
     tokenizer.save_pretrained(folder)
-    torch.manual_seed(1)
+    torch.manual_seed(seed)
     LlamaForCausalLM(LlamaConfig.from_pretrained(folder)).save_pretrained(folder)
     return folder

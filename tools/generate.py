@@ -129,7 +129,7 @@ def methods_text() -> str:
         "Departures from the papers stand in a table below each method. One is common to all: where a paper uses a teacher,",
         "the model takes the role. `synthesize.teacher` can name a foreign model, which then writes the tasks and the answers",
         "that come with them, asked in its own chat template; the run's own model answers the rest. Such a run is *not",
-        "self-contained*, as every table and card says beside its grade, and `isheep check` leaves its stages synthesize out.",
+        "self-contained*, as every table and card says beside its grade, and `isheep check` holds each answer against the model that gave it.",
         f"No teacher writes where the model that is to learn has a part in it: {', '.join(learning)}.",
         "",
         *methods_table.lines(),

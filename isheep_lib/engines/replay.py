@@ -10,22 +10,22 @@ Covers looking up and collecting. Does not cover executing stages and comparing 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from isheep_lib.engines.exact.verdict import Sample
+from isheep_lib.engines.exact.verdict import Sample, together
 from isheep_lib.engines.params import Model
 from isheep_lib.engines.protocol import Completion, Request, quiet
 from isheep_lib.engines.tokens import load_vocabulary
 from isheep_lib.engines.transcript import TRANSCRIPT, Asked, Recorded, key_of
 from isheep_lib.errors import EngineError, RecordError
 from isheep_lib.models.base import ModelRef
-from isheep_lib.record.journal import Journal
 from isheep_lib.record.manifests import read_manifest, short
 from isheep_lib.record.rows import read_jsonl
+from isheep_lib.record.shards import ShardJournal
 
 
 @dataclass
@@ -34,11 +34,15 @@ class Plan:
 
     Attributes:
         record: folder of the recorded stage.
-        engine: what answered; None for a stage that asked no model.
+        engines: what answered, by the name of its journal; none for a stage that asked no model.
     """
 
     record: Path
-    engine: "Replayed | None" = None
+    engines: dict[str, "Replayed"] = field(default_factory=dict)
+
+    def hold(self, sample: int, label: str) -> dict[str, Any]:
+        """Hold a sample of the answers, 0 for all, against each model that gave them; see `token_check.hold`."""
+        return together([engine.hold(sample, label) for engine in self.engines.values()])
 
 
 CHUNK = 256  # requests looked up between two journal entries
@@ -63,14 +67,15 @@ def answering_from(plan: Plan) -> Iterator[None]:
 class Replayed(Recorded):
     """What a stage was answered, as an engine; it remembers what was asked."""
 
-    def __init__(self, plan: Plan, journal: Journal, model: ModelRef | None, settings: Model) -> None:
-        """Read the transcript and, where there are weights, the tokenizer."""
-        self.plan, self.model, self.settings = plan, model, settings
-        plan.engine = self
+    def __init__(self, plan: Plan, journal: ShardJournal, model: ModelRef | None, settings: Model) -> None:
+        """Read the transcript that the journal became and, where there are weights, the tokenizer."""
+        self.model, self.settings = model, settings
+        self.path = plan.record / f"{journal.name}.jsonl"
+        plan.engines[journal.name] = self
         self.asked: dict[str, Asked] = {}
-        manifest = read_manifest(plan.record) or {"engine": {}}
-        known = {row["id"]: row for row in read_jsonl(plan.record / TRANSCRIPT)}
-        super().__init__(_Record(model, settings, manifest["engine"]), journal, known)
+        manifest = read_manifest(plan.record) or {}
+        facts = manifest.get("engine" if self.path.name == TRANSCRIPT else "teacher", {})
+        super().__init__(_Record(model, settings, facts), journal, {row["id"]: row for row in read_jsonl(self.path)})
 
     def find(self, asked: Sequence[Asked]) -> list[dict[str, Any] | None]:
         """Return the rows of what was asked.
@@ -84,7 +89,7 @@ class Replayed(Recorded):
             named = strange[0].id if isinstance(strange[0], Request) else strange[0][0][:60]
             raise RecordError(
                 f"The stage asks what its record does not hold: {len(strange)} question(s), such as {named!r}",
-                where=short(self.plan.record / TRANSCRIPT),
+                where=short(self.path),
                 allowed="the questions on record, made anew from the record's inputs and parameters",
                 do="check with the code of the manifest's commit; if that is this one, inputs or transcript were edited",
             )

@@ -18,7 +18,7 @@ from isheep_lib.evaluate.params import Evaluate
 from isheep_lib.models.base import ModelRef
 from isheep_lib.params.kinds import Section
 from isheep_lib.record import answer_cache
-from isheep_lib.record.journal import Journal
+from isheep_lib.record.shards import ShardJournal
 
 _OPEN: WeakValueDictionary[str, Recorded] = WeakValueDictionary()  # by the folder of unfinished work
 
@@ -41,7 +41,7 @@ class Asking(Protocol):
     def engine(self) -> Recorded | None:
         """What answers the stage."""
 
-    def journal(self, name: str) -> Journal:
+    def journal(self, name: str) -> ShardJournal:
         """Open this worker's journal of one step of the stage."""
 
 

@@ -43,7 +43,7 @@ class ShardJournal(Journal):
     ) -> None:
         """Open or create the journal of one worker, numbered from 0, for one step of a stage; see `Journal`."""
         self.shard, self.num_shards = shard, num_shards
-        self._folder, self._name, self._fingerprint = folder, name, fingerprint
+        self.name, self._folder, self._fingerprint = name, folder, fingerprint
         own = f"{name}.shard-{shard}-of-{num_shards}.jsonl" if num_shards > 1 else f"{name}.jsonl"
         part = f"{shard_name(shard, num_shards)} of this stage (each worker needs its own number)"
         super().__init__(folder / own, fingerprint, part=part if num_shards > 1 else "this stage", timeout=timeout)
@@ -55,7 +55,7 @@ class ShardJournal(Journal):
 
     def refresh(self) -> None:
         """Take in the rows of all other journals of this step."""
-        others = [self._folder / f"{self._name}.jsonl", *sorted(self._folder.glob(f"{self._name}.shard-*-of-*.jsonl"))]
+        others = [self._folder / f"{self.name}.jsonl", *sorted(self._folder.glob(f"{self.name}.shard-*-of-*.jsonl"))]
         for path in others:
             if path != self.path:
                 self.rows = read_rows(path, self._fingerprint) | self.rows

@@ -41,7 +41,6 @@ from isheep_lib.rerun.noise import training_difference, vector_difference
 from isheep_lib.rerun.notebook_diff import USUAL, Change
 from isheep_lib.rerun.plan import Place, parameters_in, plan
 
-TAUGHT = "a teacher wrote its tasks, and a stage is held against one model; isheep rerun repeats it"
 LONGEST = 1200.0  # seconds; a training that took longer is not repeated
 
 
@@ -113,7 +112,6 @@ def check(
             why = f"{' and '.join(lacking)} are not at hand, and were not made here again" if lacking else ""
             if at[1] == "train" and not why:
                 why = _why_not_trained(recorded[at], named=not sample or "train" in stages)
-            why = why or (TAUGHT if recorded[at].get("teacher") else "")
             done = Checked(*at, NOT_CHECKED, why) if why else _check(run_dir, place, at, recorded[at], given[at], share)
             found.append(done)
             tell(found[-1])
@@ -139,15 +137,18 @@ def _require_transcripts(run_dir: Path, recorded: dict[Place, Any], chosen: Sequ
 
 
 def _require_weights(recorded: dict[Place, Any], given: dict[Place, dict[str, Any]]) -> None:
-    """Refuse a base model that is not at hand, or is not the recorded one (ModelError)."""
+    """Refuse a base model or teacher that is not at hand, or is not the recorded one (ModelError)."""
     for at, values in given.items():
-        wanted = recorded[at]["parts"].get("model", {}).get("base")
-        if wanted and (found := find_model(values["base_model"]).digest) != wanted:
-            raise ModelError(
-                f"The base model {values['base_model']} here is another model",
-                where=f"sha256 {found[:12]}, iter-{at[0]}/{at[1]} was recorded with {wanted[:12]}",
-                do="check with the weights of the record, or isheep rerun to see what these make of it",
-            )
+        parts = recorded[at]["parts"]
+        named = {"base model": ("base_model", parts.get("model", {}).get("base"))}
+        named |= {"teacher": ("teacher", parts.get("teacher", {}).get("model"))}
+        for role, (name, wanted) in named.items():
+            if wanted and (found := find_model(values[name]).digest) != wanted:
+                raise ModelError(
+                    f"The {role} {values[name]} here is another model",
+                    where=f"sha256 {found[:12]}, iter-{at[0]}/{at[1]} was recorded with {wanted[:12]}",
+                    do="check with the weights of the record, or isheep rerun to see what these make of it",
+                )
 
 
 def _lay(source: Path, target: Path, made: Path) -> bool:
@@ -182,7 +183,7 @@ def _check(run_dir: Path, place: Path, at: Place, manifest: dict[str, Any], give
         said = f"its notebook ends with {type(error).__name__}: {error}"
         return Checked(*at, NOT_EXPLAINED, said, seconds=time.monotonic() - began)
     try:
-        found = replayed.engine.hold(sample, f"iter-{at[0]}/{at[1]}") if replayed.engine else {}
+        found = replayed.hold(sample, f"iter-{at[0]}/{at[1]}")
     except ModelError as error:  # such as an architecture that leaves float64
         found = {"verdict": NOT_CHECKED, "why": str(error)}
     now = read_manifest(folder) or {"outputs": {}}

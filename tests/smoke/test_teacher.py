@@ -2,14 +2,16 @@
 
 import gc
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
-from isheep_lib.engines.exact.verdict import NOT_CHECKED
+from isheep_lib.engines.exact.verdict import EXPLAINED, NOT_EXPLAINED
 from isheep_lib.engines.transcript import TRANSCRIPT
-from isheep_lib.errors import EngineError
-from isheep_lib.record.rows import read_jsonl
+from isheep_lib.errors import EngineError, ModelError
+from isheep_lib.record.manifests import describe_file, write_manifest
+from isheep_lib.record.rows import read_jsonl, write_jsonl
 from isheep_lib.record.verification import verify
 from isheep_lib.rerun import check as rerun_check
 from isheep_lib.synthesize.extras import writers
@@ -85,13 +87,42 @@ def test_one_model_is_open_at_a_time(written, root, tiny_model, teacher, tmp_pat
     assert record(run)["outputs"] == record(written)["outputs"]
 
 
-def test_a_repetition_finds_the_same_bytes_and_a_check_says_why_it_leaves_the_stage_out(written, root):
+def test_a_repetition_finds_the_same_bytes_and_a_check_holds_each_answer_against_who_gave_it(written, root):
     before = record(written)
     alone(root, written, "synthesize")  # other bytes would be an error
     assert record(written) == before
     assert all(verdict.holds for verdict in verify(written))
     (found,) = rerun_check.check(written, ["synthesize"])
-    assert (found.verdict, found.why) == (NOT_CHECKED, rerun_check.TAUGHT)
+    assert (found.verdict, found.tokens["same"]) == (EXPLAINED, found.tokens["tokens"])
+    each = [model["answers"] for model in found.tokens["models"]]
+    assert each == [len(asked(written, writers.TRANSCRIPT)), len(asked(written, TRANSCRIPT))]
+
+
+def test_a_check_finds_a_task_that_the_teacher_did_not_write(written, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(written, run)
+    manifest, path = record(run), run / f"iter-1/synthesize/{writers.TRANSCRIPT}"
+    told = rows(run, writers.TRANSCRIPT)
+    answer = next(row for row in told if len(row.get("tokens", "").split()) > 3)
+    first, second, third, *rest = answer["tokens"].split()
+    answer["tokens"] = " ".join([first, second, str(int(third) + 1), *rest])
+    write_jsonl(path, told)
+    manifest["outputs"][writers.TRANSCRIPT] = describe_file(path)
+    write_manifest(path.parent, manifest)
+    (found,) = rerun_check.check(run, ["synthesize"])
+    assert found.verdict == NOT_EXPLAINED
+
+
+def test_a_check_with_another_teacher_is_refused(written, teacher, tiny_model, tmp_path):
+    other = teacher_beside(tiny_model, tmp_path / "other", seed=2)
+    weights = teacher / "model.safetensors"
+    before = weights.read_bytes()
+    shutil.copyfile(other / "model.safetensors", weights)
+    try:
+        with pytest.raises(ModelError, match=r"The teacher .* here is another model"):
+            rerun_check.check(written, ["synthesize"])
+    finally:
+        weights.write_bytes(before)
 
 
 def test_a_stage_that_ends_before_the_answers_goes_on_to_the_same_bytes(
