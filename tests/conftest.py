@@ -1,5 +1,6 @@
 """Shared fixtures: a tiny model made on the spot, and where things are."""
 
+import gc
 import os
 import warnings
 from collections.abc import Callable, Iterator
@@ -38,6 +39,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return 1 if item.path.parent.name == "smoke" else 2
 
     items.sort(key=place)
+
+
+def pytest_collection_finish() -> None:
+    """Keep all tests out of garbage collection: statsmodels asks for one at each correction for several tests."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -8,13 +8,18 @@ changes the page, and `make lint` says so. A reader is a function of READERS; a 
 """
 
 import ast
+import atexit
 import csv
 import json
 import re
+import shutil
 import sys
+import tarfile
+import tempfile
 import textwrap
 import warnings
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -34,12 +39,25 @@ from isheep_lib.record.fixity import inventory
 
 ROOT = Path(__file__).resolve().parents[1]
 CLAIMS = ROOT / "tools/claims.yaml"
+PACKED = "runs.tar.xz"
 COLUMNS = ("claim", "command", "minutes", "memory (GB)", "disk (GB)", "expected", "tolerance", "file to look at")
 
 
 def folder_of(record: str) -> Path:
-    """Return the folder of a committed record."""
-    return ROOT / "results/reference" / record
+    """Return the folder of a committed record; a packed sweep is unpacked elsewhere."""
+    folder = ROOT / "results/reference" / record
+    return unpacked(folder) if (folder / PACKED).is_file() else folder
+
+
+@cache
+def unpacked(folder: Path) -> Path:
+    """Lay a sweep's runs beside its notebook and tables, in a folder that is deleted at the end."""
+    place = Path(tempfile.mkdtemp())
+    atexit.register(shutil.rmtree, place, ignore_errors=True)
+    with tarfile.open(folder / PACKED) as packed:
+        packed.extractall(place, filter="data")
+    shutil.copytree(folder, place / folder.name, dirs_exist_ok=True, ignore=shutil.ignore_patterns(PACKED))
+    return place / folder.name
 
 
 def packages(*names: str) -> int:
@@ -128,6 +146,12 @@ def beside() -> list[str]:
     return ast.literal_eval(re.search(r"^runs = (.*)$", given, re.MULTILINE)[1])
 
 
+def at_hand() -> list[str]:
+    """Return them with packed ones unpacked."""
+    given = [run.partition("=") for run in beside()]
+    return [f"{setting}={folder_of(name.removeprefix('reference/'))}" for setting, _, name in given]
+
+
 def paper_runs() -> str:
     """Write them as options of `isheep paper`."""
     return " ".join(f"--run {run}" for run in beside())
@@ -135,7 +159,7 @@ def paper_runs() -> str:
 
 def numbers(column: str) -> int:
     """Sum a column of the table of published numbers beside these records."""
-    return int(reproduction.summary_table(reproduction.gather(beside())).rows[-1][column])
+    return int(reproduction.summary_table(reproduction.gather(at_hand())).rows[-1][column])
 
 
 def claims_that_follow() -> str:

@@ -20,7 +20,7 @@ from isheep_lib.record.manifests import all_manifests, run_folder, write_manifes
 ROOT = Path(__file__).resolve().parents[2]
 DEFAULT = ROOT / "params" / "smollm2-135m.yaml"
 RECORDS = ROOT / "results" / "reference"
-OLD = "reference/small-threshold/C0.25"  # from before the renaming
+OLD = "reference/small-setting/one_base"  # from before the renaming
 
 
 def with_old_names(tmp_path: Path) -> Path:

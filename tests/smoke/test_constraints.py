@@ -46,6 +46,7 @@ def test_constraints_are_asked_checked_dropped_learned_and_told_apart_in_the_eva
         assert json.loads((run / name / "manifest.json").read_text())["grade"]["name"] == "C"
 
 
+@pytest.mark.long
 def test_what_free_answers_meet_is_put_into_instructions_and_the_stage_repeats_to_the_same_bytes(
     root: Path, tiny_model: Path, tmp_path: Path
 ) -> None:

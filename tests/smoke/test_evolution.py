@@ -43,7 +43,10 @@ def rows(run: Path, name: str) -> list[dict]:
     return [json.loads(line) for line in (run / f"iter-1/synthesize/{name}.jsonl").read_text().splitlines()]
 
 
-@pytest.mark.parametrize("method", ["evol_instruct", "wizard_math", "auto_evol"])
+LONG = [pytest.param(method, marks=pytest.mark.long) for method in ("wizard_math", "auto_evol")]
+
+
+@pytest.mark.parametrize("method", ["evol_instruct", *LONG])
 def test_a_method_writes_records_and_repeats_to_the_same_bytes(
     root: Path, tiny_model: Path, tmp_path: Path, method: str
 ) -> None:

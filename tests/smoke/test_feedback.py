@@ -39,6 +39,7 @@ def rows(run: Path, name: str) -> list[dict]:
     return [json.loads(line) for line in (run / f"iter-1/synthesize/{name}.jsonl").read_text().splitlines()]
 
 
+@pytest.mark.long
 def test_an_archive_is_recorded_and_repeats_to_the_same_bytes(root: Path, tiny_model: Path, tmp_path: Path) -> None:
     run = made(root, tmp_path / "r", tiny_model, "rainbow")
     alone(root, run, "synthesize")
@@ -49,6 +50,7 @@ def test_an_archive_is_recorded_and_repeats_to_the_same_bytes(root: Path, tiny_m
     alone(root, run, "synthesize")  # a repetition is compared with the record, and raises where a byte differs
 
 
+@pytest.mark.long
 def test_skills_are_recorded_with_what_became_of_them(
     root: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

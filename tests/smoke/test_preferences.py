@@ -60,7 +60,7 @@ def manifest_of(run: Path, stage: str) -> dict[str, Any]:
     return json.loads((run / f"iter-1/{stage}/manifest.json").read_text())
 
 
-@pytest.mark.parametrize("objective", ["dpo", "orpo"])
+@pytest.mark.parametrize("objective", ["dpo", pytest.param("orpo", marks=pytest.mark.long)])
 def test_answers_become_pairs_that_are_learned_from_and_check_repeats_them(
     root: Path, tiny_model: Path, tmp_path: Path, objective: str
 ) -> None:

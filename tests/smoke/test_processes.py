@@ -62,6 +62,7 @@ def is_saved(work: Path, step: int) -> bool:
     return (work / f"checkpoints/checkpoint-{step}/whole.json").exists()
 
 
+@pytest.mark.long
 def test_two_processes_train_what_one_does(alone_, tiny_model: Path, tmp_path: Path, capfd) -> None:
     found = fine_tuned(tiny_model, tmp_path, **TWO)
     assert_the_same(alone_, (tmp_path, found))

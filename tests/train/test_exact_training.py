@@ -23,9 +23,7 @@ from tests.families import save_family
 from tests.machines import MACHINES
 from tests.trainings import DATA, SEED, fine_tuned, laid_out, train_params
 
-# The one that differs in instruction sets and threads; those between are long.
-*BETWEEN, FARTHEST = [machine for machine in MACHINES if machine.environment and not machine.batches]
-OTHERS = [*(pytest.param(machine, marks=pytest.mark.long) for machine in BETWEEN), FARTHEST]
+OTHERS = [machine for machine in MACHINES if machine.environment and not machine.batches]
 WAYS = {
     "plain": {"numerics": "plain"},
     "exact": {"numerics": "exact"},
@@ -65,7 +63,7 @@ def here(tiny_model, tmp_path_factory):
         return train_all(tiny_model, tmp_path_factory.mktemp("here"))
 
 
-@pytest.fixture(scope="module", params=OTHERS, ids=[machine.title for machine in (*BETWEEN, FARTHEST)])
+@pytest.fixture(scope="module", params=OTHERS, ids=[machine.title for machine in OTHERS])
 def elsewhere(request, tiny_model, tmp_path_factory):
     folder = tmp_path_factory.mktemp("elsewhere")
     environment = {**request.param.told(), "ISHEEP_CACHE": str(folder / "cache")}
@@ -79,6 +77,7 @@ def apart(one, other, way):
     return max((a[name] - b[name]).abs().max().item() for name in a) / train_params().learning_rate
 
 
+@pytest.mark.long
 def test_another_machine_writes_the_same_bytes_where_training_is_exact_and_others_where_it_is_plain(here, elsewhere):
     for way in EXACT:
         assert (here / way / ADAPTER).read_bytes() == (elsewhere / way / ADAPTER).read_bytes()
@@ -138,6 +137,7 @@ def test_no_operation_of_a_training_is_shorter_than_float64(here, tiny_model, tm
         fine_tuned(tiny_model, tmp_path / "plain", **WAYS[way] | {"numerics": "plain"})
 
 
+@pytest.mark.long
 def test_the_reference_of_an_exact_training_is_the_same_wherever_it_is_computed(here, elsewhere):
     for way in ("dpo", "orpo"):
         ours, theirs = (said(folder)[0][way][3] for folder in (here, elsewhere))
