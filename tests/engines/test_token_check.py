@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from isheep_lib.engines.exact.decisions import decide
 from isheep_lib.engines.exact.distance import miss
 from isheep_lib.engines.exact.token_check import hold
-from isheep_lib.engines.exact.verdict import EXPLAINED, NOT_CHECKED, NOT_EXPLAINED, Sample
+from isheep_lib.engines.exact.verdict import EXPLAINED, NOT_CHECKED, NOT_EXPLAINED, Sample, together
 from isheep_lib.engines.params import Model
 from isheep_lib.engines.protocol import Request
 from isheep_lib.engines.transcript import key_of, row_of, tokens_of
@@ -145,3 +145,27 @@ def test_a_sample_is_the_same_rows_each_time_and_no_weights_are_no_verdict(model
     assert found[0] == found[1]
     assert found[0]["answers_checked"] == 5
     assert held(None, EXACT, REQUESTS, honest)["verdict"] == NOT_CHECKED
+
+
+SAID = {"tokens": 4, "same": 3, "explained": 1, "number_format": "float32", "scores": {"checked": 2}, "why": ""}
+SERVED = {"verdict": NOT_CHECKED, "why": "only a server has the weights"}
+
+
+@pytest.mark.parametrize(
+    ("found", "verdict", "tokens", "why"),
+    [
+        ([EXPLAINED, EXPLAINED], EXPLAINED, 8, ""),
+        ([EXPLAINED, NOT_EXPLAINED], NOT_EXPLAINED, 8, ""),
+        ([NOT_EXPLAINED, SERVED], NOT_EXPLAINED, 4, SERVED["why"]),
+        ([SERVED, EXPLAINED], NOT_CHECKED, 4, SERVED["why"]),
+        ([SERVED, SERVED], NOT_CHECKED, 0, SERVED["why"]),
+    ],
+)
+def test_of_two_models_the_one_that_does_not_hold_decides_and_counts_are_added(found, verdict, tokens, why):
+    each = [SAID | {"verdict": one} if isinstance(one, str) else one for one in found]
+    said = together(each)
+    assert (said["verdict"], said["tokens"], said["why"], said["models"]) == (verdict, tokens, why, each)
+
+
+def test_what_is_said_of_one_model_or_none_stays_as_it_is():
+    assert (together([SERVED]), together([])) == (SERVED, {})
