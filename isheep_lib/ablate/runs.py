@@ -7,11 +7,11 @@ Covers planning and running. Does not cover the file (`ablate.sweep`), what it w
 (`ablate.table`).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from isheep_lib.ablate.stops import stop_of, yielded_too_little
+from isheep_lib.ablate.stops import find_stop, stop_of, yielded_too_little
 from isheep_lib.ablate.sweep import Point, Sweep, choices
 from isheep_lib.display.table import Table
 from isheep_lib.errors import IsheepError, StageFailed
@@ -149,23 +149,52 @@ def plan_table(sweep: Sweep) -> Table:
 def run_all(sweep: Sweep, stale: str, say: Callable[[str], None] = print) -> None:
     """Run what is missing, one run after another, each as its own iterate.ipynb; a run that fails does not stop the others.
 
+    A run that shares a stage with one that has just stopped there would stop there as well, so it is not begun.
+
     Raises:
         StageFailed: with every run that failed, after all others are done; too few pairs to go on with is a result.
     """
-    failed = []
+    failed: list[str] = []
+    stopped: list[Point] = []
     for number, point in enumerate(sweep.points, 1):
         title = f"{point.name} ({number} of {len(sweep.points)})"
+        if shared := _shared_stop(point, stopped):
+            say(f"{title} is left out: {shared}")
+            continue
         try:
             run_point(sweep, point, stale, title)
         except IsheepError as error:
-            if yielded_too_little(error) and (stopped := stop_of(manifests.run_folder(point.run), point.iterations)):
-                say(f"{title} stopped: {stopped}")
+            if yielded_too_little(error) and (stop := find_stop(manifests.run_folder(point.run), point.iterations)):
+                say(f"{title} stopped: {stop.said}")
+                stopped.append(point)
                 continue
             failed.append(f"{point.run}: {error}")
             say(f"{title} failed")
     if failed:
         listed = "\n\n".join(failed)
         raise StageFailed(f"{len(failed)} of {len(sweep.points)} run(s) failed; the others are done:\n\n{listed}")
+
+
+def stops(sweep: Sweep) -> dict[str, str]:
+    """Say of each run that stopped for want of pairs, or would in a stage that it shares with one that did, where: by name."""
+    found: dict[str, str] = {}
+    ended: list[Point] = []
+    for point in sweep.points:
+        if said := stop_of(manifests.run_folder(point.run), point.iterations):
+            ended.append(point)
+        if said := said or _shared_stop(point, ended):
+            found[point.name] = said
+    return found
+
+
+def _shared_stop(point: Point, stopped: Iterable[Point]) -> str:
+    """Say which of the runs that stopped did so in a stage that is one of this run's, too; "" where none did."""
+    own = stage_keys(point.params, point.iterations)
+    for other in stopped:
+        stop = find_stop(manifests.run_folder(other.run), other.iterations)
+        if stop and stage_keys(other.params, other.iterations)[stop.iteration, stop.stage] in own.values():
+            return f"as {other.name}, {stop.said}"
+    return ""
 
 
 def run_point(sweep: Sweep, point: Point, stale: str, title: str, iterations: int | None = None) -> None:

@@ -6,6 +6,7 @@ Covers what the notebook of the stage that stopped says. Does not cover runs tha
 """
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 from isheep_lib.errors import IsheepError, StageFailed, YieldError
@@ -13,14 +14,34 @@ from isheep_lib.record import manifests
 from isheep_lib.record.stages import steps
 
 
-def stop_of(run_dir: Path, iterations: int) -> str:
-    """Return which stage of a run stopped for want of pairs and in which words; "" where none did."""
+@dataclass(frozen=True)
+class Stop:
+    """The stage of a run that stopped for want of pairs, and in which words."""
+
+    iteration: int
+    stage: str
+    words: str
+
+    @property
+    def said(self) -> str:
+        """Say both."""
+        return f"{self.stage} of iteration {self.iteration}: {self.words[0].lower()}{self.words[1:]}"
+
+
+def find_stop(run_dir: Path, iterations: int) -> Stop | None:
+    """Find where a run stopped, None where no stage did."""
     for iteration, stage in steps(iterations):
         folder = manifests.stage_folder(run_dir, iteration, stage)
         failed = folder / f"{stage}.failed.ipynb"
-        if failed.is_file() and manifests.read_manifest(folder) is None and (said := _said(failed)):
-            return f"{stage} of iteration {iteration}: {said[0].lower()}{said[1:]}"
-    return ""
+        if failed.is_file() and manifests.read_manifest(folder) is None and (words := _said(failed)):
+            return Stop(iteration, stage, words)
+    return None
+
+
+def stop_of(run_dir: Path, iterations: int) -> str:
+    """Say where a run stopped, "" where no stage did."""
+    stop = find_stop(run_dir, iterations)
+    return stop.said if stop else ""
 
 
 def yielded_too_little(error: IsheepError) -> bool:

@@ -15,7 +15,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from isheep_lib.ablate.stops import stop_of
+from isheep_lib.ablate.runs import stops
 from isheep_lib.ablate.sweep import Sweep
 from isheep_lib.analysis.significance import NOTHING_SHOWN, Comparison, holm, mean_with_error, verdict
 from isheep_lib.benchmarks.catalogue import BENCHMARKS
@@ -217,14 +217,14 @@ def tested(comparisons: Sequence[Comparison | str]) -> list[str]:
 
 def unfinished_table(sweep: Sweep) -> Table:
     """Show which evaluations of a sweep are missing, and the command that makes them, or why nothing will."""
-    rows = []
+    rows, stopped = [], stops(sweep)
     for point in sweep.points:
         run_dir = manifests.run_folder(point.run)
         wanted = [k for k, stage in steps(point.iterations) if stage == "evaluate"]
         lacking = [f"M_{k}" for k in wanted if recorded(run_dir, k) is None]
         if lacking:
-            stopped = stop_of(run_dir, point.iterations)
-            then = {"stopped": stopped} if stopped else {"command": f"isheep ablate {shlex.quote(sweep.path)}"}
+            said = stopped.get(point.name)
+            then = {"stopped": said} if said else {"command": f"isheep ablate {shlex.quote(sweep.path)}"}
             rows.append({"run": point.name, "not run": ", ".join(lacking), **then})
     return Table(rows or [{"not run": "nothing: every model of the sweep is evaluated"}])
 

@@ -91,3 +91,28 @@ def test_its_line_says_what_was_written_and_where_it_stopped_and_no_command_is_l
     left = {row["run"]: row for row in unfinished_table(found).rows}
     assert (left["udit"]["stopped"], "command" in left["udit"], "command" in left["magpie"]) == (stopped, False, True)
     assert verdict.of_sweep(found, []).said.endswith("\nToo few pairs to learn from: udit.")
+
+
+def test_a_control_that_would_stop_where_its_run_did_is_not_begun_and_says_so(tmp_path, monkeypatch):
+    found, begun, said = opened(tmp_path, control=True), [], []
+
+    def run(notebook, output, params, title):
+        begun.append(output.parent.name)
+        if "udit" in params["run"]:
+            ended(output.parent, "synthesize", "YieldError", TOO_FEW)
+            raise StageFailed(f"YieldError: {TOO_FEW}")
+
+    monkeypatch.setattr(runs.runner, "execute_watched", run)
+    runs.run_all(found, "stop", said.append)
+    assert begun == ["magpie", "magpie-control", "udit"]
+    stopped = "synthesize of iteration 1: only 8 kept pairs, 12 are needed"
+    assert said == [f"udit (3 of 4) stopped: {stopped}", f"udit-control (4 of 4) is left out: as udit, {stopped}"]
+    assert runs.stops(found) == {"udit": stopped, "udit-control": f"as udit, {stopped}"}
+    left = {row["run"]: row for row in unfinished_table(found).rows}
+    assert left["udit-control"]["stopped"] == f"as udit, {stopped}" and "command" in left["magpie-control"]
+
+
+def test_a_control_has_a_filter_of_its_own_and_is_begun_after_a_run_that_stopped_in_its_filter(tmp_path):
+    found = opened(tmp_path, control=True)
+    ended(found.folder / "udit", "filter", "YieldError", TOO_FEW)
+    assert list(runs.stops(found)) == ["udit"]
