@@ -7,11 +7,11 @@ Covers planning and running. Does not cover the file (`ablate.sweep`), what it w
 (`ablate.table`).
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from isheep_lib.ablate.stops import find_stop, stop_of, yielded_too_little
+from isheep_lib.ablate.stops import find_stop, yielded_too_little
 from isheep_lib.ablate.sweep import Point, Sweep, choices
 from isheep_lib.display.table import Table
 from isheep_lib.errors import IsheepError, StageFailed
@@ -155,7 +155,7 @@ def run_all(sweep: Sweep, stale: str, say: Callable[[str], None] = print) -> Non
         StageFailed: with every run that failed, after all others are done; too few pairs to go on with is a result.
     """
     failed: list[str] = []
-    stopped: list[Point] = []
+    stopped: dict[str, str] = {}  # by the key of a stage: which run stopped there, and why
     for number, point in enumerate(sweep.points, 1):
         title = f"{point.name} ({number} of {len(sweep.points)})"
         if shared := _shared_stop(point, stopped):
@@ -164,9 +164,8 @@ def run_all(sweep: Sweep, stale: str, say: Callable[[str], None] = print) -> Non
         try:
             run_point(sweep, point, stale, title)
         except IsheepError as error:
-            if yielded_too_little(error) and (stop := find_stop(manifests.run_folder(point.run), point.iterations)):
-                say(f"{title} stopped: {stop.said}")
-                stopped.append(point)
+            if yielded_too_little(error) and (said := _note_stop(point, stopped)):
+                say(f"{title} stopped: {said}")
                 continue
             failed.append(f"{point.run}: {error}")
             say(f"{title} failed")
@@ -177,24 +176,24 @@ def run_all(sweep: Sweep, stale: str, say: Callable[[str], None] = print) -> Non
 
 def stops(sweep: Sweep) -> dict[str, str]:
     """Say of each run that stopped for want of pairs, or would in a stage that it shares with one that did, where: by name."""
-    found: dict[str, str] = {}
-    ended: list[Point] = []
-    for point in sweep.points:
-        if said := stop_of(manifests.run_folder(point.run), point.iterations):
-            ended.append(point)
-        if said := said or _shared_stop(point, ended):
-            found[point.name] = said
-    return found
+    stopped: dict[str, str] = {}
+    found = {point.name: _note_stop(point, stopped) or _shared_stop(point, stopped) for point in sweep.points}
+    return {name: said for name, said in found.items() if said}
 
 
-def _shared_stop(point: Point, stopped: Iterable[Point]) -> str:
-    """Say which of the runs that stopped did so in a stage that is one of this run's, too; "" where none did."""
-    own = stage_keys(point.params, point.iterations)
-    for other in stopped:
-        stop = find_stop(manifests.run_folder(other.run), other.iterations)
-        if stop and stage_keys(other.params, other.iterations)[stop.iteration, stop.stage] in own.values():
-            return f"as {other.name}, {stop.said}"
-    return ""
+def _note_stop(point: Point, stopped: dict[str, str]) -> str:
+    """Say where a run stopped, "" where it did not, and keep it by the key of that stage."""
+    if not (stop := find_stop(manifests.run_folder(point.run), point.iterations)):
+        return ""
+    key = stage_keys(point.params, point.iterations)[stop.iteration, stop.stage]
+    stopped.setdefault(key, f"as {point.name}, {stop.said}")
+    return stop.said
+
+
+def _shared_stop(point: Point, stopped: dict[str, str]) -> str:
+    """Say which run stopped in a stage that is one of this run's, too; "" where none did."""
+    keys = stage_keys(point.params, point.iterations).values() if stopped else ()
+    return next((stopped[key] for key in keys if key in stopped), "")
 
 
 def run_point(sweep: Sweep, point: Point, stale: str, title: str, iterations: int | None = None) -> None:
