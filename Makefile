@@ -1,7 +1,7 @@
 # make iterate ITERATION=1   set up and run the loop with PARAMS (default: the embedded model on a laptop)
 # make setup-gpu             vLLM for the GPUs of this machine, see docs/gpu.md
 # make setup-gemma           Gemma 3 270M, a true base model, once you have read its terms, which this shows
-# make test                  set up and run the checks and the default tests
+# make test                  set up and run the checks and the default tests; JOBS=9 suits eight cores
 # make test-slow             the tests with the real model; make bench prints ratios; make docs renews generated files
 # make test-vllm             the tests of the vLLM engine on a CPU, after make setup-vllm
 # make test-long             runs killed, judged, shared out; weights in shards on CPUs, after make setup-deepspeed
@@ -11,6 +11,8 @@ ITERATION ?= 1
 PARAMS ?= params/smollm2-135m.yaml
 RUN ?=
 PYTHON ?= python3.11
+# Processes for tests: three for two cores, as some wait.
+JOBS ?= 3
 BIN = .venv/bin
 UPGRADE ?=
 # Each file that pip takes is one whose hash requirements/ has; what has no wheel is built with the setuptools named there.
@@ -81,9 +83,9 @@ lint: setup
 	$(BIN)/nbstripout --verify $(STRIP) notebooks/*.ipynb
 	$(BIN)/python tools/generate.py --check
 
-# Three processes for two cores, as some wait; whole files each: the one that runs real kernels is the longest.
+# Whole files for each process: the file that runs real kernels is the longest.
 test: lint
-	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 test-slow: setup
 	$(BIN)/python -m pytest -m slow
@@ -95,7 +97,7 @@ test-long: setup-deepspeed
 	$(BIN)/python -m pytest -m long
 
 fuzz: setup
-	$(BIN)/python -m pytest -n 3 -m "hypothesis and not slow" --hypothesis-profile=default
+	$(BIN)/python -m pytest -n $(JOBS) -m "hypothesis and not slow" --hypothesis-profile=default
 
 bench: setup
 	$(BIN)/python benchmarks/iteration.py

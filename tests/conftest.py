@@ -11,6 +11,8 @@ from filelock import FileLock
 from hypothesis import settings
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: kernels run beside this process on the same cores
+if "PYTEST_XDIST_WORKER" in os.environ:  # beside others, a thread that waits for its turn holds up all of its process
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["HF_HUB_OFFLINE"] = "1"  # before the hub's client is imported, here and in kernels: no test leaves this machine
 pytest.register_assert_rewrite("tests.claims", "tests.trainings")
 # The same examples each time: whether a commit is good is not left to chance, and more of the same find nothing new.
