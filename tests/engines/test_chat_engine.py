@@ -23,6 +23,7 @@ NEW_NAME = "Unsupported parameter: 'max_tokens' is not supported with this model
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # head and body are written apart, and each answer would wait 40 ms
 
     def do_GET(self):
         if self.server.chat.allows(self):

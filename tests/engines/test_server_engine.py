@@ -27,6 +27,7 @@ END = 2
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # head and body are written apart, and each answer would wait 40 ms
 
     def do_GET(self):
         self.server.scripted.get(self)
