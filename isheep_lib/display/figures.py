@@ -17,6 +17,7 @@ from isheep_lib.benchmarks.comparison import spoken_in
 from isheep_lib.display import fonts
 from isheep_lib.display.evaluation_tables import named
 from isheep_lib.display.scripts import wrapped
+from isheep_lib.display.stage_tables import two_digits
 from isheep_lib.languages.words import count_words
 from isheep_lib.scorers.table import scorer_of
 
@@ -113,7 +114,7 @@ def calibration(check: Checked) -> Figure:
         if not every:
             axis.text(0.5, 0.5, "no readable score", ha="center", transform=axis.transAxes)
         found = [r for r in check.found if r.column == column and r.auroc == r.auroc]
-        lines = [f"AUROC {r.auroc:.2f} ({r.corruption.replace('_', ' ')})" for r in found]
+        lines = [f"AUROC {two_digits(r.auroc)} ({r.corruption.replace('_', ' ')})" for r in found]
         axis.set_title("\n".join(lines), fontsize=9, loc="left")
         axis.tick_params(labelsize=8)
         axis.set_xlabel(f"{column.replace('_', ' ')} ({scorer_of(column).unit})", fontsize=9)

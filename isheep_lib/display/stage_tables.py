@@ -51,8 +51,8 @@ def reliability_table(reliabilities: Sequence[Reliability]) -> Table:
             {
                 "wrong pairs": r.corruption.replace("_", " "),
                 "score": r.column,
-                "AUROC": f"{r.auroc:.2f}" if r.auroc == r.auroc else "not readable",
-                "95 % interval": f"{r.low:.2f} to {r.high:.2f}" if r.auroc == r.auroc else "",
+                "AUROC": two_digits(r.auroc) if r.auroc == r.auroc else "not readable",
+                "95 % interval": f"{two_digits(r.low)} to {two_digits(r.high)}" if r.auroc == r.auroc else "",
                 "true / wrong scores": f"{r.true_pairs} / {r.wrong_pairs}",
                 "unread": r.unread,
                 "verdict": _verdict(r),
@@ -195,4 +195,9 @@ def trust(auroc: dict[str, Any]) -> str:
     """Write a recorded AUROC with its interval, or that too few scores could be read."""
     if min(auroc["true_pairs"], auroc["wrong_pairs"]) < FEW:
         return "too few readable scores"
-    return f"{auroc['value']:.2f} ({auroc['low']:.2f} to {auroc['high']:.2f})"
+    return f"{two_digits(auroc['value'])} ({two_digits(auroc['low'])} to {two_digits(auroc['high'])})"
+
+
+def two_digits(value: float) -> str:
+    """Write an AUROC by the four digits that are recorded of it, so that it is the same wherever it is shown."""
+    return f"{round(value, 4):.2f}"

@@ -137,6 +137,13 @@ def test_a_check_that_was_not_made_says_why():
     assert "the last worker makes the check" in repr(stage_tables.reliability_table([]))
 
 
+def test_an_auroc_has_one_last_digit_in_the_check_and_wherever_its_record_is_shown():
+    value = 1163.5 / 2304  # 0.50499, recorded as 0.505
+    (row,) = stage_tables.reliability_table([Reliability("verdict", "shuffled", value, value, value, 48, 48, 0)]).rows
+    recorded = {"value": round(value, 4), "low": round(value, 4), "high": round(value, 4), "true_pairs": 48, "wrong_pairs": 48}
+    assert stage_tables.trust(recorded) == f"{row['AUROC']} ({row['95 % interval']})"
+
+
 def test_a_plan_is_a_grid_of_iterations_and_stages_with_reasons():
     taken = {"iteration": 1, "stage": "synthesize", "shared_from": "first"}
     steps = [
