@@ -93,8 +93,9 @@ test-slow: setup
 test-vllm: setup-vllm
 	$(BIN)/python -m pytest -m vllm
 
+# Two processes, as each may train a model in float64: 8 GB.
 test-long: setup-deepspeed
-	$(BIN)/python -m pytest -m long
+	$(BIN)/python -m pytest -m long -n 2 --dist loadfile --no-loadscope-reorder
 
 fuzz: setup
 	$(BIN)/python -m pytest -n $(JOBS) -m "hypothesis and not slow" --hypothesis-profile=default
