@@ -19,6 +19,7 @@ from isheep_lib.ablate.sweep import Sweep
 from isheep_lib.ablate.table import NO_CHOICE, NOT_RUN, Row, iterations_of, tested
 from isheep_lib.analysis.collapse import distinct_share
 from isheep_lib.analysis.words import grams
+from isheep_lib.benchmarks.comparison import recorded
 from isheep_lib.display.evaluation_tables import with_error
 from isheep_lib.display.table import Table
 from isheep_lib.filter.steps.table import DECONTAMINATE, STEPS
@@ -61,13 +62,18 @@ class Yield:
 
 
 def yields_of(sweep: Sweep) -> dict[str, Yield]:
-    """Read what every run that has filtered learned from; seeds of one point are taken together."""
-    found: dict[str, list[Yield]] = {}
+    """Read what every run that has filtered learned from; seeds of one point are taken together.
+
+    Where some seeds are evaluated, the others are left out, so that yields and scores are of the same runs.
+    """
+    found: dict[str, dict[bool, list[Yield]]] = {}
     for point in sweep.points:
-        one = None if point.control else _read(manifests.run_folder(point.run), iterations_of(sweep, point.label))
+        run_dir, iteration = manifests.run_folder(point.run), iterations_of(sweep, point.label)
+        one = None if point.control else _read(run_dir, iteration)
         if one:
-            found.setdefault(point.label, []).append(one)
-    return {label: _together(several) for label, several in found.items()}
+            scored = recorded(run_dir, iteration) is not None
+            found.setdefault(point.label, {}).setdefault(scored, []).append(one)
+    return {label: _together(seeds.get(True) or seeds[False]) for label, seeds in found.items()}
 
 
 def _read(run_dir: Path, iteration: int) -> Yield | None:

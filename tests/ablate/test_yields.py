@@ -53,6 +53,15 @@ def evaluated(found: sweep.Sweep, name: str, right: int, iteration: int = 1) -> 
     manifests.write_manifest(train, {"stage": "train", "counts": {"kept": 4}})
 
 
+def test_yields_are_those_of_the_seeds_whose_scores_stand_beside_them(tmp_path):
+    found = opened(tmp_path, seeds=[1, 2])
+    for seed in (1, 2):
+        learned(found, f"magpie-seed-{seed}", [(ONE, "one two", 0.1 * seed)] * seed)
+    assert yields.yields_of(found)["magpie"].kept == 3
+    evaluated(found, "magpie-seed-2", 20)
+    assert yields.yields_of(found)["magpie"].kept == 2
+
+
 def test_a_run_is_counted_and_measured_by_what_it_kept(tmp_path):
     found = opened(tmp_path)
     answers = [f"{word} flows to the sea" for word in ("Seine", "Rhone", "Loire", "Rhine")]
