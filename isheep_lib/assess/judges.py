@@ -17,6 +17,7 @@ from typing import Any
 from isheep_lib.assess.known_order import Lesson, Trial, judge_name
 from isheep_lib.assess.reliability_check import Reliability, reliability
 from isheep_lib.assess.scoring import CHUNK, Scores
+from isheep_lib.display.stage_tables import trust
 from isheep_lib.display.table import Table
 from isheep_lib.prompting.chat import user_words
 from isheep_lib.record.journal import Journal
@@ -107,14 +108,17 @@ class Generalisation:
 
     def table(self) -> Table:
         """Show it, a line a kind."""
-        lines: dict[str, dict[str, Any]] = {}
-        for side, one in self.found:
-            line = lines.setdefault(
-                one.corruption, {"wrong responses": one.corruption.replace("_", " "), "pairs": one.true_pairs}
-            )
-            line[SIDES[side]] = f"{one.auroc:.2f} ({one.low:.2f} to {one.high:.2f})" if one.auroc == one.auroc else "none"
-        rows = list(lines.values()) or [{"judge": "no scorer learns here"}]
-        return Table(rows, "AUROC with 95 % bootstrap interval over pairs, 0.5 is chance; tasks that no judge has learned from")
+        return kinds_table(self.document())
+
+
+def kinds_table(document: dict[str, dict[str, Any]]) -> Table:
+    """Show what is recorded by kind and side, as under "auroc" of `learned.json`, a line a kind."""
+    rows = []
+    for kind, sides in document.items():
+        said = {SIDES[side]: trust({**one, "value": one["auroc"]}) for side, one in sides.items()}
+        rows.append({"wrong responses": kind.replace("_", " "), "pairs": sides[UNTRAINED]["true_pairs"], **said})
+    caption = "AUROC with 95 % bootstrap interval over pairs, 0.5 is chance; tasks that no judge has learned from"
+    return Table(rows or [{"judge": "no scorer learns here"}], caption)
 
 
 def check_kinds(judges: LearnedJudges, tested: Sequence[Trial], resamples: int, seed: int) -> Generalisation:

@@ -14,10 +14,8 @@ from hypothesis import strategies as st
 
 from isheep_lib.ablate import runs, sweep
 from isheep_lib.ablate.table import ablation_table
-from isheep_lib.assess.judges import SIDES, UNTRAINED
+from isheep_lib.assess.judges import kinds_table
 from isheep_lib.display.save import save_table
-from isheep_lib.display.stage_tables import trust
-from isheep_lib.display.table import Table
 from isheep_lib.errors import ModelError, ParameterError, StageFailed
 from isheep_lib.iterate import claims
 from isheep_lib.iterate.run_params import load_run
@@ -289,19 +287,11 @@ def test_the_table_of_a_committed_sweep_follows_from_its_records(folder, tmp_pat
     assert said == [{name: row[name] for name in columns} for row in now]
 
 
-def judges_table(run: Path) -> Table:
-    """Return what judges that learned are worth, a line a kind of wrong responses, from the record of their stage."""
-    lines = []
-    for kind, sides in json.loads((run / "iter-1/assess/learned.json").read_text())["auroc"].items():
-        said = {SIDES[side]: trust(one | {"value": one["auroc"]}) for side, one in sides.items()}
-        lines.append({"wrong responses": kind.replace("_", " "), "pairs": sides[UNTRAINED]["true_pairs"], **said})
-    return Table(lines, "AUROC with 95 % bootstrap interval over pairs, 0.5 is chance; tasks that no judge has learned from")
-
-
 def test_the_table_of_judges_that_learned_follows_from_the_record_beside_the_experiment(tmp_path):
     folder = ROOT / "results/reference/small-helps"
     committed(folder, tmp_path)
-    save_table(judges_table(tmp_path / "small-helps/judge"), tmp_path, "judge")
+    document = json.loads((tmp_path / "small-helps/judge/iter-1/assess/learned.json").read_text())
+    save_table(kinds_table(document["auroc"]), tmp_path, "judge")
     assert (tmp_path / "judge.csv").read_bytes() == (folder / "tables/judge.csv").read_bytes()
     shown = nbformat.read(tmp_path / "small-helps/judge/iter-1/assess/assess.ipynb", as_version=4).cells
     (cell,) = (cell for cell in shown if cell.id == "learned-check")
